@@ -1,0 +1,43 @@
+"""The one canonical audio: PCM16 at 16 kHz. Every engine hears exactly this, on every path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.core.spans import Span
+
+SAMPLE_RATE = 16_000
+"""Hz."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pcm:
+    """samples: int16, shape (channels, frames), 16 kHz."""
+
+    samples: npt.NDArray[np.int16]
+
+    @property
+    def channels(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def duration_ms(self) -> int:
+        frames: int = self.samples.shape[1]
+        return round(frames * 1000 / SAMPLE_RATE)
+
+    @property
+    def span(self) -> Span:
+        return Span(start_ms=0, end_ms=self.duration_ms)
+
+    def mono(self) -> npt.NDArray[np.float32]:
+        """float32 in [-1, 1), shape (frames,): the mean of the channels."""
+        mixed: npt.NDArray[np.float32] = self.samples.mean(axis=0, dtype=np.float32) / np.float32(32768)
+        return mixed
+
+    def cut(self, span: Span) -> Pcm:
+        """The part inside the span."""
+        first, last = (ms * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))
+        return Pcm(samples=self.samples[:, first:last])

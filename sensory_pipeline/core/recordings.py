@@ -1,0 +1,84 @@
+"""One source audio and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceObject:
+    """What a listing says of one object.
+
+    uri: `file://` or `s3://`; version: changes whenever the content may have changed;
+    size_bytes: its length; modified_at: last modification, with time zone.
+    """
+
+    uri: str
+    version: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """The unit of one run: the UTC day a recording was first seen with, and its shard."""
+
+    date: date
+    shard: int
+
+    @property
+    def key(self) -> str:
+        """Dagster's multi-partition key, dimensions in alphabetical order.
+
+        >>> Partition(date=date(2026, 11, 22), shard=3).key
+        '2026-11-22|3'
+        """
+        return f"{self.date.isoformat()}|{self.shard}"
+
+    @classmethod
+    def parse(cls, key: str) -> Partition:
+        """The inverse of `key`. Raises ValueError when it is not one."""
+        day, _, shard = key.partition("|")
+        return cls(date=date.fromisoformat(day), shard=int(shard))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A source object with its fixed place in the lake."""
+
+    recording_id: str
+    uri: str
+    version: str
+    size_bytes: int
+    partition: Partition
+
+
+def recording_id(uri: str) -> str:
+    """16 hexadecimal digits that stand for the uri in every table.
+
+    >>> recording_id("s3://calls/a.wav")
+    '86b2bd2d8bbc15ff'
+    """
+    return hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+def shard_of(uri: str, shards: int) -> int:
+    """The shard a uri belongs to for ever, 0 <= shard < shards.
+
+    >>> shard_of("s3://calls/a.wav", 8) in range(8)
+    True
+    """
+    return int(hashlib.sha1(uri.encode(), usedforsecurity=False).hexdigest()[:8], 16) % shards
+
+
+def first_seen_date(modified_at: datetime, *, start: date, today: date) -> date:
+    """UTC day of the modification time, held between `start` and `today`.
+
+    A clock that runs ahead must not put a recording into a partition that does not exist yet.
+
+    >>> first_seen_date(datetime(2020, 5, 1, tzinfo=UTC), start=date(2024, 1, 1), today=date(2024, 2, 1))
+    datetime.date(2024, 1, 1)
+    """
+    return min(max(modified_at.astimezone(UTC).date(), start), today)

@@ -1,0 +1,83 @@
+"""Time: half-open spans on the axis of one recording.
+
+Milliseconds are integers inside, so that sums, comparisons and hashes are exact; seconds appear
+only at the edges (JSON, views, engines), through `Span.from_seconds` and the `*_s` properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Span:
+    """The interval [start_ms, end_ms), in milliseconds from the start of the recording.
+
+    Raises ValueError when it starts before 0 or ends before it starts.
+
+    >>> Span.from_seconds(0.5, 1.25)
+    Span(start_ms=500, end_ms=1250)
+    """
+
+    start_ms: int
+    end_ms: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_ms <= self.end_ms:
+            raise ValueError(f"not a span: [{self.start_ms}, {self.end_ms}) ms")
+
+    @classmethod
+    def from_seconds(cls, start_s: float, end_s: float) -> Span:
+        """Rounds to the nearest millisecond; what is before 0, or reversed, is clipped."""
+        start_ms = max(0, round(start_s * 1000))
+        return cls(start_ms=start_ms, end_ms=max(start_ms, round(end_s * 1000)))
+
+    @property
+    def start_s(self) -> float:
+        return self.start_ms / 1000
+
+    @property
+    def end_s(self) -> float:
+        return self.end_ms / 1000
+
+    @property
+    def duration_ms(self) -> int:
+        return self.end_ms - self.start_ms
+
+    @property
+    def duration_s(self) -> float:
+        return self.duration_ms / 1000
+
+    def overlap_ms(self, other: Span) -> int:
+        """Milliseconds both cover.
+
+        >>> Span(start_ms=0, end_ms=10).overlap_ms(Span(start_ms=4, end_ms=30))
+        6
+        """
+        return max(0, min(self.end_ms, other.end_ms) - max(self.start_ms, other.start_ms))
+
+    def gap_ms(self, other: Span) -> int:
+        """Milliseconds between the nearest edges; 0 when they touch or overlap.
+
+        >>> Span(start_ms=0, end_ms=10).gap_ms(Span(start_ms=25, end_ms=30))
+        15
+        """
+        return max(0, other.start_ms - self.end_ms, self.start_ms - other.end_ms)
+
+    def clip(self, to: Span) -> Span:
+        """The part inside `to`; empty, at the nearest edge, when there is none.
+
+        >>> Span(start_ms=0, end_ms=10).clip(Span(start_ms=4, end_ms=30))
+        Span(start_ms=4, end_ms=10)
+        """
+        start = min(max(self.start_ms, to.start_ms), to.end_ms)
+        return Span(start_ms=start, end_ms=max(start, min(self.end_ms, to.end_ms)))
+
+
+def cover(spans: Iterable[Span]) -> Span:
+    """The smallest span that contains all of them. Raises ValueError when there are none."""
+    items = list(spans)
+    if not items:
+        raise ValueError("no spans to cover")
+    return Span(start_ms=min(s.start_ms for s in items), end_ms=max(s.end_ms for s in items))

@@ -1,0 +1,44 @@
+"""What was said and when: a transcriber's answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sensory_pipeline.core.spans import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One word as written, without surrounding blanks.
+
+    probability: the engine's own confidence, 0 to 1; good for ranking, not calibrated.
+    """
+
+    text: str
+    span: Span
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """The transcriber's unit: usually a phrase between pauses."""
+
+    span: Span
+    text: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """All segments in order of time. language: ISO 639-1 code, or None when nothing was said."""
+
+    language: str | None
+    segments: tuple[Segment, ...]
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments if segment.text)
