@@ -11,10 +11,12 @@
     |   |   |-- TruncatedAudio   less, or other, sound in it than its container declares
     |   |   `-- AudioTooLong     longer than SENSORY_MAX_AUDIO_HOURS
     |   |-- EngineError          an engine gave up on this recording
-    |   `-- Crashed              killed or hung its process too often
+    |   |-- Crashed              killed or hung its process too often
+    |   `-- Abandoned            started too often without an end that anybody saw
     `-- ConfigurationError   nobody's recording is at fault; the run stops and says what to change
         |-- UnsupportedLanguage
         |-- LakeMismatch
+        |-- EngineUnavailable    an engine's process cannot start
         `-- StaleWriter          another run has committed this partition in the meantime
 
 The class name is what tables show as `error_class`; the message says what failed and what to do.
@@ -71,6 +73,10 @@ class Crashed(Terminal):
     """The recording killed or hung the process that worked on it, repeatedly."""
 
 
+class Abandoned(Terminal):
+    """Work on the recording began many times and never came to an end."""
+
+
 class ConfigurationError(SensoryError):
     """A setting or the installation has to change before anything can run."""
 
@@ -81,6 +87,10 @@ class UnsupportedLanguage(ConfigurationError):
 
 class LakeMismatch(ConfigurationError):
     """The lake on disk was made with other, frozen, settings."""
+
+
+class EngineUnavailable(ConfigurationError):
+    """The process that should hold the engines dies before it takes any work."""
 
 
 class StaleWriter(ConfigurationError):

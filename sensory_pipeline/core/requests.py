@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -28,14 +28,44 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TranscriptionSettings(_Settings):
-    """How to transcribe."""
+Temperature = Annotated[float, Field(ge=0, le=1)]
 
-    language: str = Field(
-        "auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it."
+
+class TranscriptionSettings(_Settings):
+    """How to transcribe. An engine without a decoder like Whisper's heeds the language alone.
+
+    A window is the sound decoded at once, at most 30 s. A threshold of None is not applied.
+    """
+
+    language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
+    multilingual: bool = Field(False, description="Detect the language of every window anew.")
+    task: Literal["transcribe", "translate"] = Field(
+        "transcribe", description="Write down what is said, or translate it into English."
     )
-    beam_size: int = Field(
-        5, ge=1, le=20, description="Hypotheses kept while decoding; more is slower and surer."
+    beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding; more is slower and surer.")
+    temperatures: tuple[Temperature, ...] = Field(
+        (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        min_length=1,
+        description="Randomness of decoding: the next is tried when the one before gives doubtful text.",
+    )
+    initial_prompt: str | None = Field(
+        None, min_length=1, description="Text of the style and spelling wanted, as if said before every window."
+    )
+    hotwords: str | None = Field(None, min_length=1, description="Names and terms to expect, separated by blanks.")
+    compression_ratio_threshold: float | None = Field(
+        2.4, gt=0, description="Text that zlib shrinks by more than this factor is doubtful: it repeats itself."
+    )
+    log_prob_threshold: float | None = Field(
+        -1.0, le=0, description="Text with a lower mean log probability of its tokens is doubtful."
+    )
+    no_speech_threshold: float | None = Field(
+        0.6, ge=0, le=1, description="Doubtful text is dropped where silence is more probable than this."
+    )
+    hallucination_silence_s: float | None = Field(
+        None, gt=0, description="Seconds of silence around improbable words from which they are dropped."
+    )
+    max_repeats: int | None = Field(
+        10, ge=1, description="A phrase said more often in a row counts as a decoder's loop and is kept once."
     )
 
 
@@ -58,9 +88,7 @@ class DiarizationSettings(_Settings):
 class EmotionSettings(_Settings):
     """At which grain to report emotions."""
 
-    level: EmotionLevel = Field(
-        EmotionLevel.SENTENCE, description="A row for each word, each sentence or the file."
-    )
+    level: EmotionLevel = Field(EmotionLevel.SENTENCE, description="A row for each word, each sentence or the file.")
 
 
 class ProcessRequest(_Settings):

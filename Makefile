@@ -1,0 +1,45 @@
+# Everything sets itself up in .venv and skips what is done.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test soak check dev docs samples clean
+
+demo: $(VENV)/.installed        ## process the sample recordings and show the tables
+	$(BIN)/sensory demo
+
+dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
+	$(BIN)/sensory dev --lake demo-lake
+
+test: $(VENV)/.installed-dev    ## all tests
+	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-dev    ## the tests, with the long ones at full length
+	$(BIN)/python -m pytest --soak
+
+check: $(VENV)/.installed-dev   ## style, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.document_tables --check
+
+docs: $(VENV)/.installed-dev    ## write docs/tables.md from the schemas
+	$(BIN)/python -m scripts.document_tables
+
+samples: $(VENV)/.installed     ## make samples/ anew (needs Debian's flite)
+	$(BIN)/python -m scripts.make_samples --seed 1 --out samples
+
+clean:                          ## remove what the demo made
+	rm -rf demo-lake
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

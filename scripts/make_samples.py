@@ -1,0 +1,264 @@
+"""Makes the sample recordings and their truth: `python -m scripts.make_samples --seed 1 --out samples`.
+
+Flite speaks the conversations of sample_sentences.toml. The seed chooses who has which voice and
+how loud it is, the pauses, and the noise; what is said is fixed. The same seed gives the same
+bytes with the same flite and PyAV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from bench.truth import Condition, TrueSpeaker, TrueTurn, TrueWord, Truth
+from scripts.acoustics import Samples, amplitude, audible, pink_noise, rms, telephone
+from scripts.flite import SAMPLE_RATE, VOICES, Flite, Utterance, Word
+from sensory_pipeline.core.errors import ConfigurationError
+
+SPEECH_DB = -24.0
+"""Level of speech, dB of full scale (RMS), before a speaker's own difference."""
+LEVEL_DB = (-4.0, 2.0)
+SNR_DB = (28.0, 38.0)
+MARGIN_S = (0.3, 0.6)
+"""Before the first turn, and after the last."""
+TURN_GAP_S = (0.2, 0.9)
+BREATH_S = (0.12, 0.30)
+"""Between the sentences of one turn."""
+BIT_RATE = 48_000
+"""Of the lossy codecs, bits per second."""
+
+SILENCE_S = 5.0
+TRUNCATED = {
+    "truncated.wav": "doctor_appointment.wav",
+    "truncated.flac": "broken_printer.flac",
+    "truncated.mp3": "weekend_trip.mp3",
+}
+KEPT = 0.6
+"""Share of its bytes that a truncated file keeps."""
+
+
+class Script(BaseModel):
+    """One recording as written in sample_sentences.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    condition: Condition
+    codec: str
+    sample_rate_hz: int
+    turns: tuple[tuple[str, ...], ...]
+
+    @property
+    def speakers(self) -> list[str]:
+        return sorted({turn[0] for turn in self.turns})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Performance:
+    """A script, spoken. samples: shape (channels, frames), 16 kHz."""
+
+    samples: Samples
+    truth: Truth
+
+
+def read_scripts() -> list[Script]:
+    """Every recording that has sentences, in the order written."""
+    text = Path(__file__).with_name("sample_sentences.toml").read_text(encoding="utf-8")
+    return [Script.model_validate(item) for item in tomllib.loads(text)["recordings"]]
+
+
+def cast(scripts: list[Script], seed: int) -> Iterator[tuple[Script, dict[str, str]]]:
+    """Each script with a voice for each speaker; all voices get about as many parts."""
+    rng = np.random.default_rng([seed, 0])
+    parts: Counter[str] = Counter()
+    for script in scripts:
+        least_used = sorted(VOICES, key=lambda voice: (parts[voice], rng.random()))
+        voices = dict(zip(script.speakers, least_used, strict=False))
+        parts.update(voices.values())
+        yield script, voices
+
+
+def perform(script: Script, voices: dict[str, str], flite: Flite, seed: int) -> Performance:
+    """Speaks a script; apart from the voices, its random choices depend on seed and file name alone."""
+    rng = np.random.default_rng([seed, *script.file.encode()])
+    stereo = script.condition == "stereo"
+    speakers = {
+        name: TrueSpeaker(voice=voices[name], channel=index if stereo else 0, level_db=round(rng.uniform(*LEVEL_DB), 1))
+        for index, name in enumerate(script.speakers)
+    }
+    spoken = [
+        [_trimmed(flite.say(sentence, voice=voices[speaker]), script.condition) for sentence in sentences]
+        for speaker, *sentences in script.turns
+    ]
+    turns, placed = _timed(script, spoken, rng)
+    frames = _frames(turns[-1].end_s + rng.uniform(*MARGIN_S))
+    snr_db = round(rng.uniform(*SNR_DB), 1)
+    samples = np.zeros((2 if stereo else 1, frames))
+    for channel in samples:
+        noise = _carried(pink_noise(frames, SAMPLE_RATE, rng), script.condition)
+        channel += noise * amplitude(SPEECH_DB - snr_db) / rms(noise)
+    for name, speaker in speakers.items():
+        own = [(first, piece) for who, first, piece in placed if who == name]
+        gain = amplitude(SPEECH_DB + speaker.level_db) / rms(np.concatenate([piece for _, piece in own]))
+        for first, piece in own:
+            samples[speaker.channel, first : first + len(piece)] += gain * piece
+    truth = Truth(
+        file=script.file,
+        condition=script.condition,
+        seed=seed,
+        codec=script.codec,
+        sample_rate_hz=script.sample_rate_hz,
+        channels=len(samples),
+        duration_s=_seconds(frames),
+        snr_db=snr_db,
+        speakers=speakers,
+        turns=turns,
+    )
+    return Performance(samples=samples, truth=truth)
+
+
+def _timed(
+    script: Script, spoken: list[list[Utterance]], rng: np.random.Generator
+) -> tuple[tuple[TrueTurn, ...], list[tuple[str, int, Samples]]]:
+    """Gives everything its time: the turns, and (speaker, first frame, samples) of every sentence."""
+    turns, placed = [], []
+    cursor = _frames(rng.uniform(*MARGIN_S))
+    for (speaker, *sentences), utterances in zip(script.turns, spoken, strict=True):
+        start, words = cursor, []
+        for utterance in utterances:
+            placed.append((speaker, cursor, utterance.samples))
+            words += [
+                TrueWord(
+                    text=word.text,
+                    start_s=_seconds(cursor + _frames(word.start_s)),
+                    end_s=_seconds(cursor + _frames(word.end_s)),
+                )
+                for word in utterance.words
+            ]
+            end = cursor + len(utterance.samples)
+            cursor = end + _frames(rng.uniform(*BREATH_S))
+        cursor = end + _frames(rng.uniform(*TURN_GAP_S))
+        turns.append(
+            TrueTurn(
+                speaker=speaker,
+                start_s=_seconds(start),
+                end_s=_seconds(end),
+                text=" ".join(sentences),
+                words=tuple(words),
+            )
+        )
+    return tuple(turns), placed
+
+
+def silence(seed: int) -> Performance:
+    """A recording in which there is nothing to hear."""
+    truth = Truth(
+        file="silence.wav",
+        condition="silence",
+        seed=seed,
+        codec="pcm_s16le",
+        sample_rate_hz=SAMPLE_RATE,
+        channels=1,
+        duration_s=SILENCE_S,
+        snr_db=None,
+        speakers={},
+        turns=(),
+    )
+    return Performance(samples=np.zeros((1, _frames(SILENCE_S))), truth=truth)
+
+
+def encode(performance: Performance, out: Path) -> None:
+    """Writes the audio file into the folder, and its truth into `truth` there."""
+    truth = performance.truth
+    pcm = np.round(performance.samples * 32768).clip(-32768, 32767).astype(np.int16)
+    layout = "stereo" if truth.channels == 2 else "mono"
+    with av.open(str(out / truth.file), "w", container_options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(truth.codec, rate=truth.sample_rate_hz, layout=layout)
+        assert isinstance(stream, av.AudioStream)
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        if truth.codec not in ("pcm_s16le", "pcm_mulaw", "flac"):
+            stream.bit_rate = BIT_RATE
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16p", layout=layout)
+        frame.sample_rate = SAMPLE_RATE
+        # Without a time the encoder's delay would not be declared, and m4a would decode 32 ms late.
+        frame.pts, frame.time_base = 0, Fraction(1, SAMPLE_RATE)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    truth_file = out / "truth" / f"{truth.file}.json"
+    truth_file.parent.mkdir(exist_ok=True)
+    truth_file.write_text(truth.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def spoil(out: Path) -> None:
+    """Writes the files that are not what their names say: cut short, another kind, empty."""
+    for name, good in TRUNCATED.items():
+        whole = (out / good).read_bytes()
+        (out / name).write_bytes(whole[: int(len(whole) * KEPT)])
+    (out / "not_audio.wav").write_text("Not a recording, only named like one.\n", encoding="utf-8")
+    (out / "empty.wav").write_bytes(b"")
+
+
+def make(seed: int, out: Path) -> None:
+    """Fills the folder. Raises ConfigurationError where flite is missing."""
+    flite = Flite()
+    out.mkdir(parents=True, exist_ok=True)
+    for script, voices in cast(read_scripts(), seed):
+        encode(perform(script, voices, flite, seed), out)
+    encode(silence(seed), out)
+    spoil(out)
+
+
+def _carried(samples: Samples, condition: Condition) -> Samples:
+    """What arrives at the recorder."""
+    return telephone(samples, SAMPLE_RATE) if condition == "telephone" else samples
+
+
+def _trimmed(utterance: Utterance, condition: Condition) -> Utterance:
+    """As it arrives, from the first to the last sound of its words: a telephone swallows a final s."""
+    offset = _frames(utterance.words[0].start_s)
+    voiced = _carried(utterance.samples, condition)[offset : _frames(utterance.words[-1].end_s)]
+    heard = audible(voiced, SAMPLE_RATE)
+    samples = voiced[heard]
+    shift_s, length_s = _seconds(offset + heard.start), _seconds(len(samples))
+    words = tuple(
+        Word(
+            text=word.text,
+            start_s=max(0.0, word.start_s - shift_s),
+            end_s=min(length_s, word.end_s - shift_s),
+        )
+        for word in utterance.words
+    )
+    return Utterance(samples=samples, words=words)
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE)
+
+
+def _seconds(frames: int) -> float:
+    return round(frames / SAMPLE_RATE, 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the sample recordings and their truth.")
+    parser.add_argument("--seed", type=int, required=True, help="chooses voices, levels, pauses and noise")
+    parser.add_argument("--out", type=Path, required=True, help="folder to fill")
+    arguments = parser.parse_args()
+    try:
+        make(arguments.seed, arguments.out)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The four assets that work on sound and words. Each brings its stage up to date for the partition."""
+
+import dagster as dg
+
+from sensory_pipeline.assets.metadata import stage_metadata
+from sensory_pipeline.assets.partitions import PARTITIONS
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.core.stages import Stage, engines_at_fault
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.pipeline import Processor, run_stage
+
+GPU = {"sensory/res": "gpu"}
+
+
+def _materialize(
+    context: dg.AssetExecutionContext,
+    stage: Stage,
+    lake: dg.ResourceParam[Lake],
+    engines: dg.ResourceParam[Processor],
+) -> dg.MaterializeResult:
+    report = run_stage(lake, engines, stage, Partition.parse(context.partition_key), context.run.run_id)
+    if engines_at_fault(report.computed, report.engine_faults):
+        raise dg.Failure(
+            f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
+            "rather the engine than the recordings; see error_message in the recordings table",
+            metadata=stage_metadata(report),
+        )
+    return dg.MaterializeResult(metadata=stage_metadata(report))
+
+
+@dg.asset(partitions_def=PARTITIONS, group_name="audio", kinds={"python"})
+def normalized_audio(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+) -> dg.MaterializeResult:
+    """Every recording decoded, checked for damage, and brought to 16 kHz PCM."""
+    return _materialize(context, Stage.NORMALIZED_AUDIO, lake, engines)
+
+
+@dg.asset(partitions_def=PARTITIONS, deps=[normalized_audio], group_name="speech", op_tags=GPU, kinds={"python"})
+def transcripts(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+) -> dg.MaterializeResult:
+    """What was said: words with times and probabilities."""
+    return _materialize(context, Stage.TRANSCRIPTS, lake, engines)
+
+
+@dg.asset(partitions_def=PARTITIONS, deps=[normalized_audio], group_name="speech", op_tags=GPU, kinds={"python"})
+def diarization(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+) -> dg.MaterializeResult:
+    """Who spoke when: turns of speakers."""
+    return _materialize(context, Stage.DIARIZATION, lake, engines)
+
+
+@dg.asset(
+    partitions_def=PARTITIONS,
+    deps=[normalized_audio, transcripts, diarization],
+    group_name="speech",
+    op_tags=GPU,
+    kinds={"python"},
+)
+def emotions(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+) -> dg.MaterializeResult:
+    """How it was said: an emotion for each utterance, and for each word, sentence or file."""
+    return _materialize(context, Stage.EMOTIONS, lake, engines)

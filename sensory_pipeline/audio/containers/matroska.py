@@ -1,0 +1,57 @@
+"""Matroska and WebM (RFC 9559 on RFC 8794): nested elements, an identifier and a length each.
+
+Lengths of segments and clusters may be unknown, as browsers write them; then only a cut inside
+an element shows.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from sensory_pipeline.audio.containers.declared import truncated
+
+EBML = 0x1A45DFA3
+_SEGMENT = 0x18538067
+_CLUSTER = 0x1F43B675
+_INFO = 0x1549A966
+_TRACKS = 0x1654AE6B
+_OF_SEGMENT = {0x114D9B74, _INFO, _TRACKS, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
+_OF_CLUSTER = {0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0xAF, 0x5854}
+_ANYWHERE = {0xEC, 0xBF}  # Void, CRC-32
+_UNKNOWN = -1
+_KNOWN = {EBML, _SEGMENT, _CLUSTER} | _OF_SEGMENT | _OF_CLUSTER | _ANYWHERE
+
+
+def examine(file: BinaryIO) -> None:
+    """Raises TruncatedAudio when an element goes on after the end of the file, or is none."""
+    size = file.seek(0, 2)
+    position = 0
+    end_of_segment = size
+    while position < end_of_segment:
+        file.seek(position)
+        element, length = _number(file, keep_marker=True), _number(file, keep_marker=False)
+        body = file.tell()
+        has_children = element in (_SEGMENT, _CLUSTER)
+        if element not in _KNOWN or length is None or (length == _UNKNOWN and not has_children):
+            raise truncated(f"damaged or cut at byte {position} of {size}")
+        if body + length > size:
+            raise truncated(f"cut inside the part that begins at byte {position} of {size}")
+        if element == _SEGMENT and length != _UNKNOWN:
+            end_of_segment = body + length
+        position = body if has_children else body + length
+
+
+def _number(file: BinaryIO, *, keep_marker: bool) -> int | None:
+    """A variable-length integer (RFC 8794, 4); None when it is none."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    more = 8 - first[0].bit_length()
+    rest = file.read(more)
+    if len(rest) < more:
+        return None
+    number = int.from_bytes(first + rest, "big")
+    if keep_marker:
+        return number
+    unmarked = number - (1 << 7 * (more + 1))
+    return _UNKNOWN if unmarked == (1 << 7 * (more + 1)) - 1 else unmarked

@@ -1,0 +1,108 @@
+"""Register what is in a folder and materialise what is pending, run after run, in this process.
+
+The runs belong to a real Dagster instance, so its UI shows them beside those it launched itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+from sensory_pipeline.automation.instance import fail_orphans, this_process
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import Registration
+from sensory_pipeline.processing.pipeline import Processor
+from sensory_pipeline.storage.local import objects
+
+
+@dataclass(slots=True, kw_only=True)
+class IngestReport:
+    """What an ingest did, in recordings. computed: by stage; errors: by class; audio_hours: published;
+    runs: Dagster runs, and run_failures the reasons of those that failed."""
+
+    registration: Registration
+    missing: int
+    published: int = 0
+    failed: int = 0
+    pending: int = 0
+    audio_hours: float = 0.0
+    runs: int = 0
+    computed: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    run_failures: list[str] = field(default_factory=list)
+
+
+def register(
+    lake: Lake, processor: Processor, folder: Path, *, start_date: date, retry_failed: bool
+) -> tuple[Registration, int]:
+    """Bring the ledger up to date with a folder; returns what changed and how many went missing."""
+    for partition in lake.ledger.pending_partitions():
+        lake.ledger.catch_up(lake.manifest(partition))
+    listing = list(objects(folder))
+    registration = lake.ledger.register(
+        listing, fingerprint=lambda _: processor.plan.fingerprint, shards=lake.shards, start_date=start_date
+    )
+    prefix = folder.resolve().as_uri().rstrip("/") + "/"
+    missing = lake.ledger.missing(prefix, (item.uri for item in listing))
+    if retry_failed:
+        lake.ledger.retry_failed(prefix)
+    return registration, missing
+
+
+def ingest(
+    lake: Lake,
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    report: IngestReport,
+    *,
+    run_started: Callable[[Partition, int], None],
+) -> None:
+    """Run the job on every partition with something pending, until nothing more comes of it."""
+    fail_orphans(instance)
+    while True:
+        waiting = lake.ledger.pending_partitions()
+        for partition in waiting:
+            run_started(partition, waiting[partition])
+            _run(job, instance, partition, report)
+        left = lake.ledger.pending_partitions()
+        report.pending = sum(left.values())
+        if report.pending >= sum(waiting.values()):
+            return
+
+
+def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partition, report: IngestReport) -> None:
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
+        tags=this_process(),
+        raise_on_error=False,
+    )
+    report.runs += 1
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            report.run_failures.append(error.message.strip() if error else str(event.message))
+        elif event.is_step_materialization:
+            _add(report, event.step_materialization_data.materialization)
+
+
+def _add(report: IngestReport, materialization: dg.AssetMaterialization) -> None:
+    values = {name: entry.value for name, entry in materialization.metadata.items()}
+    name = materialization.asset_key.to_user_string()
+    if "published" not in values:
+        report.computed[name] = report.computed.get(name, 0) + int(str(values["computed"]))
+        return
+    report.published += int(str(values["published"]))
+    report.failed += int(str(values["failed"]))
+    report.audio_hours += float(str(values["audio_hours"]))
+    errors = values["errors"]
+    if isinstance(errors, dict):
+        for kind, count in errors.items():
+            report.errors[kind] = report.errors.get(kind, 0) + count

@@ -1,0 +1,60 @@
+"""The Dagster instance beside a lake: its configuration, and runs whose process is gone."""
+
+import os
+import socket
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import yaml
+
+from sensory_pipeline.storage.files import write_text_atomically
+
+PROCESS_TAG = "sensory/process"
+"""host:pid:start of the process that executes a run itself, without a launcher."""
+
+CONFIG: dict[str, object] = {
+    "telemetry": {"enabled": False},
+    "run_monitoring": {"enabled": True, "start_timeout_seconds": 600, "poll_interval_seconds": 30},
+    "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
+    "retention": {
+        "schedule": {"purge_after_days": 30},
+        "sensor": {"purge_after_days": {"skipped": 7, "failure": 30, "success": -1}},
+    },
+}
+
+
+def prepare_home(home: Path) -> Path:
+    """The folder as a DAGSTER_HOME, absolute; it gets our dagster.yaml unless it has one."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        write_text_atomically(home / "dagster.yaml", yaml.safe_dump(CONFIG, sort_keys=False))
+    return home.resolve()
+
+
+def this_process() -> dict[str, str]:
+    """Tags for a run that this process executes."""
+    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time()}"}
+
+
+def fail_orphans(instance: dg.DagsterInstance) -> int:
+    """End runs whose process was killed, so that nobody waits for them; returns how many."""
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    orphans = [
+        run
+        for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished))
+        if PROCESS_TAG in run.tags and not _lives(run.tags[PROCESS_TAG])
+    ]
+    for run in orphans:
+        instance.report_run_failed(run, "the process that executed this run was killed")
+    return len(orphans)
+
+
+def _lives(tag: str) -> bool:
+    host, pid, start = tag.rsplit(":", 2)
+    if host != socket.gethostname():
+        return True  # another host's to judge
+    try:
+        return psutil.Process(int(pid)).create_time() == float(start)
+    except psutil.NoSuchProcess:
+        return False

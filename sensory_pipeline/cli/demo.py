@@ -1,0 +1,50 @@
+"""`sensory demo`: the samples through the whole chain, and what analysts see in the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensory_pipeline.cli.console import output
+from sensory_pipeline.cli.ingest import ingest_folder, summarise
+from sensory_pipeline.cli.sql import Format, show
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.views import connect, query
+
+QUESTIONS = {
+    "Who said what, and how?": """
+SELECT parse_filename(uri) AS recording, start_s, speaker, emotion, text
+FROM utterances WHERE words >= 4 ORDER BY recording, start_s LIMIT 12""",
+    "Who talks how much?": """
+SELECT parse_filename(uri) AS recording, speaker, round(talk_s, 1) AS talk_s,
+       round(100 * talk_share) AS percent, words, round(words_per_minute) AS words_per_minute
+FROM speakers ORDER BY recording, speaker LIMIT 12""",
+    "Which recordings could not be processed, and why?": """
+SELECT parse_filename(uri) AS recording, error_class, error_message
+FROM recordings WHERE status = 'failed' ORDER BY recording""",
+}
+
+
+def demo(
+    samples: Annotated[Path, typer.Option("--samples", help="Folder with the sample recordings.")] = Path("samples"),
+    lake: Annotated[Path, typer.Option("--lake", help="Folder of the lake to make.")] = Path("demo-lake"),
+) -> None:
+    """Process the sample recordings and answer three questions about them in SQL."""
+    if not samples.is_dir():
+        raise ConfigurationError(f"{samples} is not there: run it in the project's folder, or give --samples FOLDER")
+    report = ingest_folder(samples, lake)
+    summarise(report, lake)
+    with connect(Lake.open(lake)) as db:
+        for question, statement in QUESTIONS.items():
+            output.print(f"\n[bold]{question}[/bold]\n[dim]{statement.strip()}[/dim]")
+            result = query(db, statement)
+            show([column[0] for column in result.description or ()], result.fetchall(), Format.TABLE)
+    output.print(
+        f'\nask your own: [bold]sensory sql "SELECT ..." --lake {lake}[/bold]'
+        f"   Dagster's UI: [bold]sensory dev --lake {lake}[/bold]"
+    )
+    if report.run_failures:
+        raise typer.Exit(1)

@@ -1,0 +1,225 @@
+"""Which speaker said which word: a transcriber's words against a diarizer's turns.
+
+Both are a little off: word times by some 60 ms, edges of turns by some 150 ms. So the evidence
+against a speaker is counted in milliseconds: by how much edges would have to be wrong for the word
+to be theirs, with a fine for taking a whole turn away from somebody else. A change of speaker has
+a price in the same currency, high in the middle of a sentence, nothing at its end or after a pause.
+The cheapest sequence of speakers wins (Viterbi, 1967): words that a turn's edge cuts off stay with
+their sentence, while a "yes" with a turn of its own keeps its speaker.
+
+The regular and the exclusive turns are two opinions, and count half each: where people talk at
+once, the exclusive view has guessed whom the transcriber heard, and may be wrong.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+from unicodedata import east_asian_width
+
+from sensory_pipeline.core.diarization import Diarization
+from sensory_pipeline.core.punctuation import ends_sentence
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.transcripts import Word
+from sensory_pipeline.core.utterances import AttributedWord
+
+REACH_MS = 500
+"""A word is nobody's when it is further than this from the nearest edge of a turn."""
+
+# Found with bench/attribution.py on seeds from 100 on; halving or doubling them changes little.
+TURN_MS = 800
+"""The fine for taking a whole turn away from its speaker, or in part for a part of it."""
+MID_SENTENCE_MS = 500
+"""What a change of speaker within a sentence costs, where the transcript tells sentences apart."""
+NO_PAUSE_MS = 100
+"""What a change of speaker without a pause costs; a pause takes off as much as it lasts."""
+
+_Evidence = dict[str | None, float]
+"""What speaks against each speaker within reach, in milliseconds; None alone where there is nobody."""
+
+
+def plausible_ms(text: str) -> int:
+    """The longest a word may reasonably last, in milliseconds, slow speech included.
+
+    A letter takes some 70 ms; a digit is read as a word of four, a wide character as a syllable.
+
+    >>> plausible_ms("yes"), plausible_ms("1999"), plausible_ms("東京")
+    (600, 1900, 900)
+    """
+    letters = sum(
+        4 if char.isdigit() else 3 if east_asian_width(char) in "WF" else 1 for char in text if char.isalnum()
+    )
+    return 300 + 100 * max(1, letters)
+
+
+def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
+    """The words in the same order, each with its speaker and the evidence.
+
+    A word gets a speaker whenever a turn of either view is within `REACH_MS` of its span.
+
+    >>> from sensory_pipeline.core.diarization import Turn
+    >>> turns = (Turn(span=Span(start_ms=0, end_ms=900), speaker="SPEAKER_00"),)
+    >>> hello = Word(text="hello", span=Span(start_ms=700, end_ms=1100), probability=1.0)
+    >>> [word] = attribute([hello], Diarization(turns=turns, exclusive=turns))
+    >>> word.speaker, word.overlap_share
+    ('SPEAKER_00', 0.5)
+    """
+    voices = {name: _Voice.of(name, diarization) for name in _speakers(diarization)}
+    speech = _Track(turn.span for turn in diarization.exclusive)
+    crosstalk = _crosstalk(voice.regular for voice in voices.values())
+    spans = [_spoken(word, speech) for word in words]
+    evidence = [_evidence(word, spoken, voices) for word, spoken in zip(words, spans, strict=True)]
+    speakers = _cheapest(evidence, _prices(words, spans))
+    return tuple(
+        AttributedWord(
+            word=word,
+            spoken=spoken,
+            speaker=speaker,
+            overlap_share=voices[speaker].share(spoken) if speaker is not None else 0.0,
+            runner_up=min((name for name in against if name != speaker), key=against.__getitem__, default=None),
+            overlapped=crosstalk.overlap_ms(spoken) > 0,
+        )
+        for word, spoken, against, speaker in zip(words, spans, evidence, speakers, strict=True)
+    )
+
+
+class _Track:
+    """Sorted, disjoint stretches of speech, to be asked about many short spans."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for span in sorted(span for span in spans if span.duration_ms):
+            if self._ends and span.start_ms <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], span.end_ms)
+            else:
+                self._starts.append(span.start_ms)
+                self._ends.append(span.end_ms)
+
+    def __iter__(self) -> Iterator[Span]:
+        for start_ms, end_ms in zip(self._starts, self._ends, strict=True):
+            yield Span(start_ms=start_ms, end_ms=end_ms)
+
+    def within(self, span: Span) -> tuple[int, float]:
+        """How much of the speech lies inside: in milliseconds, and in stretches or parts of one."""
+        time_ms, stretches = 0, 0.0
+        i = bisect_right(self._ends, span.start_ms)
+        while i < len(self._starts) and self._starts[i] < span.end_ms:
+            start_ms, end_ms = self._starts[i], self._ends[i]
+            shared = min(end_ms, span.end_ms) - max(start_ms, span.start_ms)
+            time_ms += shared
+            stretches += shared / (end_ms - start_ms)
+            i += 1
+        return time_ms, stretches
+
+    def overlap_ms(self, span: Span) -> int:
+        return self.within(span)[0]
+
+    def gap_ms(self, span: Span) -> float:
+        """To the nearest edge; 0 when they touch or overlap, infinite when there is no stretch."""
+        i = bisect_right(self._ends, span.start_ms)
+        before = span.start_ms - self._ends[i - 1] if i else inf
+        after = self._starts[i] - span.end_ms if i < len(self._starts) else inf
+        return max(0.0, min(before, after))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Voice:
+    """One speaker's turns: in each view, and in either."""
+
+    exclusive: _Track
+    regular: _Track
+    either: _Track
+
+    @classmethod
+    def of(cls, speaker: str, diarization: Diarization) -> _Voice:
+        exclusive, regular = (
+            [turn.span for turn in view if turn.speaker == speaker]
+            for view in (diarization.exclusive, diarization.turns)
+        )
+        return cls(exclusive=_Track(exclusive), regular=_Track(regular), either=_Track((*exclusive, *regular)))
+
+    def within(self, span: Span) -> tuple[float, float]:
+        """Milliseconds and turns of this speaker inside the span: the mean of both views."""
+        exclusive_ms, exclusive_turns = self.exclusive.within(span)
+        regular_ms, regular_turns = self.regular.within(span)
+        return (exclusive_ms + regular_ms) / 2, (exclusive_turns + regular_turns) / 2
+
+    def share(self, span: Span) -> float:
+        """The part of the span that the exclusive turns cover; of an empty one, all or nothing."""
+        if span.duration_ms:
+            return self.exclusive.overlap_ms(span) / span.duration_ms
+        return float(self.exclusive.gap_ms(span) == 0)
+
+
+def _speakers(diarization: Diarization) -> list[str]:
+    return sorted({turn.speaker for turn in (*diarization.turns, *diarization.exclusive)})
+
+
+def _crosstalk(tracks: Iterable[_Track]) -> _Track:
+    """Where two or more speakers are active at once."""
+    edges = sorted(edge for track in tracks for span in track for edge in ((span.start_ms, 1), (span.end_ms, -1)))
+    active = 0
+    stretches: list[Span] = []
+    for (start_ms, step), (end_ms, _) in pairwise(edges):
+        active += step
+        if active > 1:
+            stretches.append(Span(start_ms=start_ms, end_ms=end_ms))
+    return _Track(stretches)
+
+
+def _spoken(word: Word, speech: _Track) -> Span:
+    """The word's span, clipped to a plausible length.
+
+    The end with more speech stays; the start when there is no difference, since aligners mostly
+    stretch the last word before a silence.
+    """
+    longest = plausible_ms(word.text)
+    if word.span.duration_ms <= longest:
+        return word.span
+    head = Span(start_ms=word.span.start_ms, end_ms=word.span.start_ms + longest)
+    tail = Span(start_ms=word.span.end_ms - longest, end_ms=word.span.end_ms)
+    return tail if speech.overlap_ms(tail) > speech.overlap_ms(head) else head
+
+
+def _evidence(word: Word, spoken: Span, voices: dict[str, _Voice]) -> _Evidence:
+    near = {name: voice for name, voice in voices.items() if voice.either.gap_ms(word.span) <= REACH_MS}
+    if not near:
+        return {None: 0.0}
+    within = {name: voice.within(spoken) for name, voice in near.items()}
+    turns = sum(own_turns for _, own_turns in within.values())
+    return {
+        name: spoken.duration_ms - own_ms + near[name].either.gap_ms(spoken) + TURN_MS * (turns - own_turns)
+        for name, (own_ms, own_turns) in within.items()
+    }
+
+
+def _prices(words: Sequence[Word], spans: Sequence[Span]) -> list[float]:
+    """What a change of speaker before each word costs; nothing before the first."""
+    ends = [ends_sentence(before.text, after.text) for before, after in pairwise(words)]
+    mid_sentence = MID_SENTENCE_MS if any(ends) else 0
+    pauses = (max(0, after.start_ms - before.end_ms) for before, after in pairwise(spans))
+    changes = [
+        max(0, NO_PAUSE_MS - pause) + (0 if end else mid_sentence) for end, pause in zip(ends, pauses, strict=True)
+    ]
+    return [0.0, *changes][: len(words)]
+
+
+def _cheapest(evidence: Sequence[_Evidence], prices: Sequence[float]) -> list[str | None]:
+    """The sequence of speakers that the evidence contradicts the least."""
+    totals: dict[str | None, float] = {None: 0.0}
+    origins: list[dict[str | None, str | None]] = []
+    for against, price in zip(evidence, prices, strict=True):
+        cheapest = min(totals, key=totals.__getitem__)
+        change = totals[cheapest] + price
+        origins.append({name: name if totals.get(name, inf) <= change else cheapest for name in against})
+        totals = {name: min(totals.get(name, inf), change) + cost for name, cost in against.items()}
+    speaker = min(totals, key=totals.__getitem__)
+    chosen: list[str | None] = []
+    for origin in reversed(origins):
+        chosen.append(speaker)
+        speaker = origin[speaker]
+    return chosen[::-1]

@@ -1,0 +1,53 @@
+"""Cutting long speech where it pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from sensory_pipeline.core.spans import Span
+
+
+def stretches(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
+    """Runs of consecutive spans, each from first start to last end at most `limit_ms` long.
+
+    Cut at the longest pause at which neither the run nor what is left is shorter than a third of
+    the limit; at the longest of all where there is none such. A single span may exceed the limit.
+    Spans are in order of time.
+
+    >>> spans = [Span(start_ms=start, end_ms=start + 900) for start in (0, 1_000, 3_000, 4_000)]
+    >>> list(stretches(spans, 4_000))
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    first = 0
+    while first < len(spans):
+        last = _cut(spans, first, limit_ms)
+        yield slice(first, last)
+        first = last
+
+
+def _cut(spans: Sequence[Span], first: int, limit_ms: int) -> int:
+    """Where the run that starts at `first` ends."""
+    start_ms, end_ms = spans[first].start_ms, spans[-1].end_ms
+    if end_ms - start_ms <= limit_ms:
+        return len(spans)
+    best = (False, -1, first + 1)
+    for i in range(first + 1, len(spans)):
+        before_ms, after_ms = spans[i - 1].end_ms, spans[i].start_ms
+        if before_ms - start_ms > limit_ms:
+            break
+        sizeable = min(before_ms - start_ms, end_ms - after_ms) >= limit_ms / 3
+        best = max(best, (sizeable, after_ms - before_ms, i))
+    return best[2]
+
+
+def parts(span: Span, limit_ms: int) -> Iterator[Span]:
+    """The span in as many equal parts as it takes for none to be longer than `limit_ms`.
+
+    >>> [part.end_ms for part in parts(Span(start_ms=0, end_ms=100), 40)]
+    [33, 66, 100]
+    """
+    count = max(1, -(-span.duration_ms // limit_ms))
+    edges = [span.start_ms + span.duration_ms * i // count for i in range(count + 1)]
+    for start_ms, end_ms in pairwise(edges):
+        yield Span(start_ms=start_ms, end_ms=end_ms)

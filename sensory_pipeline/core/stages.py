@@ -1,0 +1,69 @@
+"""The steps between a recording and its tables, and the fingerprint that says when one must be redone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+
+from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest, Task
+
+
+class Stage(StrEnum):
+    """In order of work; the names are those of the Dagster assets."""
+
+    NORMALIZED_AUDIO = "normalized_audio"
+    TRANSCRIPTS = "transcripts"
+    DIARIZATION = "diarization"
+    EMOTIONS = "emotions"
+
+
+READS: dict[Stage, tuple[Stage, ...]] = {
+    Stage.NORMALIZED_AUDIO: (),
+    Stage.TRANSCRIPTS: (Stage.NORMALIZED_AUDIO,),
+    Stage.DIARIZATION: (Stage.NORMALIZED_AUDIO,),
+    Stage.EMOTIONS: (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION),
+}
+"""The graph: which stages a stage builds on."""
+
+
+def stages_for(request: ProcessRequest) -> tuple[Stage, ...]:
+    """What has to run for a request, in order.
+
+    Emotion per word or sentence needs to know the words and who spoke them; per file it does not.
+
+    >>> [str(s) for s in stages_for(ProcessRequest(tasks=frozenset({Task.DIARIZATION})))]
+    ['normalized_audio', 'diarization']
+    """
+    needed = {Stage.NORMALIZED_AUDIO}
+    if Task.TRANSCRIBE in request.tasks:
+        needed.add(Stage.TRANSCRIPTS)
+    if Task.DIARIZATION in request.tasks:
+        needed.add(Stage.DIARIZATION)
+    if Task.EMOTION in request.tasks:
+        needed.add(Stage.EMOTIONS)
+        if request.emo.level is not EmotionLevel.FILE:
+            needed |= {Stage.TRANSCRIPTS, Stage.DIARIZATION}
+    return tuple(stage for stage in Stage if stage in needed)
+
+
+def fingerprint(parts: Mapping[str, object]) -> str:
+    """16 hexadecimal digits over everything that decides a stage's output.
+
+    Parts must be JSON values; their order does not matter.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def engines_at_fault(total: int, failed: int) -> bool:
+    """Whether so many failures, for reasons that are not the recordings' own, should fail the run.
+
+    >>> engines_at_fault(20, 11), engines_at_fault(20, 10), engines_at_fault(5, 5)
+    (True, False, False)
+    """
+    return total >= 20 and failed * 2 > total

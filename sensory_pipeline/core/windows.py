@@ -1,0 +1,95 @@
+"""Which stretches an emotion classifier is asked about.
+
+Classifiers do best on 2.5 to 25 s of one speaker. A window may be shorter; its turn, the stretch of
+the same speaker around it, then lends it context and is never longer than 25 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sensory_pipeline.core.diarization import Diarization
+from sensory_pipeline.core.emotions import EmotionWindow
+from sensory_pipeline.core.pauses import parts, stretches
+from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.sentences import LIMIT_MS, sentences
+from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.utterances import Utterance
+
+FILE_LIMIT_MS = 30_000
+"""A recording up to this long is one window at file level; a longer one is cut."""
+
+
+def emotion_windows(
+    level: EmotionLevel,
+    utterances: Sequence[Utterance],
+    recording: Span,
+    *,
+    diarization: Diarization | None = None,
+    speech: Sequence[Span] = (),
+) -> tuple[EmotionWindow, ...]:
+    """The windows for the rows at a level; none reaches beyond the recording.
+
+    Word: one for each word, as it was spoken; may be empty where an engine gives a word no time.
+    Sentence: one for each sentence, or without words one for each exclusive turn, cut evenly if
+    longer than 25 s. File: the recording, or if longer than 30 s its speech (from any voice
+    activity detector, in order), cut at pauses; with no speech it is cut evenly.
+    """
+    match level:
+        case EmotionLevel.WORD:
+            windows = _word_windows(utterances)
+        case EmotionLevel.SENTENCE:
+            windows = _sentence_windows(utterances) if utterances else _turn_windows(diarization)
+        case EmotionLevel.FILE:
+            windows = _file_windows(recording, speech, diarization)
+    return tuple(_inside(window, recording) for window in windows)
+
+
+def utterance_windows(utterances: Sequence[Utterance]) -> tuple[EmotionWindow, ...]:
+    """One for each utterance, however long."""
+    return tuple(_whole(utterance.span, utterance.speaker) for utterance in utterances)
+
+
+def _word_windows(utterances: Sequence[Utterance]) -> Iterator[EmotionWindow]:
+    for turn, said in _turns(utterances):
+        for sentence in said:
+            for word in sentence.words:
+                yield EmotionWindow(span=word.spoken, turn=turn, speaker=word.speaker)
+
+
+def _sentence_windows(utterances: Sequence[Utterance]) -> Iterator[EmotionWindow]:
+    for turn, said in _turns(utterances):
+        for sentence in said:
+            yield EmotionWindow(span=sentence.span, turn=turn, speaker=sentence.speaker)
+
+
+def _turns(utterances: Sequence[Utterance]) -> Iterator[tuple[Span, Sequence[Utterance]]]:
+    """Utterances, or parts of at most 25 s cut between sentences: the span and the sentences of each."""
+    for utterance in utterances:
+        said = sentences(utterance)
+        for run in stretches([sentence.span for sentence in said], LIMIT_MS):
+            yield cover(sentence.span for sentence in said[run]), said[run]
+
+
+def _turn_windows(diarization: Diarization | None) -> Iterator[EmotionWindow]:
+    for turn in diarization.exclusive if diarization else ():
+        for part in parts(turn.span, LIMIT_MS):
+            yield _whole(part, turn.speaker)
+
+
+def _file_windows(recording: Span, speech: Sequence[Span], diarization: Diarization | None) -> Iterator[EmotionWindow]:
+    speakers = diarization.speakers if diarization else ()
+    speaker = speakers[0] if len(speakers) == 1 else None
+    if recording.duration_ms <= FILE_LIMIT_MS or not speech:
+        speech = (recording,)
+    for run in stretches(speech, FILE_LIMIT_MS):
+        for part in parts(cover(speech[run]), FILE_LIMIT_MS):
+            yield _whole(part, speaker)
+
+
+def _whole(span: Span, speaker: str | None) -> EmotionWindow:
+    return EmotionWindow(span=span, turn=span, speaker=speaker)
+
+
+def _inside(window: EmotionWindow, recording: Span) -> EmotionWindow:
+    return EmotionWindow(span=window.span.clip(recording), turn=window.turn.clip(recording), speaker=window.speaker)

@@ -1,0 +1,49 @@
+"""What a decoder makes up: text that its thresholds let through and nobody said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count, takewhile
+
+LONGEST_PHRASE = 12
+"""Words; loops of the decoder are over short phrases, most often of one to five words."""
+
+_PUNCTUATION = "\"'“”‘’«».。,，!！?？:：;；…-–—()[]{}¿¡、"
+
+
+def without_loops(words: Sequence[str], *, max_repeats: int) -> list[int]:
+    """Indices of the words that stay when each loop is reduced to its first round.
+
+    A loop is a phrase of at most LONGEST_PHRASE words said more than `max_repeats` times in a row;
+    case and punctuation do not count, and an unfinished last round goes with it. The decoder's
+    attention gets stuck on what was really said, so the first round stays (arXiv 2212.04356,
+    section 4.5, on repetition loops).
+
+    >>> without_loops("so Thank you. Thank you. thank you thank".split(), max_repeats=2)
+    [0, 1, 2]
+    >>> without_loops("no no no I said".split(), max_repeats=3)
+    [0, 1, 2, 3, 4]
+    """
+    said = [word.casefold().strip(_PUNCTUATION + " ") for word in words]
+    kept: list[int] = []
+    at = 0
+    while at < len(said):
+        length, end = _loop(said, at, max_repeats)
+        kept.extend(range(at, at + length))
+        at = end
+    return kept
+
+
+def _loop(said: Sequence[str], start: int, max_repeats: int) -> tuple[int, int]:
+    """Words in a round of the loop that starts here, and where it ends; a word that starts none is its own end."""
+    for length in range(1, LONGEST_PHRASE + 1):
+        if start + length * (max_repeats + 1) > len(said):
+            break
+        repeated = takewhile(
+            lambda i, length=length: i < len(said) and said[i] == said[i - length],  # type: ignore[misc]
+            count(start + length),
+        )
+        end = start + length + sum(1 for _ in repeated)
+        if end - start >= length * (max_repeats + 1):
+            return length, end
+    return 1, start + 1

@@ -1,0 +1,103 @@
+"""Where somebody speaks: Silero VAD v6 (MIT), from the model file in faster-whisper's wheel.
+
+One probability a 32 ms window, then hysteresis. The recording is brought to a common level first,
+because the model misses quiet speech.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.spans import Span
+
+MODEL = "silero-v6"
+
+Samples = npt.NDArray[np.float32]
+
+_WINDOW = 512  # samples; the length the model was trained on
+_WINDOW_MS = _WINDOW * 1000 // SAMPLE_RATE
+_CONTEXT = 64  # samples of the window before, which the model sees too
+_BLOCK = 4096  # windows a call, 131 s, so that a long recording takes little memory
+_HYSTERESIS = 0.15
+_LEVEL = 0.1  # RMS of the loud passages, full scale = 1
+_MAX_GAIN = 100.0
+
+
+def speech_spans(
+    samples: Samples,
+    *,
+    threshold: float = 0.4,
+    min_silence_ms: int = 300,
+    min_speech_ms: int = 150,
+    pad_ms: int = 100,
+) -> tuple[Span, ...]:
+    """Spans of speech, in order of time and disjoint.
+
+    samples: 16 kHz mono, shape (frames,). threshold: the probability speech starts at; it ends
+    0.15 below. min_silence_ms: a shorter silence does not interrupt speech. min_speech_ms: shorter
+    speech is dropped. pad_ms: added at both ends, at most half of the silence between two spans.
+    """
+    end_ms = len(samples) * 1000 // SAMPLE_RATE
+    probabilities = speech_probabilities(samples)
+    spans: list[list[int]] = []
+    for first, last in _runs(probabilities >= threshold - _HYSTERESIS):
+        above = np.flatnonzero(probabilities[first:last] >= threshold)
+        if not above.size:
+            continue
+        start, end = (first + int(above[0])) * _WINDOW_MS, min(last * _WINDOW_MS, end_ms)
+        if spans and start - spans[-1][1] < min_silence_ms:
+            spans[-1][1] = end
+        else:
+            spans.append([start, end])
+    spoken = [(start, end) for start, end in spans if end - start >= min_speech_ms]
+    if not spoken:
+        return ()
+    middles = [(before[1] + after[0]) // 2 for before, after in pairwise(spoken)]
+    return tuple(
+        Span(start_ms=max(start - pad_ms, low), end_ms=min(end + pad_ms, high))
+        for (start, end), low, high in zip(spoken, [0, *middles], [*middles, end_ms], strict=True)
+    )
+
+
+def speech_probabilities(samples: Samples) -> npt.NDArray[np.float32]:
+    """The probability of speech in each window of 32 ms; the last window is filled up with zeros."""
+    from faster_whisper.vad import get_vad_model
+
+    session = get_vad_model().session  # cached there, one thread
+    mean, gain = normalisation(samples)
+    state = cell = np.zeros((1, 1, 128), np.float32)
+    context = np.zeros(_CONTEXT, np.float32)
+    answers = [np.empty(0, np.float32)]
+    for start in range(0, len(samples), _BLOCK * _WINDOW):
+        block = np.clip((samples[start : start + _BLOCK * _WINDOW] - mean) * gain, -1, 1)
+        windows = np.pad(block, (0, -len(block) % _WINDOW)).reshape(-1, _WINDOW)
+        contexts = np.vstack([context, windows[:-1, -_CONTEXT:]])
+        context = windows[-1, -_CONTEXT:]
+        answer, state, cell = session.run(None, {"input": np.hstack([contexts, windows]), "h": state, "c": cell})
+        answers.append(answer.reshape(-1))
+    return np.concatenate(answers)
+
+
+def normalisation(samples: Samples) -> tuple[np.float32, np.float32]:
+    """The offset to subtract, and the gain that then brings loud passages to an RMS of 0.1.
+
+    At most 40 dB, so that a silent recording stays silent.
+    """
+    if not len(samples):
+        return np.float32(0), np.float32(1)
+    mean = samples.mean()
+    length = min(len(samples), SAMPLE_RATE // 10)
+    blocks = samples[: len(samples) // length * length].reshape(-1, length)
+    power = np.einsum("ij,ij->i", blocks, blocks) / length - mean**2
+    loud = float(np.sqrt(max(np.percentile(power, 95), 0)))
+    return mean, np.float32(min(_LEVEL / max(loud, 1e-9), _MAX_GAIN))
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open index ranges where the mask holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

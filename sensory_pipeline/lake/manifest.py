@@ -1,0 +1,78 @@
+"""What is published: one small JSON file a partition, switched last and in one step.
+
+Data files are immutable and named in the manifest; what no manifest names does not exist for
+readers. `generation` counts commits, so that a writer that was overtaken notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sensory_pipeline.core.errors import StaleWriter
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.storage.files import write_text_atomically
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Published(_Value):
+    """How one recording stands. fingerprint: everything that decided its rows."""
+
+    version: str
+    status: Literal["ok", "failed"]
+    fingerprint: str
+
+
+class DataFile(_Value):
+    """path: relative to the lake, with forward slashes."""
+
+    path: str
+    rows: int
+
+
+class Manifest(_Value):
+    """One partition as readers see it. tables: by name; recordings: by recording_id."""
+
+    generation: int = 0
+    run_id: str = ""
+    tables: dict[str, DataFile] = {}
+    recordings: dict[str, Published] = {}
+
+
+def read(folder: Path, partition: Partition) -> Manifest:
+    """The current manifest; an empty one, generation 0, before the first commit."""
+    try:
+        return Manifest.model_validate_json(_path(folder, partition).read_bytes())
+    except FileNotFoundError:
+        return Manifest()
+
+
+def read_all(folder: Path) -> Iterator[tuple[Partition, Manifest]]:
+    """Every partition that was ever published, in order of its path."""
+    for path in sorted(folder.glob("date=*/shard=*.json")):
+        day, shard = path.parent.name.removeprefix("date="), path.stem.removeprefix("shard=")
+        yield Partition.parse(f"{day}|{shard}"), Manifest.model_validate_json(path.read_bytes())
+
+
+def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:
+    """Make `manifest` the current one. Its generation must follow the current one's.
+
+    The caller holds the partition's lease. Raises StaleWriter when somebody committed in between.
+    """
+    current = read(folder, partition).generation
+    if manifest.generation != current + 1:
+        raise StaleWriter(
+            f"partition {partition.key} is at generation {current}, this run would write "
+            f"{manifest.generation}: another run overtook it; nothing was changed, run it again"
+        )
+    write_text_atomically(_path(folder, partition), manifest.model_dump_json(indent=1) + "\n")
+
+
+def _path(folder: Path, partition: Partition) -> Path:
+    return folder / f"date={partition.date.isoformat()}" / f"shard={partition.shard}.json"

@@ -1,0 +1,132 @@
+"""Results of stages, kept so that none is made twice and a killed run goes on where it was.
+
+Immutable Parquet chunks by stage and partition, written every few seconds of work. A result is
+found by recording, version and fingerprint; results that nobody asks for any more do no harm.
+Payloads are JSON: they are read back by validating, never by unpickling.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.storage.files import write_atomically
+
+CHUNK_S = 10.0
+"""Seconds of work a kill may cost."""
+CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """What a stage gave for one version of one recording, and what made it.
+
+    Exactly one of payload (JSON) and error_class is set. seconds: the work took, on its device.
+    """
+
+    recording_id: str
+    version: str
+    fingerprint: str
+    payload: str | None = None
+    error_class: str | None = None
+    error_message: str | None = None
+    engine: str
+    model: str
+    revision: str
+    settings: str
+    device: str
+    run_id: str
+    pipeline_version: str
+    seconds: float
+    made_at: datetime
+
+
+_ARROW = {"seconds": pa.float64(), "made_at": pa.timestamp("us")}
+_SCHEMA = pa.schema([pa.field(f.name, _ARROW.get(f.name, pa.string())) for f in fields(StageResult)])
+
+
+class StageStore:
+    """All stage results of a lake, below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, stage: Stage, partition: Partition, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageResult]:
+        """The newest result at hand for each. wanted: recording_id -> (version, fingerprint)."""
+        found: dict[str, StageResult] = {}
+        for path in sorted(self._folder(stage, partition).glob("*.parquet"), reverse=True):
+            keys = pq.read_table(path, columns=["recording_id", "version", "fingerprint"]).to_pylist()
+            hits = [
+                index
+                for index, key in enumerate(keys)
+                if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"])
+                and key["recording_id"] not in found
+            ]
+            if hits:
+                for row in pq.read_table(path, schema=_SCHEMA).take(pa.array(hits)).to_pylist():
+                    found[row["recording_id"]] = StageResult(**row)
+        return found
+
+    def known(self, stage: Stage, partition: Partition, wanted: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
+        """The same without payloads, for counting and skipping: recording_id -> whether it went well."""
+        found: dict[str, bool] = {}
+        for path in sorted(self._folder(stage, partition).glob("*.parquet"), reverse=True):
+            columns = ["recording_id", "version", "fingerprint", "error_class"]
+            for key in pq.read_table(path, columns=columns).to_pylist():
+                if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"]):
+                    found.setdefault(key["recording_id"], key["error_class"] is None)
+        return found
+
+    def writer(self, stage: Stage, partition: Partition, run_id: str) -> StageWriter:
+        """Adds results to a partition; use it in a `with`. The caller holds the partition's lease."""
+        return StageWriter(self._folder(stage, partition), run_id)
+
+    def _folder(self, stage: Stage, partition: Partition) -> Path:
+        return self._root / stage / f"date={partition.date.isoformat()}" / f"shard={partition.shard}"
+
+
+class StageWriter:
+    """Collects results and writes them as chunks; what was added is on disk after at most
+    CHUNK_S of further work, and on leaving the `with`, also by an exception."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._chunks = 0
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.flush()
+
+    def add(self, result: StageResult) -> None:
+        self._rows.append({field.name: getattr(result, field.name) for field in fields(result)})
+        self._bytes += len(result.payload or "")
+        if time.monotonic() - self._flushed > CHUNK_S or self._bytes > CHUNK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added since the last chunk."""
+        if self._rows:
+            table = pa.Table.from_pylist(self._rows, schema=_SCHEMA)
+            # names sort by time, so that the newest result of several is found first
+            path = self._folder / f"{time.time_ns():020d}-{self._run_id}-{self._chunks}.parquet"
+            write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+            self._chunks += 1
+        self._rows, self._bytes, self._flushed = [], 0, time.monotonic()

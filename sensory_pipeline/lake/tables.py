@@ -1,0 +1,244 @@
+"""The tables analysts read: one row class a table, and the Arrow schema made from it.
+
+Columns named `*_ms` are integer milliseconds in the files; the views serve them in seconds as
+`*_s`. The second element of each annotation is the column's description: docs/tables.md, the
+Parquet schema, Dagster's column schema and the views' comments all come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+
+from sensory_pipeline.core.stages import Stage
+
+RecordingId = Annotated[str, "Stands for the recording in every table."]
+StartMs = Annotated[int, "Start, from the beginning of the recording."]
+EndMs = Annotated[int, "End, from the beginning of the recording."]
+Speaker = Annotated[str | None, "Speaker label, local to the recording; null where nobody could be named."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRow:
+    """One source audio, whether it could be processed or not."""
+
+    recording_id: RecordingId
+    uri: Annotated[str, "Where the recording is."]
+    version: Annotated[str, "Version of the object the rows were made from."]
+    size_bytes: Annotated[int, "Size of the object."]
+    status: Annotated[str, "'ok' or 'failed'; the view adds 'pending' for what waits its turn."]
+    error_class: Annotated[str | None, "Kind of failure, null when ok."]
+    error_message: Annotated[str | None, "What failed and what to do about it, null when ok."]
+    error_stage: Annotated[str | None, "Stage that failed, null when ok."]
+    duration_ms: Annotated[int | None, "Length of the audio."]
+    codec: Annotated[str | None, "Codec of the source."]
+    sample_rate: Annotated[int | None, "Sample rate of the source in Hz."]
+    channels: Annotated[int | None, "Channels of the source."]
+    language: Annotated[str | None, "ISO 639-1 code of the language, null when nothing was said."]
+    speakers: Annotated[int | None, "How many speakers were found."]
+    words: Annotated[int | None, "How many words were recognised."]
+    run_id: Annotated[str, "Dagster run that published the row."]
+    pipeline_version: Annotated[str, "Version of this software that published the row."]
+    published_at: Annotated[datetime, "When the row was published, UTC."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRow:
+    """One phrase as the transcriber cut it."""
+
+    recording_id: RecordingId
+    segment: Annotated[int, "Position in the recording, from 0."]
+    start_ms: StartMs
+    end_ms: EndMs
+    text: Annotated[str, "What was said."]
+    words: Annotated[int, "How many words it has."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordRow:
+    """One word, with who said it and how sure that is."""
+
+    recording_id: RecordingId
+    word: Annotated[int, "Position in the recording, from 0."]
+    segment: Annotated[int, "The segment it belongs to."]
+    utterance: Annotated[int, "The utterance it belongs to."]
+    start_ms: StartMs
+    end_ms: EndMs
+    text: Annotated[str, "The word as written."]
+    probability: Annotated[float, "The transcriber's confidence, 0 to 1; for ranking, not calibrated."]
+    speaker: Speaker
+    overlap_share: Annotated[float, "Share of the word inside the speaker's turns, 0 to 1."]
+    runner_up: Annotated[str | None, "The next likely speaker, null when there is none."]
+    overlapped: Annotated[bool, "Whether two or more people spoke during the word."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRow:
+    """One stretch of one speaker, speaking; turns of different speakers may overlap."""
+
+    recording_id: RecordingId
+    turn: Annotated[int, "Position in the recording, from 0."]
+    start_ms: StartMs
+    end_ms: EndMs
+    speaker: Annotated[str, "Speaker label, local to the recording."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakerRow:
+    """One speaker of one recording, in figures."""
+
+    recording_id: RecordingId
+    speaker: Annotated[str, "Speaker label, local to the recording."]
+    talk_ms: Annotated[int, "Time spent speaking."]
+    talk_share: Annotated[float, "Share of all speakers' talk time, 0 to 1."]
+    turns: Annotated[int, "How many turns."]
+    words: Annotated[int, "How many words."]
+    longest_turn_ms: Annotated[int, "Length of the longest turn."]
+    words_per_minute: Annotated[float | None, "Words per minute of talk time, null without talk time."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtteranceRow:
+    """Contiguous words of one speaker: who said what, and how."""
+
+    recording_id: RecordingId
+    utterance: Annotated[int, "Position in the recording, from 0."]
+    start_ms: StartMs
+    end_ms: EndMs
+    speaker: Speaker
+    text: Annotated[str, "What was said."]
+    words: Annotated[int, "How many words it has."]
+    emotion: Annotated[str | None, "Most probable of angry, sad, neutral, positive."]
+    angry: Annotated[float | None, "Probability of angry."]
+    sad: Annotated[float | None, "Probability of sad."]
+    neutral: Annotated[float | None, "Probability of neutral."]
+    positive: Annotated[float | None, "Probability of positive."]
+    arousal: Annotated[float | None, "Calm (negative) to excited (positive), 0 is this speaker's average."]
+    caveat: Annotated[str | None, "'heuristic': by rules, no model; 'out_of_language': model of another one."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionRow:
+    """One emotion at the level asked for: a word, a sentence, or a stretch of the file."""
+
+    recording_id: RecordingId
+    item: Annotated[int, "Position in the recording, from 0."]
+    level: Annotated[str, "'word', 'sentence' or 'file'."]
+    start_ms: StartMs
+    end_ms: EndMs
+    speaker: Speaker
+    emotion: Annotated[str, "Most probable of angry, sad, neutral, positive."]
+    angry: Annotated[float, "Probability of angry."]
+    sad: Annotated[float, "Probability of sad."]
+    neutral: Annotated[float, "Probability of neutral."]
+    positive: Annotated[float, "Probability of positive."]
+    arousal: Annotated[float | None, "Calm (negative) to excited (positive), 0 is this speaker's average."]
+    entropy: Annotated[float, "Uncertainty of the probabilities in nats, 0 to 1.386."]
+    voiced_ms: Annotated[int, "How much of it carries voice; under a second the turn around it weighs in."]
+    caveat: Annotated[str | None, "'heuristic': by rules, no model; 'out_of_language': model of another one."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """One stage of work on one recording: what made the rows."""
+
+    recording_id: RecordingId
+    stage: Annotated[str, "normalized_audio, transcripts, diarization or emotions."]
+    fingerprint: Annotated[str, "Stands for everything that decides the stage's output."]
+    engine: Annotated[str, "Engine that did the work."]
+    model: Annotated[str, "Model it used."]
+    revision: Annotated[str, "Revision of the model."]
+    settings: Annotated[str, "Settings that decide the output, as JSON."]
+    device: Annotated[str, "Where it ran."]
+    run_id: Annotated[str, "Dagster run that did the work."]
+    pipeline_version: Annotated[str, "Version of this software that did the work."]
+    made_at: Annotated[datetime, "When the work was done, UTC."]
+
+
+Row = RecordingRow | SegmentRow | WordRow | TurnRow | SpeakerRow | UtteranceRow | EmotionRow | StageRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column as it lies in the files."""
+
+    name: str
+    type: pa.DataType
+    nullable: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table. stage: where its rows come from; order: the columns its files are sorted by."""
+
+    name: str
+    row: type
+    stage: Stage | None
+    order: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        return (self.row.__doc__ or "").strip()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        hints = get_type_hints(self.row, include_extras=True)
+        return tuple(_column(field.name, hints[field.name]) for field in fields(self.row))
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(
+            [
+                pa.field(c.name, c.type, nullable=c.nullable, metadata={"description": c.description})
+                for c in self.columns
+            ]
+        )
+
+    def arrow(self, rows: Sequence[Row]) -> pa.Table:
+        """The rows as an Arrow table. Raises pyarrow.ArrowInvalid when a value does not fit."""
+        schema = self.schema
+        return pa.table(
+            {name: pa.array([getattr(row, name) for row in rows], schema.field(name).type) for name in schema.names},
+            schema=schema,
+        )
+
+
+TABLES: tuple[Table, ...] = (
+    Table(name="recordings", row=RecordingRow, stage=None, order=("recording_id",)),
+    Table(name="segments", row=SegmentRow, stage=Stage.TRANSCRIPTS, order=("recording_id", "segment")),
+    Table(name="words", row=WordRow, stage=Stage.TRANSCRIPTS, order=("recording_id", "word")),
+    Table(name="turns", row=TurnRow, stage=Stage.DIARIZATION, order=("recording_id", "turn")),
+    Table(name="speakers", row=SpeakerRow, stage=Stage.DIARIZATION, order=("recording_id", "speaker")),
+    Table(name="utterances", row=UtteranceRow, stage=Stage.EMOTIONS, order=("recording_id", "utterance")),
+    Table(name="emotions", row=EmotionRow, stage=Stage.EMOTIONS, order=("recording_id", "item")),
+    Table(name="stages", row=StageRow, stage=None, order=("recording_id", "stage")),
+)
+
+_ARROW = {
+    str: pa.string(),
+    int: pa.int32(),
+    float: pa.float32(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us"),
+}
+
+
+def table_of(row: type) -> Table:
+    """The table a row class belongs to. Raises KeyError for any other class."""
+    return {table.row: table for table in TABLES}[row]
+
+
+def _column(name: str, hint: Any) -> Column:
+    kind, description = get_args(hint)
+    nullable = get_origin(kind) is UnionType
+    if nullable:
+        (kind,) = (option for option in get_args(kind) if option is not NoneType)
+    # a recording may well be larger than 2 GiB, but not longer than 24 days
+    arrow = pa.int64() if name.endswith("_bytes") else _ARROW[kind]
+    return Column(name=name, type=arrow, nullable=nullable, description=description)

@@ -1,0 +1,127 @@
+"""SQL over what is published: DuckDB views, one a table, read-only.
+
+A connection sees the manifests as they were when it was opened. Times come in seconds, and every
+view carries the recording's uri, date and shard, and what made its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.tables import TABLES, Table
+
+_PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
+PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
+
+
+def connect(lake: Lake, partition: Partition | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the views, that can read nothing but the lake's data files.
+
+    partition: only what this one has published; all of them, and what is pending, when None.
+    """
+    files: dict[str, list[str]] = {table.name: [] for table in TABLES}
+    published = lake.published() if partition is None else [(partition, lake.manifest(partition))]
+    for _, manifest in published:
+        for name, entry in manifest.tables.items():
+            files[name].append(str(lake.root / entry.path))
+    db = duckdb.connect(":memory:")
+    db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
+    for table in TABLES:
+        _base(db, table, files[table.name])
+    db.register("waiting", _waiting(lake.ledger.unpublished() if partition is None else []))
+    for table in TABLES:
+        db.execute(view_sql(table))
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
+    return db
+
+
+def query(db: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
+    """Run one SELECT. Raises ConfigurationError for anything else, duckdb.Error when DuckDB refuses."""
+    statements = db.extract_statements(sql)
+    if len(statements) != 1:
+        raise ConfigurationError(f"give one SQL statement, not {len(statements)}")
+    if statements[0].type != duckdb.StatementType.SELECT:  # EXPLAIN ANALYZE would run what it explains
+        raise ConfigurationError(f"only SELECT can be run on a lake, not {statements[0].type.name}")
+    return db.execute(statements[0])
+
+
+def view_columns(table: Table) -> list[tuple[str, str, str]]:
+    """Name, DuckDB type and description of each column of the view, in order."""
+    columns = [
+        (_served(c.name), "DOUBLE" if c.name.endswith("_ms") else _DUCKDB[c.type], c.description) for c in table.columns
+    ]
+    if table.name != "recordings":
+        columns.append(("uri", "VARCHAR", "Where the recording is."))
+    columns += [
+        ("date", "DATE", "UTC day of the recording's first sight: half of its partition."),
+        ("shard", "INTEGER", "Shard of the recording: the other half."),
+    ]
+    if table.stage is not None:
+        columns += [(name, "VARCHAR", f"{name} of the {table.stage} stage that made the row.") for name in PROVENANCE]
+    return columns
+
+
+def view_sql(table: Table) -> str:
+    """The view's definition; made of our own names alone."""
+    own = ", ".join(
+        f"t.{c.name} / 1000.0 AS {_served(c.name)}" if c.name.endswith("_ms") else f"t.{c.name}" for c in table.columns
+    )
+    if table.name == "recordings":
+        waiting = {
+            "recording_id": "w.recording_id",
+            "uri": "w.uri",
+            "version": "w.version",
+            "size_bytes": "w.size_bytes",
+            "status": "'pending'",
+            "error_message": "w.note",
+        }
+        pending = ", ".join(f"{waiting.get(c.name, 'NULL')}" for c in table.columns)
+        return (
+            f"CREATE VIEW recordings AS SELECT {own}, {_PLACE} FROM base_recordings t "  # noqa: S608
+            f"UNION ALL SELECT {pending}, w.date, w.shard FROM waiting w "
+            "WHERE w.recording_id NOT IN (SELECT recording_id FROM base_recordings)"
+        )
+    joins = "JOIN base_recordings r ON r.recording_id = t.recording_id"
+    made = ""
+    if table.stage is not None:
+        made = "".join(f", s.{name}" for name in PROVENANCE)
+        joins += f" LEFT JOIN base_stages s ON s.recording_id = t.recording_id AND s.stage = '{table.stage.value}'"
+    columns = f"{own}, r.uri, {_PLACE}{made}"
+    return f"CREATE VIEW {table.name} AS SELECT {columns} FROM base_{table.name} t {joins}"  # noqa: S608
+
+
+_DUCKDB = {
+    pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
+    pa.bool_(): "BOOLEAN", pa.timestamp("us"): "TIMESTAMP",
+}  # fmt: skip
+
+
+def _served(name: str) -> str:
+    return name.removesuffix("_ms") + "_s" if name.endswith("_ms") else name
+
+
+def _base(db: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> None:
+    name = f"base_{table.name}"
+    if files:
+        db.read_parquet(list(files), hive_partitioning=True).create_view(name)
+        return
+    columns = ", ".join(f"{c.name} {_DUCKDB[c.type]}" for c in table.columns)
+    db.execute(f"CREATE TABLE {name} ({columns}, date DATE, shard INTEGER)")
+
+
+def _waiting(rows: list[dict[str, object]]) -> pa.Table:
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("recording_id", "uri", "version", "note")]
+        + [("size_bytes", pa.int64()), ("date", pa.date32()), ("shard", pa.int32())]
+    )
+    for row in rows:
+        row["date"] = date.fromisoformat(str(row["date"]))
+    return pa.Table.from_pylist(rows, schema=schema)

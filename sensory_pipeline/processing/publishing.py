@@ -1,0 +1,129 @@
+"""From stage results to published tables: one partition, one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from sensory_pipeline.core.recordings import Partition, Recording
+from sensory_pipeline.core.results import RecordingResult
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.manifest import Manifest, Published
+from sensory_pipeline.lake.publication import publish
+from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
+from sensory_pipeline.lake.tables import Row
+from sensory_pipeline.processing.pipeline import VERSION, Limits, Processor, stage_results
+from sensory_pipeline.processing.work import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationReport:
+    """published, failed: recordings, in this run; pending: left in the partition; audio_s: seconds of
+    audio published; rows: in the partition's tables now; errors: recordings by error class."""
+
+    published: int
+    failed: int
+    pending: int
+    audio_s: float
+    rows: Mapping[str, int]
+    errors: Mapping[str, int]
+
+
+def publish_partition(lake: Lake, processor: Processor, partition: Partition, run_id: str) -> PublicationReport:
+    """Commit every pending recording of the partition whose stages are decided, good or bad."""
+    plan = processor.plan
+    with lake.lease(partition):
+        base = lake.manifest(partition)
+        lake.ledger.catch_up(base)
+        pending = list(lake.ledger.pending(partition))
+        done = {stage: stage_results(lake, p, partition, pending) for stage, p in plan.stages.items()}
+        rows: list[Row] = []
+        entries: dict[str, Published] = {}
+        audio_s = 0.0
+        errors: dict[str, int] = {}
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for item in pending:
+            recording = item.recording
+            results = {stage: found for stage in plan.stages if (found := done[stage].get(recording.recording_id))}
+            failure = next(((s, r) for s, r in results.items() if r.error_class is not None), None)
+            if failure is None and len(results) < len(plan.stages):
+                continue
+            result = None if failure else assembled({stage: str(r.payload) for stage, r in results.items()})
+            if result is not None:
+                rows += result_rows(recording, result)
+                audio_s += result.audio.duration_ms / 1000
+            elif failure is not None:
+                name = str(failure[1].error_class)
+                errors[name] = errors.get(name, 0) + 1
+            decoded = results.get(Stage.NORMALIZED_AUDIO)
+            rows += stage_rows(recording, results)
+            rows.append(
+                recording_row(
+                    recording,
+                    audio=FACTS.validate_json(decoded.payload) if decoded and decoded.payload else None,
+                    result=result,
+                    failure=failure,
+                    run_id=run_id,
+                    pipeline_version=VERSION,
+                    published_at=now,
+                )
+            )
+            entries[recording.recording_id] = _entry(recording, plan.fingerprint, failed=failure is not None)
+        current = base
+        if entries:
+            current = publish(lake, partition, run_id=run_id, base=base, recordings=entries, rows=rows)
+            _trim_audio(lake, processor.limits)
+        return PublicationReport(
+            published=len(entries),
+            failed=sum(errors.values()),
+            pending=len(pending) - len(entries),
+            audio_s=audio_s,
+            rows=row_counts(current),
+            errors=dict(sorted(errors.items())),
+        )
+
+
+def assembled(payloads: Mapping[Stage, str]) -> RecordingResult:
+    """The values behind the JSON of a recording's stages, all of which went well."""
+    return RecordingResult(
+        audio=FACTS.validate_json(payloads[Stage.NORMALIZED_AUDIO]),
+        transcript=_value(TRANSCRIPT, payloads.get(Stage.TRANSCRIPTS)),
+        diarization=_value(DIARIZATION, payloads.get(Stage.DIARIZATION)),
+        emotions=_value(EMOTIONS, payloads.get(Stage.EMOTIONS)),
+    )
+
+
+def _value(adapter: TypeAdapter[T], payload: str | None) -> T | None:
+    return None if payload is None else adapter.validate_json(payload)
+
+
+def row_counts(manifest: Manifest) -> dict[str, int]:
+    """Rows of the partition by table."""
+    return {name: entry.rows for name, entry in manifest.tables.items()}
+
+
+def _entry(recording: Recording, fingerprint: str, *, failed: bool) -> Published:
+    return Published(version=recording.version, status="failed" if failed else "ok", fingerprint=fingerprint)
+
+
+def _trim_audio(lake: Lake, limits: Limits) -> None:
+    """Drop the oldest decoded audio beyond the cache's limit; it is made again when needed."""
+    files: list[tuple[float, int, Path]] = []
+    for path in lake.audio.glob("*.wav"):
+        with suppress(FileNotFoundError):  # another run trims too
+            stat = path.stat()
+            files.append((stat.st_mtime, stat.st_size, path))
+    room = limits.audio_cache_gb * 1e9
+    for _, size, path in sorted(files, reverse=True):
+        room -= size
+        if room < 0:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""The inside of one engine process: it holds the engines and pulls work from the pool.
+
+Messages to the pool: ("want",) for the next job, ("answer", key, value), ("closed",) at the end
+of a stream, ("raised", error) when the engine failed as a whole. Messages from it: ("open", stage),
+("work", job), ("end",). Pulling, rather than being pushed to, lets an engine look ahead as far as
+its batches need.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from sensory_pipeline.core.errors import ConfigurationError, EngineError
+from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.processing.work import Work, perform
+
+
+def serve(pipe: Connection, factory: EngineFactory, parent: int) -> None:
+    """Work until the pool, in process `parent`, hangs up."""
+    _die_with(parent)
+    engines = factory()
+    pipe.send(("ready",))
+    while True:
+        try:
+            _, stage = pipe.recv()
+        except EOFError:
+            return
+        try:
+            for key, value in perform(stage, engines, _pulled(pipe)):
+                pipe.send(("answer", key, value))
+        except ConfigurationError as error:
+            pipe.send(("raised", error))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an engine throws is about what it works on
+            traceback.print_exc(file=sys.stderr)
+            pipe.send(("raised", EngineError(f"{type(error).__name__}: {error}")))
+        else:
+            pipe.send(("closed",))
+
+
+def _pulled(pipe: Connection) -> Iterator[Work]:
+    while True:
+        pipe.send(("want",))
+        message = pipe.recv()
+        if message[0] == "end":
+            return
+        yield message[1]
+
+
+def _die_with(parent: int) -> None:
+    """No engine outlives its run, and it is the first to go when memory runs out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # sent when the *thread* that started this process ends: a pool belongs to a long-lived one
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,70 @@
+"""Recordings in a local folder, as listed objects with versions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from sensory_pipeline.core.errors import ConfigurationError, SourceChanged, SourceUnavailable
+from sensory_pipeline.core.recordings import SourceObject
+
+SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv"}
+    | {".webm", ".wma", ".amr", ".aiff", ".aif", ".au", ".caf", ".3gp"}
+)
+"""File names that end so are taken for recordings."""
+
+
+def objects(folder: Path) -> Iterator[SourceObject]:
+    """Every recording below the folder, in order of path; hidden files and folders are left out.
+
+    A file that cannot be looked at is left out as well: it has nothing to be registered with.
+    Raises ConfigurationError when the folder does not exist.
+    """
+    root = folder.resolve()
+    if not root.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder: give the folder that holds the recordings")
+    for parent, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                try:
+                    yield stat_object(path)
+                except OSError:
+                    continue
+
+
+def stat_object(path: Path) -> SourceObject:
+    """The object behind a path. Raises OSError when it cannot be looked at."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own identity
+    stat = absolute.stat()
+    return SourceObject(
+        uri=absolute.as_uri(),
+        version=f"{stat.st_size}-{stat.st_mtime_ns}",
+        size_bytes=stat.st_size,
+        modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
+    )
+
+
+def path_of(uri: str) -> Path:
+    """The path behind a `file://` uri, whatever bytes its name is made of."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def check_version(uri: str, version: str) -> Path:
+    """The path, if it still is the version that was listed.
+
+    Raises SourceChanged when it was rewritten, SourceUnavailable when it cannot be looked at.
+    """
+    path = path_of(uri)
+    try:
+        current = stat_object(path).version
+    except OSError as error:
+        raise SourceUnavailable(f"{path}: {error.strerror}; it stays pending and is tried again") from error
+    if current != version:
+        raise SourceChanged(f"{path} was rewritten after it was listed; the next ingest takes the new version")
+    return path

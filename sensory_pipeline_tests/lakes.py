@@ -1,0 +1,65 @@
+"""A lake, a Dagster instance and engines of a test's choosing, driven like `sensory ingest` does."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sensory_pipeline.automation.ingest import IngestReport, ingest, register
+from sensory_pipeline.automation.instance import prepare_home
+from sensory_pipeline.definitions import build
+from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.tables import TABLES
+from sensory_pipeline.lake.views import connect
+from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.trivial_engines import trivial
+
+INCIDENTAL = {"run_id", "published_at", "made_at", "pipeline_version"}
+"""Columns that say when and by which run, not what."""
+
+
+def ingested(
+    source: Path, root: Path, *, engines: EngineFactory = trivial, retry_failed: bool = False, **settings: Any
+) -> IngestReport:
+    """`sensory ingest` with these engines."""
+    chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
+    lake = Lake.create(root, shards=chosen.shards)
+    with processor(chosen, engines=engines) as ready:
+        registration, missing = register(lake, ready, source, start_date=chosen.start_date, retry_failed=retry_failed)
+        report = IngestReport(registration=registration, missing=missing)
+        with dg.DagsterInstance.from_config(str(prepare_home(root / ".dagster"))) as instance:
+            job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
+            ingest(lake, job, instance, report, run_started=lambda _partition, _count: None)
+    return report
+
+
+def rows(root: Path, sql: str) -> list[tuple[Any, ...]]:
+    """The answer to a query on the lake."""
+    with connect(Lake.open(root)) as db:
+        return db.execute(sql).fetchall()
+
+
+def tables(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything published, without what is incidental, in order."""
+    found = {}
+    with connect(Lake.open(root)) as db:
+        for table in TABLES:
+            names = [c[0] for c in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description or ()]
+            kept = ", ".join(name for name in names if name not in INCIDENTAL)
+            found[table.name] = sorted(db.execute(f"SELECT {kept} FROM {table.name}").fetchall(), key=repr)
+    return found
+
+
+def data_files(root: Path) -> dict[str, str]:
+    """Published data files and manifests by path, as digests of their bytes."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in ("data", "manifests")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }

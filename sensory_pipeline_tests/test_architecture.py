@@ -1,0 +1,69 @@
+"""What holds the house together, checked where it could quietly break."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+import resources
+from sensory_pipeline.automation.instance import CONFIG
+from sensory_pipeline.definitions import defs
+
+ROOT = Path(resources.__file__).parent.parent
+HEAVY = ("torch", "torchaudio", "pyannote", "faster_whisper", "ctranslate2", "pocketsphinx", "onnxruntime")
+
+
+def test_definitions_load_no_model_library() -> None:
+    script = f"import sys, sensory_pipeline.definitions; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_graph() -> None:
+    dg.Definitions.validate_loadable(defs)
+    graph = {
+        spec.key.to_user_string(): sorted(dep.asset_key.to_user_string() for dep in spec.deps)
+        for spec in defs.resolve_all_asset_specs()
+    }
+    assert graph == {
+        "normalized_audio": [],
+        "transcripts": ["normalized_audio"],
+        "diarization": ["normalized_audio"],
+        "emotions": ["diarization", "normalized_audio", "transcripts"],
+        "merged_parquet": ["diarization", "emotions", "normalized_audio", "transcripts"],
+    }
+
+
+def test_no_asset_has_a_backfill_policy() -> None:
+    # with one, backfill runs carry no shard tag and cannot be routed to a device
+    assert all(d.backfill_policy is None for d in defs.resolve_asset_graph().assets_defs)
+
+
+def test_resources_is_our_package() -> None:
+    assert Path(resources.__file__).parent.name == "resources"
+    assert (ROOT / "sensory_pipeline").is_dir()
+
+
+def test_core_and_layers() -> None:
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("not a checkout")
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_both_dagster_yaml_agree() -> None:
+    root = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert {name: root[name] for name in CONFIG} == CONFIG
+    places = {root["storage"]["sqlite"]["base_dir"], root["local_artifact_storage"]["config"]["base_dir"]}
+    assert places == {".dagster"}
+
+
+def test_the_workspace_loads() -> None:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert workspace["load_from"] == [{"python_module": "sensory_pipeline.definitions"}]

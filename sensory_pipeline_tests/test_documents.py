@@ -1,0 +1,50 @@
+"""What is not documented does not exist, and what is documented is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import resources
+from scripts.document_tables import document
+from sensory_pipeline.cli.app import app
+from sensory_pipeline.settings import Settings
+
+ROOT = Path(resources.__file__).parent.parent
+
+
+def test_every_setting_is_in_env_example_with_its_default() -> None:
+    text = (ROOT / ".env.example").read_text()
+    lines = dict(re.findall(r"^([A-Z_]+)=(\S*)\s+#", text, re.MULTILINE))
+    assert set(lines) == set(Settings.names())
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias or f"SENSORY_{name.upper()}")
+        if field.default_factory is None:
+            expected = "" if field.default is None else str(field.default).removesuffix(".0")
+            assert lines[variable] == expected, variable
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"sensory {name}" in readme, name
+
+
+def test_every_command_has_help_that_says_something() -> None:
+    for name in get_command(app).commands:  # type: ignore[attr-defined]
+        shown = CliRunner().invoke(app, [name, "--help"])
+        assert shown.exit_code == 0
+        assert len(shown.stdout) > 200, name
+
+
+def test_tables_page_is_what_the_schemas_say() -> None:
+    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == document()
+
+
+def test_documents_name_files_that_exist() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"

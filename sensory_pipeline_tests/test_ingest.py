@@ -1,0 +1,142 @@
+"""The whole chain through a real Dagster instance: what is done once, and what is done again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sensory_pipeline.core.errors import LakeMismatch
+from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.lakes import data_files, ingested, rows, tables
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    for index in range(4):
+        tone(folder / f"sub{index % 2}" / f"{index}.wav", 500 + 10 * index)
+    return folder
+
+
+def test_a_folder_becomes_tables(source: Path, tmp_path: Path) -> None:
+    report = ingested(source, tmp_path / "lake")
+    assert (report.published, report.failed, report.pending) == (4, 0, 0)
+    assert report.run_failures == []
+    said = rows(tmp_path / "lake", "SELECT text, speaker, engine FROM words ORDER BY text")
+    assert said == [(f"{500 + 10 * i}", "SPEAKER_00", "trivial") for i in range(4)]
+    (count,) = rows(tmp_path / "lake", "SELECT count(*) FROM recordings WHERE status = 'ok' AND duration_s > 0.4")[0]
+    assert count == 4
+
+
+def test_second_ingest_does_nothing(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "lake")
+    before = data_files(tmp_path / "lake")
+    report = ingested(source, tmp_path / "lake")
+    assert (report.published, report.runs) == (0, 0)
+    assert data_files(tmp_path / "lake") == before
+
+
+def test_one_added_file_costs_one_recording(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "lake")
+    tone(source / "added.wav", 700)
+    report = ingested(source, tmp_path / "lake")
+    assert report.published == 1
+    assert set(report.computed.values()) == {1}
+    assert len(rows(tmp_path / "lake", "SELECT * FROM recordings")) == 5
+
+
+def test_a_changed_file_replaces_its_rows(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "lake")
+    tone(source / "sub0" / "0.wav", 900)
+    report = ingested(source, tmp_path / "lake")
+    assert (report.registration.changed, report.published) == (1, 1)
+    said = [text for (text,) in rows(tmp_path / "lake", "SELECT text FROM words ORDER BY text")]
+    assert said == ["510", "520", "530", "900"]
+
+
+def test_a_changed_level_redoes_emotions_alone(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "lake")
+    report = ingested(source, tmp_path / "lake", emo_level=EmotionLevel.WORD)
+    assert report.published == 4
+    assert report.computed == {"normalized_audio": 0, "transcripts": 0, "diarization": 0, "emotions": 4}
+    assert rows(tmp_path / "lake", "SELECT DISTINCT level FROM emotions") == [("word",)]
+
+
+def test_a_file_that_is_gone_keeps_its_rows_and_blocks_nobody(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "lake")
+    (source / "sub0" / "0.wav").unlink()
+    report = ingested(source, tmp_path / "lake")
+    assert (report.missing, report.published, report.pending) == (1, 0, 0)
+    assert len(rows(tmp_path / "lake", "SELECT * FROM words")) == 4
+
+
+def test_an_unreadable_file_stays_pending(source: Path, tmp_path: Path) -> None:
+    (source / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
+    report = ingested(source, tmp_path / "lake")
+    assert report.published == 4
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_stays_pending(source: Path, tmp_path: Path) -> None:
+    (source / "sub0" / "0.wav").chmod(0)
+    report = ingested(source, tmp_path / "lake")
+    assert (report.published, report.pending) == (3, 1)
+
+
+def test_every_bad_file_is_a_row(source: Path, tmp_path: Path) -> None:
+    whole = (source / "sub0" / "0.wav").read_bytes()
+    (source / "empty.wav").write_bytes(b"")
+    (source / "text.wav").write_text("this is not sound\n" * 20)
+    (source / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    report = ingested(source, tmp_path / "lake")
+    assert (report.published, report.failed) == (7, 3)
+    found = rows(
+        tmp_path / "lake",
+        "SELECT parse_filename(uri), error_class, length(error_message) > 10 FROM recordings"
+        " WHERE status = 'failed' ORDER BY 1",
+    )
+    assert found == [
+        ("cut.wav", "TruncatedAudio", True),
+        ("empty.wav", "EmptyAudio", True),
+        ("text.wav", "UnreadableAudio", True),
+    ]
+    assert len(rows(tmp_path / "lake", "SELECT * FROM words")) == 4
+    assert ingested(source, tmp_path / "lake").published == 0
+
+
+def test_failed_recordings_can_be_retried(source: Path, tmp_path: Path) -> None:
+    (source / "empty.wav").write_bytes(b"")
+    ingested(source, tmp_path / "lake")
+    report = ingested(source, tmp_path / "lake", retry_failed=True)
+    assert (report.published, report.failed) == (1, 1)
+    assert report.computed["normalized_audio"] == 1
+
+
+def test_a_run_takes_no_more_audio_than_it_may(source: Path, tmp_path: Path) -> None:
+    report = ingested(source, tmp_path / "lake", shards=1, workers=1, run_audio_hours=0.9 / 3600)
+    assert report.published == 4
+    assert report.runs >= 2
+
+
+def test_strange_names(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for name in ("a b.wav", "ä%20'x\".wav", "emoji 🎧 #1?.wav", "SELECT 1;--.WAV", os.fsdecode(b"\xff\xfe.wav")):
+        tone(source / name, 500)
+    tone(source / ".hidden.wav", 500)
+    report = ingested(source, tmp_path / "lake")
+    assert (report.published, report.failed) == (5, 0)
+
+
+def test_shards_are_frozen(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "lake", shards=2)
+    with pytest.raises(LakeMismatch, match="2 shards"):
+        ingested(source, tmp_path / "lake", shards=4)
+
+
+def test_the_same_tables_from_scratch(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "one")
+    ingested(source, tmp_path / "two")
+    assert tables(tmp_path / "one") == tables(tmp_path / "two")

@@ -1,0 +1,132 @@
+"""Engine processes under supervision: what kills one costs only the recording that did it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable, UnsupportedLanguage
+from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.processing.pool import Answer, EnginePool, Trial
+from sensory_pipeline.processing.work import Source, Work
+from sensory_pipeline.storage.local import stat_object
+from sensory_pipeline_tests import trivial_engines as engines
+from sensory_pipeline_tests.audio_files import tone
+
+
+@dataclass
+class Notes:
+    """A journal that counts."""
+
+    begun: Counter[str] = field(default_factory=Counter)
+    deaths: Counter[str] = field(default_factory=Counter)
+    given_back: Counter[str] = field(default_factory=Counter)
+
+    def started(self, work: Work) -> None:
+        self.begun[work.recording_id] += 1
+
+    def died(self, work: Work, cause: str) -> None:
+        self.deaths[work.recording_id] += 1
+
+    def returned(self, work: Work) -> None:
+        self.given_back[work.recording_id] += 1
+
+
+def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = "auto") -> list[Trial]:
+    lengths = [300 + 10 * index for index in range(6)]
+    if culprit:
+        lengths.insert(3, engines.CULPRIT_MS)
+    made = []
+    for length in lengths:
+        listed = stat_object(tone(folder / f"{length}.wav", length))
+        source = Source(uri=listed.uri, version=listed.version, decoded=folder / f"{length}.pcm.wav", max_duration_s=60)
+        request = ProcessRequest(tra=TranscriptionSettings(language=language))
+        work = Work(recording_id=str(length), source=source, request=request, limit_s=limit_s)
+        made.append(Trial(work=work, suspect=False, crashes=0))
+    return made
+
+
+def run(
+    factory: EngineFactory, items: list[Trial], *, size: int = 2, memory_mb: int = 4096
+) -> tuple[dict[str, Answer], Notes]:
+    notes = Notes()
+    with EnginePool(factory, size=size, memory_mb=memory_mb) as pool:
+        answers = list(pool.run(Stage.TRANSCRIPTS, items, notes))
+    assert len({answer.recording_id for answer in answers}) == len(answers)
+    return {answer.recording_id: answer for answer in answers}, notes
+
+
+def assert_only_culprit_failed(answers: dict[str, Answer], kind: type[Exception], message: str) -> None:
+    failed = {key: answer.value for key, answer in answers.items() if not isinstance(answer.value, str)}
+    assert set(failed) == {str(engines.CULPRIT_MS)}
+    (error,) = failed.values()
+    assert type(error) is kind
+    assert message in str(error)
+    assert len(answers) == 7
+
+
+def test_everyone_gets_an_answer(tmp_path: Path) -> None:
+    answers, notes = run(engines.trivial, trials(tmp_path, culprit=False))
+    assert all(isinstance(answer.value, str) and key in answer.value for key, answer in answers.items())
+    assert set(notes.begun.values()) == {1}
+    assert not notes.deaths
+
+
+def test_a_segfault_costs_one_recording(tmp_path: Path) -> None:
+    answers, notes = run(engines.segfaulting, trials(tmp_path, culprit=True))
+    assert_only_culprit_failed(answers, Crashed, "SIGSEGV")
+    assert notes.begun[str(engines.CULPRIT_MS)] == 3
+
+
+def test_a_segfault_in_a_batch_costs_one_recording(tmp_path: Path) -> None:
+    answers, notes = run(engines.segfaulting_in_batches, trials(tmp_path, culprit=True), size=1)
+    assert_only_culprit_failed(answers, Crashed, "SIGSEGV")
+    assert max(count for key, count in notes.deaths.items() if key != str(engines.CULPRIT_MS)) == 1
+
+
+def test_a_hang_costs_one_recording(tmp_path: Path) -> None:
+    answers, _ = run(engines.hanging, trials(tmp_path, culprit=True, limit_s=1))
+    assert_only_culprit_failed(answers, Crashed, "no sign of life")
+
+
+def test_eating_memory_costs_one_recording(tmp_path: Path) -> None:
+    answers, _ = run(engines.eating_memory, trials(tmp_path, culprit=True), memory_mb=600)
+    assert_only_culprit_failed(answers, Crashed, "600 MB")
+
+
+def test_an_exception_of_the_engine_costs_one_recording(tmp_path: Path) -> None:
+    answers, _ = run(engines.raising, trials(tmp_path, culprit=True))
+    assert_only_culprit_failed(answers, EngineError, "RuntimeError: cannot allocate")
+
+
+def test_suspects_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -> None:
+    items = trials(tmp_path, culprit=True)
+    items[3].suspect, items[3].crashes = True, 2
+    answers, notes = run(engines.segfaulting_in_batches, items, size=1)
+    assert_only_culprit_failed(answers, Crashed, "SIGSEGV")
+    assert sum(notes.deaths.values()) == 1
+
+
+def test_a_wrong_setting_stops_the_run_and_blames_nobody(tmp_path: Path) -> None:
+    notes = Notes()
+    with EnginePool(engines.trivial, size=1, memory_mb=4096) as pool, pytest.raises(UnsupportedLanguage, match="ru"):
+        list(pool.run(Stage.TRANSCRIPTS, trials(tmp_path, culprit=False, language="ru"), notes))
+    assert notes.begun == notes.given_back
+    assert not notes.deaths
+
+
+def test_engines_that_cannot_start_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="exited with code 7"):
+        run(engines.stillborn, trials(tmp_path, culprit=False))
+
+
+def test_a_pool_is_good_for_several_streams(tmp_path: Path) -> None:
+    with EnginePool(engines.trivial, size=2, memory_mb=4096) as pool:
+        for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION):
+            answers = list(pool.run(stage, trials(tmp_path, culprit=False), Notes()))
+            assert len(answers) == 6

@@ -1,0 +1,127 @@
+"""Engines that answer at once, and engines that misbehave on one recording: real fakes at the Protocols.
+
+A recording is recognised by its length: `audio_files.tone` makes one of so many milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from sensory_pipeline.core.diarization import Diarization, Turn
+from sensory_pipeline.core.emotions import Emotion, EmotionScores
+from sensory_pipeline.core.errors import Terminal, UnsupportedLanguage
+from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, EngineInfo, TranscribeJob
+from sensory_pipeline.engines.selection import Engines
+
+CULPRIT_MS = 1300
+"""A recording of this length is the one that engines misbehave on."""
+
+
+class TrivialTranscriber:
+    """One word a recording: its length in milliseconds. misbehave: called for the culprit;
+    pause_s: seconds each batch takes."""
+
+    info = EngineInfo(engine="trivial", model="none", revision="1", algorithm=1)
+
+    def __init__(self, misbehave: Callable[[], None] = lambda: None, *, batch: int = 1, pause_s: float = 0) -> None:
+        self._misbehave = misbehave
+        self._pause_s = pause_s
+        self._batch = batch
+
+    def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        batch: list[TranscribeJob] = []
+        for job in jobs:
+            if job.settings.language not in ("auto", "en"):
+                raise UnsupportedLanguage(f"trivial speaks no {job.settings.language}")
+            batch.append(job)
+            if len(batch) == self._batch:
+                yield from self._answers(batch)
+                batch.clear()
+        yield from self._answers(batch)
+
+    def _answers(self, batch: list[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        if any(job.pcm.duration_ms == CULPRIT_MS for job in batch):
+            self._misbehave()
+        time.sleep(self._pause_s)
+        for job in batch:
+            span = job.pcm.span
+            word = Word(text=f"{span.end_ms}", span=span, probability=0.5)
+            segment = Segment(span=span, text=word.text, words=(word,))
+            yield job.key, Transcript(language="en", segments=(segment,))
+
+
+class TrivialDiarizer:
+    """One speaker, all the time."""
+
+    info = EngineInfo(engine="trivial", model="none", revision="1", algorithm=1)
+
+    def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        for job in jobs:
+            turns = (Turn(span=job.pcm.span, speaker="SPEAKER_00"),)
+            yield job.key, Diarization(turns=turns, exclusive=turns)
+
+
+class TrivialClassifier:
+    """Everything is neutral."""
+
+    info = EngineInfo(engine="trivial", model="none", revision="1", algorithm=1)
+
+    def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[tuple[str, tuple[Emotion, ...] | Terminal]]:
+        scores = EmotionScores(angry=0.1, sad=0.1, neutral=0.7, positive=0.1)
+        for job in jobs:
+            yield (
+                job.key,
+                tuple(
+                    Emotion(window=window, scores=scores, arousal=0.0, voiced_ms=0, caveat="heuristic")
+                    for window in job.windows
+                ),
+            )
+
+
+def _make(misbehave: Callable[[], None], batch: int, pause_s: float = 0) -> Engines:
+    return Engines(
+        transcriber=TrivialTranscriber(misbehave, batch=batch, pause_s=pause_s),
+        diarizer=TrivialDiarizer(),
+        classifier=TrivialClassifier(),
+    )
+
+
+def _segfault() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _hang() -> None:
+    time.sleep(3600)
+
+
+def _eat_memory() -> None:
+    blocks = []
+    while True:
+        blocks.append(bytearray(os.urandom(1 << 20)) * 32)
+
+
+def _raise() -> None:
+    raise RuntimeError("cannot allocate")
+
+
+def _nothing() -> None:
+    pass
+
+
+trivial = partial(_make, _nothing, 1)
+slow = partial(_make, _nothing, 1, 0.3)
+segfaulting = partial(_make, _segfault, 1)
+segfaulting_in_batches = partial(_make, _segfault, 4)
+hanging = partial(_make, _hang, 1)
+eating_memory = partial(_make, _eat_memory, 1)
+raising = partial(_make, _raise, 4)
+
+
+def stillborn() -> Engines:
+    """Engines whose process cannot even start."""
+    os._exit(7)
