@@ -43,9 +43,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Engine processes at work side by side; by default one per core.",
     )
-    worker_memory_mb: int = Field(
-        8192, ge=128, description="Megabytes of memory at which an engine process is killed."
-    )
+    worker_memory_mb: int = Field(8192, ge=128, description="Megabytes of memory at which an engine process is killed.")
     recording_timeout_s: float = Field(
         300,
         gt=0,
@@ -62,6 +60,7 @@ class Settings(BaseSettings):
     speakers: int | None = Field(None, ge=1, description="Exact number of speakers, where known.")
     min_speakers: int | None = Field(None, ge=1, description="At least so many speakers.")
     max_speakers: int | None = Field(None, ge=1, description="At most so many speakers.")
+    stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
     emo_level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
     )
@@ -72,6 +71,7 @@ class Settings(BaseSettings):
     def request(self) -> ProcessRequest:
         """What is asked of every recording."""
         return ProcessRequest(
+            stereo=self.stereo,
             tra=TranscriptionSettings(language=self.language, beam_size=self.beam_size),
             dia=DiarizationSettings(
                 speakers=self.speakers, min_speakers=self.min_speakers, max_speakers=self.max_speakers

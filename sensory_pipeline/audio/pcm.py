@@ -37,6 +37,10 @@ class Pcm:
         mixed: npt.NDArray[np.float32] = self.samples.mean(axis=0, dtype=np.float32) / np.float32(32768)
         return mixed
 
+    def channel(self, index: int) -> Pcm:
+        """One channel alone."""
+        return Pcm(samples=self.samples[index : index + 1])
+
     def cut(self, span: Span) -> Pcm:
         """The part inside the span."""
         first, last = (ms * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))

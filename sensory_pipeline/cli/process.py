@@ -45,11 +45,16 @@ def process(
         int | None,
         typer.Option("--beam-size", help="Hypotheses kept while decoding. [default: $SENSORY_BEAM_SIZE]"),
     ] = None,
+    stereo: Annotated[
+        bool | None, typer.Option("--stereo/--mono", help="Each channel is one speaker. [default: $SENSORY_STEREO]")
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.JSON,  # noqa: A002
 ) -> None:
     """Process one file and print the result to standard output."""
-    request = _request(Settings().request(), tasks, emo_level, language, beam_size)
-    result = process_file(file, request, offline_engines(), max_audio_hours=Settings().max_audio_hours)
+    request = _request(Settings().request(), tasks, emo_level, language, beam_size, stereo)
+    result = process_file(
+        file, request, offline_engines(stereo=request.stereo), max_audio_hours=Settings().max_audio_hours
+    )
     render = json.render if format is Format.JSON else text.render
     typer.echo(render(result, request.tasks))
 
@@ -60,10 +65,12 @@ def _request(
     level: EmotionLevel | None,
     language: str | None,
     beam_size: int | None,
+    stereo: bool | None,
 ) -> ProcessRequest:
     try:
         return ProcessRequest(
             tasks=frozenset(Task(name.strip()) for name in tasks.split(",") if name.strip()),
+            stereo=default.stereo if stereo is None else stereo,
             tra=TranscriptionSettings(
                 language=language or default.tra.language,
                 beam_size=default.tra.beam_size if beam_size is None else beam_size,

@@ -16,11 +16,21 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakerEmbedding:
+    """The voice of one speaker. vector: comparable, by cosine, to others of the same model alone."""
+
+    speaker: str
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diarization:
-    """turns: in order of time, may overlap; exclusive: the same with at most one speaker at a time."""
+    """turns: in order of time, may overlap; exclusive: the same with at most one speaker at a time;
+    embeddings: in order of label, at most one a speaker, none where the engine has no such thing."""
 
     turns: tuple[Turn, ...]
     exclusive: tuple[Turn, ...]
+    embeddings: tuple[SpeakerEmbedding, ...] = ()
 
     @property
     def speakers(self) -> tuple[str, ...]:

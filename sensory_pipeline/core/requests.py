@@ -95,6 +95,7 @@ class ProcessRequest(_Settings):
     """Everything that governs the result for one recording."""
 
     tasks: frozenset[Task] = Field(frozenset(Task), min_length=1, description="What to find out.")
+    stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
     tra: TranscriptionSettings = TranscriptionSettings()
     dia: DiarizationSettings = DiarizationSettings()
     emo: EmotionSettings = EmotionSettings()

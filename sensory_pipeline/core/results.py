@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sensory_pipeline.core.attribution import attribute
+from sensory_pipeline.core.channels import attribute_channels
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotions
 from sensory_pipeline.core.transcripts import Transcript
@@ -41,4 +42,6 @@ def reconciled(transcript: Transcript | None, diarization: Diarization | None) -
     if transcript is None:
         return ()
     turns = diarization or Diarization(turns=(), exclusive=())
-    return utterances(attribute(transcript.words, turns))
+    words = transcript.words
+    by_channel = bool(words) and words[0].channel is not None
+    return utterances(attribute_channels(words, turns) if by_channel else attribute(words, turns))

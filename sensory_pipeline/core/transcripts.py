@@ -12,11 +12,13 @@ class Word:
     """One word as written, without surrounding blanks.
 
     probability: the engine's own confidence, 0 to 1; good for ranking, not calibrated.
+    channel: where each channel is a speaker, the one it was heard on, from 0.
     """
 
     text: str
     span: Span
     probability: float
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,18 @@ EngineFactory = Callable[[], Engines]
 """Makes the engines inside the process that will use them; picklable by reference."""
 
 
-def offline_engines() -> Engines:
-    """The engines that need no download, no token and no GPU."""
+def offline_engines(*, stereo: bool = False) -> Engines:
+    """The engines that need no download, no token and no GPU.
+
+    stereo: each channel is one speaker, so that there is nobody to tell apart.
+    """
+    from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
     from sensory_pipeline.engines.diarization.offline import OfflineDiarizer
     from sensory_pipeline.engines.emotion.prosody import ProsodyClassifier
     from sensory_pipeline.engines.stt.pocketsphinx import PocketSphinxTranscriber
 
     return Engines(
-        transcriber=PocketSphinxTranscriber(), diarizer=OfflineDiarizer(), classifier=ProsodyClassifier()
+        transcriber=PocketSphinxTranscriber(),
+        diarizer=ChannelDiarizer() if stereo else OfflineDiarizer(),
+        classifier=ProsodyClassifier(),
     )

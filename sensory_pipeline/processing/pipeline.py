@@ -18,9 +18,10 @@ from sensory_pipeline.core.stages import READS, Stage, fingerprint
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Ledger, Pending
 from sensory_pipeline.lake.stage_store import StageResult
+from sensory_pipeline.processing.payloads import FACTS
 from sensory_pipeline.processing.plan import Plan, StagePlan
 from sensory_pipeline.processing.pool import MAX_CRASHES, EnginePool, Trial
-from sensory_pipeline.processing.work import FACTS, Source, Work
+from sensory_pipeline.processing.work import Source, Work
 
 VERSION = version("sensory-pipeline")
 ENGINE_FAULTS = (Crashed.__name__, EngineError.__name__, Abandoned.__name__)
@@ -191,6 +192,7 @@ class _StageRun:
                 version=recording.version,
                 decoded=self._lake.audio / f"{recording.recording_id}-{audio}.wav",
                 max_duration_s=limits.max_audio_hours * 3600,
+                stereo=self._processor.plan.request.stereo,
             ),
             request=self._processor.plan.request,
             limit_s=limits.silence_s(_duration_s(decoded) if decoded else 0),

@@ -45,7 +45,7 @@ def make_plan(request: ProcessRequest, engines: Engines) -> Plan:
         Stage.EMOTIONS: engines.classifier.info,
     }
     settings: dict[Stage, dict[str, object]] = {
-        Stage.NORMALIZED_AUDIO: {},
+        Stage.NORMALIZED_AUDIO: {"stereo": request.stereo},
         Stage.TRANSCRIPTS: request.tra.model_dump(mode="json"),
         Stage.DIARIZATION: request.dia.model_dump(mode="json"),
         Stage.EMOTIONS: request.emo.model_dump(mode="json"),

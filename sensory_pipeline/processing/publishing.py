@@ -19,8 +19,8 @@ from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
+from sensory_pipeline.processing.payloads import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
 from sensory_pipeline.processing.pipeline import VERSION, Limits, Processor, stage_results
-from sensory_pipeline.processing.work import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
 
 T = TypeVar("T")
 

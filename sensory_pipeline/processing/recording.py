@@ -28,6 +28,7 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
             version=listed.version,
             decoded=Path(folder, "audio.wav"),
             max_duration_s=max_audio_hours * 3600,
+            stereo=request.stereo,
         )
         for stage in stages_for(request):
             work = Work(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, offline_engines
@@ -17,14 +18,19 @@ from sensory_pipeline.settings import Settings
 def processor(
     settings: Settings,
     *,
-    engines: EngineFactory = offline_engines,
+    engines: EngineFactory | None = None,
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None,
 ) -> Iterator[Processor]:
-    """Engines, plan and limits as the settings say; the engine processes end with the `with`."""
-    with EnginePool(engines, size=settings.workers, memory_mb=settings.worker_memory_mb) as pool:
+    """Engines, plan and limits as the settings say; the engine processes end with the `with`.
+
+    engines: instead of those the settings choose.
+    """
+    request = settings.request()
+    factory = engines or partial(offline_engines, stereo=request.stereo)
+    with EnginePool(factory, size=settings.workers, memory_mb=settings.worker_memory_mb) as pool:
         yield Processor(
             pool=pool,
-            plan=make_plan(settings.request(), engines()),
+            plan=make_plan(request, factory()),
             limits=Limits(
                 run_audio_hours=settings.run_audio_hours,
                 max_audio_hours=settings.max_audio_hours,

@@ -7,35 +7,29 @@ error and leaves the stream to the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import TypeAdapter
-
 from sensory_pipeline.audio.decode import decode, read_pcm, write_pcm
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.channels import merged_transcript
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.emotions import Emotion, Emotions
+from sensory_pipeline.core.emotions import Emotion
 from sensory_pipeline.core.errors import Terminal, Transient
-from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest
-from sensory_pipeline.core.results import AudioFacts, reconciled
+from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.results import AudioFacts
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
-from sensory_pipeline.core.windows import emotion_windows, utterance_windows
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
-from sensory_pipeline.engines.vad import speech_spans
+from sensory_pipeline.processing.payloads import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
+from sensory_pipeline.processing.question import Question
 from sensory_pipeline.storage.local import check_version
 
 T = TypeVar("T")
 Answer = tuple[str, "str | Terminal | Transient"]
-
-TRANSCRIPT = TypeAdapter(Transcript)
-DIARIZATION = TypeAdapter(Diarization)
-EMOTIONS = TypeAdapter(Emotions)
-FACTS = TypeAdapter(AudioFacts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +37,14 @@ class Source:
     """Where the sound of a recording comes from.
 
     decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
-    recordings are refused.
+    recordings are refused; stereo: the channels are kept apart.
     """
 
     uri: str
     version: str
     decoded: Path
     max_duration_s: float
+    stereo: bool
 
     def open(self) -> Pcm:
         """The canonical audio, from the cache or decoded again."""
@@ -61,7 +56,7 @@ class Source:
     def decode(self) -> tuple[Pcm, AudioFacts]:
         """Decode the source into the cache. Raises AudioError or Transient."""
         path = check_version(self.uri, self.version)
-        found = decode(path, max_duration_s=self.max_duration_s)
+        found = decode(path, channels="keep" if self.stereo else "mono", max_duration_s=self.max_duration_s)
         # rewritten while it was read: what was decoded may be neither version
         check_version(self.uri, self.version)
         self.decoded.parent.mkdir(parents=True, exist_ok=True)
@@ -107,71 +102,105 @@ def _normalize(_: Engines, works: Iterator[Work]) -> Iterator[Answer]:
 
 
 def _transcribe(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
-    def job(work: Work) -> TranscribeJob:
-        return TranscribeJob(key=work.recording_id, pcm=work.source.open(), settings=work.request.tra)
+    def split(work: Work) -> list[TranscribeJob]:
+        return [TranscribeJob(key="", pcm=pcm, settings=work.request.tra) for pcm in _voices(work)]
 
-    return _through(engines.transcriber.transcribe, job, works, lambda _, value: TRANSCRIPT.dump_json(value))
+    def join(work: Work, channels: list[Transcript]) -> bytes:
+        return TRANSCRIPT.dump_json(merged_transcript(channels) if work.request.stereo else channels[0])
+
+    return _through(engines.transcriber.transcribe, works, split, join)
 
 
 def _diarize(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
-    def job(work: Work) -> DiarizeJob:
-        return DiarizeJob(key=work.recording_id, pcm=work.source.open(), settings=work.request.dia)
+    def split(work: Work) -> list[DiarizeJob]:
+        return [DiarizeJob(key="", pcm=work.source.open(), settings=work.request.dia)]
 
-    return _through(engines.diarizer.diarize, job, works, lambda _, value: DIARIZATION.dump_json(value))
+    def join(_: Work, found: list[Diarization]) -> bytes:
+        return DIARIZATION.dump_json(found[0])
+
+    return _through(engines.diarizer.diarize, works, split, join)
 
 
 def _classify(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
-    counts: dict[str, tuple[EmotionLevel, int]] = {}
+    asked: dict[str, Question] = {}
 
-    def job(work: Work) -> ClassifyJob:
+    def split(work: Work) -> list[ClassifyJob]:
         pcm = work.source.open()
-        level = work.request.emo.level
-        transcript = TRANSCRIPT.validate_json(work.transcript) if work.transcript else None
-        diarization = DIARIZATION.validate_json(work.diarization) if work.diarization else None
-        said = reconciled(transcript, diarization)
-        # the file level must not depend on which other tasks were asked
-        speech = speech_spans(pcm.mono()) if level is EmotionLevel.FILE else ()
-        items = emotion_windows(level, said, pcm.span, diarization=diarization, speech=speech)
-        counts[work.recording_id] = level, len(items)
-        return ClassifyJob(
-            key=work.recording_id,
-            pcm=pcm,
-            windows=items + utterance_windows(said),
-            language=transcript.language if transcript else None,
+        question = Question.about(
+            pcm,
+            work.request,
+            TRANSCRIPT.validate_json(work.transcript) if work.transcript else None,
+            DIARIZATION.validate_json(work.diarization) if work.diarization else None,
         )
+        asked[work.recording_id] = question
+        return [
+            ClassifyJob(
+                key="",
+                pcm=pcm if channel is None else pcm.channel(channel),
+                windows=tuple(question.windows[index] for index in indices),
+                language=question.language,
+            )
+            for channel, indices in question.by_channel.items()
+        ]
 
-    def render(key: str, value: tuple[Emotion, ...]) -> bytes:
-        level, items = counts.pop(key)
-        return EMOTIONS.dump_json(Emotions(level=level, items=value[:items], utterances=value[items:]))
+    def join(work: Work, answers: list[tuple[Emotion, ...]]) -> bytes:
+        return EMOTIONS.dump_json(asked.pop(work.recording_id).answered(answers))
 
-    return _through(engines.classifier.classify, job, works, render)
+    return _through(engines.classifier.classify, works, split, join)
 
 
-J = TypeVar("J")
+def _voices(work: Work) -> list[Pcm]:
+    """What is to be transcribed: each channel where it is a speaker, else the whole."""
+    pcm = work.source.open()
+    return [pcm.channel(index) for index in range(pcm.channels)] if work.request.stereo else [pcm]
+
+
+J = TypeVar("J", TranscribeJob, DiarizeJob, ClassifyJob)
 
 
 def _through(
     engine: Callable[[Iterator[J]], Iterator[tuple[str, T | Terminal]]],
-    job: Callable[[Work], J],
     works: Iterator[Work],
-    render: Callable[[str, T], bytes],
+    split: Callable[[Work], list[J]],
+    join: Callable[[Work, list[T]], bytes],
 ) -> Iterator[Answer]:
-    unopened: deque[Answer] = deque()
+    """Each recording as one or more jobs through the engine, and their values joined again."""
+    ready: deque[Answer] = deque()
+    opened: dict[str, tuple[Work, dict[str, T | Terminal | None]]] = {}
 
     def jobs() -> Iterator[J]:
         for work in works:
             try:
-                opened = job(work)
+                parts = {f"{work.recording_id}/{index}": job for index, job in enumerate(split(work))}
             except (Terminal, Transient) as error:
-                unopened.append((work.recording_id, error))
-            else:
-                yield opened
+                ready.append((work.recording_id, error))
+                continue
+            opened[work.recording_id] = work, dict.fromkeys(parts)
+            for key, job in parts.items():
+                yield replace(job, key=key)
 
     for key, value in engine(jobs()):
-        while unopened:
-            yield unopened.popleft()
-        yield key, value if isinstance(value, Terminal) else render(key, value).decode()
-    yield from unopened
+        identity = key.rpartition("/")[0]
+        work, values = opened[identity]
+        values[key] = value
+        if all(found is not None for found in values.values()):
+            del opened[identity]
+            ready.append((identity, _joined(work, list(values.values()), join)))
+        while ready:
+            yield ready.popleft()
+    yield from ready
+
+
+def _joined(
+    work: Work, values: Sequence[T | Terminal | None], join: Callable[[Work, list[T]], bytes]
+) -> str | Terminal:
+    good: list[T] = []
+    for value in values:
+        if isinstance(value, Terminal):
+            return value
+        if value is not None:
+            good.append(value)
+    return join(work, good).decode()
 
 
 _STAGES: dict[Stage, Callable[[Engines, Iterator[Work]], Iterator[Answer]]] = {

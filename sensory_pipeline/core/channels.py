@@ -1,0 +1,94 @@
+"""Recordings in which each channel is one speaker, as call centres make them.
+
+Nobody has to be guessed: who is heard on channel 0 is `SPEAKER_00`, on channel 1 `SPEAKER_01`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sensory_pipeline.core.diarization import Diarization, Turn, label
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.core.utterances import AttributedWord
+
+
+def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
+    """One transcript from one a channel: segments in order of time, words marked with their channel.
+
+    The language is that of the channel with the most words.
+    """
+    segments = [
+        replace(segment, words=tuple(replace(word, channel=channel) for word in segment.words))
+        for channel, transcript in enumerate(channels)
+        for segment in transcript.segments
+    ]
+    longest = max(channels, key=lambda transcript: len(transcript.words))
+    return Transcript(language=longest.language, segments=tuple(sorted(segments, key=_start)))
+
+
+def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
+    """Turns from where speech is on each channel.
+
+    Where several channels speak at once, the exclusive view follows whoever began first.
+
+    >>> both = [[Span(start_ms=0, end_ms=900)], [Span(start_ms=500, end_ms=1500)]]
+    >>> [(turn.speaker, turn.span.start_ms, turn.span.end_ms) for turn in channel_diarization(both).exclusive]
+    [('SPEAKER_00', 0, 900), ('SPEAKER_01', 900, 1500)]
+    """
+    turns = sorted(
+        (Turn(span=span, speaker=label(channel)) for channel, spans in enumerate(speech) for span in spans),
+        key=lambda turn: (turn.span, turn.speaker),
+    )
+    exclusive: list[Turn] = []
+    taken_ms = 0
+    for turn in turns:
+        if turn.span.end_ms > taken_ms:
+            span = Span(start_ms=max(turn.span.start_ms, taken_ms), end_ms=turn.span.end_ms)
+            exclusive.append(replace(turn, span=span))
+            taken_ms = turn.span.end_ms
+    return Diarization(turns=tuple(turns), exclusive=tuple(exclusive))
+
+
+def attribute_channels(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
+    """Each word with its channel's speaker. Raises ValueError for a word without a channel."""
+    tracks = {
+        speaker: _Track(t.span for t in diarization.turns if t.speaker == speaker) for speaker in diarization.speakers
+    }
+    attributed = []
+    for word in words:
+        if word.channel is None:
+            raise ValueError(f"the word {word.text!r} has no channel")
+        speaker = label(word.channel)
+        heard_ms = {name: track.overlap_ms(word.span) for name, track in tracks.items()}
+        own_ms = heard_ms.pop(speaker, 0)
+        attributed.append(
+            AttributedWord(
+                word=word,
+                spoken=word.span,
+                speaker=speaker,
+                overlap_share=own_ms / word.span.duration_ms if word.span.duration_ms else 0.0,
+                runner_up=None,
+                overlapped=bool(own_ms and any(heard_ms.values())),
+            )
+        )
+    return tuple(attributed)
+
+
+class _Track:
+    """Disjoint spans in order of time, for many look-ups."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans = list(spans)
+        self._ends = [span.end_ms for span in self._spans]
+
+    def overlap_ms(self, span: Span) -> int:
+        first = bisect_right(self._ends, span.start_ms)
+        last = bisect_left(self._spans, span.end_ms, lo=first, key=lambda s: s.start_ms)
+        return sum(s.overlap_ms(span) for s in self._spans[first:last])
+
+
+def _start(segment: Segment) -> tuple[int, int]:
+    return segment.span.start_ms, segment.span.end_ms

@@ -1,0 +1,22 @@
+"""Who spoke when, where each channel is one speaker: voice activity, channel by channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sensory_pipeline.core.channels import channel_diarization
+from sensory_pipeline.core.diarization import Diarization
+from sensory_pipeline.core.errors import Terminal
+from sensory_pipeline.engines import vad
+from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
+
+
+class ChannelDiarizer:
+    """Channel 0 is `SPEAKER_00` and so on, whoever speaks first; numbers of speakers do not apply."""
+
+    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1)
+
+    def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        for job in jobs:
+            speech = [vad.speech_spans(job.pcm.channel(index).mono()) for index in range(job.pcm.channels)]
+            yield job.key, channel_diarization(speech)

@@ -1,0 +1,61 @@
+"""What the emotion classifier is asked about one recording, and its answers put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.diarization import Diarization, label
+from sensory_pipeline.core.emotions import Emotion, Emotions, EmotionWindow
+from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest
+from sensory_pipeline.core.results import reconciled
+from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.core.windows import emotion_windows, utterance_windows
+from sensory_pipeline.engines.vad import speech_spans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """windows: those of the level asked for, `items` of them, then one for each utterance;
+    by_channel: which of them to judge on which channel, None for the mean of all."""
+
+    level: EmotionLevel
+    items: int
+    windows: tuple[EmotionWindow, ...]
+    by_channel: Mapping[int | None, Sequence[int]]
+    language: str | None
+
+    @classmethod
+    def about(
+        cls, pcm: Pcm, request: ProcessRequest, transcript: Transcript | None, diarization: Diarization | None
+    ) -> Self:
+        level = request.emo.level
+        said = reconciled(transcript, diarization)
+        # the file level must not depend on which other tasks were asked
+        speech = speech_spans(pcm.mono()) if level is EmotionLevel.FILE else ()
+        items = emotion_windows(level, said, pcm.span, diarization=diarization, speech=speech)
+        windows = items + utterance_windows(said)
+        channels = {label(index): index for index in range(pcm.channels)} if request.stereo else {}
+        by_channel: dict[int | None, list[int]] = {}
+        for index, window in enumerate(windows):
+            channel = channels.get(window.speaker) if window.speaker else None
+            by_channel.setdefault(channel, []).append(index)
+        return cls(
+            level=level,
+            items=len(items),
+            windows=windows,
+            by_channel=by_channel or {None: []},
+            language=transcript.language if transcript else None,
+        )
+
+    def answered(self, answers: Sequence[tuple[Emotion, ...]]) -> Emotions:
+        """answers: one for each entry of by_channel, in its order."""
+        placed = {
+            index: emotion
+            for indices, answer in zip(self.by_channel.values(), answers, strict=True)
+            for index, emotion in zip(indices, answer, strict=True)
+        }
+        ordered = tuple(placed[index] for index in range(len(self.windows)))
+        return Emotions(level=self.level, items=ordered[: self.items], utterances=ordered[self.items :])
