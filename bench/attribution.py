@@ -171,10 +171,10 @@ class Row:
         return self.errors["ours"] / better if better else None
 
 
-def measure(seed: int, condition: Condition) -> Iterator[Row]:
+def measure(seed: int, condition: Condition, *, conversations: int = CONVERSATIONS) -> Iterator[Row]:
     """A row for punctuated transcripts, one for those without, one for both."""
     counts = {True: Counter[str](), False: Counter[str]()}
-    for index in range(CONVERSATIONS):
+    for index in range(conversations):
         punctuated = index % 2 == 0
         count = counts[punctuated]
         spoken = converse(Random(f"{seed} {index}"), speakers=2 + index // 2 % 3, overlap=condition.overlap)

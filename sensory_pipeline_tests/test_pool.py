@@ -44,7 +44,13 @@ def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = 
     made = []
     for length in lengths:
         listed = stat_object(tone(folder / f"{length}.wav", length))
-        source = Source(uri=listed.uri, version=listed.version, decoded=folder / f"{length}.pcm.wav", max_duration_s=60)
+        source = Source(
+            uri=listed.uri,
+            version=listed.version,
+            decoded=folder / f"{length}.pcm.wav",
+            max_duration_s=60,
+            stereo=False,
+        )
         request = ProcessRequest(tra=TranscriptionSettings(language=language))
         work = Work(recording_id=str(length), source=source, request=request, limit_s=limit_s)
         made.append(Trial(work=work, suspect=False, crashes=0))
