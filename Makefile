@@ -11,7 +11,7 @@ demo: $(VENV)/.installed        ## process the sample recordings and show the ta
 dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake
 
-test: $(VENV)/.installed-dev    ## all tests
+test: $(VENV)/.installed-dev    ## all tests; installs torch and its friends, 6 GB, for the engines with models
 	$(BIN)/python -m pytest
 
 soak: $(VENV)/.installed-dev    ## the tests, with the long ones at full length
@@ -41,5 +41,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models]'
 	touch $@

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensory_pipeline.core.requests import (
@@ -38,10 +38,8 @@ class Settings(BaseSettings):
     run_audio_hours: float = Field(8, gt=0, description="Hours of audio one run takes at most.")
     max_audio_hours: float = Field(12, gt=0, description="Longer recordings are refused as AudioTooLong.")
     audio_cache_gb: float = Field(10, ge=0, description="Gigabytes of decoded audio kept for later stages.")
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
-        ge=1,
-        description="Engine processes at work side by side; by default one per core.",
+    workers: int | None = Field(
+        None, ge=1, description="Engine processes side by side; unset: one per core, one for engines with models."
     )
     worker_memory_mb: int = Field(8192, ge=128, description="Megabytes of memory at which an engine process is killed.")
     recording_timeout_s: float = Field(
@@ -51,9 +49,47 @@ class Settings(BaseSettings):
         "ten times the recording's length is added.",
     )
 
-    stt: Literal["pocketsphinx"] = Field("pocketsphinx", description="Speech-to-text engine.")
-    diarization: Literal["offline"] = Field("offline", description="Diarization engine.")
-    emotion: Literal["prosody"] = Field("prosody", description="Emotion engine.")
+    stt: Literal["whisper", "pocketsphinx"] | None = Field(
+        None, description="Speech-to-text engine; unset: whisper where WHISPER_MODEL_SIZE is set, else pocketsphinx."
+    )
+    diarization: Literal["pyannote", "offline"] | None = Field(
+        None, description="Diarization engine; unset: pyannote where PYANNOTE_MODEL is set, else offline."
+    )
+    emotion: Literal["gigaam", "prosody"] | None = Field(
+        None, description="Emotion engine; unset: gigaam where GIGAAM_MODEL_NAME is set, else prosody."
+    )
+    whisper_model_size: str | None = Field(
+        None, validation_alias="WHISPER_MODEL_SIZE", description="Whisper model: a name, a hub id or a folder."
+    )
+    default_model_name: str = Field(
+        "small", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model where WHISPER_MODEL_SIZE is unset."
+    )
+    whisper_device: str = Field(
+        "auto", validation_alias="WHISPER_DEVICE", description="auto, cpu, cuda or cuda:1; auto falls back to the CPU."
+    )
+    whisper_compute_type: str = Field(
+        "auto",
+        validation_alias="WHISPER_COMPUTE_TYPE",
+        description="auto, float16, int8_float16, int8 or float32; auto: float16 on a GPU, int8 on a CPU.",
+    )
+    whisper_cpu_threads: int = Field(
+        0, ge=0, validation_alias="WHISPER_CPU_THREADS", description="Threads of Whisper on a CPU; 0: its own choice."
+    )
+    pyannote_model: str | None = Field(
+        None, validation_alias="PYANNOTE_MODEL", description="Diarization model: a hub id or a folder."
+    )
+    pyannote_auth_token: SecretStr | None = Field(
+        None, validation_alias="PYANNOTE_AUTH_TOKEN", description="Hub token, to download pyannote's gated models."
+    )
+    pyannote_use_gpu: bool = Field(
+        True, validation_alias="PYANNOTE_USE_GPU", description="Whether pyannote takes a GPU where there is one."
+    )
+    gigaam_model_name: str | None = Field(
+        None, validation_alias="GIGAAM_MODEL_NAME", description="Emotion model: emo, or a checkpoint's path."
+    )
+    cache_models: int = Field(4, ge=1, description="Models an engine process keeps loaded at most.")
+    cache_gb: float | None = Field(None, gt=0, description="Gigabytes of models it keeps loaded at most.")
+    cache_ttl_s: float | None = Field(300, gt=0, description="Seconds after its last use that a model is unloaded.")
 
     language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto'.")
     beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding.")
@@ -79,6 +115,21 @@ class Settings(BaseSettings):
             emo=EmotionSettings(level=self.emo_level),
         )
 
+    @property
+    def stt_engine(self) -> Literal["whisper", "pocketsphinx"]:
+        """A model setting alone chooses its engine."""
+        return self.stt or ("whisper" if self.whisper_model_size else "pocketsphinx")
+
+    @property
+    def diarization_engine(self) -> Literal["pyannote", "offline"]:
+        """A model setting alone chooses its engine."""
+        return self.diarization or ("pyannote" if self.pyannote_model else "offline")
+
+    @property
+    def emotion_engine(self) -> Literal["gigaam", "prosody"]:
+        """A model setting alone chooses its engine."""
+        return self.emotion or ("gigaam" if self.gigaam_model_name else "prosody")
+
     @classmethod
     def names(cls) -> dict[str, str]:
         """Environment variable -> meaning."""
@@ -97,3 +148,13 @@ def dagster_home() -> Path | None:
 def environment_with(**variables: str) -> dict[str, str]:
     """The environment for a child process, with these variables set."""
     return {**os.environ, **variables}  # noqa: TID251
+
+
+def visible_devices() -> str | None:
+    """CUDA_VISIBLE_DEVICES, None where it is unset; empty hides all GPUs, so it is no ordinary setting."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251
+
+
+def cores() -> int:
+    """How many processor cores this machine has."""
+    return os.cpu_count() or 1

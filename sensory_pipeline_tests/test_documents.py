@@ -23,7 +23,11 @@ def test_every_setting_is_in_env_example_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"SENSORY_{name.upper()}")
         if field.default_factory is None:
-            expected = "" if field.default is None else str(field.default).removesuffix(".0").replace("False", "false")
+            expected = (
+                ""
+                if field.default is None
+                else str(field.default).removesuffix(".0").replace("False", "false").replace("True", "true")
+            )
             assert lines[variable] == expected, variable
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from sensory_pipeline.cli import demo, dev, ingest, process, sql
+from sensory_pipeline.cli import demo, dev, doctor, ingest, models, process, sql
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.settings import Settings
@@ -27,6 +27,8 @@ app.command(name="ingest")(ingest.ingest)
 app.command(name="sql")(sql.sql)
 app.command(name="process")(process.process)
 app.command(name="dev")(dev.dev)
+app.command(name="doctor")(doctor.doctor)
+app.add_typer(models.models, name="models")
 
 
 def main() -> None:

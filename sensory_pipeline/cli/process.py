@@ -18,8 +18,9 @@ from sensory_pipeline.core.requests import (
     Task,
     TranscriptionSettings,
 )
-from sensory_pipeline.engines.selection import offline_engines
+from sensory_pipeline.engines.selection import chosen_engines
 from sensory_pipeline.processing.recording import process_file
+from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import Settings
 
 
@@ -51,10 +52,10 @@ def process(
     format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.JSON,  # noqa: A002
 ) -> None:
     """Process one file and print the result to standard output."""
-    request = _request(Settings().request(), tasks, emo_level, language, beam_size, stereo)
-    result = process_file(
-        file, request, offline_engines(stereo=request.stereo), max_audio_hours=Settings().max_audio_hours
-    )
+    settings = Settings()
+    request = _request(settings.request(), tasks, emo_level, language, beam_size, stereo)
+    engines = chosen_engines(engine_choice(settings, stereo=request.stereo))
+    result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
     render = json.render if format is Format.JSON else text.render
     typer.echo(render(result, request.tasks))
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import SecretStr
 
 from sensory_pipeline.engines.base import Diarizer, EmotionClassifier, Transcriber
+from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.devices import CPU, Device, choose, choose_compute_type, nvidia_smi_gpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,21 +23,96 @@ class Engines:
 
 
 EngineFactory = Callable[[], Engines]
-"""Makes the engines inside the process that will use them; picklable by reference."""
+"""Makes the engines inside the process that will use them; picklable."""
 
 
-def offline_engines(*, stereo: bool = False) -> Engines:
-    """The engines that need no download, no token and no GPU.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChoice:
+    """What was chosen, as plain values: names of models are names, hub ids or paths.
 
-    stereo: each channel is one speaker, so that there is nobody to tell apart.
+    The *_device are "auto", "cpu", "cuda" or one by number; visible_devices: CUDA_VISIBLE_DEVICES.
     """
-    from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
-    from sensory_pipeline.engines.diarization.offline import OfflineDiarizer
-    from sensory_pipeline.engines.emotion.prosody import ProsodyClassifier
-    from sensory_pipeline.engines.stt.pocketsphinx import PocketSphinxTranscriber
 
+    stt: Literal["whisper", "pocketsphinx"] = "pocketsphinx"
+    diarization: Literal["pyannote", "offline"] = "offline"
+    emotion: Literal["gigaam", "prosody"] = "prosody"
+    stereo: bool = False
+    whisper_model: str = "small"
+    whisper_device: str = "auto"
+    whisper_compute_type: str = "auto"
+    whisper_cpu_threads: int = 0
+    pyannote_model: str = "pyannote/speaker-diarization-community-1"
+    pyannote_device: str = "auto"
+    pyannote_token: SecretStr | None = None
+    pyannote_trusted_classes: frozenset[str] = frozenset()
+    gigaam_model: str = "emo"
+    gigaam_device: str = "auto"
+    visible_devices: str | None = None
+    cache: CacheSettings = field(default_factory=CacheSettings)
+
+    @property
+    def offline(self) -> bool:
+        """Whether no engine has a model that would have to be loaded, or shared."""
+        return (self.stt, self.diarization, self.emotion) == ("pocketsphinx", "offline", "prosody")
+
+
+def chosen_engines(choice: EngineChoice) -> Engines:
+    """The engines of a choice, sharing one cache of models.
+
+    Raises ConfigurationError for a device or a compute type that is not to be had.
+    """
+    available = (CPU,) if choice.offline else (*nvidia_smi_gpus(choice.visible_devices), CPU)
+    cache = ModelCache(choice.cache)
     return Engines(
-        transcriber=PocketSphinxTranscriber(),
-        diarizer=ChannelDiarizer() if stereo else OfflineDiarizer(),
-        classifier=ProsodyClassifier(),
+        transcriber=_transcriber(choice, available, cache),
+        diarizer=_diarizer(choice, available, cache),
+        classifier=_classifier(choice, available, cache),
     )
+
+
+def _transcriber(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> Transcriber:
+    if choice.stt == "pocketsphinx":
+        from sensory_pipeline.engines.stt.pocketsphinx import PocketSphinxTranscriber
+
+        return PocketSphinxTranscriber()
+    from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
+
+    device = choose(choice.whisper_device, available)
+    return WhisperTranscriber(
+        choice.whisper_model,
+        device=device,
+        compute_type=choose_compute_type(choice.whisper_compute_type, device),
+        cache=cache,
+        cpu_threads=choice.whisper_cpu_threads,
+    )
+
+
+def _diarizer(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> Diarizer:
+    if choice.stereo:
+        from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
+
+        return ChannelDiarizer()
+    if choice.diarization == "offline":
+        from sensory_pipeline.engines.diarization.offline import OfflineDiarizer
+
+        return OfflineDiarizer()
+    from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+
+    return PyannoteDiarizer(
+        choice.pyannote_model,
+        device=choose(choice.pyannote_device, available),
+        cache=cache,
+        token=choice.pyannote_token,
+        trusted_classes=choice.pyannote_trusted_classes,
+    )
+
+
+def _classifier(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> EmotionClassifier:
+    if choice.emotion == "prosody":
+        from sensory_pipeline.engines.emotion.prosody import ProsodyClassifier
+
+        return ProsodyClassifier()
+    from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
+
+    device = choose(choice.gigaam_device, available)
+    return GigaamClassifier(choice.gigaam_model, device=device.torch_name, cache=cache)

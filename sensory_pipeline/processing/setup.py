@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.selection import EngineFactory, offline_engines
+from sensory_pipeline.engines.cache import CacheSettings
+from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, chosen_engines
 from sensory_pipeline.processing.pipeline import Limits, Processor
 from sensory_pipeline.processing.plan import make_plan
 from sensory_pipeline.processing.pool import EnginePool
-from sensory_pipeline.settings import Settings
+from sensory_pipeline.settings import Settings, cores, visible_devices
 
 
 @contextmanager
@@ -26,8 +27,10 @@ def processor(
     engines: instead of those the settings choose.
     """
     request = settings.request()
-    factory = engines or partial(offline_engines, stereo=request.stereo)
-    with EnginePool(factory, size=settings.workers, memory_mb=settings.worker_memory_mb) as pool:
+    choice = engine_choice(settings)
+    factory = engines or partial(chosen_engines, choice)
+    size = settings.workers or (cores() if choice.offline else 1)
+    with EnginePool(factory, size=size, memory_mb=settings.worker_memory_mb) as pool:
         yield Processor(
             pool=pool,
             plan=make_plan(request, factory()),
@@ -39,3 +42,28 @@ def processor(
             ),
             progress=progress,
         )
+
+
+def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:
+    """What the settings choose. stereo: instead of theirs."""
+    defaults = EngineChoice()
+    return EngineChoice(
+        stt=settings.stt_engine,
+        diarization=settings.diarization_engine,
+        emotion=settings.emotion_engine,
+        stereo=settings.stereo if stereo is None else stereo,
+        whisper_model=settings.whisper_model_size or settings.default_model_name,
+        whisper_device=settings.whisper_device,
+        whisper_compute_type=settings.whisper_compute_type,
+        whisper_cpu_threads=settings.whisper_cpu_threads,
+        pyannote_model=settings.pyannote_model or defaults.pyannote_model,
+        pyannote_device="auto" if settings.pyannote_use_gpu else "cpu",
+        pyannote_token=settings.pyannote_auth_token,
+        gigaam_model=settings.gigaam_model_name or defaults.gigaam_model,
+        visible_devices=visible_devices(),
+        cache=CacheSettings(
+            max_models=settings.cache_models,
+            max_bytes=None if settings.cache_gb is None else int(settings.cache_gb * 1e9),
+            ttl_s=settings.cache_ttl_s,
+        ),
+    )

@@ -1,0 +1,29 @@
+"""`sensory doctor`: what runs here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from sensory_pipeline.cli.console import output
+from sensory_pipeline.processing.diagnosis import diagnose
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.settings import Settings
+
+
+def doctor() -> None:
+    """Show what is installed, which devices and engines would be used, and what is missing for them.
+
+    Nothing is loaded; a model of the hub that is not here yet is looked for there. Exit code 1 when
+    an engine that the settings choose cannot run.
+    """
+    table = Table("what", "state", "what to do", show_lines=True)
+    missing = False
+    for finding in diagnose(engine_choice(Settings())):
+        engine = finding.subject in ("transcription", "diarization", "emotion", "engines")
+        missing |= engine and finding.remedy is not None
+        table.add_row(finding.subject, finding.state, escape(finding.remedy or ""))
+    output.print(table)
+    if missing:
+        raise typer.Exit(1)

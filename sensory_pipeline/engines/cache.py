@@ -1,0 +1,299 @@
+"""Models of one process, loaded once, shared by all who use them, and unloaded when memory is needed.
+
+The memory counted is that of the one device the process is on (docs/decisions.md: one GPU, one
+run). A cached model lives as long as its process: a run in Dagster, the server's life in the gateway.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Model = TypeVar("Model")
+
+
+class CacheSettings(BaseModel):
+    """How much may stay loaded, and for how long. None stands for no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_models: int | None = Field(4, ge=1, description="Models kept loaded at once.")
+    max_bytes: int | None = Field(None, ge=1, description="Bytes of device memory they take together.")
+    ttl_s: float | None = Field(
+        300, gt=0, allow_inf_nan=False, description="Seconds after its last use at which a model is unloaded."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel(Generic[Model]):
+    """What a loader gives the cache.
+
+    size_bytes: device memory it takes, measured after loading; unload: makes the model give that
+    memory up even while somebody still refers to it (CTranslate2's `unload_model`, a torch
+    module's `to("meta")`), must not raise.
+    """
+
+    model: Model
+    size_bytes: int
+    unload: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentModel:
+    """A loaded model. age_s: since it was loaded; idle_s: since its last use, 0 while leased."""
+
+    key: str
+    size_bytes: int
+    leases: int
+    age_s: float
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """One moment of a cache; counts are since it was made.
+
+    hits: leases that found the model loaded; misses: those that loaded it or waited for that;
+    loads: those that succeeded; evictions: unloads for any reason, so loads - evictions models are
+    resident; load_s: seconds the successful loads took; resident: least recently used first.
+    """
+
+    hits: int
+    misses: int
+    loads: int
+    evictions: int
+    load_s: float
+    resident: tuple[ResidentModel, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(model.size_bytes for model in self.resident)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Entry:
+    """One model from before its load to after its unload. size_bytes: expected, then measured."""
+
+    key: str
+    size_bytes: int
+    loading: Future[None] = field(default_factory=Future)
+    loaded: LoadedModel[Any] | None = None
+    unloading: bool = False
+    leases: int = 0
+    loaded_at: float = 0.0
+    last_used: float = 0.0
+
+    @property
+    def resident(self) -> bool:
+        return self.loading.done() and not self.unloading
+
+    @property
+    def idle(self) -> bool:
+        return self.resident and not self.leases
+
+    def seen(self, now: float) -> ResidentModel:
+        return ResidentModel(
+            key=self.key,
+            size_bytes=self.size_bytes,
+            leases=self.leases,
+            age_s=now - self.loaded_at,
+            idle_s=0.0 if self.leases else now - self.last_used,
+        )
+
+
+class ModelCache:
+    """Leases models, and unloads those that nobody holds: the least recently used first where
+    there are too many or they take too much memory, any of them once its time has passed.
+
+    A leased model is never unloaded. So when all that is resident is leased, a further one is
+    loaded all the same, above the limits rather than waiting for leases that may never end, and
+    the surplus goes as leases end. A model larger than `max_bytes` lives for as long as its lease.
+    Models load side by side; a model that is being unloaded is loaded anew only after that.
+
+    clock: seconds, monotonic.
+    """
+
+    def __init__(self, settings: CacheSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._entries: dict[str, _Entry] = {}  # least recently used first
+        self._reaper: threading.Thread | None = None
+        self._closed = False
+        self._hits = self._misses = self._loads = self._evictions = 0
+        self._load_s = 0.0
+
+    @contextmanager
+    def lease(self, key: str, load: Callable[[], LoadedModel[Model]], *, size_bytes: int = 0) -> Iterator[Model]:
+        """The model, loaded if need be; it must not be used after the `with`.
+
+        key: names the weights, device and compute type, all that makes one loaded model differ
+        from another; load: runs in one of the threads that ask, the others wait for it, and what
+        it raises is raised in all of them; the next lease tries again. size_bytes: memory it is
+        expected to take, for which room is made before it loads. Raises RuntimeError when closed.
+        """
+        entry = self._acquire(key, load, size_bytes)
+        try:
+            assert entry.loaded is not None
+            yield entry.loaded.model
+        finally:
+            self._release(entry)
+
+    def stats(self) -> CacheStats:
+        """What the cache has done and what it holds just now."""
+        with self._changed:
+            now = self._clock()
+            return CacheStats(
+                hits=self._hits,
+                misses=self._misses,
+                loads=self._loads,
+                evictions=self._evictions,
+                load_s=self._load_s,
+                resident=tuple(entry.seen(now) for entry in self._entries.values() if entry.resident),
+            )
+
+    def evict_expired(self) -> None:
+        """Unload what nobody used for `ttl_s`; the reaper thread calls it in time."""
+        self._evict(lambda entry: self._remaining_s(entry) <= 0)
+
+    def close(self) -> None:
+        """Unload all models: leased ones as soon as their leases end. No further lease is given.
+
+        Closing twice does no harm; `contextlib.closing` makes a `with` of it.
+        """
+        with self._changed:
+            self._closed = True
+            reaper = self._reaper
+            self._changed.notify_all()
+        self._evict_surplus()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unloading())
+        if reaper is not None:
+            reaper.join()
+
+    def _acquire(self, key: str, load: Callable[[], LoadedModel[Model]], size_bytes: int) -> _Entry:
+        with self._changed:
+            self._changed.wait_for(lambda: key not in self._entries or not self._entries[key].unloading)
+            if self._closed:
+                raise RuntimeError(f"no lease of {key}: the model cache is closed")
+            first = key not in self._entries
+            entry = self._entries.setdefault(key, _Entry(key=key, size_bytes=size_bytes))
+            entry.leases += 1
+            if entry.resident:
+                self._hits += 1
+            else:
+                self._misses += 1
+        try:
+            if first:
+                self._load(entry, load)
+            entry.loading.result()
+        except BaseException:
+            self._release(entry)
+            raise
+        return entry
+
+    def _load(self, entry: _Entry, load: Callable[[], LoadedModel[Model]]) -> None:
+        try:
+            self._make_room()
+            began = self._clock()
+            loaded = load()
+        except BaseException as error:
+            with self._changed:
+                del self._entries[entry.key]
+                self._changed.notify_all()
+            entry.loading.set_exception(error)
+            raise
+        with self._changed:
+            entry.loaded = loaded
+            entry.size_bytes = loaded.size_bytes
+            entry.loaded_at = entry.last_used = self._clock()
+            self._loads += 1
+            self._load_s += entry.loaded_at - began
+            entry.loading.set_result(None)
+            self._start_reaper()
+        self._evict_surplus()
+
+    def _release(self, entry: _Entry) -> None:
+        with self._changed:
+            entry.leases -= 1
+            entry.last_used = self._clock()
+            if self._entries.get(entry.key) is entry:
+                self._entries[entry.key] = self._entries.pop(entry.key)
+        self._evict_surplus()
+
+    def _make_room(self) -> None:
+        """For the entry that is about to load; memory others are about to free is waited for."""
+        self._evict_surplus()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unloading() or not self._too_much(self._entries.values()))
+
+    def _evict_surplus(self) -> None:
+        self._evict(lambda _: self._closed or self._too_much([e for e in self._entries.values() if not e.unloading]))
+
+    def _unloading(self) -> bool:
+        return any(entry.unloading for entry in self._entries.values())
+
+    def _too_much(self, entries: Collection[_Entry]) -> bool:
+        most, most_bytes = self._settings.max_models, self._settings.max_bytes
+        return (most is not None and len(entries) > most) or (
+            most_bytes is not None and sum(entry.size_bytes for entry in entries) > most_bytes
+        )
+
+    def _evict(self, due: Callable[[_Entry], bool]) -> None:
+        """Unload, least recently used first, what nobody holds and is due; asked anew for each."""
+        while True:
+            with self._changed:
+                entry = next((entry for entry in self._entries.values() if entry.idle and due(entry)), None)
+                if entry is None:
+                    return
+                entry.unloading = True
+                self._evictions += 1
+                loaded, entry.loaded = entry.loaded, None
+            try:
+                assert loaded is not None
+                loaded.unload()
+            finally:
+                del loaded
+                _free_memory()
+                with self._changed:
+                    del self._entries[entry.key]
+                    self._changed.notify_all()
+
+    def _remaining_s(self, entry: _Entry) -> float:
+        if self._settings.ttl_s is None:
+            return float("inf")
+        return self._settings.ttl_s - (self._clock() - entry.last_used if entry.idle else 0.0)
+
+    def _start_reaper(self) -> None:
+        if self._settings.ttl_s is not None and (self._reaper is None or not self._reaper.is_alive()):
+            self._reaper = threading.Thread(target=self._reap, name="model-cache-reaper", daemon=True)
+            self._reaper.start()
+
+    def _reap(self) -> None:
+        """Until nothing is loaded; the next load starts another, so an abandoned cache can be freed."""
+        while True:
+            self.evict_expired()
+            with self._changed:
+                if self._closed or not self._entries:
+                    self._reaper = None
+                    return
+                self._changed.wait(timeout=max(0.0, min(map(self._remaining_s, self._entries.values()))))
+
+
+def _free_memory() -> None:
+    # models are full of reference cycles, and PyTorch keeps freed device memory for itself
+    gc.collect()
+    if "torch" in sys.modules:
+        torch = importlib.import_module("torch")  # waits for another thread's import to end
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()

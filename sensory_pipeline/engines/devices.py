@@ -1,0 +1,225 @@
+"""Where models run: which devices there are, which one is meant, in which precision, and who has it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.storage.lock import held
+
+log = logging.getLogger(__name__)
+
+NVIDIA_SMI_LIMIT_S = 20.0
+"""Seconds nvidia-smi may take; without its persistence daemon it needs several on a host of many GPUs."""
+
+
+class DeviceKind(StrEnum):
+    """By the names PyTorch and CTranslate2 share."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class ComputeType(StrEnum):
+    """Precision of weights and arithmetic, by CTranslate2's names.
+
+    int8_float16 and int8 hold the large matrices in 8 bits, the rest in float16 or as it was saved.
+    """
+
+    FLOAT16 = "float16"
+    INT8_FLOAT16 = "int8_float16"
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
+
+COMPUTE_TYPES: dict[DeviceKind, tuple[ComputeType, ...]] = {
+    DeviceKind.CPU: (ComputeType.INT8, ComputeType.FLOAT32),
+    DeviceKind.CUDA: (ComputeType.FLOAT16, ComputeType.INT8_FLOAT16, ComputeType.INT8, ComputeType.FLOAT32),
+}
+"""What a device can calculate in, its default first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One GPU as this process numbers it, the CPU (index None), or a virtual CPU.
+
+    Virtual CPUs, "cpu:0", "cpu:1" and so on, are the same processor under several names: work can
+    be spread over devices where there is no GPU. Raises ValueError when a GPU has no index.
+    """
+
+    kind: DeviceKind
+    index: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.index is None and self.kind is DeviceKind.CUDA:
+            raise ValueError("a GPU needs an index")
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """From "cpu", "cpu:1", "cuda:1", or "cuda" for the first GPU. Raises ConfigurationError.
+
+        >>> Device.parse("cuda").name
+        'cuda:0'
+        """
+        match = re.fullmatch(r"(cpu|cuda)(?::([0-9]+))?", name.strip().lower())
+        if match is None:
+            raise ConfigurationError(f"{name!r} is not a device; write cpu, cuda, or one by number: cuda:1")
+        kind = DeviceKind(match[1])
+        if match[2] is None:
+            return cls(kind=kind, index=None if kind is DeviceKind.CPU else 0)
+        return cls(kind=kind, index=int(match[2]))
+
+    @property
+    def name(self) -> str:
+        """What `parse` reads and a run's tag holds."""
+        return str(self.kind) if self.index is None else f"{self.kind}:{self.index}"
+
+    @property
+    def ordinal(self) -> int:
+        """Its number among the devices that really exist: CTranslate2's `device_index`."""
+        return self.index if self.kind is DeviceKind.CUDA and self.index is not None else 0
+
+    @property
+    def torch_name(self) -> str:
+        """What `torch.device` takes."""
+        return self.name if self.kind is DeviceKind.CUDA else str(self.kind)
+
+    @property
+    def default_compute_type(self) -> ComputeType:
+        return COMPUTE_TYPES[self.kind][0]
+
+
+CPU = Device(kind=DeviceKind.CPU)
+
+
+def discover(visible: str | None) -> tuple[Device, ...]:
+    """What this process can calculate on, the best first: its GPUs, then the CPU, always.
+
+    visible: the value of CUDA_VISIBLE_DEVICES, None where it is unset. PyTorch is asked where it
+    is installed, as it knows whether this build and driver can use a GPU at all (it reads the
+    variable by itself, and takes seconds to import); otherwise nvidia-smi.
+    """
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        return (*nvidia_smi_gpus(visible), CPU)
+    # the count alone comes from the driver's library and says nothing about whether CUDA works
+    return (*_gpus(torch.cuda.device_count() if torch.cuda.is_available() else 0), CPU)
+
+
+def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:
+    """The GPUs a process with CUDA_VISIBLE_DEVICES=`visible` sees; none where nvidia-smi knows none.
+
+    The variable lists numbers or (beginnings of) UUIDs; as PyTorch reads it, too, what
+    follows an unknown one is ignored, and a GPU listed twice hides all. Imports no framework.
+    """
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_LIMIT_S, check=True
+        ).stdout
+    except (FileNotFoundError, PermissionError):
+        return ()
+    except subprocess.TimeoutExpired:
+        log.warning("nvidia-smi gave no answer in %.0f s: going on without a GPU", NVIDIA_SMI_LIMIT_S)
+        return ()
+    except subprocess.CalledProcessError as error:
+        message = (error.stderr or error.stdout).strip()
+        log.warning("nvidia-smi failed (%s): going on without a GPU", message)
+        return ()
+    gpus = re.findall(r"\(UUID: (GPU-[^)]+)\)", listing)
+    if visible is None:
+        return _gpus(len(gpus))
+    seen: list[str] = []
+    for token in _tokens(visible):
+        uuid = _resolve(token, gpus, slices=re.findall(r"\(UUID: (MIG-[^)]+)\)", listing))
+        if uuid is None:
+            break
+        seen.append(uuid)
+    return _gpus(len(seen) if len(set(seen)) == len(seen) else 0)
+
+
+def choose(requested: str, available: Sequence[Device]) -> Device:
+    """The device that is meant.
+
+    requested: "auto" for the best there is, the CPU if need be; "cpu" or "cuda" for the first of
+    that kind; or one by number. available: what this process may use, the best first and never
+    empty: all that `discover` finds, or the one device of its run's tag. Raises ConfigurationError
+    when it is a GPU that is not there: only "auto" falls back to the CPU.
+
+    >>> choose("auto", [Device.parse("cuda:1"), CPU]).name
+    'cuda:1'
+    """
+    wish = requested.strip().lower()
+    if wish == "auto":
+        return available[0]
+    device = Device.parse(wish)
+    candidates = [other for other in available if other == device or wish == other.kind]
+    if candidates:
+        return candidates[0]
+    if device.kind is DeviceKind.CPU:
+        return device
+    there = ", ".join(other.name for other in available)
+    raise ConfigurationError(
+        f"there is no {device.name if ':' in wish else 'GPU'} for this process, only {there}: ask for auto or cpu, "
+        "or see to the driver (nvidia-smi) and CUDA_VISIBLE_DEVICES"
+    )
+
+
+def choose_compute_type(requested: str, device: Device) -> ComputeType:
+    """What a model on the device calculates in. requested: "auto" for the device's default.
+
+    Raises ConfigurationError when the device cannot, naming what it can. Whether a GPU of an old
+    generation is fast in a type is for the engine's library to know.
+    """
+    wish = requested.strip().lower()
+    if wish == "auto":
+        return device.default_compute_type
+    possible = COMPUTE_TYPES[device.kind]
+    for compute_type in possible:
+        if wish == compute_type:
+            return compute_type
+    raise ConfigurationError(
+        f"{device.name} cannot calculate in {wish!r}, only in {', '.join(possible)}; auto is {possible[0]}"
+    )
+
+
+@contextmanager
+def device_lock(device: Device, folder: Path, *, visible: str | None) -> Iterator[None]:
+    """Have the device to oneself among the processes that lock in `folder`, waiting for one's turn.
+
+    The kernel releases it when its holder dies. visible: CUDA_VISIBLE_DEVICES, by which the same
+    GPU has other numbers in other processes (where one lists numbers, all should). Raises
+    ConfigurationError when it hides the device.
+    """
+    label = device.name
+    if device.kind is DeviceKind.CUDA and visible is not None:
+        tokens = _tokens(visible)
+        if device.ordinal >= len(tokens):
+            raise ConfigurationError(f"{device.name} is hidden by CUDA_VISIBLE_DEVICES={visible!r}")
+        label = f"{device.kind}:{tokens[device.ordinal]}"
+    with held(folder / f"{re.sub('[^0-9A-Za-z-]', '-', label)}.lock", what=f"device {device.name}"):
+        yield
+
+
+def _gpus(count: int) -> tuple[Device, ...]:
+    return tuple(Device(kind=DeviceKind.CUDA, index=index) for index in range(count))
+
+
+def _tokens(visible: str) -> list[str]:
+    return [token.strip() for token in visible.split(",") if token.strip()]
+
+
+def _resolve(token: str, gpus: Sequence[str], slices: Sequence[str]) -> str | None:
+    if token.isdecimal():
+        return gpus[int(token)] if int(token) < len(gpus) else None
+    matching = [uuid for uuid in (*gpus, *slices) if uuid.lower().startswith(token.lower())]
+    return matching[0] if len(matching) == 1 else None

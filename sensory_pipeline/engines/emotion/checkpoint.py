@@ -1,0 +1,156 @@
+"""Weights out of a checkpoint, without running what is in it.
+
+A published GigaAM checkpoint is what `torch.save` makes of {cfg: OmegaConf DictConfig, state_dict}:
+a zip with `data.pkl` and the raw bytes of each tensor beside it. A pickle is a program that may call
+anything that can be imported. The unpickler here imports nothing: it knows the few names such a
+checkpoint needs, builds arrays from some and empty boxes from the rest, and refuses every other name.
+
+The same weights as one safetensors file (https://github.com/huggingface/safetensors, "Format") are
+read too: bytes and shapes, nothing to run.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.core.errors import ConfigurationError
+
+Array = npt.NDArray[Any]
+"""Of the type it is stored in."""
+
+_STORAGES = {"FloatStorage": "<f4", "HalfStorage": "<f2", "DoubleStorage": "<f8", "LongStorage": "<i8"}
+_SAFETENSORS = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8"}
+_TYPE_NAMES = ("bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple")
+_DAMAGED = (
+    pickle.UnpicklingError,
+    struct.error,
+    BadZipFile,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,  # a zip's own compression or encryption
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading arbitrary bytes as a checkpoint can raise."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Array]:
+    """Tensor name -> values. Raises ConfigurationError: no such file, not a checkpoint, not a harmless one."""
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_zip
+    try:
+        with path.open("rb") as file:
+            return read(file)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    except _ForbiddenGlobal as error:
+        raise ConfigurationError(
+            f"refused to load the checkpoint {path}: it wants to call {error}, which no model needs; "
+            "nothing of it was run. Do not use the file; get it from where it is published."
+        ) from error
+    except _DAMAGED as error:
+        raise ConfigurationError(
+            f"{path} is not a GigaAM checkpoint, or not all of it ({type(error).__name__}: {error}); "
+            "compare its size and checksum with the published file, and get it again"
+        ) from error
+
+
+def _read_safetensors(file: BinaryIO) -> dict[str, Array]:
+    (length,) = struct.unpack("<Q", file.read(8))
+    header = json.loads(file.read(length) if length < 1 << 24 else b"")
+    data = np.fromfile(file, np.uint8)
+    return {
+        name: data[slice(*entry["data_offsets"])].view(_SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def _read_zip(file: BinaryIO) -> dict[str, Array]:
+    with ZipFile(file) as archive:
+        (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        content = _Unpickler(archive, index).load()
+    tensors = content["state_dict"]
+    if not all(isinstance(value, np.ndarray) for value in tensors.values()):
+        raise ValueError("state_dict holds more than tensors")
+    return dict(tensors)
+
+
+class _ForbiddenGlobal(Exception):
+    """The pickle names something else than data."""
+
+
+class _Box:
+    """Stands for any object of the configuration, which we do not need: the shapes tell all."""
+
+    def __init__(self, *_: object) -> None: ...
+    def __setstate__(self, _: object) -> None: ...
+    def __setitem__(self, _: object, __: object) -> None: ...
+    def append(self, _: object) -> None: ...
+
+
+class _Rebuild:
+    """Makes an array of a storage; stands for torch._utils._rebuild_tensor_v2."""
+
+    __slots__ = ()
+
+    def __call__(
+        self, storage: Array, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object
+    ) -> Array:
+        """offset, stride: in elements. numpy checks that all of it lies inside the storage."""
+        if not isinstance(storage, np.ndarray):  # what merely looks like one could make numpy follow any pointer
+            raise TypeError("a tensor without a storage")
+        size = storage.itemsize
+        return np.ndarray(shape, storage.dtype, storage.data, offset * size, tuple(step * size for step in stride))
+
+
+# None of these lets a pickle set attributes of it, and so change how the next checkpoint is read.
+_KNOWN: Mapping[tuple[str, str], object] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "defaultdict"): _Box,
+    ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
+    **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+    **{(module, name): _Box for module in ("builtins", "__builtin__") for name in _TYPE_NAMES},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, archive: ZipFile, index: str) -> None:
+        super().__init__(archive.open(index))
+        self._archive = archive
+        self._folder = index.removesuffix("data.pkl") + "data/"
+        self._storages: dict[str, Array] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "typing" or module.split(".")[0] == "omegaconf":
+            return _Box
+        try:
+            return _KNOWN[module, name]
+        except KeyError:
+            raise _ForbiddenGlobal(f"{module}.{name}") from None
+
+    def persistent_load(self, reference: tuple[str, str, str, str, int]) -> Array:
+        """One storage, which several tensors may share: of shape (length,)."""
+        _, dtype, key, _, length = reference
+        if dtype not in _STORAGES.values():
+            raise ValueError(f"storage {key} does not say what numbers it holds")
+        if key not in self._storages:
+            # a bytearray, since torch wants memory it may write to
+            data = bytearray(self._archive.read(self._folder + key))
+            self._storages[key] = np.frombuffer(data, dtype)
+        if self._storages[key].shape != (length,):
+            raise ValueError(f"storage {key} is of another length")
+        return self._storages[key]

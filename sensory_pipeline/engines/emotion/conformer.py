@@ -1,0 +1,251 @@
+"""GigaAM-Emo's network: a Conformer over log-mel frames, and a linear head over the mean of its output.
+
+The Conformer is that of A. Gulati et al., "Conformer: Convolution-augmented Transformer for Speech
+Recognition", Interspeech 2020, with relative positions as in Z. Dai et al., "Transformer-XL", ACL 2019.
+Names of modules are those of the published checkpoint's tensors, and every size is read from them.
+
+The head is linear and its input a mean, so logits are given for every frame: their mean over any
+stretch is the answer for that stretch. Imported only where a model is loaded, since it needs torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch  # noqa: TID253  modules are classes of torch; gigaam.py imports this file only to load a model
+from torch import Tensor, nn  # noqa: TID253
+from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
+from torch.nn.utils.rnn import pad_sequence  # noqa: TID253
+
+from sensory_pipeline.engines.emotion.checkpoint import Array
+from sensory_pipeline.engines.emotion.mel import LogMel
+
+Floats = npt.NDArray[np.float32]
+Length = TypeVar("Length", int, Tensor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Sizes of a network. window: samples; width: of the encoder; hidden: of its feed-forward layers."""
+
+    window: int = 400
+    mels: int = 64
+    layers: int = 16
+    width: int = 768
+    heads: int = 16
+    hidden: int = 3072
+    kernel: int = 31
+    labels: int = 4
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Array]) -> Self:
+        """Raises KeyError where they are not those of this kind of network."""
+        layer = "encoder.layers.0"
+        return cls(
+            window=len(tensors["preprocessor.featurizer.0.spectrogram.window"]),
+            mels=tensors["preprocessor.featurizer.0.mel_scale.fb"].shape[1],
+            layers=len({name.split(".")[2] for name in tensors if name.startswith("encoder.layers.")}),
+            width=tensors["head.weight"].shape[1],
+            heads=tensors[f"{layer}.self_attn.pos_bias_u"].shape[0],
+            hidden=tensors[f"{layer}.feed_forward1.linear1.weight"].shape[0],
+            kernel=tensors[f"{layer}.conv.depthwise_conv.weight"].shape[2],
+            labels=tensors["head.weight"].shape[0],
+        )
+
+
+class EmotionNetwork(nn.Module):
+    """Sound in, logits out. New ones have random weights, those of a checkpoint come from `restored`."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.preprocessor = LogMel(shape.window, shape.mels)
+        self.encoder = _Encoder(shape)
+        self.head = nn.Linear(shape.width, shape.labels)
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Array], *, labels: int) -> Self:
+        """In evaluation mode, float32, on the CPU; shares memory with the tensors.
+
+        Raises LookupError, ValueError or RuntimeError where they are not those of this kind of network.
+        """
+        shape = Shape.of(tensors)
+        if shape.labels != labels:
+            raise ValueError(f"it tells {shape.labels} labels apart, not {labels}")
+        with torch.device("meta"):
+            network = cls(shape)
+        weights = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in tensors.items()}
+        network.load_state_dict(weights, assign=True)
+        network.float().requires_grad_(False).eval()
+        return network
+
+    def frame_logits(self, sounds: Sequence[Floats]) -> list[Floats]:
+        """For each sound, of shape (samples,), its logits, of shape (frames, labels); frames are 40 ms apart.
+
+        A sound has at least one window of samples. Its logits do not depend on the others.
+        """
+        device = self.head.weight.device
+        with torch.inference_mode():
+            answers = self([torch.from_numpy(sound).to(device) for sound in sounds])
+        return [logits.cpu().numpy() for logits in answers]
+
+    def forward(self, sounds: Sequence[Tensor]) -> list[Tensor]:
+        """`frame_logits` on tensors, where gradients are wanted."""
+        features = [self.preprocessor(sound) for sound in sounds]
+        lengths = torch.tensor([len(frames) for frames in features], device=features[0].device)
+        padded = pad_sequence(features, batch_first=True).to(self.encoder.dtype)
+        encoded, lengths = self.encoder(padded, lengths)
+        logits = self.head(encoded.to(self.head.weight.dtype))
+        return [frames[:length] for frames, length in zip(logits, lengths.tolist(), strict=True)]
+
+
+class _Encoder(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.pre_encode = _Subsampling(shape)
+        self.layers = nn.ModuleList(_Block(shape) for _ in range(shape.layers))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pre_encode.out.weight.dtype
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, frames, mels) and how many frames are sound -> a quarter as many, of the encoder's width."""
+        x, lengths = self.pre_encode(features, lengths)
+        padding = _padding(x.shape[1], lengths)
+        positions = _positions(x.shape[1], x.shape[2]).to(x)
+        for layer in self.layers:
+            x = layer(x, positions, padding)
+        return x, lengths
+
+
+class _Subsampling(nn.Module):
+    """Four frames become one. Padding stays zero, as if the sound ended where it ends."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        sizes = {"0": 1, "2": shape.width}
+        self.conv = nn.ModuleDict(
+            {name: nn.Conv2d(size, shape.width, 3, stride=2, padding=1) for name, size in sizes.items()}
+        )
+        self.out = nn.Linear(shape.width * _halved(_halved(shape.mels)), shape.width)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = features[:, None]
+        for conv in self.conv.values():
+            x = conv(x)
+            lengths = _halved(lengths)
+            # in place: for 25 s this is 120 MB in the published shape
+            x = F.relu_(x.masked_fill_(_padding(x.shape[2], lengths)[:, None, :, None], 0))
+        return self.out(x.transpose(1, 2).flatten(2)), lengths
+
+
+class _Block(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.norm_feed_forward1 = nn.LayerNorm(shape.width)
+        self.feed_forward1 = _FeedForward(shape)
+        self.norm_self_att = nn.LayerNorm(shape.width)
+        self.self_attn = _Attention(shape)
+        self.norm_conv = nn.LayerNorm(shape.width)
+        self.conv = _Convolution(shape)
+        self.norm_feed_forward2 = nn.LayerNorm(shape.width)
+        self.feed_forward2 = _FeedForward(shape)
+        self.norm_out = nn.LayerNorm(shape.width)
+
+    def forward(self, x: Tensor, positions: Tensor, padding: Tensor) -> Tensor:
+        x = x + self.feed_forward1(self.norm_feed_forward1(x)) / 2
+        x = x + self.self_attn(self.norm_self_att(x), positions, padding)
+        x = x + self.conv(self.norm_conv(x), padding)
+        x = x + self.feed_forward2(self.norm_feed_forward2(x)) / 2
+        out: Tensor = self.norm_out(x)
+        return out
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(shape.width, shape.hidden)
+        self.linear2 = nn.Linear(shape.hidden, shape.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear2(F.silu(self.linear1(x)))
+        return out
+
+
+class _Convolution(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.pointwise_conv1 = nn.Conv1d(shape.width, 2 * shape.width, 1)
+        self.depthwise_conv = nn.Conv1d(
+            shape.width, shape.width, shape.kernel, padding=shape.kernel // 2, groups=shape.width
+        )
+        self.batch_norm = nn.BatchNorm1d(shape.width)
+        self.pointwise_conv2 = nn.Conv1d(shape.width, shape.width, 1)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        x = F.glu(self.pointwise_conv1(x.transpose(1, 2)), dim=1).masked_fill(padding[:, None], 0)
+        x = F.silu(self.batch_norm(self.depthwise_conv(x)))
+        out: Tensor = self.pointwise_conv2(x)
+        return out.transpose(1, 2)
+
+
+class _Attention(nn.Module):
+    """scores = ((q + u) k^T + (q + v) p^T, shifted so that p stands for the distance) / sqrt(head's width)"""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.linear_q = nn.Linear(shape.width, shape.width)
+        self.linear_k = nn.Linear(shape.width, shape.width)
+        self.linear_v = nn.Linear(shape.width, shape.width)
+        self.linear_out = nn.Linear(shape.width, shape.width)
+        self.linear_pos = nn.Linear(shape.width, shape.width, bias=False)
+        biases = (shape.heads, shape.width // shape.heads)
+        self.pos_bias_u = nn.Parameter(torch.zeros(biases))
+        self.pos_bias_v = nn.Parameter(torch.zeros(biases))
+
+    def forward(self, x: Tensor, positions: Tensor, padding: Tensor) -> Tensor:
+        q, k, v, p = (
+            linear(y).unflatten(-1, self.pos_bias_u.shape)  # (batch, frames, heads, head's width)
+            for linear, y in ((self.linear_q, x), (self.linear_k, x), (self.linear_v, x), (self.linear_pos, positions))
+        )
+        by_distance = (q + self.pos_bias_v).transpose(1, 2) @ p.permute(1, 2, 0)
+        bias = _shifted(by_distance / math.sqrt(q.shape[-1])).masked_fill(padding[:, None, None], -math.inf)
+        heard = F.scaled_dot_product_attention(
+            (q + self.pos_bias_u).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias
+        )
+        out: Tensor = self.linear_out(heard.transpose(1, 2).flatten(2))
+        return out
+
+
+def _halved(length: Length) -> Length:
+    """What a convolution of 3 with stride 2, padded by 1, makes of a length."""
+    return (length - 1) // 2 + 1
+
+
+def _padding(frames: int, lengths: Tensor) -> Tensor:
+    """True after the end of each sound, shape (batch, frames)."""
+    return torch.arange(frames, device=lengths.device) >= lengths[:, None]
+
+
+def _positions(frames: int, width: int) -> Tensor:
+    """Sines and cosines of the distances frames - 1 down to 1 - frames, shape (2 * frames - 1, width)."""
+    distances = torch.arange(frames - 1, -frames, -1, dtype=torch.float32)[:, None]
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
+    return torch.stack([(distances * rates).sin(), (distances * rates).cos()], dim=-1).flatten(1)
+
+
+def _shifted(by_distance: Tensor) -> Tensor:
+    """(batch, heads, L, 2L - 1), columns from distance L - 1 down -> (batch, heads, L, L).
+
+    Row i, column j is its element [i, L - 1 - i + j]: one less in memory for every row down, so a view does.
+    """
+    batch, heads, length, distances = by_distance.shape
+    row = length * distances
+    return by_distance.contiguous().as_strided(
+        (batch, heads, length, length), (heads * row, row, distances - 1, 1), length - 1
+    )
