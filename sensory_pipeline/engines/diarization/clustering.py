@@ -22,7 +22,7 @@ Frames = npt.NDArray[np.float32]
 
 _MARGIN = 1.2  # other sentences differ more than the halves of one
 _NEAR = 0.0045  # distance up to which stretches are put together
-_SAME_VOICE = 0.010  # distance up to which clusters are one voice
+_SAME_VOICE = 0.0085  # distance up to which clusters are one voice
 _NULL = 260.0  # GLR of halves in clean speech with 12 cepstra, and how many halves it counts for
 _NULL_WEIGHT = 4
 _HALVED = 80  # frames of a stretch whose halves can be compared
@@ -98,9 +98,7 @@ def null_ratio(stretches: Sequence[Frames]) -> float:
     return (float(np.median(ratios)) * weight + _NULL * _NULL_WEIGHT) / (weight + _NULL_WEIGHT)
 
 
-def _agglomerate(
-    statistics: Statistics, null: float, *, limit: float, least: int, most: int | None
-) -> Labels:
+def _agglomerate(statistics: Statistics, null: float, *, limit: float, least: int, most: int | None) -> Labels:
     """Average linkage of the excess of GLR over the null, each pair weighted by its amount of speech."""
     size = len(statistics.counts)
     alone = statistics.log_likelihood()

@@ -27,7 +27,7 @@ from sensory_pipeline.engines.diarization.resegmentation import resegment
 _PAUSE_MS = 300  # a shorter silence of one speaker does not end the turn
 _AUDIBLE_DB = 20  # below the loud frames of the same piece of speech
 _STRETCH = 300  # frames; a longer piece is divided before clustering
-_TELLING = 60  # audible frames that say something of a voice
+_TELLING = 40  # audible frames that say something of a voice
 
 Indices = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -94,11 +94,12 @@ def _voices(cepstra: Cepstra, audible: list[Mask], settings: DiarizationSettings
     null = null_ratio(voiced)
     centres = np.array([stretch.mean() for stretch in telling])
     nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, np.arange(len(cepstra)))
-    labels = cluster(voiced, null, least=least)[nearest]
     heard, after_pause = np.concatenate(audible), np.isin(np.arange(len(cepstra)), starts)
-    for _ in range(ROUNDS):
-        labels = resegment(cepstra, labels, audible=heard, after_pause=after_pause, least=least)
-        clusters = [cepstra[heard & (labels == voice)] for voice in np.unique(labels[heard])]
-        labels = merge(clusters, null, least=least, most=most)[np.unique(labels,return_inverse=True)[1]]
-    return resegment(cepstra, labels, audible=heard, after_pause=after_pause, least=least)
-ROUNDS = 1
+
+    def placed(labels: Indices) -> Indices:
+        return resegment(cepstra, labels, audible=heard, after_pause=after_pause, least=least)
+
+    clusters = placed(cluster(voiced, null, least=least)[nearest])
+    names, clusters = np.unique(clusters, return_inverse=True)
+    members = [cepstra[heard & (clusters == name)] for name in range(len(names))]
+    return placed(merge(members, null, least=least, most=most)[clusters])

@@ -1,0 +1,127 @@
+"""Where each channel is a speaker, nobody is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.channels import attribute_channels, channel_diarization, merged_transcript
+from sensory_pipeline.core.diarization import Diarization
+from sensory_pipeline.core.errors import EngineError, Terminal
+from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.results import reconciled
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.engines.base import DiarizeJob, EngineInfo, TranscribeJob
+from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
+from sensory_pipeline.engines.selection import Engines
+from sensory_pipeline.processing.payloads import TRANSCRIPT
+from sensory_pipeline.processing.work import Source, Work, perform
+from sensory_pipeline.storage.local import stat_object
+from sensory_pipeline_tests.audio_files import tones
+from sensory_pipeline_tests.trivial_engines import TrivialClassifier
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 9_000), st.integers(1, 800)).map(lambda p: Span(start_ms=p[0], end_ms=p[0] + p[1])),
+    max_size=6,
+)
+
+
+def transcript(*spans: Span) -> Transcript:
+    return Transcript(
+        language="en" if spans else None,
+        segments=tuple(
+            Segment(span=span, text="yes", words=(Word(text="yes", span=span, probability=1.0),)) for span in spans
+        ),
+    )
+
+
+def disjoint(spans: list[Span]) -> list[Span]:
+    kept: list[Span] = []
+    for span in sorted(spans):
+        if not kept or span.start_ms >= kept[-1].end_ms:
+            kept.append(span)
+    return kept
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SPANS.map(disjoint), min_size=1, max_size=3))
+def test_every_word_has_its_channels_speaker(channels: list[list[Span]]) -> None:
+    merged = merged_transcript([transcript(*spans) for spans in channels])
+    found = channel_diarization(channels)
+    words = attribute_channels(merged.words, found)
+    assert len(words) == sum(map(len, channels))
+    for word in words:
+        assert word.speaker == f"SPEAKER_{word.word.channel:02d}"
+        assert word.overlap_share == pytest.approx(1.0)
+    assert [s.span.start_ms for s in merged.segments] == sorted(s.span.start_ms for s in merged.segments)
+    assert sum(len(u.words) for u in reconciled(merged, found)) == len(words)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SPANS.map(disjoint), min_size=1, max_size=3))
+def test_exclusive_turns_do_not_overlap_and_cover_the_same(channels: list[list[Span]]) -> None:
+    found = channel_diarization(channels)
+    assert all(a.span.end_ms <= b.span.start_ms for a, b in zip(found.exclusive, found.exclusive[1:], strict=False))
+    both = [np.zeros(10_000, bool), np.zeros(10_000, bool)]
+    for mask, turns in zip(both, (found.turns, found.exclusive), strict=True):
+        for turn in turns:
+            mask[turn.span.start_ms : turn.span.end_ms] = True
+    assert (both[0] == both[1]).all()
+
+
+def test_talking_at_once_is_marked() -> None:
+    a, b = Span(start_ms=0, end_ms=1000), Span(start_ms=800, end_ms=2000)
+    merged = merged_transcript([transcript(a), transcript(b)])
+    assert [w.overlapped for w in attribute_channels(merged.words, channel_diarization([[a], [b]]))] == [True, True]
+
+
+def test_a_word_without_a_channel_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no channel"):
+        attribute_channels(transcript(Span(start_ms=0, end_ms=9)).words, Diarization(turns=(), exclusive=()))
+
+
+def test_silence_on_every_channel() -> None:
+    pcm = Pcm(samples=np.zeros((2, 16_000), np.int16))
+    ((_, found),) = ChannelDiarizer().diarize([DiarizeJob(key="a", pcm=pcm, settings=ProcessRequest().dia)])
+    assert found == Diarization(turns=(), exclusive=())
+
+
+class LoudnessTranscriber:
+    """Says how loud each thing it hears is; refuses what is very loud."""
+
+    info = EngineInfo(engine="loudness", model="none", revision="1", algorithm=1)
+
+    def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        for job in jobs:
+            assert job.pcm.channels == 1
+            level = int(np.abs(job.pcm.samples).max()) // 1000
+            if level > 20:
+                yield job.key, EngineError("too loud")
+                continue
+            word = Word(text=str(level), span=Span(start_ms=level * 100, end_ms=level * 100 + 50), probability=1.0)
+            yield job.key, Transcript(language="en", segments=(Segment(span=word.span, text=word.text, words=(word,)),))
+
+
+@pytest.mark.parametrize(("levels", "expected"), [((3000, 1500), [("1", 1), ("3", 0)]), ((3000, 30_000), None)])
+def test_channels_are_transcribed_one_by_one(
+    levels: tuple[int, int], expected: list[tuple[str, int]] | None, tmp_path: Path
+) -> None:
+    listed = stat_object(tones(tmp_path / "call.wav", 800, levels))
+    source = Source(uri=listed.uri, version=listed.version, decoded=tmp_path / "d.wav", max_duration_s=60, stereo=True)
+    work = Work(recording_id="call", source=source, request=ProcessRequest(stereo=True), limit_s=9)
+    engines = Engines(transcriber=LoudnessTranscriber(), diarizer=ChannelDiarizer(), classifier=TrivialClassifier())
+    ((key, answer),) = perform(Stage.TRANSCRIPTS, engines, iter([work]))
+    assert key == "call"
+    if expected is None:
+        assert isinstance(answer, EngineError)
+    else:
+        assert isinstance(answer, str)
+        assert [(w.text, w.channel) for w in TRANSCRIPT.validate_json(answer).words] == expected

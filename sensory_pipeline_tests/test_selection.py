@@ -1,0 +1,89 @@
+"""Which engines the settings choose, and what is said when one is not to be had."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
+from sensory_pipeline.processing.diagnosis import diagnose
+from sensory_pipeline.processing.plan import make_plan
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.settings import Settings
+
+DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "gigaam"
+
+
+def names(**variables: str) -> tuple[str, str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        choice = engine_choice(Settings())
+    return choice.stt, choice.diarization, choice.emotion
+
+
+def test_without_settings_the_offline_engines_work() -> None:
+    assert names() == ("pocketsphinx", "offline", "prosody")
+
+
+def test_a_model_setting_alone_chooses_its_engine() -> None:
+    assert names(WHISPER_MODEL_SIZE="small") == ("whisper", "offline", "prosody")
+    assert names(PYANNOTE_MODEL="/m") == ("pocketsphinx", "pyannote", "prosody")
+    assert names(GIGAAM_MODEL_NAME="emo") == ("pocketsphinx", "offline", "gigaam")
+
+
+def test_an_engine_setting_wins_over_a_model_setting() -> None:
+    assert names(WHISPER_MODEL_SIZE="small", SENSORY_STT="pocketsphinx")[0] == "pocketsphinx"
+    assert names(SENSORY_STT="whisper")[0] == "whisper"
+
+
+def test_stereo_needs_no_diarizer() -> None:
+    assert chosen_engines(EngineChoice(stereo=True)).diarizer.info.engine == "channels"
+
+
+def test_another_engine_is_another_fingerprint() -> None:
+    request = Settings().request()
+    prosody = make_plan(request, chosen_engines(EngineChoice()))
+    gigaam = make_plan(request, chosen_engines(EngineChoice(emotion="gigaam", gigaam_model=str(GOLDEN / "emo.ckpt"))))
+    differing = [stage.value for stage in prosody.stages if prosody.stages[stage] != gigaam.stages[stage]]
+    assert differing == ["emotions"]
+
+
+def test_a_gpu_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="cuda:7"):
+        chosen_engines(EngineChoice(stt="whisper", whisper_device="cuda:7"))
+
+
+def test_the_token_is_never_shown() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYANNOTE_AUTH_TOKEN", "hf_secret")
+        settings = Settings()
+    assert "hf_secret" not in f"{settings!r} {engine_choice(settings)!r}"
+
+
+def test_diagnosis_names_the_remedy() -> None:
+    findings = {f.subject: f for f in diagnose(EngineChoice(emotion="gigaam", gigaam_model="/nowhere.ckpt"))}
+    assert findings["transcription"].remedy is None
+    assert "GIGAAM_MODEL_NAME" in str(findings["emotion"].remedy)
+
+
+def test_gigaam_answers_from_a_checkpoint_on_the_command_line() -> None:
+    pytest.importorskip("torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIGAAM_MODEL_NAME", str(GOLDEN / "emo.ckpt"))
+        command = ["process", GOLDEN / "jfk16.wav", "--tasks", "emotion", "--emo-level", "file"]
+        done = subprocess.run(
+            [Path(sys.executable).with_name("sensory"), *command],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    (item,) = json.loads(done.stdout)["emo"]["items"]
+    expected = json.loads((GOLDEN / "expected.json").read_text())["jfk16"]["probs"]
+    assert item["scores"] == pytest.approx(expected, abs=1e-4)
