@@ -77,7 +77,7 @@ def test_gigaam_answers_from_a_checkpoint_on_the_command_line() -> None:
     pytest.importorskip("torch")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIGAAM_MODEL_NAME", str(GOLDEN / "emo.ckpt"))
-        command = ["process", GOLDEN / "jfk16.wav", "--tasks", "emotion", "--emo-level", "file"]
+        command = ["process", str(GOLDEN / "jfk16.wav"), "--tasks", "emotion", "--emo-level", "file"]
         done = subprocess.run(
             [Path(sys.executable).with_name("sensory"), *command],
             capture_output=True,

@@ -34,7 +34,7 @@ Temperature = Annotated[float, Field(ge=0, le=1)]
 class TranscriptionSettings(_Settings):
     """How to transcribe. An engine without a decoder like Whisper's heeds the language alone.
 
-    A window is the sound decoded at once, at most 30 s. A threshold of None is not applied.
+    A window is the sound decoded at once. A threshold of None is not applied.
     """
 
     language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
@@ -43,6 +43,12 @@ class TranscriptionSettings(_Settings):
         "transcribe", description="Write down what is said, or translate it into English."
     )
     beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding; more is slower and surer.")
+    clip_s: float = Field(
+        30,
+        ge=2,
+        le=30,
+        description="Seconds decoded at once at most; speech is cut in its pauses. Less hears less context.",
+    )
     temperatures: tuple[Temperature, ...] = Field(
         (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
         min_length=1,

@@ -62,7 +62,8 @@ class Statistics:
         means = self.sums / self.counts[:, None]
         covariances = self.products / self.counts[:, None, None] - means[:, :, None] * means[:, None, :]
         covariances += _RIDGE * np.eye(means.shape[1])
-        return -0.5 * self.counts * np.linalg.slogdet(covariances)[1]
+        likelihood: npt.NDArray[np.float64] = -0.5 * self.counts * np.linalg.slogdet(covariances)[1]
+        return likelihood
 
 
 def cluster(stretches: Sequence[Frames], null: float, *, least: int) -> Labels:

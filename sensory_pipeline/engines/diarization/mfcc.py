@@ -51,7 +51,8 @@ def _mel_filters() -> npt.NDArray[np.float32]:
     rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - hz) / (edges[2:] - edges[1:-1])
     triangles = np.maximum(0, np.minimum(rising, falling))
-    return (triangles / triangles.sum(axis=0)).astype(np.float32)
+    filters: npt.NDArray[np.float32] = (triangles / triangles.sum(axis=0)).astype(np.float32)
+    return filters
 
 
 def _cosines() -> npt.NDArray[np.float32]:

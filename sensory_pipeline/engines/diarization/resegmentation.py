@@ -38,7 +38,8 @@ def resegment(
     for _ in range(_ROUNDS):
         voices = np.unique(labels[audible])
         evidence = [_log_density(cepstra, cepstra[audible & (labels == voice)]) for voice in voices]
-        better = voices[_decode(_SCALE * audible * np.stack(evidence), costs)]
+        scores = np.asarray(_SCALE * audible * np.stack(evidence), np.float64)
+        better = voices[_decode(scores, costs)]
         if len(np.unique(better)) < least:
             break
         labels = better

@@ -20,7 +20,7 @@ _HZ = np.fft.rfftfreq(_FFT, 1 / SAMPLE_RATE)
 _WINDOW = np.sqrt(np.hanning(_FFT + 1)[:-1]).astype(np.float32)  # its square, at every hop, adds up to 1
 _BODY = (_HZ >= 2000) & (_HZ < 3000)  # what levels are compared with
 _ABSENT = (_HZ >= 4200) & (_HZ < 6800)  # what a telephone never carries
-_ABSENT_DB = -36.0  # old wide-band recordings still have -31
+_ABSENT_DB = -40.0  # old wide-band recordings still have -31
 _EDGE_DB = -15.0  # of the highest frequency that is there
 _REPEATED = round(800 / SAMPLE_RATE * _FFT)  # bins
 _SOFTER_DB = -3.0

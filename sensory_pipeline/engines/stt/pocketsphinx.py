@@ -26,9 +26,9 @@ from sensory_pipeline.engines.stt.bandwidth import Samples, widened
 from sensory_pipeline.engines.stt.denoising import Spectrum, denoised, noise_power
 
 _FRAME_MS = 10
-_PAD_MS = 150
+_PAD_MS = 250  # with less, first words suffer
 _PAUSE_MS = 300  # ends a segment
-_APART_MS = 600  # pauses from here on end an utterance, over which the decoder evens out the channel
+_APART_MS = 300  # between padded spans; ends an utterance, over which the decoder evens out the channel
 _LONGEST_MS = 20_000  # of an utterance; the decoder's time and memory grow with it
 _VARIANT = re.compile(r"\(\d+\)$")  # of pronunciation, which the decoder marks on the word
 

@@ -1,0 +1,131 @@
+"""Whisper models in CTranslate2's format: a folder of ours, or one of the Hugging Face hub kept in its cache.
+
+Nothing in such a folder is unpickled: `model.bin` is numbers behind a header
+(https://opennmt.net/CTranslate2/conversion.html), the rest is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from sensory_pipeline.core.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+_NEEDED = ("config.json", "model.bin", "tokenizer.json")
+_DECISIVE = (*_NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
+_REVISION_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperFolder:
+    """A model on this machine. name: hub id, or the folder's own name; revision: commit, or digest of its files."""
+
+    path: Path
+    name: str
+    revision: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the weights as they are saved."""
+        return (self.path / "model.bin").stat().st_size
+
+
+def resolve(model: str) -> WhisperFolder:
+    """The model on this machine, downloaded where it is not yet and the hub may be asked.
+
+    model: a name ("small", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a
+    folder. Raises ConfigurationError, with the remedy, when it cannot be had or is not a model.
+    """
+    return local(model) or fetch(model)
+
+
+def local(model: str) -> WhisperFolder | None:
+    """The model, if it is on this machine in full. Raises ConfigurationError for a folder that is none."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return WhisperFolder(path=path, name=path.resolve().name, revision=_digest(_checked(path)))
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        path = _snapshot(model, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    return None if _missing(path) else _of_hub(path)
+
+
+def fetch(model: str) -> WhisperFolder:
+    """The model from the hub, into the hub's cache. HF_HUB_OFFLINE=1 forbids it. Raises ConfigurationError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # what it is built on: OSError, and the errors of whichever httpx the hub's client uses
+    network_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+    log.warning("looking for Whisper model %s on the Hugging Face hub", model)
+    try:
+        path = _snapshot(model, local_files_only=False)
+    except network_errors as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(
+            f"the Whisper model {model!r} is not on this machine, and the hub does not give it ({reason}). Where "
+            f"there is a network, run `sensory models fetch whisper:{model}`; or copy its folder here and set "
+            "WHISPER_MODEL_SIZE=/path/to/folder"
+        ) from error
+    return _of_hub(_checked(path))
+
+
+def _snapshot(model: str, *, local_files_only: bool) -> Path:
+    from faster_whisper import available_models, download_model
+
+    try:
+        return Path(download_model(model, local_files_only=local_files_only))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"there is no Whisper model {model!r}: write the path of a folder that exists, a hub id "
+            f"such as Systran/faster-whisper-small, or one of {', '.join(available_models())}"
+        ) from error
+
+
+def _of_hub(path: Path) -> WhisperFolder:
+    """From its place in the cache: models--OWNER--NAME/snapshots/COMMIT."""
+    repository = path.parents[1].name.removeprefix("models--").replace("--", "/")
+    return WhisperFolder(path=path, name=repository, revision=path.name[:_REVISION_DIGITS])
+
+
+def _missing(path: Path) -> list[str]:
+    return [name for name in _NEEDED if not (path / name).is_file()]
+
+
+def _checked(path: Path) -> Path:
+    if missing := _missing(path):
+        raise ConfigurationError(
+            f"{path} is not a Whisper model for faster-whisper: it has no {', '.join(missing)}. Weights in another "
+            "format are converted by ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json"
+        )
+    for name in ("config.json", "tokenizer.json"):
+        try:
+            json.loads((path / name).read_bytes())
+        except ValueError as error:
+            raise ConfigurationError(f"{path / name} is damaged ({error}): get the model again") from error
+    return path
+
+
+def _digest(path: Path) -> str:
+    """Of what decides the model's answers; read once while the files stay as they are."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.name not in _DECISIVE:
+            continue
+        stat = file.stat()
+        digest.update(f"{file.name} {_file_digest(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()[:_REVISION_DIGITS]
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
