@@ -26,7 +26,7 @@ def test_truth_lies_inside_its_conversation(name: str) -> None:
     ends_s = [0.0]
     for turn in truth.turns:
         assert turn.start_s > ends_s[-1]
-        assert [turn.start_s, turn.end_s] == [turn.words[0].start_s, turn.words[-1].end_s]
+        assert turn.start_s <= turn.words[0].start_s < turn.words[-1].end_s <= turn.end_s
         assert {word.text for word in turn.words} <= set(WORDS[truth.language])
         ends_s.append(turn.end_s)
     assert truth.duration_s > ends_s[-1]
@@ -46,16 +46,17 @@ def test_random_models_have_the_published_tokens(languages: tuple[str, ...], siz
     assert tokens.text.decode(tokens.text.encode(" Привет, world!").ids) == " Привет, world!"
 
 
-@pytest.mark.parametrize("name", CONVERSATIONS)
-def test_miniature_whisper_understands_turns(name: str) -> None:
+def test_miniature_whisper_understands_turns() -> None:
     from faster_whisper import WhisperModel
 
     model = WhisperModel(str(MINIATURES / "whisper"), device="cpu", compute_type="int8", cpu_threads=1)
-    samples = decode(MINIATURES / "conversations" / f"{name}.flac", max_duration_s=60).pcm.mono()
-    truth = read_truth(MINIATURES / "conversations" / f"{name}.json")
-    heard = []
-    for turn in truth.turns:
-        clip = samples[round((turn.start_s - 0.1) * 16_000) : round((turn.end_s + 0.1) * 16_000)]
-        segments, _ = model.transcribe(clip, language=truth.language, beam_size=1, temperature=0)
-        heard += [segment.text.strip() for segment in segments]
-    assert jiwer.wer(truth.text, " ".join(heard)) <= 0.12
+    said, heard = [], []
+    for name in CONVERSATIONS:
+        samples = decode(MINIATURES / "conversations" / f"{name}.flac", max_duration_s=60).pcm.mono()
+        truth = read_truth(MINIATURES / "conversations" / f"{name}.json")
+        for turn in truth.turns:
+            clip = samples[round((turn.start_s - 0.2) * 16_000) : round((turn.end_s + 0.2) * 16_000)]
+            segments, _ = model.transcribe(clip, language=truth.language, beam_size=1, temperature=0)
+            said.append(" ".join(word.text for word in turn.words))
+            heard.append(" ".join(segment.text.strip() for segment in segments))
+    assert jiwer.wer(said, heard) <= 0.08

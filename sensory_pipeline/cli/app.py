@@ -6,6 +6,8 @@ import logging
 import sys
 
 import typer
+from pydantic import ValidationError
+from rich.markup import escape
 
 from sensory_pipeline.cli import demo, dev, doctor, ingest, models, process, sql
 from sensory_pipeline.cli.console import errors
@@ -37,10 +39,8 @@ def main() -> None:
         logging.basicConfig(level=Settings().log_level, format="%(levelname)s %(name)s: %(message)s")
         app()
     except SensoryError as error:
-        errors.print(f"[red]{type(error).__name__}[/red]:", str(error), highlight=False, soft_wrap=True)
+        errors.print(f"[red]{type(error).__name__}[/red]:", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(WRONG_USE)
-    except ValueError as error:
-        if type(error).__name__ != "ValidationError":
-            raise
-        errors.print("[red]A setting is wrong[/red]:", str(error), highlight=False, markup=False)
+    except ValidationError as error:
+        errors.print("[red]A setting is wrong[/red]:", escape(str(error)), highlight=False)
         sys.exit(WRONG_USE)
