@@ -20,6 +20,10 @@ from sensory_pipeline.processing.pipeline import Processor
 from sensory_pipeline.storage.local import objects
 
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+"""Events go to the instance, where the UI shows them, not to the terminal."""
+
+
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
     """What an ingest did, in recordings. computed: by stage; errors: by class; audio_hours: published;
@@ -80,6 +84,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partiti
         instance=instance,
         partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
         tags=this_process(),
+        run_config=QUIET,
         raise_on_error=False,
     )
     report.runs += 1

@@ -60,9 +60,7 @@ class PocketSphinxTranscriber:
             samples = job.pcm.mono()
             speech = vad.speech_spans(samples, pad_ms=_PAD_MS)
             noise = noise_power(samples, speech)
-            segments = tuple(
-                segment for span in _utterances(speech) for segment in self._segments(samples, span, noise)
-            )
+            segments = tuple(segment for span in utterances(speech) for segment in self._segments(samples, span, noise))
             yield job.key, Transcript(language="en" if segments else None, segments=segments)
 
     @cached_property
@@ -105,8 +103,8 @@ class PocketSphinxTranscriber:
         )
 
 
-def _utterances(speech: Sequence[Span]) -> Iterator[Span]:
-    """Stretches of speech between longer pauses."""
+def utterances(speech: Sequence[Span]) -> Iterator[Span]:
+    """Stretches of speech between longer pauses, at most 20 s each. speech: in order of time, disjoint."""
     spans = [part for span in speech for part in parts(span, _LONGEST_MS)]
     breaks = [i for i, (span, after) in enumerate(pairwise(spans), 1) if span.gap_ms(after) >= _APART_MS]
     for first, last in pairwise([0, *breaks, len(spans)]):
