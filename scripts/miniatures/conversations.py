@@ -1,0 +1,141 @@
+"""Synthetic conversations of which everything is known: words with times, speakers, manners of speaking.
+
+`python -m scripts.train_miniatures conversations` writes those that tests carry, so that no test needs espeak-ng.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from scripts.miniatures.speech import Espeak, Samples
+from scripts.miniatures.voices import CAST, STYLES, say_in_style, sentence
+from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.emotions import Label
+
+WORDS_A_TURN = (4, 5)
+PAUSE_S = (2.8, 3.3)
+"""Between turns; so long that our Whisper engine hears every turn by itself, as the miniature must."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrueWord(_Value):
+    """Seconds from the start of the conversation."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+class TrueTurn(_Value):
+    """From the first word to where the sound of the last dies away. emotion: the manner of the whole turn.
+
+    Turns follow one another without overlap.
+    """
+
+    speaker: str
+    emotion: Label
+    start_s: float
+    end_s: float
+    words: tuple[TrueWord, ...]
+
+
+class Truth(_Value):
+    """All that is known of a conversation; language: `en` or `ru`."""
+
+    seed: int
+    language: str
+    duration_s: float
+    turns: tuple[TrueTurn, ...]
+
+    @property
+    def speakers(self) -> list[str]:
+        return sorted({turn.speaker for turn in self.turns})
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for turn in self.turns for word in turn.words)
+
+
+def make_conversation(seed: int, *, language: str = "en", speakers: int = 2, turns: int = 8) -> tuple[Samples, Truth]:
+    """float32 samples, 16 kHz, and the truth. The same seed gives the same conversation.
+
+    Raises ConfigurationError where espeak-ng is not installed.
+    """
+    rng = np.random.default_rng([seed, 7])
+    espeak = Espeak()
+    cast = [str(name) for name in rng.choice(CAST, speakers, replace=False)]
+    labels = [label for _ in range(turns // len(STYLES) + 1) for label in rng.permutation(list(STYLES))]
+    pieces: list[Samples] = []
+    spoken: list[TrueTurn] = []
+    at = _pause(rng, pieces)
+    for index in range(turns):
+        variant = cast[index % speakers]
+        utterance = say_in_style(
+            espeak,
+            sentence(language, rng, shortest=WORDS_A_TURN[0], longest=WORDS_A_TURN[1]),
+            language=language,
+            variant=variant,
+            label=labels[index],
+            rng=rng,
+        )
+        start_s = at / SAMPLE_RATE
+        words = tuple(
+            TrueWord(text=word.text, start_s=round(start_s + word.start_s, 3), end_s=round(start_s + word.end_s, 3))
+            for word in utterance.words
+        )
+        spoken.append(
+            TrueTurn(
+                speaker=variant,
+                emotion=labels[index],
+                start_s=words[0].start_s,
+                end_s=round(start_s + utterance.duration_s, 3),
+                words=words,
+            )
+        )
+        pieces.append(utterance.samples)
+        at += len(utterance.samples) + _pause(rng, pieces)
+    samples = np.concatenate(pieces)
+    duration_s = round(len(samples) / SAMPLE_RATE, 3)
+    return samples, Truth(seed=seed, language=language, duration_s=duration_s, turns=tuple(spoken))
+
+
+def write_conversation(samples: Samples, truth: Truth, path: Path) -> None:
+    """path.flac and path.json."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
+    _write_flac(pcm, path.with_suffix(".flac"))
+    path.with_suffix(".json").write_text(truth.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_truth(path: Path) -> Truth:
+    """Of a conversation written before. path: its flac or JSON file."""
+    return Truth.model_validate_json(path.with_suffix(".json").read_bytes())
+
+
+def _pause(rng: np.random.Generator, pieces: list[Samples]) -> int:
+    """Adds one; gives its length in samples."""
+    length = round(rng.uniform(*PAUSE_S) * SAMPLE_RATE)
+    pieces.append(np.zeros(length, np.float32))
+    return length
+
+
+def _write_flac(pcm: npt.NDArray[np.int16], path: Path) -> None:
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE, options={"compression_level": "12"})
+        stream.layout = "mono"
+        stream.format = "s16"
+        frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        frame.time_base = Fraction(1, SAMPLE_RATE)
+        frame.pts = 0
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)

@@ -1,0 +1,54 @@
+"""Probabilistic linear discriminant analysis of embeddings, as VBx (arXiv 2012.14952) wants it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+
+Array = npt.NDArray[np.float64]
+
+DIMENSIONS = 8
+"""Kept by the discriminant transform; one less than there are speakers is the most that means something."""
+
+
+def fit(embeddings: Array, speakers: npt.NDArray[np.int64]) -> dict[str, Array]:
+    """mean1, lda, mean2: centre, to length, project, centre, to length; mu, tr, psi: the model after that."""
+    mean1 = embeddings.mean(axis=0)
+    centred = _scaled(embeddings - mean1)
+    _, directions = _joint(centred, speakers)
+    lda = directions[:, ::-1][:, :DIMENSIONS]
+    mean2 = (centred @ lda).mean(axis=0)
+    projected = _scaled(centred @ lda - mean2)
+    psi, directions = _joint(projected, speakers)
+    return {
+        "mean1": mean1,
+        "mean2": mean2,
+        "lda": lda,
+        "mu": projected.mean(axis=0),
+        "tr": directions.T,
+        "psi": np.maximum(psi, 1e-3),
+    }
+
+
+def _scaled(vectors: Array) -> Array:
+    """To the length that unit variance in every dimension would give."""
+    scaled: Array = np.sqrt(vectors.shape[1]) * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
+
+
+def _joint(vectors: Array, speakers: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """Directions that whiten the scatter within speakers, and the scatter between them along each, ascending."""
+    size = vectors.shape[1]
+    within, between = np.zeros((size, size)), np.zeros((size, size))
+    present = np.unique(speakers)
+    for speaker in present:
+        own = vectors[speakers == speaker]
+        spread = own - own.mean(axis=0)
+        within += spread.T @ spread
+        offset = own.mean(axis=0) - vectors.mean(axis=0)
+        between += np.outer(offset, offset)
+    within /= len(vectors) - len(present)
+    ridge = 1e-3 * np.trace(within) / size * np.eye(size)
+    values, directions = eigh(between / len(present), within + ridge)
+    return values, directions

@@ -1,0 +1,1 @@
+"""A miniature Whisper: 64 dimensions, 2 heads, 3 encoder and 2 decoder layers, English and Russian."""
