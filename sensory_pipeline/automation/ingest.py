@@ -19,9 +19,8 @@ from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.processing.pipeline import Processor
 from sensory_pipeline.storage.local import objects
 
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-"""Events go to the instance, where the UI shows them, not to the terminal."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Events go to the instance, where the UI shows them; the summary tells of failures."""
 
 
 @dataclass(slots=True, kw_only=True)
