@@ -20,7 +20,8 @@ END_MS = len(SAMPLES) * 1000 // 16_000
 
 def normalised(samples: vad.Samples) -> vad.Samples:
     offset, gain = vad.normalisation(samples)
-    return np.clip((samples - offset) * gain, -1, 1)
+    level: vad.Samples = np.clip((samples - offset) * gain, -1, 1)
+    return level
 
 
 def test_probabilities_are_those_of_the_library_itself() -> None:
