@@ -130,6 +130,20 @@ def test_strange_names(tmp_path: Path) -> None:
     assert (report.published, report.failed) == (5, 0)
 
 
+def test_a_lake_among_the_recordings_is_left_out(source: Path) -> None:
+    assert ingested(source, source / "lake").published == 4
+    assert (source / "lake" / "audio").is_dir()
+    report = ingested(source, source / "lake")
+    assert (report.registration.new, report.published) == (0, 0)
+
+
+def test_what_is_no_file_is_left_out(source: Path, tmp_path: Path) -> None:
+    os.mkfifo(source / "pipe.wav")
+    (source / "folder.wav").mkdir()
+    report = ingested(source, tmp_path / "lake")
+    assert (report.published, report.failed, report.pending) == (4, 0, 0)
+
+
 def test_shards_are_frozen(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=2)
     with pytest.raises(LakeMismatch, match="2 shards"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from sensory_pipeline.core.errors import ConfigurationError, SourceChanged, SourceUnavailable
@@ -19,16 +21,19 @@ SUFFIXES = frozenset(
 
 
 def objects(folder: Path) -> Iterator[SourceObject]:
-    """Every recording below the folder, in order of path; hidden files and folders are left out.
+    """Every recording below the folder, in order of path; hidden files and folders are left out, and lakes.
 
-    A file that cannot be looked at is left out as well: it has nothing to be registered with.
-    Raises ConfigurationError when the folder does not exist.
+    A file that cannot be looked at, or is none (a pipe, say), is left out as well: it has nothing
+    to be registered with. Raises ConfigurationError when the folder does not exist or is a lake.
     """
     root = folder.resolve()
     if not root.is_dir():
         raise ConfigurationError(f"{folder} is not a folder: give the folder that holds the recordings")
+    if _is_lake(root):
+        raise ConfigurationError(f"{folder} is a lake: give the folder that holds the recordings")
     for parent, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # a lake's decoded audio must not come back as recordings
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_lake(Path(parent, name)))
         for name in sorted(files):
             path = Path(parent, name)
             if path.suffix.lower() in SUFFIXES and not name.startswith("."):
@@ -39,15 +44,21 @@ def objects(folder: Path) -> Iterator[SourceObject]:
 
 
 def stat_object(path: Path) -> SourceObject:
-    """The object behind a path. Raises OSError when it cannot be looked at."""
+    """The object behind a path. Raises OSError when it cannot be looked at, or is no regular file."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own identity
     stat = absolute.stat()
+    if not S_ISREG(stat.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(absolute))
     return SourceObject(
         uri=absolute.as_uri(),
         version=f"{stat.st_size}-{stat.st_mtime_ns}",
         size_bytes=stat.st_size,
         modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
     )
+
+
+def _is_lake(folder: Path) -> bool:
+    return (folder / "lake.json").exists()
 
 
 def path_of(uri: str) -> Path:
