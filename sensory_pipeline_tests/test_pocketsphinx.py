@@ -66,10 +66,13 @@ def test_a_pause_ends_a_segment(engine: PocketSphinxTranscriber) -> None:
 
 
 def test_a_telephone_is_understood(engine: PocketSphinxTranscriber) -> None:
-    pcm, truth = first_sentence("doctor_appointment.wav")
+    """A whole conversation: one sentence more or less is chance."""
+    turns = json.loads((SAMPLES / "truth" / "doctor_appointment.wav.json").read_text())["turns"]
+    said = {word["text"].lower().strip(".,?!") for turn in turns for word in turn["words"]}
+    pcm = decode(SAMPLES / "doctor_appointment.wav", max_duration_s=60).pcm
     narrow = soxr.resample(soxr.resample(pcm.samples[0], 16_000, 8_000), 8_000, 16_000)
-    heard = transcript(engine, Pcm(samples=narrow[None])).text.split()
-    assert sum(text in heard for text, _ in truth) >= 0.6 * len(truth)
+    heard = set(transcript(engine, Pcm(samples=narrow[None])).text.split())
+    assert len(said & heard) >= 0.6 * len(said)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 60_000)), max_size=12))
