@@ -122,12 +122,12 @@ def test_one_voice_is_one_speaker(monologue: npt.NDArray[np.int16]) -> None:
 
 @pytest.mark.parametrize(("pause_ms", "expected"), [(100, 1), (800, 2)])
 def test_a_pause_ends_a_turn(monologue: npt.NDArray[np.int16], pause_ms: int, expected: int) -> None:
-    phrase = monologue[8150 * 16 : 10500 * 16]
+    phrase = monologue[8100 * 16 : 10500 * 16]
     silence = np.zeros(pause_ms * 16, np.int16)
     lead = np.zeros(8000, np.int16)
     found = turns(np.concatenate([lead, phrase, silence, phrase, lead]), speakers=1)
     assert len(found) == expected
-    whole = Span(start_ms=500, end_ms=500 + 2 * 2350 + pause_ms)
+    whole = Span(start_ms=500, end_ms=500 + 2 * 2400 + pause_ms)
     assert found[0].span.start_ms == pytest.approx(whole.start_ms, abs=200)
     assert found[-1].span.end_ms == pytest.approx(whole.end_ms, abs=200)
 

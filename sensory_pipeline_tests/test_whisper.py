@@ -29,6 +29,7 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
@@ -108,6 +109,11 @@ def heard(transcriber: WhisperTranscriber, pcm: Pcm, request: TranscriptionSetti
 
 def conversation(name: str) -> Pcm:
     return decode(CONVERSATIONS / f"{name}.flac", max_duration_s=60).pcm
+
+
+def phrase(name: str) -> Pcm:
+    """The first turn of a conversation: one clip."""
+    return conversation(name).cut(Span(start_ms=2000, end_ms=6000))
 
 
 def recordings(*, every: bool) -> list[Pcm]:
@@ -217,7 +223,7 @@ def test_what_is_doubtful_is_decoded_again_as_by_faster_whisper(miniature: Path)
     import ctranslate2
 
     request = PLAIN.model_copy(update={"temperatures": (0.0, 0.4, 1.0), "log_prob_threshold": 0.0})
-    pcm = conversation("english-two")
+    pcm = phrase("english-two")
     with closing(ModelCache(CacheSettings())) as own:
         transcriber = engine(miniature, own)
         mine = lines(heard(transcriber, pcm, request))
@@ -343,7 +349,7 @@ def jobs(*pcms: Pcm, request: TranscriptionSettings = PLAIN) -> Iterator[Transcr
 
 
 def test_an_error_concerns_its_recording_alone(miniature: Path) -> None:
-    good, bad = conversation("english-two"), conversation("english-three")
+    good, bad = phrase("english-two"), phrase("english-three")
 
     def transcribe(samples: npt.NDArray[np.float32], **_: Any) -> Any:
         (clip,) = speech_clips(bad.mono(), LONGEST_MS)
@@ -387,7 +393,7 @@ words = st.lists(st.tuples(st.sampled_from([" one", " two", ",", " ", " ä¸‰", "å
 
 
 def test_times_that_make_no_sense_are_mended(miniature: Path) -> None:
-    pcm = conversation("english-two")
+    pcm = phrase("english-two")
     segments: list[Any] = []
     transcriber, cache = with_model(miniature, lambda *_, **__: (segments, None))
 
@@ -436,10 +442,8 @@ def test_a_loop_is_kept_once(miniature: Path) -> None:
     ]
     transcriber, cache = with_model(miniature, lambda *_, **__: (stuck, None))
     with closing(cache):
-        once = heard(transcriber, conversation("english-two"), TranscriptionSettings(language="en"))
-        as_it_was = heard(
-            transcriber, conversation("english-two"), TranscriptionSettings(language="en", max_repeats=None)
-        )
+        once = heard(transcriber, phrase("english-two"), TranscriptionSettings(language="en"))
+        as_it_was = heard(transcriber, phrase("english-two"), TranscriptionSettings(language="en", max_repeats=None))
     assert [segment.text for segment in once.segments] == ["Right. Thank you."]
     assert len(as_it_was.words) == 43
 
