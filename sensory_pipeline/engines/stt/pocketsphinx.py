@@ -54,8 +54,8 @@ class PocketSphinxTranscriber:
             language = job.settings.language
             if language not in ("auto", "en"):
                 raise UnsupportedLanguage(
-                    f"pocketsphinx transcribes English only, and {job.key} is to be transcribed as "
-                    f"{language!r}: set SENSORY_LANGUAGE to en or auto, or choose another engine with SENSORY_STT"
+                    f"pocketsphinx transcribes English only, not {language!r}: "
+                    "set SENSORY_LANGUAGE to en or auto, or choose another engine with SENSORY_STT"
                 )
             samples = job.pcm.mono()
             speech = vad.speech_spans(samples, pad_ms=_PAD_MS)

@@ -1,0 +1,39 @@
+"""The engines with models keep the same contract as the offline ones; on miniature models."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.devices import CPU, ComputeType
+from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
+from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
+from sensory_pipeline_tests.engine_contract import check_classifier, check_diarizer, check_transcriber
+
+MINIATURES = Path(__file__).parent / "data" / "miniatures"
+NETWORKS = frozenset(f"sensory_pipeline_tests.miniature_pyannote.{name}" for name in ("TinySeg", "TinyXVector"))
+
+
+def test_whisper_keeps_the_contract() -> None:
+    with closing(ModelCache(CacheSettings())) as cache:
+        check_transcriber(
+            WhisperTranscriber(
+                str(MINIATURES / "whisper"), device=CPU, compute_type=ComputeType.INT8, cache=cache, cpu_threads=1
+            )
+        )
+
+
+def test_pyannote_keeps_the_contract() -> None:
+    pytest.importorskip("pyannote.audio")
+    with closing(ModelCache(CacheSettings())) as cache:
+        check_diarizer(PyannoteDiarizer(str(MINIATURES / "pyannote"), cache=cache, trusted_classes=NETWORKS))
+
+
+def test_gigaam_keeps_the_contract() -> None:
+    pytest.importorskip("torch")
+    with closing(ModelCache(CacheSettings())) as cache:
+        check_classifier(GigaamClassifier(str(MINIATURES / "gigaam" / "emo.ckpt"), cache=cache))
