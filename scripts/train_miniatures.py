@@ -1,6 +1,6 @@
 """Trains the miniature models: `python -m scripts.train_miniatures all --out sensory_pipeline_tests/data/miniatures`.
 
-Needs Debian's espeak-ng and the extra `models`; about 25 minutes of one CPU core. Each model is
+Needs Debian's espeak-ng and the extra `models`; about 30 minutes of one CPU core. Each model is
 measured when it is done, and what it can do goes into figures.json beside it. The same seed gives
 the same speech and, with the same torch on the same kind of CPU, the same weights.
 """

@@ -19,8 +19,12 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE
 from sensory_pipeline.core.emotions import Label
 
 WORDS_A_TURN = (4, 5)
-PAUSE_S = (2.8, 3.3)
+PAUSE_S = (2.7, 3.0)
 """Between turns; so long that our Whisper engine hears every turn by itself, as the miniature must."""
+NOISE = 3e-4
+"""RMS, full scale = 1. The miniature pipeline has never heard perfect silence, and takes it for speech."""
+BITS = 12
+"""Kept of a sample, which makes small files."""
 
 
 class _Value(BaseModel):
@@ -104,6 +108,7 @@ def make_conversation(seed: int, *, language: str = "en", speakers: int = 2, tur
         pieces.append(utterance.samples)
         at += len(utterance.samples) + _pause(rng, pieces)
     samples = np.concatenate(pieces)
+    samples += rng.standard_normal(len(samples), dtype=np.float32) * np.float32(NOISE)
     duration_s = round(len(samples) / SAMPLE_RATE, 3)
     return samples, Truth(seed=seed, language=language, duration_s=duration_s, turns=tuple(spoken))
 
@@ -111,8 +116,9 @@ def make_conversation(seed: int, *, language: str = "en", speakers: int = 2, tur
 def write_conversation(samples: Samples, truth: Truth, path: Path) -> None:
     """path.flac and path.json."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
-    _write_flac(pcm, path.with_suffix(".flac"))
+    half = 2 ** (BITS - 1)
+    pcm = np.clip(np.round(samples * half), -half, half - 1) * 2 ** (16 - BITS)
+    _write_flac(pcm.astype(np.int16), path.with_suffix(".flac"))
     path.with_suffix(".json").write_text(truth.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

@@ -11,8 +11,8 @@ from scripts.miniatures.speech import Espeak, Samples
 from scripts.miniatures.voices import STYLES, say_in_style, sentence
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
 
-OVERLAPPED, FAR = 0.15, 0.25
-"""Shares of turns that begin before the last one has ended, and seconds later."""
+OVERLAPPED = 0.15
+"""Share of turns that begin before the last one has ended."""
 
 Speakers = dict[str, list[Samples]]
 """Utterances of each, in every manner of speaking."""
@@ -49,7 +49,7 @@ def mix(speakers: Speakers, count: int, duration_s: float, rng: np.random.Genera
     everyone = list(speakers.values())
     voices = rng.choice(len(everyone), count, replace=False)
     loudness = 10 ** rng.uniform(-0.2, 0, count)
-    at_s, speaker = rng.uniform(-1.5, 0.8) if rng.random() > FAR else rng.uniform(0.8, 3.5), int(rng.integers(count))
+    at_s, speaker = rng.uniform(-1.5, 0.8), int(rng.integers(count))
     while at_s < duration_s - 0.3:
         if count > 1 and rng.random() < 0.85:
             speaker = int(speaker + rng.integers(1, count)) % count
@@ -60,22 +60,13 @@ def mix(speakers: Speakers, count: int, duration_s: float, rng: np.random.Genera
         first = max(start, 0)
         samples[first : first + len(heard)] += np.float32(loudness[speaker]) * heard
         activity[speaker, first // 160 : (first + len(heard)) // 160] = True
-        at_s += len(utterance) / SAMPLE_RATE + _pause_s(rng)
+        pause_s = -rng.uniform(0.2, 1.0) if rng.random() < OVERLAPPED else rng.uniform(0.05, 0.9)
+        at_s += len(utterance) / SAMPLE_RATE + pause_s
     return Mixture(samples=disturbed(samples, rng), voices=voices, activity=activity)
 
 
-def _pause_s(rng: np.random.Generator) -> float:
-    """Negative for an overlap."""
-    kind = rng.random()
-    if kind < OVERLAPPED:
-        return -rng.uniform(0.2, 1.0)
-    if kind < OVERLAPPED + FAR:
-        return rng.uniform(0.9, 4.0)
-    return rng.uniform(0.05, 0.9)
-
-
 def disturbed(samples: Samples, rng: np.random.Generator) -> Samples:
-    """With white noise, hardly there or loud, and at any level."""
-    noise = rng.standard_normal(len(samples), dtype=np.float32) * np.float32(10 ** rng.uniform(-6, -2.3))
+    """With white noise, at any level."""
+    noise = rng.standard_normal(len(samples), dtype=np.float32) * np.float32(10 ** rng.uniform(-4, -2.3))
     louder: Samples = (samples + noise) * np.float32(10 ** rng.uniform(-0.7, 0.3))
     return louder
