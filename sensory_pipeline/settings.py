@@ -23,11 +23,19 @@ from sensory_pipeline.core.requests import (
 )
 
 
-class Settings(BaseSettings):
-    """How this installation runs and what it asks of every recording by default."""
+class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
+    """How this installation runs, and what it asks of every recording.
+
+    Every setting of a request is one here too, under the same name.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="SENSORY_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="SENSORY_",
+        env_file=".env",
+        env_ignore_empty=True,
+        env_parse_none_str="none",
+        extra="ignore",
+        frozen=True,
     )
 
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
@@ -75,6 +83,13 @@ class Settings(BaseSettings):
     whisper_cpu_threads: int = Field(
         0, ge=0, validation_alias="WHISPER_CPU_THREADS", description="Threads of Whisper on a CPU; 0: its own choice."
     )
+    whisper_batch_size: int | None = Field(
+        None,
+        ge=1,
+        validation_alias="WHISPER_BATCH_SIZE",
+        description="Clips of a recording decoded together, for a GPU; unset: one after the other. "
+        "Batches know one temperature and no threshold.",
+    )
     pyannote_model: str | None = Field(
         None, validation_alias="PYANNOTE_MODEL", description="Diarization model: a hub id or a folder."
     )
@@ -91,11 +106,6 @@ class Settings(BaseSettings):
     cache_gb: float | None = Field(None, gt=0, description="Gigabytes of models it keeps loaded at most.")
     cache_ttl_s: float | None = Field(300, gt=0, description="Seconds after its last use that a model is unloaded.")
 
-    language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto'.")
-    beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding.")
-    speakers: int | None = Field(None, ge=1, description="Exact number of speakers, where known.")
-    min_speakers: int | None = Field(None, ge=1, description="At least so many speakers.")
-    max_speakers: int | None = Field(None, ge=1, description="At most so many speakers.")
     stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
     emo_level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
@@ -108,10 +118,8 @@ class Settings(BaseSettings):
         """What is asked of every recording."""
         return ProcessRequest(
             stereo=self.stereo,
-            tra=TranscriptionSettings(language=self.language, beam_size=self.beam_size),
-            dia=DiarizationSettings(
-                speakers=self.speakers, min_speakers=self.min_speakers, max_speakers=self.max_speakers
-            ),
+            tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
+            dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
             emo=EmotionSettings(level=self.emo_level),
         )
 

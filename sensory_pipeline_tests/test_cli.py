@@ -76,6 +76,7 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
         (["process", "in/tone.wav", "--tasks", "sing"], "choose from transcribe"),
         (["process", "in/tone.wav", "--language", "ru"], "UnsupportedLanguage"),
         (["process", "in/tone.wav", "--beam-size", "0"], "beam_size"),
+        (["process", "in/tone.wav", "--speakers", "2", "--max-speakers", "3"], "exact number of speakers or a range"),
         (["demo", "--samples", "nowhere"], "nowhere is not there"),
         (["frobnicate"], "No such command"),
     ],

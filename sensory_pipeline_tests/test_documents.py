@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -23,12 +24,17 @@ def test_every_setting_is_in_env_example_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"SENSORY_{name.upper()}")
         if field.default_factory is None:
-            expected = (
-                ""
-                if field.default is None
-                else str(field.default).removesuffix(".0").replace("False", "false").replace("True", "true")
-            )
-            assert lines[variable] == expected, variable
+            assert lines[variable] == _as_written(field.default), variable
+
+
+def _as_written(default: object) -> str:
+    match default:
+        case None:
+            return ""
+        case bool() | tuple():
+            return json.dumps(default, separators=(",", ":"))
+        case _:
+            return str(default).removesuffix(".0")
 
 
 def test_every_command_is_in_the_readme() -> None:

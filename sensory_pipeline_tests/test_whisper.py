@@ -51,7 +51,7 @@ REQUESTS = {
     "as it comes": PLAIN,
     "greedy": PLAIN.model_copy(update={"beam_size": 1}),
     "Russian": PLAIN.model_copy(update={"language": "ru"}),
-    "translated": PLAIN.model_copy(update={"language": "ru", "task": "translate", "beam_size": 2}),
+    "translated": PLAIN.model_copy(update={"language": "ru", "translate": True, "beam_size": 2}),
     "languages mixed": PLAIN.model_copy(update={"language": "en", "multilingual": True}),
     "short clips": PLAIN.model_copy(update={"clip_s": 4.0}),
     "prompted": PLAIN.model_copy(update={"initial_prompt": "three four", "hotwords": "seven eight"}),

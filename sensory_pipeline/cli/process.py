@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.requests import (
+    DiarizationSettings,
     EmotionLevel,
     EmotionSettings,
     ProcessRequest,
@@ -46,41 +49,68 @@ def process(
         int | None,
         typer.Option("--beam-size", help="Hypotheses kept while decoding. [default: $SENSORY_BEAM_SIZE]"),
     ] = None,
+    translate: Annotated[
+        bool | None, typer.Option("--translate", help="Write down in English what is said in another language.")
+    ] = None,
+    initial_prompt: Annotated[
+        str | None, typer.Option("--initial-prompt", help="Text of the style and spelling wanted.")
+    ] = None,
+    hotwords: Annotated[str | None, typer.Option("--hotwords", help="Names and terms to expect.")] = None,
+    speakers: Annotated[int | None, typer.Option("--speakers", help="Exact number of speakers.")] = None,
+    min_speakers: Annotated[int | None, typer.Option("--min-speakers", help="At least so many speakers.")] = None,
+    max_speakers: Annotated[int | None, typer.Option("--max-speakers", help="At most so many speakers.")] = None,
     stereo: Annotated[
         bool | None, typer.Option("--stereo/--mono", help="Each channel is one speaker. [default: $SENSORY_STEREO]")
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.JSON,  # noqa: A002
 ) -> None:
-    """Process one file and print the result to standard output."""
+    """Process one file and print the result to standard output.
+
+    More settings, of Whisper above all, are environment variables: see .env.example.
+    """
     settings = Settings()
-    request = _request(settings.request(), tasks, emo_level, language, beam_size, stereo)
+    default = settings.request()
+    with _explained():
+        request = ProcessRequest(
+            tasks=_tasks(tasks),
+            stereo=default.stereo if stereo is None else stereo,
+            tra=TranscriptionSettings(
+                **default.tra.model_dump()
+                | _given(
+                    language=language,
+                    beam_size=beam_size,
+                    translate=translate,
+                    initial_prompt=initial_prompt,
+                    hotwords=hotwords,
+                )
+            ),
+            dia=DiarizationSettings(
+                **_given(speakers=speakers, min_speakers=min_speakers, max_speakers=max_speakers)
+                or default.dia.model_dump()
+            ),
+            emo=EmotionSettings(level=emo_level or default.emo.level),
+        )
     engines = chosen_engines(engine_choice(settings, stereo=request.stereo))
     result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
     render = json.render if format is Format.JSON else text.render
     typer.echo(render(result, request.tasks))
 
 
-def _request(
-    default: ProcessRequest,
-    tasks: str,
-    level: EmotionLevel | None,
-    language: str | None,
-    beam_size: int | None,
-    stereo: bool | None,
-) -> ProcessRequest:
+def _tasks(names: str) -> frozenset[Task]:
     try:
-        return ProcessRequest(
-            tasks=frozenset(Task(name.strip()) for name in tasks.split(",") if name.strip()),
-            stereo=default.stereo if stereo is None else stereo,
-            tra=TranscriptionSettings(
-                language=language or default.tra.language,
-                beam_size=default.tra.beam_size if beam_size is None else beam_size,
-            ),
-            dia=default.dia,
-            emo=EmotionSettings(level=level or default.emo.level),
-        )
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(problems) from error
+        return frozenset(Task(name.strip()) for name in names.split(",") if name.strip())
     except ValueError as error:
         raise ConfigurationError(f"{error}: choose from {', '.join(Task)}") from error
+
+
+def _given(**options: object) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(problems.removeprefix(": ")) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -39,9 +39,7 @@ class TranscriptionSettings(_Settings):
 
     language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
     multilingual: bool = Field(False, description="Detect the language of every window anew.")
-    task: Literal["transcribe", "translate"] = Field(
-        "transcribe", description="Write down what is said, or translate it into English."
-    )
+    translate: bool = Field(False, description="Write down in English what is said in another language.")
     beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding; more is slower and surer.")
     clip_s: float = Field(
         30,

@@ -41,6 +41,7 @@ class EngineChoice:
     whisper_device: str = "auto"
     whisper_compute_type: str = "auto"
     whisper_cpu_threads: int = 0
+    whisper_batch_size: int | None = None
     pyannote_model: str = "pyannote/speaker-diarization-community-1"
     pyannote_device: str = "auto"
     pyannote_token: SecretStr | None = None
@@ -84,6 +85,7 @@ def _transcriber(choice: EngineChoice, available: tuple[Device, ...], cache: Mod
         compute_type=choose_compute_type(choice.whisper_compute_type, device),
         cache=cache,
         cpu_threads=choice.whisper_cpu_threads,
+        batch_size=choice.whisper_batch_size,
     )
 
 

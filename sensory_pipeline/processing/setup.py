@@ -56,6 +56,7 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
         whisper_device=settings.whisper_device,
         whisper_compute_type=settings.whisper_compute_type,
         whisper_cpu_threads=settings.whisper_cpu_threads,
+        whisper_batch_size=settings.whisper_batch_size,
         pyannote_model=settings.pyannote_model or defaults.pyannote_model,
         pyannote_device="auto" if settings.pyannote_use_gpu else "cpu",
         pyannote_token=settings.pyannote_auth_token,

@@ -187,7 +187,7 @@ def _options(settings: TranscriptionSettings) -> dict[str, Any]:
     """As both of faster-whisper's ways to transcribe take them."""
     return {
         "multilingual": settings.multilingual,
-        "task": settings.task,
+        "task": "translate" if settings.translate else "transcribe",
         "beam_size": settings.beam_size,
         "temperature": list(settings.temperatures),
         "initial_prompt": settings.initial_prompt,
