@@ -42,7 +42,7 @@ class OfflineDiarizer:
             engine="offline",
             model=f"{vad.MODEL}+glr",
             revision=f"faster-whisper-{version('faster-whisper')}",
-            algorithm=1,
+            algorithm=2,
         )
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
@@ -58,7 +58,7 @@ class OfflineDiarizer:
 def _turns(pcm: Pcm, settings: DiarizationSettings) -> tuple[Turn, ...]:
     samples = pcm.mono()
     cepstra, energy = mfcc(samples)
-    spans = vad.speech_spans(samples, threshold=0.5, min_silence_ms=60, min_speech_ms=60, pad_ms=30)
+    spans = vad.speech_spans(samples, threshold=0.4, min_silence_ms=150, min_speech_ms=60, pad_ms=60)
     pieces = [np.arange(span.start_ms // HOP_MS, min(span.end_ms // HOP_MS, len(cepstra))) for span in spans]
     if not pieces:
         return ()
