@@ -99,6 +99,11 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
     pyannote_use_gpu: bool = Field(
         True, validation_alias="PYANNOTE_USE_GPU", description="Whether pyannote takes a GPU where there is one."
     )
+    pyannote_trusted_classes: frozenset[str] = Field(
+        frozenset(),
+        validation_alias="PYANNOTE_TRUSTED_CLASSES",
+        description='Networks of your own that its checkpoints may be of, as ["module.Class"]; their modules are run.',
+    )
     gigaam_model_name: str | None = Field(
         None, validation_alias="GIGAAM_MODEL_NAME", description="Emotion model: emo, or a checkpoint's path."
     )

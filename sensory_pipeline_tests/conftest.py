@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from sensory_pipeline.settings import Settings
+
+collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
+"""No test; its doctests would be looked for."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,8 +31,10 @@ def _as_written(default: object) -> str:
     match default:
         case None:
             return ""
-        case bool() | tuple():
-            return json.dumps(default, separators=(",", ":"))
+        case bool():
+            return str(default).lower()
+        case tuple() | frozenset():
+            return json.dumps(list(default), separators=(",", ":"))
         case _:
             return str(default).removesuffix(".0")
 

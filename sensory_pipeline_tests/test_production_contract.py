@@ -18,11 +18,17 @@ MINIATURES = Path(__file__).parent / "data" / "miniatures"
 NETWORKS = frozenset(f"sensory_pipeline_tests.miniature_pyannote.{name}" for name in ("TinySeg", "TinyXVector"))
 
 
-def test_whisper_keeps_the_contract() -> None:
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_whisper_keeps_the_contract(batch_size: int | None) -> None:
     with closing(ModelCache(CacheSettings())) as cache:
         check_transcriber(
             WhisperTranscriber(
-                str(MINIATURES / "whisper"), device=CPU, compute_type=ComputeType.INT8, cache=cache, cpu_threads=1
+                str(MINIATURES / "whisper"),
+                device=CPU,
+                compute_type=ComputeType.INT8,
+                cache=cache,
+                cpu_threads=1,
+                batch_size=batch_size,
             )
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
@@ -38,6 +39,21 @@ def test_views_are_as_documented(empty: bool, root: Path, tmp_path: Path) -> Non
         for table in TABLES:
             described = [(c[0], str(c[1])) for c in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description or ()]
             assert described == [(name, kind) for name, kind, _ in view_columns(table)], table.name
+
+
+def test_files_of_an_older_version_lack_columns(tmp_path: Path) -> None:
+    tone(tmp_path / "in" / "a.wav", 500)
+    ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
+    (file,) = (tmp_path / "lake" / "data" / "segments").rglob("*.parquet")
+    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["language"]), file)
+    with connect(Lake.open(tmp_path / "lake")) as db:
+        ((text, language),) = db.execute("SELECT text, language FROM segments").fetchall()
+    assert text
+    assert language is None
+    tone(tmp_path / "in" / "b.wav", 700)
+    ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
+    with connect(Lake.open(tmp_path / "lake")) as db:
+        assert len(db.execute("SELECT text FROM segments").fetchall()) == 2
 
 
 def test_every_column_is_described() -> None:

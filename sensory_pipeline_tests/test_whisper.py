@@ -142,9 +142,12 @@ def expected_lines(model: Any, pcm: Pcm, request: TranscriptionSettings, batch_s
         "language": None if request.language == "auto" else request.language,
         "temperature": request.temperatures,
         "hallucination_silence_threshold": request.hallucination_silence_s,
+        "task": "translate" if request.translate else "transcribe",
         "condition_on_previous_text": False,
         "word_timestamps": True,
-        **request.model_dump(exclude={"language", "temperatures", "hallucination_silence_s", "max_repeats", "clip_s"}),
+        **request.model_dump(
+            exclude={"language", "temperatures", "hallucination_silence_s", "max_repeats", "clip_s", "translate"}
+        ),
     }
     if batch_size is None:
         parts = [samples[clip.start_ms * 16 : clip.end_ms * 16] for clip in clips]
@@ -271,6 +274,15 @@ def test_languages_are_told_apart(miniature: Path, cache: ModelCache) -> None:
         transcriber = engine(miniature, cache, batch_size=batch_size)
         found = {name: heard(transcriber, conversation(name)).language for name in ("english-two", "russian-two")}
         assert found == {"english-two": "en", "russian-two": "ru"}
+
+
+def test_a_segment_knows_its_language_where_each_window_is_asked(miniature: Path, cache: ModelCache) -> None:
+    both = [conversation(name).cut(Span(start_ms=0, end_ms=6000)).samples for name in ("english-two", "russian-two")]
+    mixed = Pcm(samples=np.concatenate(both, axis=1))
+    request = PLAIN.model_copy(update={"clip_s": 4.0, "multilingual": True})
+    assert [s.language for s in heard(engine(miniature, cache), mixed, request).segments] == ["en", "ru"]
+    alike = heard(engine(miniature, cache), mixed, request.model_copy(update={"multilingual": False}))
+    assert {segment.language for segment in alike.segments} == {None}
 
 
 def test_an_unknown_language_is_refused(miniature: Path, cache: ModelCache) -> None:

@@ -1,9 +1,10 @@
 """What Dagster's UI shows of a materialization: numbers it plots over time, and column schemas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import view_columns
 from sensory_pipeline.processing.pipeline import StageReport
@@ -20,10 +21,27 @@ def stage_metadata(report: StageReport) -> Mapping[str, dg.MetadataValue]:
         "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
         "seconds": dg.MetadataValue.float(report.seconds),
         "engine": dg.MetadataValue.text(report.engine),
+        "device": dg.MetadataValue.text(report.device),
     }
     if report.audio_s:
         values["real_time_factor"] = dg.MetadataValue.float(report.seconds / report.audio_s)
-    return values
+    return {**values, **_cache_metadata(report.caches)}
+
+
+def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]:
+    """Models loaded, used and given up, by all engine processes together since they began."""
+    if not caches:
+        return {}
+    resident = [model for cache in caches for model in cache.resident]
+    return {
+        "model_hits": dg.MetadataValue.int(sum(cache.hits for cache in caches)),
+        "model_misses": dg.MetadataValue.int(sum(cache.misses for cache in caches)),
+        "model_loads": dg.MetadataValue.int(sum(cache.loads for cache in caches)),
+        "model_evictions": dg.MetadataValue.int(sum(cache.evictions for cache in caches)),
+        "model_load_seconds": dg.MetadataValue.float(sum(cache.load_s for cache in caches)),
+        "resident_models": dg.MetadataValue.json(sorted(model.key for model in resident)),
+        "resident_bytes": dg.MetadataValue.int(sum(model.size_bytes for model in resident)),
+    }
 
 
 def publication_metadata(report: PublicationReport) -> Mapping[str, dg.MetadataValue]:

@@ -15,8 +15,8 @@ from sensory_pipeline.settings import Settings
 def doctor() -> None:
     """Show what is installed, which devices and engines would be used, and what is missing for them.
 
-    Nothing is loaded; a model of the hub that is not here yet is looked for there. Exit code 1 when
-    an engine that the settings choose cannot run.
+    Nothing is loaded or downloaded. Exit code 1 when an engine that the settings choose cannot run,
+    or its model is not on this machine.
     """
     table = Table("what", "state", "what to do", show_lines=True)
     missing = False

@@ -33,7 +33,8 @@ def sql(
     lake: LakeOption = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,  # noqa: A002
 ) -> None:
-    """Run one SELECT over recordings, segments, words, turns, speakers, utterances, emotions and stages.
+    """Run one SELECT over recordings, segments, words, turns, speakers, embeddings, utterances, emotions
+    and stages.
 
     Read-only; `DESCRIBE words` shows the columns of a table.
     """

@@ -23,16 +23,20 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """The transcriber's unit: usually a phrase between pauses."""
+    """The transcriber's unit: usually a phrase between pauses.
+
+    language: ISO 639-1 code, where it was determined for this segment; else the transcript's holds.
+    """
 
     span: Span
     text: str
     words: tuple[Word, ...]
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """All segments in order of time. language: ISO 639-1 code, or None when nothing was said."""
+    """All segments in order of time. language: ISO 639-1 code of the recording, or None when nothing was said."""
 
     language: str | None
     segments: tuple[Segment, ...]

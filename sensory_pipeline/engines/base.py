@@ -22,16 +22,18 @@ from sensory_pipeline.core.transcripts import Transcript
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What made a result: all of it goes into the fingerprint.
+    """What made a result: all of it but the device goes into the fingerprint.
 
     engine: our adapter; model and revision: the weights; algorithm: raised by hand whenever the
-    adapter's own code changes its output.
+    adapter's own code changes its output. device: where it computes, with the precision where there
+    is a choice; moving to another machine redoes nothing.
     """
 
     engine: str
     model: str
     revision: str
     algorithm: int
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

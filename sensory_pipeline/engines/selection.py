@@ -15,11 +15,12 @@ from sensory_pipeline.engines.devices import CPU, Device, choose, choose_compute
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """One engine of each kind, living in one process."""
+    """One engine of each kind, living in one process. cache: of their models; None where none has any."""
 
     transcriber: Transcriber
     diarizer: Diarizer
     classifier: EmotionClassifier
+    cache: ModelCache | None = None
 
 
 EngineFactory = Callable[[], Engines]
@@ -68,6 +69,7 @@ def chosen_engines(choice: EngineChoice) -> Engines:
         transcriber=_transcriber(choice, available, cache),
         diarizer=_diarizer(choice, available, cache),
         classifier=_classifier(choice, available, cache),
+        cache=None if choice.offline else cache,
     )
 
 

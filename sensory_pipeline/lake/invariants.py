@@ -31,6 +31,10 @@ _RULES = {
         "SELECT count(*) FROM words w ANTI JOIN turns t"
         " ON t.recording_id = w.recording_id AND t.speaker = w.speaker WHERE w.speaker IS NOT NULL"
     ),
+    "an embedding's speaker has no turn": (
+        "SELECT count(*) FROM embeddings e ANTI JOIN turns t"
+        " ON t.recording_id = e.recording_id AND t.speaker = e.speaker"
+    ),
     "probabilities of an emotion do not sum to 1": (
         "SELECT count(*) FROM emotions WHERE abs(angry + sad + neutral + positive - 1) > 0.001"
     ),

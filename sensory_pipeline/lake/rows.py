@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotion, Emotions
 from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
@@ -13,6 +14,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.utterances import Utterance
 from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.lake.tables import (
+    EmbeddingRow,
     EmotionRow,
     RecordingRow,
     Row,
@@ -32,26 +34,7 @@ def result_rows(recording: Recording, result: RecordingResult) -> Iterator[Row]:
     yield from _segment_rows(identity, result)
     yield from _word_rows(identity, result, said)
     if result.diarization is not None:
-        for index, turn in enumerate(result.diarization.turns):
-            yield TurnRow(
-                recording_id=identity,
-                turn=index,
-                start_ms=turn.span.start_ms,
-                end_ms=turn.span.end_ms,
-                speaker=turn.speaker,
-            )
-        words = [word for utterance in said for word in utterance.words]
-        for s in speaker_statistics(result.diarization, words):
-            yield SpeakerRow(
-                recording_id=identity,
-                speaker=s.speaker,
-                talk_ms=s.talk_ms,
-                talk_share=s.talk_share,
-                turns=s.turns,
-                words=s.words,
-                longest_turn_ms=s.longest_turn_ms,
-                words_per_minute=s.words_per_minute,
-            )
+        yield from _speaker_rows(identity, result.diarization, said)
     yield from _utterance_rows(identity, said, result.emotions)
     if result.emotions is not None:
         for index, item in enumerate(result.emotions.items):
@@ -111,7 +94,9 @@ def stage_rows(recording: Recording, results: Mapping[Stage, StageResult]) -> It
 
 
 def _segment_rows(identity: str, result: RecordingResult) -> Iterator[SegmentRow]:
-    for index, segment in enumerate(result.transcript.segments if result.transcript else ()):
+    if result.transcript is None:
+        return
+    for index, segment in enumerate(result.transcript.segments):
         yield SegmentRow(
             recording_id=identity,
             segment=index,
@@ -119,6 +104,7 @@ def _segment_rows(identity: str, result: RecordingResult) -> Iterator[SegmentRow
             end_ms=segment.span.end_ms,
             text=segment.text,
             words=len(segment.words),
+            language=segment.language or result.transcript.language,
         )
 
 
@@ -143,6 +129,32 @@ def _word_rows(identity: str, result: RecordingResult, said: Iterable[Utterance]
                 overlapped=attributed.overlapped,
             )
             position += 1
+
+
+def _speaker_rows(
+    identity: str, diarization: Diarization, said: Iterable[Utterance]
+) -> Iterator[TurnRow | SpeakerRow | EmbeddingRow]:
+    for index, turn in enumerate(diarization.turns):
+        yield TurnRow(
+            recording_id=identity,
+            turn=index,
+            start_ms=turn.span.start_ms,
+            end_ms=turn.span.end_ms,
+            speaker=turn.speaker,
+        )
+    for s in speaker_statistics(diarization, [word for utterance in said for word in utterance.words]):
+        yield SpeakerRow(
+            recording_id=identity,
+            speaker=s.speaker,
+            talk_ms=s.talk_ms,
+            talk_share=s.talk_share,
+            turns=s.turns,
+            words=s.words,
+            longest_turn_ms=s.longest_turn_ms,
+            words_per_minute=s.words_per_minute,
+        )
+    for voice in diarization.embeddings:
+        yield EmbeddingRow(recording_id=identity, speaker=voice.speaker, vector=voice.vector)
 
 
 def _utterance_rows(identity: str, said: tuple[Utterance, ...], emotions: Emotions | None) -> Iterator[UtteranceRow]:

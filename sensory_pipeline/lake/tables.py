@@ -57,6 +57,7 @@ class SegmentRow:
     end_ms: EndMs
     text: Annotated[str, "What was said."]
     words: Annotated[int, "How many words it has."]
+    language: Annotated[str | None, "ISO 639-1 code, of the segment where that was detected, else of the recording."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,15 @@ class SpeakerRow:
     words: Annotated[int, "How many words."]
     longest_turn_ms: Annotated[int, "Length of the longest turn."]
     words_per_minute: Annotated[float | None, "Words per minute of talk time, null without talk time."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRow:
+    """The voice of one speaker of one recording as a vector, where the diarizer makes any (pyannote)."""
+
+    recording_id: RecordingId
+    speaker: Annotated[str, "Speaker label, local to the recording."]
+    vector: Annotated[tuple[float, ...], "Compare by cosine, and only to vectors of the same model and revision."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +164,13 @@ class StageRow:
     model: Annotated[str, "Model it used."]
     revision: Annotated[str, "Revision of the model."]
     settings: Annotated[str, "Settings that decide the output, as JSON."]
-    device: Annotated[str, "Where it ran."]
+    device: Annotated[str, "Where it ran, and in which precision where there is a choice."]
     run_id: Annotated[str, "Dagster run that did the work."]
     pipeline_version: Annotated[str, "Version of this software that did the work."]
     made_at: Annotated[datetime, "When the work was done, UTC."]
 
 
-Row = RecordingRow | SegmentRow | WordRow | TurnRow | SpeakerRow | UtteranceRow | EmotionRow | StageRow
+Row = RecordingRow | SegmentRow | WordRow | TurnRow | SpeakerRow | EmbeddingRow | UtteranceRow | EmotionRow | StageRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +225,7 @@ TABLES: tuple[Table, ...] = (
     Table(name="words", row=WordRow, stage=Stage.TRANSCRIPTS, order=("recording_id", "word")),
     Table(name="turns", row=TurnRow, stage=Stage.DIARIZATION, order=("recording_id", "turn")),
     Table(name="speakers", row=SpeakerRow, stage=Stage.DIARIZATION, order=("recording_id", "speaker")),
+    Table(name="embeddings", row=EmbeddingRow, stage=Stage.DIARIZATION, order=("recording_id", "speaker")),
     Table(name="utterances", row=UtteranceRow, stage=Stage.EMOTIONS, order=("recording_id", "utterance")),
     Table(name="emotions", row=EmotionRow, stage=Stage.EMOTIONS, order=("recording_id", "item")),
     Table(name="stages", row=StageRow, stage=None, order=("recording_id", "stage")),
@@ -226,6 +237,7 @@ _ARROW = {
     float: pa.float32(),
     bool: pa.bool_(),
     datetime: pa.timestamp("us"),
+    tuple[float, ...]: pa.list_(pa.float32()),
 }
 
 

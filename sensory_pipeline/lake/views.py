@@ -100,7 +100,7 @@ def view_sql(table: Table) -> str:
 
 _DUCKDB = {
     pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
-    pa.bool_(): "BOOLEAN", pa.timestamp("us"): "TIMESTAMP",
+    pa.bool_(): "BOOLEAN", pa.timestamp("us"): "TIMESTAMP", pa.list_(pa.float32()): "FLOAT[]",
 }  # fmt: skip
 
 
@@ -110,11 +110,16 @@ def _served(name: str) -> str:
 
 def _base(db: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> None:
     name = f"base_{table.name}"
-    if files:
-        db.read_parquet(list(files), hive_partitioning=True).create_view(name)
-        return
     columns = ", ".join(f"{c.name} {_DUCKDB[c.type]}" for c in table.columns)
-    db.execute(f"CREATE TABLE {name} ({columns}, date DATE, shard INTEGER)")
+    db.execute(f"CREATE TABLE no_{table.name} ({columns}, date DATE, shard INTEGER)")
+    if not files:
+        db.execute(f"CREATE VIEW {name} AS SELECT * FROM no_{table.name}")  # noqa: S608
+        return
+    # by name, with every column of ours: files of an older version lack some of them
+    db.read_parquet(list(files), hive_partitioning=True, union_by_name=True).create_view(f"read_{table.name}")
+    db.execute(
+        f"CREATE VIEW {name} AS SELECT * FROM no_{table.name} UNION ALL BY NAME SELECT * FROM read_{table.name}"  # noqa: S608
+    )
 
 
 def _waiting(rows: list[dict[str, object]]) -> pa.Table:

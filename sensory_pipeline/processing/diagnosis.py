@@ -10,6 +10,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
+from sensory_pipeline.processing.models import missing
 
 INSTALL = "pip install 'sensory-pipeline[models]'"
 PACKAGES = {
@@ -32,7 +33,7 @@ class Finding:
 
 
 def diagnose(choice: EngineChoice) -> Iterator[Finding]:
-    """Packages, devices, and the three engines that the settings choose. Loads no model."""
+    """Packages, devices, and the three engines that the settings choose. Loads no model, asks no network."""
     for package, remedy in PACKAGES.items():
         try:
             yield Finding(subject=package, state=version(package))
@@ -45,14 +46,22 @@ def diagnose(choice: EngineChoice) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield Finding(subject="engines", state="cannot be made", remedy=str(error))
         return
-    yield _engine("transcription", choice.stt, lambda: engines.transcriber.info)
-    yield _engine("diarization", choice.diarization, lambda: engines.diarizer.info)
-    yield _engine("emotion", choice.emotion, lambda: engines.classifier.info)
+    yield _engine("transcription", choice.stt, choice.whisper_model, lambda: engines.transcriber.info)
+    yield _engine("diarization", choice.diarization, choice.pyannote_model, lambda: engines.diarizer.info)
+    yield _engine("emotion", choice.emotion, choice.gigaam_model, lambda: engines.classifier.info)
 
 
-def _engine(task: str, name: str, info: Callable[[], EngineInfo]) -> Finding:
+def _engine(task: str, name: str, model: str, info: Callable[[], EngineInfo]) -> Finding:
     try:
+        if missing(name, model):
+            return Finding(
+                subject=task,
+                state=f"{name}: model {model} is not on this machine",
+                remedy=f"sensory models fetch {name}:{model} (or the first recording downloads it)",
+            )
         found = info()
     except ConfigurationError as error:
         return Finding(subject=task, state=f"{name}: no model", remedy=str(error))
-    return Finding(subject=task, state=f"{found.engine}, model {found.model}, revision {found.revision}")
+    return Finding(
+        subject=task, state=f"{found.engine}, model {found.model}, revision {found.revision}, on {found.device}"
+    )

@@ -13,6 +13,8 @@ from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 
 Progress = Callable[[int, int | None], None]
 
+_CACHES = Path.home() / ".cache"
+
 
 def fetch(name: str, *, token: SecretStr | None, progress: Progress = lambda _come, _all: None) -> EngineInfo:
     """Download `ENGINE:MODEL` (whisper:small, pyannote:OWNER/NAME, gigaam:emo) unless it is here already.
@@ -24,6 +26,14 @@ def fetch(name: str, *, token: SecretStr | None, progress: Progress = lambda _co
     if engine not in _FETCH or not model:
         raise ConfigurationError(f"there is no model {name!r}: write {', '.join(EXAMPLES)}")
     return _FETCH[engine](model, token, progress)
+
+
+def missing(engine: str, model: str) -> bool:
+    """Whether a model would have to be downloaded; no network is asked.
+
+    Raises ConfigurationError for what names no model. An engine without models misses none.
+    """
+    return engine in _MISSING and _MISSING[engine](model)
 
 
 EXAMPLES = ("whisper:small", "pyannote:pyannote/speaker-diarization-community-1", "gigaam:emo")
@@ -47,10 +57,33 @@ def _gigaam(model: str, _: SecretStr | None, progress: Progress) -> EngineInfo:
 
     if model != "emo":
         raise ConfigurationError(f"there is no GigaAM model {model!r} for emotions: write gigaam:emo")
-    path = EMO.fetch(Path.home() / ".cache", progress)
+    path = EMO.fetch(_CACHES, progress)
     return EngineInfo(engine="gigaam", model=str(path), revision=EMO.md5, algorithm=1)
 
 
+def _whisper_missing(model: str) -> bool:
+    from sensory_pipeline.engines.stt.whisper_models import local
+
+    return local(model) is None
+
+
+def _pyannote_missing(model: str) -> bool:
+    from sensory_pipeline.engines.diarization.pyannote_audio import local
+
+    return local(model) is None
+
+
+def _gigaam_missing(model: str) -> bool:
+    from sensory_pipeline.engines.emotion.published import EMO
+
+    return model == "emo" and not (_CACHES / EMO.place).is_file()
+
+
+_MISSING: Mapping[str, Callable[[str], bool]] = {
+    "whisper": _whisper_missing,
+    "pyannote": _pyannote_missing,
+    "gigaam": _gigaam_missing,
+}
 _FETCH: Mapping[str, Callable[[str, SecretStr | None, Progress], EngineInfo]] = {
     "whisper": _whisper,
     "pyannote": _pyannote,

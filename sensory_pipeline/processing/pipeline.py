@@ -15,6 +15,7 @@ from importlib.metadata import version
 from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import READS, Stage, fingerprint
+from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Ledger, Pending
 from sensory_pipeline.lake.stage_store import StageResult
@@ -48,13 +49,15 @@ class Processor:
     pool: EnginePool
     plan: Plan
     limits: Limits
-    device: str = "cpu"
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageReport:
-    """What one stage did in one run: counts of recordings, seconds of audio and of work."""
+    """What one stage did in one run: counts of recordings, seconds of audio and of work.
+
+    caches: of the models in each engine process, counted since it began; empty without models.
+    """
 
     stage: Stage
     computed: int
@@ -65,6 +68,8 @@ class StageReport:
     audio_s: float
     seconds: float
     engine: str
+    device: str
+    caches: tuple[CacheStats, ...]
 
 
 def run_stage(lake: Lake, processor: Processor, stage: Stage, partition: Partition, run_id: str) -> StageReport:
@@ -140,6 +145,8 @@ class _StageRun:
             audio_s=self._audio_s,
             seconds=time.monotonic() - began,
             engine=f"{self._plan.info.engine} {self._plan.info.model}",
+            device=self._plan.info.device,
+            caches=self._processor.pool.caches,
         )
 
     def _upstream(self, pending: list[Pending]) -> dict[str, dict[Stage, StageResult]] | None:
@@ -213,7 +220,7 @@ class _StageRun:
             model=self._plan.info.model,
             revision=self._plan.info.revision,
             settings=self._plan.settings,
-            device=self._processor.device,
+            device=self._plan.info.device,
             run_id=self._run_id,
             pipeline_version=VERSION,
             seconds=seconds,

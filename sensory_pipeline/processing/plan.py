@@ -13,7 +13,7 @@ from sensory_pipeline.engines.selection import Engines
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=1)
 """Raise `algorithm` when decoding gives other samples."""
-PUBLICATION = 1
+PUBLICATION = 2
 """Raise when the same stage results give other rows (attribution, sentences, columns)."""
 
 

@@ -29,6 +29,7 @@ from sensory_pipeline.core.errors import (
     Transient,
 )
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.processing.work import Work
 from sensory_pipeline.processing.worker import serve
@@ -85,6 +86,7 @@ class _Worker:
     handed_out: int = 0
     in_flight: dict[str, Trial] = field(default_factory=dict)
     heard: float = field(default_factory=time.monotonic)
+    cache: CacheStats | None = None
 
     def limit_s(self) -> float:
         if not self.in_flight:
@@ -123,6 +125,11 @@ class EnginePool:
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
+
+    @property
+    def caches(self) -> tuple[CacheStats, ...]:
+        """Of the processes that hold models, each as it was when it last came to an end of work."""
+        return tuple(worker.cache for worker in self._workers if worker.cache)
 
     def run(self, stage: Stage, trials: Iterable[Trial], journal: Journal) -> Iterator[Answer]:
         """Every recording's answer, in any order; trials are pulled as processes come free.
@@ -217,8 +224,8 @@ class _Stream:
                 trial = worker.in_flight.pop(key)
                 self._pool._stillborn = 0
                 yield Answer(recording_id=key, value=value, seconds=time.monotonic() - trial.began)
-            case ("closed",):
-                worker.open = False
+            case ("closed", cache):
+                worker.open, worker.cache = False, cache
                 # an engine that forgets a recording must not make the run wait for ever
                 yield from self._suspect(worker, EngineError("the engine gave no answer"))
             case ("raised", ConfigurationError() as error):

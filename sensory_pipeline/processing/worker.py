@@ -1,9 +1,9 @@
 """The inside of one engine process: it holds the engines and pulls work from the pool.
 
-Messages to the pool: ("want",) for the next job, ("answer", key, value), ("closed",) at the end
-of a stream, ("raised", error) when the engine failed as a whole. Messages from it: ("open", stage),
-("work", job), ("end",). Pulling, rather than being pushed to, lets an engine look ahead as far as
-its batches need.
+Messages to the pool: ("want",) for the next job, ("answer", key, value), ("closed", cache) at the end
+of a stream, with what its models did, ("raised", error) when the engine failed as a whole. Messages
+from it: ("open", stage), ("work", job), ("end",). Pulling, rather than being pushed to, lets an
+engine look ahead as far as its batches need.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def serve(pipe: Connection, factory: EngineFactory, parent: int) -> None:
             traceback.print_exc(file=sys.stderr)
             pipe.send(("raised", EngineError(f"{type(error).__name__}: {error}")))
         else:
-            pipe.send(("closed",))
+            pipe.send(("closed", engines.cache.stats() if engines.cache else None))
 
 
 def _pulled(pipe: Connection) -> Iterator[Work]:

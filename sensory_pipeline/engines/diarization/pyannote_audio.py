@@ -79,7 +79,7 @@ class PyannoteDiarizer:
         """
         path = Path(self._model)
         name = path.resolve().name if path.is_dir() else self._model
-        return EngineInfo(engine="pyannote", model=name, revision=self._revision, algorithm=1)
+        return EngineInfo(engine="pyannote", model=name, revision=self._revision, algorithm=1, device=self._device.name)
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
         """One answer a job, in order of the jobs.
@@ -92,8 +92,7 @@ class PyannoteDiarizer:
 
     @cached_property
     def _folder(self) -> Path:
-        path = Path(self._model)
-        return path if path.is_dir() else _snapshot(self._model, self._token)
+        return local(self._model) or _fetched(self._model, self._token)
 
     @cached_property
     def _revision(self) -> str:
@@ -108,30 +107,28 @@ class PyannoteDiarizer:
             return _diarize(pipeline, job)
 
 
-def _snapshot(model: str, token: SecretStr | None) -> Path:
-    """The folder of a model of the hub: the copy that is here, or else a new one."""
-    from huggingface_hub import snapshot_download
+def local(model: str) -> Path | None:
+    """The folder of a model, if it is on this machine in full. Raises ConfigurationError for what names none."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    path = Path(model)
+    if path.is_dir():
+        return path
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is None:
         raise ConfigurationError(
             f"there is no diarization model {model!r}: set PYANNOTE_MODEL to a folder that holds one (its "
             f"{CONFIG} and what that names), or to its id on https://huggingface.co, such as {PUBLISHED}"
         )
-    fetch = partial(
-        snapshot_download,
-        model,
-        allow_patterns=[CONFIG, f"*/{NETWORK}", "*/*.npz"],
-        token=token.get_secret_value() if token else None,
-    )
     try:
-        folder = Path(fetch(local_files_only=True))
-        if _complete(folder):
-            return folder
+        folder = _snapshot(model, local_files_only=True)
     except LocalEntryNotFoundError:
-        pass
+        return None
+    return folder if _complete(folder) else None
+
+
+def _fetched(model: str, token: SecretStr | None) -> Path:
     try:
-        return Path(fetch())
+        return _snapshot(model, token=token.get_secret_value() if token else None)
     except (OSError, ValueError) as error:
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
         raise ConfigurationError(
@@ -140,6 +137,12 @@ def _snapshot(model: str, token: SecretStr | None) -> Path:
             "PYANNOTE_AUTH_TOKEN to it. Where there is no network, copy the model's folder from a machine that "
             "has one, and set PYANNOTE_MODEL to its path: PYANNOTE_MODEL=/path/to/folder"
         ) from error
+
+
+def _snapshot(model: str, **options: Any) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model, allow_patterns=[CONFIG, f"*/{NETWORK}", "*/*.npz"], **options))
 
 
 def _complete(folder: Path) -> bool:

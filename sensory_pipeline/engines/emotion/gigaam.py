@@ -50,6 +50,7 @@ _FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 _SHORTEST = SAMPLE_RATE // 40  # samples: one window of the spectrogram
 _TRUSTED_MS = 1000  # of voice: a window with so much speaks for itself
 _LOOK_AHEAD = 4  # batches, so that turns of similar length meet
+_MOST_JOBS = 64  # waiting, each with its whole recording in memory
 _MOST_TURNS = 32  # in a batch: beyond it CUDA's convolutions fail
 
 
@@ -75,21 +76,36 @@ class GigaamClassifier:
         """A checkpoint is known by what is in it, wherever it lies. Raises ConfigurationError when it is not there."""
         path = Path(self._model)
         name, digest = (PUBLISHED, EMO.md5) if self._model == PUBLISHED else (path.stem, md5(_present(path)))
-        return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=1)
+        return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=1, device=self._device)
 
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[Answer]:
         """One answer a job, as soon as its last turn is through; takes some batches of jobs ahead.
 
         Raises ConfigurationError when the model cannot be had.
         """
-        for group in _groups(map(_Inquiry, jobs), _LOOK_AHEAD * self._batch_s):
-            for inquiry in group:
-                if not inquiry.missing:
-                    yield inquiry.job.key, inquiry.answer()
-            pieces = [(piece, inquiry) for inquiry in group for piece in inquiry.missing]
-            if pieces:
-                with self._network() as network:
-                    yield from _answers(network, _batches(pieces, self._batch_s))
+        waiting: list[_Inquiry] = []
+        seconds = 0.0
+        for inquiry in map(_Inquiry, jobs):
+            if not inquiry.missing:
+                yield inquiry.job.key, inquiry.answer()
+                continue
+            waiting.append(inquiry)
+            seconds += sum(piece.duration_s for piece in inquiry.missing)
+            if seconds >= _LOOK_AHEAD * self._batch_s or len(waiting) == _MOST_JOBS:
+                yield from self._answers(waiting)
+                waiting, seconds = [], 0.0
+        if waiting:
+            yield from self._answers(waiting)
+
+    def _answers(self, inquiries: Sequence[_Inquiry]) -> Iterator[Answer]:
+        pieces = [(piece, inquiry) for inquiry in inquiries for piece in inquiry.missing]
+        with self._network() as network:
+            for batch in _batches(pieces, self._batch_s):
+                sounds = [_heard(inquiry.job.pcm, piece) for piece, inquiry in batch]
+                for (piece, inquiry), logits in zip(batch, network.frame_logits(sounds), strict=True):
+                    inquiry.add(piece, logits.astype(np.float64))
+                    if not inquiry.missing:
+                        yield inquiry.job.key, inquiry.answer()
 
     @contextmanager
     def _network(self) -> Iterator[EmotionNetwork]:
@@ -192,19 +208,6 @@ def _heard(pcm: Pcm, piece: Span) -> Floats:
     return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
 
-def _groups(inquiries: Iterable[_Inquiry], seconds: float) -> Iterator[list[_Inquiry]]:
-    """With so many seconds of turns together, or all that is left."""
-    group: list[_Inquiry] = []
-    total = 0.0
-    for inquiry in inquiries:
-        group.append(inquiry)
-        total += sum(piece.duration_s for piece in inquiry.missing)
-        if total >= seconds:
-            yield group
-            group, total = [], 0.0
-    yield group
-
-
 def _batches(pieces: Iterable[tuple[Span, _Inquiry]], seconds: float) -> Iterator[list[tuple[Span, _Inquiry]]]:
     """From short to long, each with at most so many seconds, padding included, but one piece at least."""
     batch: list[tuple[Span, _Inquiry]] = []
@@ -214,15 +217,6 @@ def _batches(pieces: Iterable[tuple[Span, _Inquiry]], seconds: float) -> Iterato
             batch = []
         batch.append((piece, inquiry))
     yield batch
-
-
-def _answers(network: EmotionNetwork, batches: Iterable[list[tuple[Span, _Inquiry]]]) -> Iterator[Answer]:
-    for batch in batches:
-        sounds = [_heard(inquiry.job.pcm, piece) for piece, inquiry in batch]
-        for (piece, inquiry), logits in zip(batch, network.frame_logits(sounds), strict=True):
-            inquiry.add(piece, logits.astype(np.float64))
-            if not inquiry.missing:
-                yield inquiry.job.key, inquiry.answer()
 
 
 def _present(path: Path) -> Path:

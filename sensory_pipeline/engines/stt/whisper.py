@@ -1,7 +1,8 @@
 """Whisper (arXiv 2212.04356) by way of faster-whisper and CTranslate2.
 
 Each recording is cut into clips of speech, which are decoded one by one, or in batches. A clip does
-not see the text of the one before: what goes wrong in one stays there.
+not see the text of the one before: what goes wrong in one stays there. What is decoded at a
+temperature above 0, because it was doubtful, is drawn at random and may differ the next time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -32,12 +34,19 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment as WhisperSegment
 
-_Found = tuple[float, "WhisperSegment"]
-"""What faster-whisper answers, and how many seconds into the recording its times begin."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What faster-whisper answers. offset_s: of its times in the recording; language: if detected for it alone."""
+
+    segment: WhisperSegment
+    offset_s: float
+    language: str | None = None
+
 
 _WINDOW_MS = 30_000
 _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
-_SEED = 0  # of the draws at temperatures above 0, so that a run can be repeated
+_SEED = 0  # of the draws at temperatures above 0; once drawing, CTranslate2 takes no other (its issue 1757)
 _DEVICE_FAULT = re.compile(r"cuda|cublas|cudnn", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
 
@@ -48,7 +57,8 @@ class WhisperTranscriber:
     model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU; 0 for
     CTranslate2's own choice. batch_size: clips of a recording decoded together, for a GPU; None
     decodes one after the other. In batches a segment is a whole clip, and of the settings only the
-    first temperature counts, and no threshold: faster-whisper's batches know no second attempt.
+    first temperature counts, and no threshold: faster-whisper's batches know no second attempt, nor
+    do they tell the language of a clip.
     """
 
     def __init__(
@@ -73,7 +83,13 @@ class WhisperTranscriber:
         """Raises ConfigurationError when the model cannot be had."""
         folder = self._folder
         engine = "whisper" if self._batch_size is None else "whisper-batched"
-        return EngineInfo(engine=engine, model=folder.name, revision=folder.revision, algorithm=1)
+        return EngineInfo(
+            engine=engine,
+            model=folder.name,
+            revision=folder.revision,
+            algorithm=1,
+            device=f"{self._device.name} {self._compute_type}",
+        )
 
     def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
         """One answer a job, in order. Raises UnsupportedLanguage, and ConfigurationError when the
@@ -119,7 +135,7 @@ class WhisperTranscriber:
         options = _options(settings)
         if self._batch_size is None:
             language = language or _detected(model, samples, clips)
-            found = _one_by_one(model, samples, clips, {"language": language, **options})
+            found = list(_one_by_one(model, samples, clips, language, options))
         else:
             language, found = _in_batches(model, samples, clips, self._batch_size, {"language": language, **options})
         segments = tuple(_segments(found, pcm.span, settings.max_repeats))
@@ -202,8 +218,17 @@ def _options(settings: TranscriptionSettings) -> dict[str, Any]:
     }
 
 
-def _one_by_one(model: WhisperModel, samples: Samples, clips: Iterable[Span], options: dict[str, Any]) -> list[_Found]:
-    return [(clip.start_s, segment) for clip in clips for segment in model.transcribe(cut(samples, clip), **options)[0]]
+def _one_by_one(
+    model: WhisperModel, samples: Samples, clips: Iterable[Span], language: str, options: dict[str, Any]
+) -> Iterator[_Found]:
+    for clip in clips:
+        if not options["multilingual"]:
+            segments, _ = model.transcribe(cut(samples, clip), language=language, **options)
+            yield from (_Found(segment=segment, offset_s=clip.start_s) for segment in segments)
+            continue
+        # a clip fits a window, so the language detected for the one is that of the other
+        segments, about = model.transcribe(cut(samples, clip), **options)
+        yield from (_Found(segment=segment, offset_s=clip.start_s, language=about.language) for segment in segments)
 
 
 def _in_batches(
@@ -216,20 +241,21 @@ def _in_batches(
     # a pipeline keeps the time of the last word, so each recording has its own
     pipeline = BatchedInferencePipeline(model)
     segments, found = pipeline.transcribe(samples, clip_timestamps=times, batch_size=batch_size, **options)
-    return found.language, [(0.0, segment) for segment in segments]
+    return found.language, [_Found(segment=segment, offset_s=0.0) for segment in segments]
 
 
 def _segments(found: Sequence[_Found], recording: Span, max_repeats: int | None) -> Iterator[Segment]:
     """What is left without loops. Words are in order of their starts, inside the recording."""
-    texts = [word.word for _, segment in found for word in segment.words]
+    texts = [word.word for item in found for word in item.segment.words]
     kept = set(range(len(texts)) if max_repeats is None else without_loops(texts, max_repeats=max_repeats))
     indices = count()
     earliest_ms = 0
-    for offset_s, segment in found:
+    for item in found:
+        segment = item.segment
         said = [word for word in segment.words if next(indices) in kept]
         words = []
         for word in said:
-            span = Span.from_seconds(offset_s + word.start, offset_s + word.end).clip(recording)
+            span = Span.from_seconds(item.offset_s + word.start, item.offset_s + word.end).clip(recording)
             start_ms = max(span.start_ms, earliest_ms)
             span = Span(start_ms=start_ms, end_ms=max(span.end_ms, start_ms))
             if text := word.word.strip():
@@ -237,4 +263,9 @@ def _segments(found: Sequence[_Found], recording: Span, max_repeats: int | None)
                 earliest_ms = start_ms
         if words:
             whole = segment.text if len(said) == len(segment.words) else "".join(word.word for word in said)
-            yield Segment(span=cover(word.span for word in words), text=whole.strip(), words=tuple(words))
+            yield Segment(
+                span=cover(word.span for word in words),
+                text=whole.strip(),
+                words=tuple(words),
+                language=item.language,
+            )
