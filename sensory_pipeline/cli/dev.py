@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,12 +23,13 @@ def dev(
     """Start Dagster's UI and daemon for a lake, with all its runs so far. Ctrl-C ends both."""
     settings = Settings()
     root = (lake or settings.lake).resolve()
-    Lake.create(root, shards=settings.shards)
+    # a lake knows its shards, so that nobody has to repeat them to look at it
+    shards = (Lake.open(root) if (root / "lake.json").exists() else Lake.create(root, shards=settings.shards)).shards
     home = prepare_home(dagster_home() or root / ".dagster")
     errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "sensory_pipeline.definitions"]
     os.execve(  # noqa: S606 - it takes our place, so that Ctrl-C and kill reach it
         sys.executable,
         [*command, "--host", host, "--port", str(port)],
-        environment_with(DAGSTER_HOME=str(home), SENSORY_LAKE=str(Path(root))),
+        environment_with(DAGSTER_HOME=str(home), SENSORY_LAKE=str(root), SENSORY_SHARDS=str(shards)),
     )
