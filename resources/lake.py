@@ -8,6 +8,6 @@ from sensory_pipeline.settings import Settings
 
 @dg.resource(description="The folder that holds the tables and all state; made with the first run.")
 def lake(_: dg.InitResourceContext) -> Lake:
-    """The Lake of the settings. Raises LakeMismatch when its shards are not the settings'."""
+    """The Lake of the settings. Raises LakeMismatch when its shards or its start are not the settings'."""
     settings = Settings()
-    return Lake.create(settings.lake, shards=settings.shards)
+    return Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date)

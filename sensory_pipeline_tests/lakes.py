@@ -28,7 +28,7 @@ def ingested(
 ) -> IngestReport:
     """`sensory ingest` with these engines."""
     chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
-    lake = Lake.create(root, shards=chosen.shards)
+    lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date)
     with processor(chosen, engines=engines) as ready:
         registration, missing = register(lake, ready, source, start_date=chosen.start_date, retry_failed=retry_failed)
         report = IngestReport(registration=registration, missing=missing)

@@ -58,7 +58,7 @@ def test_a_retry_with_a_mended_engine_succeeds(source: Path, tmp_path: Path) -> 
 
 
 def test_deaths_that_nobody_saw_end_as_abandoned(source: Path, tmp_path: Path) -> None:
-    lake = Lake.create(tmp_path / "lake", shards=1)
+    lake = Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
     lake.ledger.register(objects(source), fingerprint=lambda _: "", shards=1, start_date=date(2024, 1, 1))
     (partition,) = lake.ledger.pending_partitions()
     victim = next(p.recording for p in lake.ledger.pending(partition) if p.recording.uri.endswith("/310.wav"))

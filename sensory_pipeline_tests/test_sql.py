@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -26,7 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_views_bind_on_an_empty_lake(tmp_path: Path) -> None:
-    lake = Lake.create(tmp_path / "lake", shards=2)
+    lake = Lake.create(tmp_path / "lake", shards=2, start_date=date(2024, 1, 1))
     with connect(lake) as db:
         for table in TABLES:
             assert db.execute(f"SELECT * FROM {table.name}").fetchall() == []
@@ -34,7 +35,7 @@ def test_views_bind_on_an_empty_lake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_views_are_as_documented(empty: bool, root: Path, tmp_path: Path) -> None:
-    lake = Lake.create(tmp_path / "lake", shards=2) if empty else Lake.open(root)
+    lake = Lake.create(tmp_path / "lake", shards=2, start_date=date(2024, 1, 1)) if empty else Lake.open(root)
     with connect(lake) as db:
         for table in TABLES:
             described = [(c[0], str(c[1])) for c in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description or ()]
@@ -110,7 +111,7 @@ def test_a_folder_that_is_no_lake(tmp_path: Path) -> None:
         Lake.open(tmp_path)
     (tmp_path / "somebody.txt").write_text("mine")
     with pytest.raises(LakeMismatch, match=r"somebody\.txt"):
-        Lake.create(tmp_path, shards=2)
+        Lake.create(tmp_path, shards=2, start_date=date(2024, 1, 1))
 
 
 def test_a_value_of_the_wrong_type_is_refused() -> None:

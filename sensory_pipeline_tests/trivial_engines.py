@@ -9,11 +9,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.emotions import Emotion, EmotionScores
-from sensory_pipeline.core.errors import Terminal, UnsupportedLanguage
+from sensory_pipeline.core.errors import EngineError, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, EngineInfo, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
@@ -64,6 +65,24 @@ class TrivialDiarizer:
         for job in jobs:
             turns = (Turn(span=job.pcm.span, speaker="SPEAKER_00"),)
             yield job.key, Diarization(turns=turns, exclusive=turns)
+
+
+class SegfaultingDiarizer(TrivialDiarizer):
+    """Kills its process over the culprit."""
+
+    def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        for job in jobs:
+            if job.pcm.duration_ms == CULPRIT_MS:
+                _segfault()
+            yield from super().diarize([job])
+
+
+class BrokenTranscriber(TrivialTranscriber):
+    """Fails on everything, as on a broken device."""
+
+    def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        for job in jobs:
+            yield job.key, EngineError("the device is lost")
 
 
 class TrivialClassifier:
@@ -120,6 +139,14 @@ segfaulting_in_batches = partial(_make, _segfault, 4)
 hanging = partial(_make, _hang, 1)
 eating_memory = partial(_make, _eat_memory, 1)
 raising = partial(_make, _raise, 4)
+
+
+def segfaulting_in_diarization() -> Engines:
+    return replace(trivial(), diarizer=SegfaultingDiarizer())
+
+
+def broken() -> Engines:
+    return replace(trivial(), transcriber=BrokenTranscriber())
 
 
 def stillborn() -> Engines:

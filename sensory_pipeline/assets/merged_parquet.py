@@ -29,7 +29,7 @@ from sensory_pipeline.processing.publishing import publish_partition
 def merged_parquet(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
 ) -> dg.MaterializeResult:
-    """The tables: recordings, segments, words, turns, speakers, utterances, emotions, stages."""
+    """The tables: recordings, segments, words, turns, speakers, embeddings, utterances, emotions, stages."""
     partition = Partition.parse(context.partition_key)
     report = publish_partition(lake, engines, partition, context.run.run_id)
     broken = violations(lake, partition)

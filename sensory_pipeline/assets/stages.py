@@ -22,7 +22,7 @@ def _materialize(
     if engines_at_fault(report.computed, report.engine_faults):
         raise dg.Failure(
             f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
-            "rather the engine than the recordings; see error_message in the recordings table",
+            f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
             metadata=stage_metadata(report),
         )
     return dg.MaterializeResult(metadata=stage_metadata(report))

@@ -21,8 +21,10 @@ from sensory_pipeline.audio.frames import Sound
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.audio.resampling import Channels, canonical
 from sensory_pipeline.core.errors import AudioTooLong, EmptyAudio, SourceUnavailable
+from sensory_pipeline.core.recordings import printable
 
 _SAMPLE_BYTES = 2
+_MOST_BYTES = (1 << 32) - 64  # a WAVE file counts in 32 bits, its header included; 37 hours of mono
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def decode(path: Path, *, channels: Channels = "mono", max_duration_s: float) ->
             return _decoded(sound, channels, max_duration_s)
     except OSError as error:
         raise SourceUnavailable(
-            f"cannot read {path}: {error.strerror}; check that it exists and may be read"
+            f"cannot read {printable(path)}: {error.strerror}; check that it exists and may be read"
         ) from error
 
 
@@ -65,6 +67,8 @@ def _decoded(sound: Sound, channels: Channels, max_duration_s: float) -> Decoded
         pcm += piece.tobytes()
         if len(pcm) > max_duration_s * SAMPLE_RATE * kept * _SAMPLE_BYTES:
             raise _too_long("it goes on beyond", max_duration_s)
+        if len(pcm) > _MOST_BYTES:
+            raise AudioTooLong("it decodes to more than the 4 GB a file of decoded sound can hold; cut it into parts")
     if not pcm:
         raise EmptyAudio("it is shorter than a sample at 16 kHz; record or export it again")
     return Decoded(
@@ -77,7 +81,9 @@ def _decoded(sound: Sound, channels: Channels, max_duration_s: float) -> Decoded
 
 def _too_long(how_long: str, max_duration_s: float) -> AudioTooLong:
     limit = f"the limit of {max_duration_s / 3600:.3g} hours"
-    return AudioTooLong(f"{how_long} {limit}; cut it into parts, or raise SENSORY_MAX_AUDIO_HOURS")
+    return AudioTooLong(
+        f"{how_long} {limit}; cut it into parts, or raise SENSORY_MAX_AUDIO_HOURS and ingest with --retry-failed"
+    )
 
 
 def write_pcm(path: Path, pcm: Pcm) -> None:
@@ -86,7 +92,7 @@ def write_pcm(path: Path, pcm: Pcm) -> None:
     pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. Raises OSError when there is no
     room, or no folder.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with unfinished.open("xb") as file, wave.open(file, "wb") as written:
             written.setnchannels(pcm.channels)

@@ -13,9 +13,13 @@ from sensory_pipeline.storage.files import write_text_atomically
 PROCESS_TAG = "sensory/process"
 """host:pid:start of the process that executes a run itself, without a launcher."""
 
+_CLOCK_S = 2.0
+
 CONFIG: dict[str, object] = {
     "telemetry": {"enabled": False},
     "run_monitoring": {"enabled": True, "start_timeout_seconds": 600, "poll_interval_seconds": 30},
+    # one process, or one GPU, is full with one run
+    "concurrency": {"runs": {"max_concurrent_runs": 1}},
     "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
     "retention": {
         "schedule": {"purge_after_days": 30},
@@ -55,6 +59,7 @@ def _lives(tag: str) -> bool:
     if host != socket.gethostname():
         return True  # another host's to judge
     try:
-        return psutil.Process(int(pid)).create_time() == float(start)
+        # a little apart, for it is reckoned from the time of boot, which moves when the clock is set
+        return abs(psutil.Process(int(pid)).create_time() - float(start)) < _CLOCK_S
     except psutil.NoSuchProcess:
         return False

@@ -3,7 +3,8 @@
     SensoryError
     |-- Transient            try again later; the recording stays pending
     |   |-- SourceChanged        the object is no longer the version that was listed
-    |   `-- SourceUnavailable    the object cannot be read just now
+    |   |-- SourceUnavailable    the object cannot be read just now
+    |   `-- NoRoom               decoded audio cannot be kept, or read back
     |-- Terminal             trying again gives the same answer; becomes a row of `recordings`
     |   |-- AudioError
     |   |   |-- EmptyAudio       no bytes, or no samples
@@ -16,6 +17,7 @@
     `-- ConfigurationError   nobody's recording is at fault; the run stops and says what to change
         |-- UnsupportedLanguage
         |-- LakeMismatch
+        |-- LakeDamaged          a file of the lake is not what was written
         |-- EngineUnavailable    an engine's process cannot start
         `-- StaleWriter          another run has committed this partition in the meantime
 
@@ -39,6 +41,10 @@ class SourceChanged(Transient):
 
 class SourceUnavailable(Transient):
     """The object could not be read, for a reason that is not its content."""
+
+
+class NoRoom(Transient):
+    """What was decoded could not be written to the lake, or read from it."""
 
 
 class Terminal(SensoryError):
@@ -87,6 +93,10 @@ class UnsupportedLanguage(ConfigurationError):
 
 class LakeMismatch(ConfigurationError):
     """The lake on disk was made with other, frozen, settings."""
+
+
+class LakeDamaged(ConfigurationError):
+    """A file of the lake cannot be read as what it is."""
 
 
 class EngineUnavailable(ConfigurationError):

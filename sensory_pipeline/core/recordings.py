@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +84,12 @@ def first_seen_date(modified_at: datetime, *, start: date, today: date) -> date:
     datetime.date(2024, 1, 1)
     """
     return min(max(modified_at.astimezone(UTC).date(), start), today)
+
+
+def printable(path: Path) -> str:
+    r"""The path as text that can be stored and shown, whatever bytes its name is made of.
+
+    >>> printable(Path("caf\udce9.wav"))
+    'caf\\xe9.wav'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -26,7 +26,8 @@ class EngineInfo:
 
     engine: our adapter; model and revision: the weights; algorithm: raised by hand whenever the
     adapter's own code changes its output. device: where it computes, with the precision where there
-    is a choice; moving to another machine redoes nothing.
+    is a choice; moving to another machine redoes nothing. heeds: names of the settings that change
+    its answers, None for all of them; languages: those it knows, None where only the model can say.
     """
 
     engine: str
@@ -34,6 +35,8 @@ class EngineInfo:
     revision: str
     algorithm: int
     device: str = "cpu"
+    heeds: frozenset[str] | None = None
+    languages: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

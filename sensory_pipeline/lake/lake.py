@@ -1,6 +1,6 @@
 """One folder that holds everything: tables, manifests, ledger, stage results, decoded audio.
 
-lake.json                               format and number of shards, frozen
+lake.json                               format, number of shards and first date, frozen
 ledger.sqlite                           what was discovered and tried
 manifests/date=/shard=.json             what is published
 data/<table>/date=/shard=/*.parquet     the rows; only files named by a manifest count
@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sensory_pipeline.core.errors import LakeMismatch
+from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake import manifest
 from sensory_pipeline.lake.ledger import Ledger
@@ -37,18 +38,22 @@ class _Birth(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: int
     shards: int
+    start_date: date = date(2024, 1, 1)
 
 
 @dataclass(frozen=True)
 class Lake:
-    """An open lake. root: its folder; shards: frozen when it was made."""
+    """An open lake. root: its folder; shards, start_date: frozen when it was made."""
 
     root: Path
     shards: int
+    start_date: date
 
     @classmethod
     def open(cls, root: Path) -> Lake:
         """A lake that exists. Raises LakeMismatch when there is none or of another format."""
+        if strange := [part for part in root.resolve().parts if "=" in part]:
+            raise LakeMismatch(f"{root}: DuckDB takes {strange[0]!r} for a column; give the lake a path without '='")
         path = root / "lake.json"
         try:
             birth = _Birth.model_validate_json(path.read_bytes())
@@ -56,38 +61,41 @@ class Lake:
             raise LakeMismatch(
                 f"there is no lake in {root}: make one with `sensory ingest FOLDER --lake {root}`"
             ) from error
+        except OSError as error:
+            raise LakeMismatch(f"{path} cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise LakeMismatch(f"{path} is not a lake's: {error.error_count()} fields are wrong") from error
         if birth.format != FORMAT:
             raise LakeMismatch(f"{root} has format {birth.format}, this version reads {FORMAT}: use a new lake")
-        return cls(root=root.resolve(), shards=birth.shards)
+        return cls(root=root.resolve(), shards=birth.shards, start_date=birth.start_date)
 
     @classmethod
-    def create(cls, root: Path, *, shards: int) -> Lake:
+    def create(cls, root: Path, *, shards: int, start_date: date) -> Lake:
         """The lake in that folder, made now if there is none.
 
-        Raises LakeMismatch when it exists with another number of shards, or when the folder holds
-        something else.
+        Raises LakeMismatch when it exists with another number of shards or another start, or when
+        the folder holds something else.
         """
+        if start_date > datetime.now(UTC).date():
+            raise ConfigurationError(f"SENSORY_START_DATE is {start_date}, a day to come: give one that has been")
         if not (root / "lake.json").exists():
-            if root.exists() and not root.is_dir():
-                raise LakeMismatch(f"{root} is a file: give a folder for the lake")
+            _check_vacant(root)
             with held(root / "locks" / "lake.lock", what="the new lake"):
                 if not (root / "lake.json").exists():
-                    strangers = sorted(p.name for p in root.iterdir() if p.name != "locks" and p.name[0] != ".")
-                    if strangers:
-                        raise LakeMismatch(
-                            f"{root} is not empty and not a lake (it holds {strangers[0]}): give a new folder"
-                        )
-                    lake = cls(root=root.resolve(), shards=shards)
+                    lake = cls(root=root.resolve(), shards=shards, start_date=start_date)
                     _ = lake.ledger  # there from the start, so that a reader finds one
-                    birth = _Birth(format=FORMAT, shards=shards)
+                    birth = _Birth(format=FORMAT, shards=shards, start_date=start_date)
                     write_text_atomically(root / "lake.json", birth.model_dump_json(indent=1) + "\n")
         lake = cls.open(root)
         if lake.shards != shards:
             raise LakeMismatch(
                 f"{root} was made with {lake.shards} shards and SENSORY_SHARDS is {shards}: "
                 f"set it to {lake.shards}, or use a new lake"
+            )
+        if lake.start_date != start_date:
+            raise LakeMismatch(
+                f"{root} was made to start on {lake.start_date} and SENSORY_START_DATE is {start_date}: "
+                f"set it to {lake.start_date}, or use a new lake"
             )
         return lake
 
@@ -119,3 +127,14 @@ class Lake:
         """Only its holder may write to the partition. Waits for another holder; ends with its process."""
         name = f"{partition.date.isoformat()}-{partition.shard}.lock"
         return held(self.root / "locks" / name, what=f"partition {partition.key}")
+
+
+def _check_vacant(root: Path) -> None:
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise LakeMismatch(f"{root} is a file: give a folder for the lake")
+    # what a kill leaves of a lake that was being made
+    begun = ("locks", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
+    if strangers := sorted(path.name for path in root.iterdir() if path.name not in begun and path.name[0] != "."):
+        raise LakeMismatch(f"{root} is not empty and not a lake (it holds {strangers[0]}): give a new folder")

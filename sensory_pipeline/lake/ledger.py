@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import (
     Partition,
     Recording,
@@ -79,8 +80,13 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._transaction() as db:
-            db.executescript(_SCHEMA)
+        try:
+            with self._transaction() as db:
+                db.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            raise ConfigurationError(f"cannot write to {path} ({error}): see to its permissions and space") from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, error) from error
 
     def register(
         self,
@@ -188,16 +194,6 @@ class Ledger:
             for identity, uri, version, size, attempts, crashes, note, forgive in rows
         )
 
-    def unpublished(self) -> list[dict[str, object]]:
-        """What waits, over all partitions, as rows for the `recordings` view."""
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT recording_id, uri, version, size_bytes, date, shard, attempts, note FROM recordings"
-                " WHERE status = 'pending' AND present = 1 ORDER BY recording_id"
-            )
-            names = [column[0] for column in rows.description]
-            return [dict(zip(names, row, strict=True)) for row in rows]
-
     def started(self, recording: Recording) -> None:
         """Work on it begins; noted before, so that a death that nobody sees is counted."""
         self._update(recording, "attempts = attempts + 1")
@@ -216,7 +212,13 @@ class Ledger:
 
     def deferred(self, recording: Recording, note: str) -> None:
         """It could not be worked on now and stays pending."""
-        self._update(recording, "note = ?", note)
+        self._update(recording, "attempts = max(0, attempts - 1), note = ?", note)
+
+    def forgive(self, recordings: Iterable[Recording]) -> None:
+        """Try again what failed on them up to now, for it was not their fault."""
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat()
+        for recording in recordings:
+            self._update(recording, "attempts = 0, crashes = 0, note = NULL, forgive_before = ?", now)
 
     def settle(self, published: Mapping[str, Published]) -> None:
         """These were published just now: recording_id -> how."""
@@ -235,11 +237,6 @@ class Ledger:
                 [(entry.status, entry.fingerprint, identity, entry.version) for identity, entry in published.items()],
             )
 
-    def counts(self) -> Mapping[str, int]:
-        """Recordings by status."""
-        with self._transaction() as db:
-            return dict(db.execute("SELECT status, count(*) FROM recordings GROUP BY status").fetchall())
-
     def _update(self, recording: Recording, change: str, *values: object) -> None:
         with self._transaction() as db:
             db.execute(
@@ -252,7 +249,8 @@ class Ledger:
         db = sqlite3.connect(self._path, timeout=60, isolation_level=None)
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
+            # or a recording that takes down the machine would never be counted as started
+            db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -264,3 +262,32 @@ class Ledger:
                 db.execute("COMMIT")
         finally:
             db.close()
+
+
+def unpublished(path: Path) -> list[dict[str, object]]:
+    """What waits, over all partitions, as rows for the `recordings` view.
+
+    Read without writing anything, so that those who may not write to the lake can ask it too.
+    """
+    if not path.exists():
+        return []
+    for mode in ("mode=ro", "mode=ro&immutable=1"):  # without a place for its locks, SQLite wants the latter
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=60)) as db:
+                rows = db.execute(
+                    "SELECT recording_id, uri, version, size_bytes, date, shard, attempts, note FROM recordings"
+                    " WHERE status = 'pending' AND present = 1 ORDER BY recording_id"
+                )
+                names = [column[0] for column in rows.description]
+                return [dict(zip(names, row, strict=True)) for row in rows]
+        except sqlite3.OperationalError as error:
+            failed = error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, error) from error
+    raise ConfigurationError(f"cannot read {path} ({failed}): see to its permissions") from failed
+
+
+def _damaged(path: Path, error: Exception) -> LakeDamaged:
+    return LakeDamaged(
+        f"{path} is damaged ({error}): move it away and ingest again; what is published is known from the manifests"
+    )

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sensory_pipeline.core.errors import StaleWriter
+from sensory_pipeline.core.errors import LakeDamaged, StaleWriter
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.storage.files import write_text_atomically
+from sensory_pipeline.storage.files import sweep_temporaries, write_text_atomically
 
 
 class _Value(BaseModel):
@@ -30,10 +30,11 @@ class Published(_Value):
 
 
 class DataFile(_Value):
-    """path: relative to the lake, with forward slashes."""
+    """path: relative to the lake, with forward slashes; columns: its own, of the version that wrote it."""
 
     path: str
     rows: int
+    columns: tuple[str, ...] = ()
 
 
 class Manifest(_Value):
@@ -47,17 +48,15 @@ class Manifest(_Value):
 
 def read(folder: Path, partition: Partition) -> Manifest:
     """The current manifest; an empty one, generation 0, before the first commit."""
-    try:
-        return Manifest.model_validate_json(_path(folder, partition).read_bytes())
-    except FileNotFoundError:
-        return Manifest()
+    path = _path(folder, partition)
+    return _read(path) if path.exists() else Manifest()
 
 
 def read_all(folder: Path) -> Iterator[tuple[Partition, Manifest]]:
     """Every partition that was ever published, in order of its path."""
     for path in sorted(folder.glob("date=*/shard=*.json")):
         day, shard = path.parent.name.removeprefix("date="), path.stem.removeprefix("shard=")
-        yield Partition.parse(f"{day}|{shard}"), Manifest.model_validate_json(path.read_bytes())
+        yield Partition.parse(f"{day}|{shard}"), _read(path)
 
 
 def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:
@@ -71,7 +70,19 @@ def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:
             f"partition {partition.key} is at generation {current}, this run would write "
             f"{manifest.generation}: another run overtook it; nothing was changed, run it again"
         )
-    write_text_atomically(_path(folder, partition), manifest.model_dump_json(indent=1) + "\n")
+    path = _path(folder, partition)
+    write_text_atomically(path, manifest.model_dump_json(indent=1) + "\n")
+    sweep_temporaries(path.parent)
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise LakeDamaged(
+            f"{path} is damaged: put it back from a backup, or move it and the lake's ledger.sqlite away and ingest "
+            "again, by which its partition is published again"
+        ) from error
 
 
 def _path(folder: Path, partition: Partition) -> Path:

@@ -74,7 +74,7 @@ def _write(
     new = new.sort_by([(column, "ascending") for column in table.order])
     path = _folder(table, partition) / f"{name}.parquet"
     write_atomically(lake.root / path, lambda temporary: write_parquet(table, new, temporary))
-    return DataFile(path=path.as_posix(), rows=new.num_rows)
+    return DataFile(path=path.as_posix(), rows=new.num_rows, columns=tuple(new.column_names))
 
 
 def write_parquet(table: Table, rows: pa.Table, path: Path) -> None:

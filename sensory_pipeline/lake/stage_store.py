@@ -7,6 +7,7 @@ Payloads are JSON: they are read back by validating, never by unpickling.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,7 +21,9 @@ import pyarrow.parquet as pq
 
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.storage.files import write_atomically
+from sensory_pipeline.storage.files import sweep_temporaries, write_atomically
+
+log = logging.getLogger(__name__)
 
 CHUNK_S = 10.0
 """Seconds of work a kill may cost."""
@@ -65,26 +68,11 @@ class StageStore:
         """The newest result at hand for each. wanted: recording_id -> (version, fingerprint)."""
         found: dict[str, StageResult] = {}
         for path in sorted(self._folder(stage, partition).glob("*.parquet"), reverse=True):
-            keys = pq.read_table(path, columns=["recording_id", "version", "fingerprint"]).to_pylist()
-            hits = [
-                index
-                for index, key in enumerate(keys)
-                if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"])
-                and key["recording_id"] not in found
-            ]
-            if hits:
-                for row in pq.read_table(path, schema=_SCHEMA).take(pa.array(hits)).to_pylist():
-                    found[row["recording_id"]] = StageResult(**row)
-        return found
-
-    def known(self, stage: Stage, partition: Partition, wanted: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
-        """The same without payloads, for counting and skipping: recording_id -> whether it went well."""
-        found: dict[str, bool] = {}
-        for path in sorted(self._folder(stage, partition).glob("*.parquet"), reverse=True):
-            columns = ["recording_id", "version", "fingerprint", "error_class"]
-            for key in pq.read_table(path, columns=columns).to_pylist():
-                if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"]):
-                    found.setdefault(key["recording_id"], key["error_class"] is None)
+            try:
+                found |= _read(path, {identity: key for identity, key in wanted.items() if identity not in found})
+            except pa.ArrowInvalid as error:
+                log.warning("%s is damaged (%s): what it held is made again", path, error)
+                path.unlink()
         return found
 
     def writer(self, stage: Stage, partition: Partition, run_id: str) -> StageWriter:
@@ -96,8 +84,8 @@ class StageStore:
 
 
 class StageWriter:
-    """Collects results and writes them as chunks; what was added is on disk after at most
-    CHUNK_S of further work, and on leaving the `with`, also by an exception."""
+    """Collects results and writes them as chunks: by CHUNK_S after they came, if `flush_when_due` is
+    called often enough, and on leaving the `with`, also by an exception."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder = folder
@@ -105,9 +93,10 @@ class StageWriter:
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
         self._chunks = 0
-        self._flushed = time.monotonic()
+        self._oldest = 0.0
 
     def __enter__(self) -> Self:
+        sweep_temporaries(self._folder)
         return self
 
     def __exit__(
@@ -116,9 +105,15 @@ class StageWriter:
         self.flush()
 
     def add(self, result: StageResult) -> None:
+        """Take in a result."""
+        self._oldest = self._oldest if self._rows else time.monotonic()
         self._rows.append({field.name: getattr(result, field.name) for field in fields(result)})
         self._bytes += len(result.payload or "")
-        if time.monotonic() - self._flushed > CHUNK_S or self._bytes > CHUNK_BYTES:
+        self.flush_when_due()
+
+    def flush_when_due(self) -> None:
+        """Write what was added, if it has waited or grown for long enough."""
+        if self._rows and (time.monotonic() - self._oldest > CHUNK_S or self._bytes > CHUNK_BYTES):
             self.flush()
 
     def flush(self) -> None:
@@ -129,4 +124,13 @@ class StageWriter:
             path = self._folder / f"{time.time_ns():020d}-{self._run_id}-{self._chunks}.parquet"
             write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
             self._chunks += 1
-        self._rows, self._bytes, self._flushed = [], 0, time.monotonic()
+        self._rows, self._bytes = [], 0
+
+
+def _read(path: Path, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageResult]:
+    keys = pq.read_table(path, columns=["recording_id", "version", "fingerprint"]).to_pylist()
+    hits = [i for i, key in enumerate(keys) if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"])]
+    if not hits:
+        return {}
+    rows = pq.read_table(path, schema=_SCHEMA).take(pa.array(hits)).to_pylist()
+    return {row["recording_id"]: StageResult(**row) for row in rows}

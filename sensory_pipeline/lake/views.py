@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import unpublished
+from sensory_pipeline.lake.manifest import DataFile
 from sensory_pipeline.lake.tables import TABLES, Table
 
 _PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
+# a name whose bytes are no text stays as it is in the uri
+_NAME = "coalesce(try(url_decode(parse_filename({uri}))), parse_filename({uri})) AS name"
 PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
 
 
@@ -26,16 +31,23 @@ def connect(lake: Lake, partition: Partition | None = None) -> duckdb.DuckDBPyCo
 
     partition: only what this one has published; all of them, and what is pending, when None.
     """
-    files: dict[str, list[str]] = {table.name: [] for table in TABLES}
+    # before the manifests: what is published in between is then seen twice, and shown once
+    waiting = unpublished(lake.root / "ledger.sqlite") if partition is None else []
     published = lake.published() if partition is None else [(partition, lake.manifest(partition))]
-    for _, manifest in published:
-        for name, entry in manifest.tables.items():
-            files[name].append(str(lake.root / entry.path))
+    entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
     db = duckdb.connect(":memory:")
     db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
-    for table in TABLES:
-        _base(db, table, files[table.name])
-    db.register("waiting", _waiting(lake.ledger.unpublished() if partition is None else []))
+    db.execute("CREATE SCHEMA internal")  # apart, so that SHOW TABLES lists what people are to ask
+    db.register("listed", _waiting(waiting))
+    db.execute("CREATE TABLE internal.waiting AS SELECT * FROM listed")
+    db.unregister("listed")
+    db.execute("SET schema = 'internal'")
+    try:
+        for table in TABLES:
+            _base(db, table, lake.root, [entry for name, entry in entries if name == table.name])
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise LakeDamaged(f"a data file of {lake.root} is gone or damaged: {error}") from error
+    db.execute("SET schema = 'main'")
     for table in TABLES:
         db.execute(view_sql(table))
     db.execute("SET enable_external_access = false")
@@ -61,7 +73,8 @@ def view_columns(table: Table) -> list[tuple[str, str, str]]:
     if table.name != "recordings":
         columns.append(("uri", "VARCHAR", "Where the recording is."))
     columns += [
-        ("date", "DATE", "UTC day of the recording's first sight: half of its partition."),
+        ("name", "VARCHAR", "File name of the recording."),
+        ("date", "DATE", "UTC day the recording was last modified when first seen: half of its partition."),
         ("shard", "INTEGER", "Shard of the recording: the other half."),
     ]
     if table.stage is not None:
@@ -85,17 +98,17 @@ def view_sql(table: Table) -> str:
         }
         pending = ", ".join(f"{waiting.get(c.name, 'NULL')}" for c in table.columns)
         return (
-            f"CREATE VIEW recordings AS SELECT {own}, {_PLACE} FROM base_recordings t "  # noqa: S608
-            f"UNION ALL SELECT {pending}, w.date, w.shard FROM waiting w "
-            "WHERE w.recording_id NOT IN (SELECT recording_id FROM base_recordings)"
+            f"CREATE VIEW recordings AS SELECT {own}, {_NAME.format(uri='t.uri')}, {_PLACE} "  # noqa: S608
+            f"FROM internal.recordings t UNION ALL SELECT {pending}, {_NAME.format(uri='w.uri')}, w.date, w.shard "
+            "FROM internal.waiting w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
         )
-    joins = "JOIN base_recordings r ON r.recording_id = t.recording_id"
+    joins = "JOIN internal.recordings r ON r.recording_id = t.recording_id"
     made = ""
     if table.stage is not None:
         made = "".join(f", s.{name}" for name in PROVENANCE)
-        joins += f" LEFT JOIN base_stages s ON s.recording_id = t.recording_id AND s.stage = '{table.stage.value}'"
-    columns = f"{own}, r.uri, {_PLACE}{made}"
-    return f"CREATE VIEW {table.name} AS SELECT {columns} FROM base_{table.name} t {joins}"  # noqa: S608
+        joins += f" LEFT JOIN internal.stages s ON s.recording_id = t.recording_id AND s.stage = '{table.stage.value}'"
+    columns = f"{own}, r.uri, {_NAME.format(uri='r.uri')}, {_PLACE}{made}"
+    return f"CREATE VIEW {table.name} AS SELECT {columns} FROM internal.{table.name} t {joins}"  # noqa: S608
 
 
 _DUCKDB = {
@@ -108,18 +121,22 @@ def _served(name: str) -> str:
     return name.removesuffix("_ms") + "_s" if name.endswith("_ms") else name
 
 
-def _base(db: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> None:
-    name = f"base_{table.name}"
+def _base(db: duckdb.DuckDBPyConnection, table: Table, root: Path, entries: Sequence[DataFile]) -> None:
+    """The table's files as one view, with every column of ours: files of an older version lack some."""
     columns = ", ".join(f"{c.name} {_DUCKDB[c.type]}" for c in table.columns)
-    db.execute(f"CREATE TABLE no_{table.name} ({columns}, date DATE, shard INTEGER)")
-    if not files:
-        db.execute(f"CREATE VIEW {name} AS SELECT * FROM no_{table.name}")  # noqa: S608
-        return
-    # by name, with every column of ours: files of an older version lack some of them
-    db.read_parquet(list(files), hive_partitioning=True, union_by_name=True).create_view(f"read_{table.name}")
-    db.execute(
-        f"CREATE VIEW {name} AS SELECT * FROM no_{table.name} UNION ALL BY NAME SELECT * FROM read_{table.name}"  # noqa: S608
-    )
+    db.execute(f"CREATE TABLE internal.no_{table.name} ({columns}, date DATE, shard INTEGER)")
+    parts = [f"SELECT * FROM internal.no_{table.name}"]  # noqa: S608
+    current = tuple(column.name for column in table.columns)
+    # of files with columns alike, DuckDB looks into the first alone
+    for age, files in {
+        "new": [str(root / entry.path) for entry in entries if entry.columns == current],
+        "old": [str(root / entry.path) for entry in entries if entry.columns != current],
+    }.items():
+        if files:
+            rows = db.read_parquet(files, hive_partitioning=True, union_by_name=age == "old")
+            rows.create_view(f"{age}_{table.name}")
+            parts.append(f"SELECT * FROM internal.{age}_{table.name}")  # noqa: S608
+    db.execute(f"CREATE VIEW internal.{table.name} AS {' UNION ALL BY NAME '.join(parts)}")
 
 
 def _waiting(rows: list[dict[str, object]]) -> pa.Table:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from pydantic import TypeAdapter
 
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotions
-from sensory_pipeline.core.results import AudioFacts
+from sensory_pipeline.core.results import AudioFacts, RecordingResult
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
 
 FACTS = TypeAdapter(AudioFacts)
 TRANSCRIPT = TypeAdapter(Transcript)
 DIARIZATION = TypeAdapter(Diarization)
 EMOTIONS = TypeAdapter(Emotions)
+
+T = TypeVar("T")
+
+
+def assembled(payloads: Mapping[Stage, str]) -> RecordingResult:
+    """The values behind the JSON of a recording's stages, all of which went well."""
+    return RecordingResult(
+        audio=FACTS.validate_json(payloads[Stage.NORMALIZED_AUDIO]),
+        transcript=_value(TRANSCRIPT, payloads.get(Stage.TRANSCRIPTS)),
+        diarization=_value(DIARIZATION, payloads.get(Stage.DIARIZATION)),
+        emotions=_value(EMOTIONS, payloads.get(Stage.EMOTIONS)),
+    )
+
+
+def _value(adapter: TypeAdapter[T], payload: str | None) -> T | None:
+    return None if payload is None else adapter.validate_json(payload)

@@ -7,14 +7,15 @@ lease, so two runs on the same partition take turns and the second finds the wor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import accumulate, chain
 
 from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
-from sensory_pipeline.core.stages import READS, Stage, fingerprint
+from sensory_pipeline.core.stages import READS, Stage, engines_at_fault, fingerprint
 from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Ledger, Pending
@@ -41,6 +42,10 @@ class Limits:
         """Seconds without a sign of life after which an engine counts as hung on a recording."""
         return self.recording_timeout_s + 10 * duration_s
 
+    def decoding_s(self, size_bytes: int) -> float:
+        """The same for decoding, where nobody knows the duration yet: a slow disk gives 2 MB a second."""
+        return self.recording_timeout_s + size_bytes / 2e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processor:
@@ -56,7 +61,8 @@ class Processor:
 class StageReport:
     """What one stage did in one run: counts of recordings, seconds of audio and of work.
 
-    caches: of the models in each engine process, counted since it began; empty without models.
+    audio_s: of what was worked on; fault: what the first engine to fail said; caches: of the models
+    in each engine process, counted since it began, empty without models.
     """
 
     stage: Stage
@@ -64,6 +70,7 @@ class StageReport:
     reused: int
     failed: int
     engine_faults: int
+    fault: str | None
     deferred: int
     audio_s: float
     seconds: float
@@ -73,7 +80,7 @@ class StageReport:
 
 
 def run_stage(lake: Lake, processor: Processor, stage: Stage, partition: Partition, run_id: str) -> StageReport:
-    """Bring the stage up to date for what is pending in the partition.
+    """Bring the stage up to date for a run's share of what is pending in the partition.
 
     Results and errors go to the stage store; a recording whose earlier stage failed is left out.
     """
@@ -82,7 +89,9 @@ def run_stage(lake: Lake, processor: Processor, stage: Stage, partition: Partiti
         return _StageRun(lake, processor, processor.plan.stages[stage], partition, run_id).run()
 
 
-def stage_results(lake: Lake, plan: StagePlan, partition: Partition, pending: list[Pending]) -> dict[str, StageResult]:
+def stage_results(
+    lake: Lake, plan: StagePlan, partition: Partition, pending: Sequence[Pending]
+) -> dict[str, StageResult]:
     """What the stage store holds under this plan of a stage, by recording.
 
     A failure from before the moment somebody asked for another try does not count.
@@ -97,6 +106,19 @@ def stage_results(lake: Lake, plan: StagePlan, partition: Partition, pending: li
     }
 
 
+def share(lake: Lake, processor: Processor, partition: Partition) -> tuple[Pending, ...]:
+    """What of the pending one run takes, in order of first sight: by the hours of audio that are
+    known, and all whose hours are not known yet."""
+    pending = lake.ledger.pending(partition)
+    plan = processor.plan.stages[Stage.NORMALIZED_AUDIO]
+    decoded = stage_results(lake, plan, partition, pending)
+    hours = accumulate(
+        _duration_s(result) / 3600 if (result := decoded.get(item.recording.recording_id)) else 0.0 for item in pending
+    )
+    before = chain([0.0], hours)
+    return tuple(item for item, sum_h in zip(pending, before, strict=False) if sum_h < processor.limits.run_audio_hours)
+
+
 class _StageRun:
     def __init__(self, lake: Lake, processor: Processor, plan: StagePlan, partition: Partition, run_id: str) -> None:
         self._lake = lake
@@ -104,23 +126,27 @@ class _StageRun:
         self._plan = plan
         self._partition = partition
         self._run_id = run_id
-        self._audio_s = 0.0
+        self._taken_s = 0.0  # of audio, known in this run
 
     def run(self) -> StageReport:
         began = time.monotonic()
-        pending = list(self._lake.ledger.pending(self._partition))
+        pending = list(share(self._lake, self._processor, self._partition))
         upstream = self._upstream(pending)
         if upstream is not None:
             pending = [p for p in pending if p.recording.recording_id in upstream]
         known = stage_results(self._lake, self._plan, self._partition, pending)
         if upstream is None:
-            self._audio_s = sum(_duration_s(result) for result in known.values())
+            self._taken_s = sum(_duration_s(result) for result in known.values())
         todo = [p for p in pending if p.recording.recording_id not in known]
-        answers: list[str | None] = []  # error classes
+        made: list[StageResult] = []
         deferred = 0
         recordings = {p.recording.recording_id: p.recording for p in pending}
         with self._lake.stages.writer(self._plan.stage, self._partition, self._run_id) as writer:
-            for identity, answer, seconds in self._answers(todo, upstream):
+            for answered in self._answers(todo, upstream):
+                if answered is None:
+                    writer.flush_when_due()
+                    continue
+                identity, answer, seconds = answered
                 recording = recordings[identity]
                 if isinstance(answer, Transient):
                     self._lake.ledger.deferred(recording, str(answer))
@@ -128,21 +154,26 @@ class _StageRun:
                     continue
                 result = self._result(recording, answer, seconds)
                 writer.add(result)
-                if isinstance(answer, str):
-                    self._lake.ledger.progressed(recording)
-                    self._audio_s += _duration_s(result) if upstream is None else 0
-                answers.append(result.error_class)
+                self._lake.ledger.progressed(recording)
+                if upstream is None:
+                    self._taken_s += _duration_s(result)
+                made.append(replace(result, payload=None if upstream is not None else result.payload))
                 self._processor.progress(self._plan.stage, identity)
-        if upstream is not None:
-            self._audio_s = sum(_duration_s(upstream[p.recording.recording_id][Stage.NORMALIZED_AUDIO]) for p in todo)
+        faults = [result for result in made if result.error_class in ENGINE_FAULTS]
+        if engines_at_fault(len(made), len(faults)):
+            self._lake.ledger.forgive(recordings[result.recording_id] for result in faults)
         return StageReport(
             stage=self._plan.stage,
-            computed=len(answers),
+            computed=len(made),
             reused=len(known),
-            failed=sum(error is not None for error in answers),
-            engine_faults=sum(error in ENGINE_FAULTS for error in answers),
+            failed=sum(result.error_class is not None for result in made),
+            engine_faults=len(faults),
+            fault=faults[0].error_message if faults else None,
             deferred=deferred,
-            audio_s=self._audio_s,
+            audio_s=sum(
+                _duration_s(result if upstream is None else upstream[result.recording_id][Stage.NORMALIZED_AUDIO])
+                for result in made
+            ),
             seconds=time.monotonic() - began,
             engine=f"{self._plan.info.engine} {self._plan.info.model}",
             device=self._plan.info.device,
@@ -164,7 +195,7 @@ class _StageRun:
 
     def _answers(
         self, todo: list[Pending], upstream: dict[str, dict[Stage, StageResult]] | None
-    ) -> Iterator[tuple[str, str | Terminal | Transient, float]]:
+    ) -> Iterator[tuple[str, str | Terminal | Transient, float] | None]:
         able: list[Pending] = []
         for item in todo:
             if (error := _given_up(item)) is not None:
@@ -173,11 +204,11 @@ class _StageRun:
                 able.append(item)
         journal = _LedgerJournal(self._lake.ledger, {p.recording.recording_id: p.recording for p in able})
         for answer in self._processor.pool.run(self._plan.stage, self._trials(able, upstream), journal):
-            yield answer.recording_id, answer.value, answer.seconds
+            yield (answer.recording_id, answer.value, answer.seconds) if answer else None
 
     def _trials(self, todo: list[Pending], upstream: dict[str, dict[Stage, StageResult]] | None) -> Iterator[Trial]:
         for item in todo:
-            if upstream is None and self._audio_s >= self._processor.limits.run_audio_hours * 3600:
+            if upstream is None and self._taken_s >= self._processor.limits.run_audio_hours * 3600:
                 return
             results = upstream[item.recording.recording_id] if upstream is not None else {}
             yield Trial(work=self._work(item.recording, results), suspect=bool(item.attempts), crashes=item.crashes)
@@ -202,7 +233,7 @@ class _StageRun:
                 stereo=self._processor.plan.request.stereo,
             ),
             request=self._processor.plan.request,
-            limit_s=limits.silence_s(_duration_s(decoded) if decoded else 0),
+            limit_s=limits.silence_s(_duration_s(decoded)) if decoded else limits.decoding_s(recording.size_bytes),
             transcript=transcript.payload if transcript else None,
             diarization=diarization.payload if diarization else None,
         )

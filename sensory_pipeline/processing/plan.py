@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.errors import UnsupportedLanguage
+from sensory_pipeline.core.requests import ProcessRequest, Task
 from sensory_pipeline.core.stages import READS, Stage, fingerprint, stages_for
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.selection import Engines
+
+log = logging.getLogger(__name__)
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=1)
 """Raise `algorithm` when decoding gives other samples."""
@@ -37,7 +41,11 @@ class Plan:
 
 
 def make_plan(request: ProcessRequest, engines: Engines) -> Plan:
-    """Fingerprints grow along the graph: a stage's holds those it builds on."""
+    """Fingerprints grow along the graph: a stage's holds those it builds on, and the settings its engine heeds.
+
+    Raises UnsupportedLanguage where that is known without the model.
+    """
+    check(request, engines.transcriber.info)
     infos = {
         Stage.NORMALIZED_AUDIO: DECODING,
         Stage.TRANSCRIPTS: engines.transcriber.info,
@@ -53,16 +61,17 @@ def make_plan(request: ProcessRequest, engines: Engines) -> Plan:
     plans: dict[Stage, StagePlan] = {}
     for stage in stages_for(request):
         info = infos[stage]
+        heeded = {name: value for name, value in settings[stage].items() if info.heeds is None or name in info.heeds}
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
         plans[stage] = StagePlan(
             stage=stage,
             info=info,
-            settings=json.dumps(settings[stage], sort_keys=True),
+            settings=json.dumps(heeded, sort_keys=True),
             fingerprint=fingerprint(
                 {
                     "stage": stage.value,
                     "engine": [info.engine, info.model, info.revision, info.algorithm],
-                    "settings": settings[stage],
+                    "settings": heeded,
                     "upstream": built_on,
                 }
             ),
@@ -75,3 +84,23 @@ def make_plan(request: ProcessRequest, engines: Engines) -> Plan:
         }
     )
     return Plan(request=request, stages=plans, fingerprint=whole)
+
+
+def check(request: ProcessRequest, transcriber: EngineInfo) -> None:
+    """Whether the transcriber can do what is asked; a warning names what it does not heed.
+
+    Raises UnsupportedLanguage where that is known without the model.
+    """
+    if Task.TRANSCRIBE not in request.tasks:
+        return
+    language = request.tra.language
+    if language != "auto" and transcriber.languages is not None and language not in transcriber.languages:
+        raise UnsupportedLanguage(
+            f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {language!r}: set the "
+            "language to one of these or auto, or choose another engine, as with WHISPER_MODEL_SIZE=small"
+        )
+    asked = request.tra.model_dump(exclude_defaults=True)
+    if transcriber.heeds is not None and (ignored := sorted(set(asked) - transcriber.heeds)):
+        log.warning(
+            "%s does not heed %s; Whisper does: WHISPER_MODEL_SIZE=small", transcriber.engine, ", ".join(ignored)
+        )

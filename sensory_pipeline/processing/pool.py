@@ -14,6 +14,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -131,10 +132,11 @@ class EnginePool:
         """Of the processes that hold models, each as it was when it last came to an end of work."""
         return tuple(worker.cache for worker in self._workers if worker.cache)
 
-    def run(self, stage: Stage, trials: Iterable[Trial], journal: Journal) -> Iterator[Answer]:
+    def run(self, stage: Stage, trials: Iterable[Trial], journal: Journal) -> Iterator[Answer | None]:
         """Every recording's answer, in any order; trials are pulled as processes come free.
 
-        Raises ConfigurationError from an engine, EngineUnavailable when no process comes up.
+        None stands for a moment without one, so that the caller can see to other things. Raises
+        ConfigurationError from an engine, EngineUnavailable when no process comes up.
         """
         try:
             yield from _Stream(self, stage, trials, journal).answers()
@@ -177,11 +179,13 @@ class _Stream:
         self._fresh: deque[Trial] = deque()
         self._suspects: deque[Trial] = deque()
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[Answer | None]:
         workers = self._pool._workers
         while self._waiting() or any(worker.open for worker in workers):
             self._open_idle()
             ready = multiprocessing.connection.wait([worker.pipe for worker in workers], timeout=_POLL_S)
+            if not ready:
+                yield None
             for worker in list(workers):
                 if worker.pipe in ready:
                     yield from self._listen(worker)
@@ -202,7 +206,10 @@ class _Stream:
             # suspects come last and alone, so that a second death has only one to blame
             worker.open, worker.alone, worker.handed_out = True, not self._fresh, 0
             worker.heard = time.monotonic()
-            worker.pipe.send(("open", self._stage))
+            try:
+                worker.pipe.send(("open", self._stage))
+            except OSError:  # it died while it had nothing to do, of which no recording is to blame
+                self._pool._discard(worker)
         starting = sum(not worker.ready for worker in workers)
         for _ in range(min(waiting - len(idle) - starting, self._pool._size - len(workers))):
             self._pool._spawn()
@@ -210,7 +217,7 @@ class _Stream:
     def _listen(self, worker: _Worker) -> Iterator[Answer]:
         try:
             message = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the latter also in the middle of a message
             worker.process.join()
             yield from self._bury(worker, _cause(worker.process.exitcode))
             return
@@ -240,14 +247,20 @@ class _Stream:
         self._waiting()
         queue = self._suspects if worker.alone else self._fresh
         if not queue or (worker.alone and worker.handed_out):
-            worker.pipe.send(("end",))
+            with suppress(OSError):  # of one that died just now we hear with its next message, which is its end
+                worker.pipe.send(("end",))
             return
         trial = queue.popleft()
         self._journal.started(trial.work)
         trial.began = time.monotonic()
+        try:
+            worker.pipe.send(("work", trial.work))
+        except OSError:
+            self._journal.returned(trial.work)
+            queue.appendleft(trial)
+            return
         worker.handed_out += 1
         worker.in_flight[trial.work.recording_id] = trial
-        worker.pipe.send(("work", trial.work))
 
     def _watch(self, worker: _Worker) -> Iterator[Answer]:
         if not worker.open and worker.ready:

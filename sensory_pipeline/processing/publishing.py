@@ -7,22 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import TypeAdapter
 
 from sensory_pipeline.core.recordings import Partition, Recording
-from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
-from sensory_pipeline.processing.payloads import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
-from sensory_pipeline.processing.pipeline import VERSION, Limits, Processor, stage_results
-
-T = TypeVar("T")
+from sensory_pipeline.processing.payloads import FACTS, assembled
+from sensory_pipeline.processing.pipeline import VERSION, Limits, Processor, share, stage_results
+from sensory_pipeline.storage.files import sweep_temporaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +39,7 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
     with lake.lease(partition):
         base = lake.manifest(partition)
         lake.ledger.catch_up(base)
-        pending = list(lake.ledger.pending(partition))
+        pending = share(lake, processor, partition)
         done = {stage: stage_results(lake, p, partition, pending) for stage, p in plan.stages.items()}
         rows: list[Row] = []
         entries: dict[str, Published] = {}
@@ -81,29 +76,15 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
         current = base
         if entries:
             current = publish(lake, partition, run_id=run_id, base=base, recordings=entries, rows=rows)
-            _trim_audio(lake, processor.limits)
+        _trim_audio(lake, processor.limits)
         return PublicationReport(
             published=len(entries),
             failed=sum(errors.values()),
-            pending=len(pending) - len(entries),
+            pending=len(lake.ledger.pending(partition)),
             audio_s=audio_s,
             rows=row_counts(current),
             errors=dict(sorted(errors.items())),
         )
-
-
-def assembled(payloads: Mapping[Stage, str]) -> RecordingResult:
-    """The values behind the JSON of a recording's stages, all of which went well."""
-    return RecordingResult(
-        audio=FACTS.validate_json(payloads[Stage.NORMALIZED_AUDIO]),
-        transcript=_value(TRANSCRIPT, payloads.get(Stage.TRANSCRIPTS)),
-        diarization=_value(DIARIZATION, payloads.get(Stage.DIARIZATION)),
-        emotions=_value(EMOTIONS, payloads.get(Stage.EMOTIONS)),
-    )
-
-
-def _value(adapter: TypeAdapter[T], payload: str | None) -> T | None:
-    return None if payload is None else adapter.validate_json(payload)
 
 
 def row_counts(manifest: Manifest) -> dict[str, int]:
@@ -117,6 +98,7 @@ def _entry(recording: Recording, fingerprint: str, *, failed: bool) -> Published
 
 def _trim_audio(lake: Lake, limits: Limits) -> None:
     """Drop the oldest decoded audio beyond the cache's limit; it is made again when needed."""
+    sweep_temporaries(lake.audio)
     files: list[tuple[float, int, Path]] = []
     for path in lake.audio.glob("*.wav"):
         with suppress(FileNotFoundError):  # another run trims too

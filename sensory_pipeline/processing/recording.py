@@ -10,7 +10,8 @@ from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage, stages_for
 from sensory_pipeline.engines.selection import Engines
-from sensory_pipeline.processing.publishing import assembled
+from sensory_pipeline.processing.payloads import assembled
+from sensory_pipeline.processing.plan import check
 from sensory_pipeline.processing.work import Source, Work, perform
 from sensory_pipeline.storage.local import stat_object
 
@@ -21,6 +22,7 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
         listed = stat_object(path)
     except OSError as error:
         raise SourceUnavailable(f"{path}: {error.strerror}") from error
+    check(request, engines.transcriber.info)
     payloads: dict[Stage, str] = {}
     with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
         source = Source(

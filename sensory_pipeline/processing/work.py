@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,7 @@ from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.channels import merged_transcript
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotion
-from sensory_pipeline.core.errors import Terminal, Transient
+from sensory_pipeline.core.errors import NoRoom, Terminal, Transient
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts
 from sensory_pipeline.core.stages import Stage
@@ -49,7 +50,8 @@ class Source:
     def open(self) -> Pcm:
         """The canonical audio, from the cache or decoded again."""
         try:
-            return read_pcm(self.decoded)
+            with _in_the_cache(self.decoded):
+                return read_pcm(self.decoded)
         except FileNotFoundError:
             return self.decode()[0]
 
@@ -59,8 +61,9 @@ class Source:
         found = decode(path, channels="keep" if self.stereo else "mono", max_duration_s=self.max_duration_s)
         # rewritten while it was read: what was decoded may be neither version
         check_version(self.uri, self.version)
-        self.decoded.parent.mkdir(parents=True, exist_ok=True)
-        write_pcm(self.decoded, found.pcm)
+        with _in_the_cache(self.decoded):
+            self.decoded.parent.mkdir(parents=True, exist_ok=True)
+            write_pcm(self.decoded, found.pcm)
         facts = AudioFacts(
             duration_ms=found.pcm.duration_ms,
             codec=found.codec,
@@ -68,6 +71,16 @@ class Source:
             channels=found.channels,
         )
         return found.pcm, facts
+
+
+@contextmanager
+def _in_the_cache(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NoRoom(f"{path.parent}: {error.strerror}; see to its room and permissions, then ingest again") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,29 +115,25 @@ def _normalize(_: Engines, works: Iterator[Work]) -> Iterator[Answer]:
 
 
 def _transcribe(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
-    def split(work: Work) -> list[TranscribeJob]:
-        return [TranscribeJob(key="", pcm=pcm, settings=work.request.tra) for pcm in _voices(work)]
+    def ask(work: Work) -> Asked[TranscribeJob, Transcript]:
+        def join(channels: list[Transcript]) -> bytes:
+            return TRANSCRIPT.dump_json(merged_transcript(channels) if work.request.stereo else channels[0])
 
-    def join(work: Work, channels: list[Transcript]) -> bytes:
-        return TRANSCRIPT.dump_json(merged_transcript(channels) if work.request.stereo else channels[0])
+        return [TranscribeJob(key="", pcm=pcm, settings=work.request.tra) for pcm in _voices(work)], join
 
-    return _through(engines.transcriber.transcribe, works, split, join)
+    return _through(engines.transcriber.transcribe, works, ask)
 
 
 def _diarize(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
-    def split(work: Work) -> list[DiarizeJob]:
-        return [DiarizeJob(key="", pcm=work.source.open(), settings=work.request.dia)]
+    def ask(work: Work) -> Asked[DiarizeJob, Diarization]:
+        job = DiarizeJob(key="", pcm=work.source.open(), settings=work.request.dia)
+        return [job], lambda found: DIARIZATION.dump_json(found[0])
 
-    def join(_: Work, found: list[Diarization]) -> bytes:
-        return DIARIZATION.dump_json(found[0])
-
-    return _through(engines.diarizer.diarize, works, split, join)
+    return _through(engines.diarizer.diarize, works, ask)
 
 
 def _classify(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
-    asked: dict[str, Question] = {}
-
-    def split(work: Work) -> list[ClassifyJob]:
+    def ask(work: Work) -> Asked[ClassifyJob, tuple[Emotion, ...]]:
         pcm = work.source.open()
         question = Question.about(
             pcm,
@@ -132,8 +141,7 @@ def _classify(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
             TRANSCRIPT.validate_json(work.transcript) if work.transcript else None,
             DIARIZATION.validate_json(work.diarization) if work.diarization else None,
         )
-        asked[work.recording_id] = question
-        return [
+        jobs = [
             ClassifyJob(
                 key="",
                 pcm=pcm if channel is None else pcm.channel(channel),
@@ -142,11 +150,9 @@ def _classify(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
             )
             for channel, indices in question.by_channel.items()
         ]
+        return jobs, lambda answers: EMOTIONS.dump_json(question.answered(answers))
 
-    def join(work: Work, answers: list[tuple[Emotion, ...]]) -> bytes:
-        return EMOTIONS.dump_json(asked.pop(work.recording_id).answered(answers))
-
-    return _through(engines.classifier.classify, works, split, join)
+    return _through(engines.classifier.classify, works, ask)
 
 
 def _voices(work: Work) -> list[Pcm]:
@@ -156,51 +162,51 @@ def _voices(work: Work) -> list[Pcm]:
 
 
 J = TypeVar("J", TranscribeJob, DiarizeJob, ClassifyJob)
+Asked = tuple[list[J], Callable[[list[T]], bytes]]
+"""The jobs of one recording, and what makes JSON of their answers."""
 
 
 def _through(
     engine: Callable[[Iterator[J]], Iterator[tuple[str, T | Terminal]]],
     works: Iterator[Work],
-    split: Callable[[Work], list[J]],
-    join: Callable[[Work, list[T]], bytes],
+    ask: Callable[[Work], Asked[J, T]],
 ) -> Iterator[Answer]:
     """Each recording as one or more jobs through the engine, and their values joined again."""
     ready: deque[Answer] = deque()
-    opened: dict[str, tuple[Work, dict[str, T | Terminal | None]]] = {}
+    opened: dict[str, tuple[Callable[[list[T]], bytes], dict[str, T | Terminal | None]]] = {}
 
     def jobs() -> Iterator[J]:
         for work in works:
             try:
-                parts = {f"{work.recording_id}/{index}": job for index, job in enumerate(split(work))}
+                asked, join = ask(work)
             except (Terminal, Transient) as error:
                 ready.append((work.recording_id, error))
                 continue
-            opened[work.recording_id] = work, dict.fromkeys(parts)
+            parts = {f"{work.recording_id}/{index}": job for index, job in enumerate(asked)}
+            opened[work.recording_id] = join, dict.fromkeys(parts)
             for key, job in parts.items():
                 yield replace(job, key=key)
 
     for key, value in engine(jobs()):
         identity = key.rpartition("/")[0]
-        work, values = opened[identity]
+        join, values = opened[identity]
         values[key] = value
         if all(found is not None for found in values.values()):
             del opened[identity]
-            ready.append((identity, _joined(work, list(values.values()), join)))
+            ready.append((identity, _joined(list(values.values()), join)))
         while ready:
             yield ready.popleft()
     yield from ready
 
 
-def _joined(
-    work: Work, values: Sequence[T | Terminal | None], join: Callable[[Work, list[T]], bytes]
-) -> str | Terminal:
+def _joined(values: Sequence[T | Terminal | None], join: Callable[[list[T]], bytes]) -> str | Terminal:
     good: list[T] = []
     for value in values:
         if isinstance(value, Terminal):
             return value
         if value is not None:
             good.append(value)
-    return join(work, good).decode()
+    return join(good).decode()
 
 
 _STAGES: dict[Stage, Callable[[Engines, Iterator[Work]], Iterator[Answer]]] = {

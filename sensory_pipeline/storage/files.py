@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+TEMPORARY = ".tmp"
+ABANDONED_S = 3600.0
+"""Seconds without a write after which a temporary file is nobody's."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file, then put it in place in one step, durably.
 
-    A crash leaves at most a `.tmp-*` file beside the target.
+    A crash leaves at most a `*.tmp` file beside the target, for `sweep_temporaries`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
     try:
         write(temporary)
         _sync(temporary)
@@ -22,6 +28,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what crashes left in the folder; a file that somebody may still be writing stays."""
+    oldest = time.time() - ABANDONED_S
+    for path in folder.glob(f".*{TEMPORARY}"):
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def write_text_atomically(path: Path, text: str) -> None:

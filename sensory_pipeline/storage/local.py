@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from sensory_pipeline.core.errors import ConfigurationError, SourceChanged, SourceUnavailable
-from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.core.recordings import SourceObject, printable
 
 SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv"}
@@ -20,18 +20,19 @@ SUFFIXES = frozenset(
 """File names that end so are taken for recordings."""
 
 
-def objects(folder: Path) -> Iterator[SourceObject]:
+def objects(folder: Path, *, unreadable: Callable[[OSError], None] = lambda _: None) -> Iterator[SourceObject]:
     """Every recording below the folder, in order of path; hidden files and folders are left out, and lakes.
 
     A file that cannot be looked at, or is none (a pipe, say), is left out as well: it has nothing
-    to be registered with. Raises ConfigurationError when the folder does not exist or is a lake.
+    to be registered with. unreadable: told of each folder that cannot be listed. Raises
+    ConfigurationError when the folder does not exist or is a lake.
     """
     root = folder.resolve()
     if not root.is_dir():
         raise ConfigurationError(f"{folder} is not a folder: give the folder that holds the recordings")
-    if _is_lake(root):
-        raise ConfigurationError(f"{folder} is a lake: give the folder that holds the recordings")
-    for parent, folders, files in os.walk(root):
+    if any(_is_lake(parent) for parent in (root, *root.parents)):
+        raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
+    for parent, folders, files in os.walk(root, onerror=unreadable):
         # a lake's decoded audio must not come back as recordings
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_lake(Path(parent, name)))
         for name in sorted(files):
@@ -53,12 +54,23 @@ def stat_object(path: Path) -> SourceObject:
         uri=absolute.as_uri(),
         version=f"{stat.st_size}-{stat.st_mtime_ns}",
         size_bytes=stat.st_size,
-        modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
+        modified_at=_moment(stat.st_mtime),
     )
 
 
+def _moment(seconds: float) -> datetime:
+    """Some file systems keep times that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError):
+        return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
+
+
 def _is_lake(folder: Path) -> bool:
-    return (folder / "lake.json").exists()
+    try:
+        return (folder / "lake.json").exists()
+    except OSError:  # who may not look into it will be told when it is listed
+        return False
 
 
 def path_of(uri: str) -> Path:
@@ -75,7 +87,9 @@ def check_version(uri: str, version: str) -> Path:
     try:
         current = stat_object(path).version
     except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror}; it stays pending and is tried again") from error
+        raise SourceUnavailable(f"{printable(path)}: {error.strerror}; it stays pending and is tried again") from error
     if current != version:
-        raise SourceChanged(f"{path} was rewritten after it was listed; the next ingest takes the new version")
+        raise SourceChanged(
+            f"{printable(path)} was rewritten after it was listed; the next ingest takes the new version"
+        )
     return path

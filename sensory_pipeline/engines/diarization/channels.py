@@ -14,7 +14,7 @@ from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 class ChannelDiarizer:
     """Channel 0 is `SPEAKER_00` and so on, whoever speaks first; numbers of speakers do not apply."""
 
-    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1)
+    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1, heeds=frozenset())
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
         for job in jobs:

@@ -45,7 +45,9 @@ class PocketSphinxTranscriber:
             engine="pocketsphinx",
             model=f"en-us+{vad.MODEL}",
             revision=f"pocketsphinx-{version('pocketsphinx')}+faster-whisper-{version('faster-whisper')}",
-            algorithm=3,
+            algorithm=4,
+            heeds=frozenset({"language"}),
+            languages=frozenset({"en"}),
         )
 
     def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
