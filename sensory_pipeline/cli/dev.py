@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import socket
 import sys
 from typing import Annotated
 
@@ -11,6 +14,7 @@ import typer
 from sensory_pipeline.automation.instance import prepare_home
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.settings import Settings, dagster_home, environment_with
 
@@ -18,18 +22,39 @@ from sensory_pipeline.settings import Settings, dagster_home, environment_with
 def dev(
     lake: LakeOption = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 3000,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
 ) -> None:
     """Start Dagster's UI and daemon for a lake, with all its runs so far. Ctrl-C ends both."""
+    _check_free(host, port)
     settings = Settings()
     root = (lake or settings.lake).resolve()
-    # a lake knows its shards, so that nobody has to repeat them to look at it
-    shards = (Lake.open(root) if (root / "lake.json").exists() else Lake.create(root, shards=settings.shards)).shards
+    if not (root / "lake.json").exists():
+        Lake.create(root, shards=settings.shards, start_date=settings.start_date)
+    # a lake knows its shards and its start, so that nobody has to repeat them to look at it
+    opened = Lake.open(root)
     home = prepare_home(dagster_home() or root / ".dagster")
     errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "sensory_pipeline.definitions"]
+    # a shell without job control starts what is in the background deaf to SIGINT, and Dagster then to SIGTERM too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    python = [sys.executable, "-W", "ignore::FutureWarning"]  # of `dg dev`, which is not for projects like this one
     os.execve(  # noqa: S606 - it takes our place, so that Ctrl-C and kill reach it
         sys.executable,
-        [*command, "--host", host, "--port", str(port)],
-        environment_with(DAGSTER_HOME=str(home), SENSORY_LAKE=str(root), SENSORY_SHARDS=str(shards)),
+        [*python, "-m", "dagster", "dev", "-m", "sensory_pipeline.definitions", "--host", host, "--port", str(port)],
+        environment_with(
+            DAGSTER_HOME=str(home),
+            SENSORY_LAKE=str(root),
+            SENSORY_SHARDS=str(opened.shards),
+            SENSORY_START_DATE=str(opened.start_date),
+        ),
     )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Dagster would say it after half a minute, in a traceback."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(f"port {port} is taken: give another with --port") from error
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}") from error
