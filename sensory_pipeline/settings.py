@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from sensory_pipeline.core.requests import (
     DiarizationSettings,
@@ -21,6 +21,9 @@ from sensory_pipeline.core.requests import (
     ProcessRequest,
     TranscriptionSettings,
 )
+
+ENV_FILE = Path(".env")
+"""Of the folder one is in."""
 
 
 class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
@@ -31,11 +34,12 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="SENSORY_",
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         env_parse_none_str="none",
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,  # it would show the hub's token
     )
 
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
@@ -152,6 +156,12 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
         }
 
 
+def unknown_variables() -> list[str]:
+    """SENSORY_* variables, of the environment or `.env`, that no setting is read from."""
+    given = {**EnvSettingsSource(Settings).env_vars, **DotEnvSettingsSource(Settings).env_vars}
+    return sorted({name.upper() for name in given if name.upper().startswith("SENSORY_")} - set(Settings.names()))
+
+
 def dagster_home() -> Path | None:
     """DAGSTER_HOME, where somebody has set one."""
     value = os.environ.get("DAGSTER_HOME")  # noqa: TID251
@@ -169,5 +179,5 @@ def visible_devices() -> str | None:
 
 
 def cores() -> int:
-    """How many processor cores this machine has."""
-    return os.cpu_count() or 1
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))

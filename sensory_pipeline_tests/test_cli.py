@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
-import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline.automation.ingest import IngestReport
+from sensory_pipeline.cli.ingest import summarise
+from sensory_pipeline.core.requests import Task
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import Registration
+from sensory_pipeline_tests.audio_files import tone, tones
+from sensory_pipeline_tests.command import SENSORY, environment, sensory
 
-SENSORY = Path(sys.executable).with_name("sensory")
 DATA = Path(__file__).parent / "data"
-
-
-def sensory(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SENSORY_", "DAGSTER_"))}  # noqa: TID251
-    return subprocess.run(
-        [SENSORY, *map(str, arguments)],
-        cwd=cwd,
-        env={**clean, "COLUMNS": "200", **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +42,32 @@ def test_sql_as_table_csv_and_json(lake: Path) -> None:
     assert rows == [{"status": "failed", "error_class": "EmptyAudio"}, {"status": "ok", "error_class": None}]
 
 
+def test_what_is_too_wide_is_shown_line_by_line(lake: Path) -> None:
+    statement = "SELECT uri, error_class AS \"[/red]\", '[red' AS b FROM recordings WHERE status = 'failed'"
+    done = sensory("sql", statement, "--lake", "lake", cwd=lake, COLUMNS="40")
+    assert done.stdout.splitlines() == [
+        "row 1",
+        f"uri    | {(lake / 'in' / 'empty.wav').as_uri()}",
+        "[/red] | EmptyAudio",
+        "b      | [red",
+    ]
+    assert "--format csv" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_reader_that_has_had_enough_ends_it_quietly(form: str, lake: Path) -> None:
+    asked = [SENSORY, "sql", "SELECT range FROM range(20000)", "--lake", "lake", "--format", form]
+    with subprocess.Popen(
+        asked, cwd=lake, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.readline()
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 0
+
+
 def test_the_runs_are_in_dagster(lake: Path) -> None:
     import dagster as dg
 
@@ -70,12 +89,12 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
         (["sql", "DROP TABLE words", "--lake", "lake"], "only SELECT"),
         (["sql", "SELECT nothing FROM words", "--lake", "lake"], "nothing"),
         (["ingest", "lake", "--lake", "lake"], "is a lake"),
-        (["process", "nowhere.wav"], "No such file"),
-        (["process", "in"], "not a regular file"),
-        (["process", "in/empty.wav"], "EmptyAudio"),
+        (["process", "nowhere.wav"], "there is no file nowhere.wav"),
+        (["process", "in"], "in is a folder: use sensory ingest"),
+        (["process", "in/tone.wav", "--tasks", ""], "choose from transcribe, diarization, emotion"),
         (["process", "in/tone.wav", "--tasks", "sing"], "choose from transcribe"),
         (["process", "in/tone.wav", "--language", "ru"], "UnsupportedLanguage"),
-        (["process", "in/tone.wav", "--beam-size", "0"], "beam_size"),
+        (["process", "in/tone.wav", "--beam-size", "0"], "--beam-size is 0: it should be greater"),
         (["process", "in/tone.wav", "--speakers", "2", "--max-speakers", "3"], "exact number of speakers or a range"),
         (["demo", "--samples", "nowhere"], "nowhere is not there"),
         (["frobnicate"], "No such command"),
@@ -88,17 +107,29 @@ def test_wrong_use_is_exit_code_2_and_one_clear_line(arguments: list[str], messa
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_setting_is_named(lake: Path) -> None:
-    done = sensory("sql", "SELECT 1", "--lake", "lake", cwd=lake, SENSORY_SHARDS="many")
-    assert done.returncode == 2
-    assert "shards" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_another_number_of_shards_is_refused(lake: Path) -> None:
     done = sensory("ingest", "in", "--lake", "lake", cwd=lake, SENSORY_SHARDS="3")
     assert done.returncode == 2
     assert "made with 8 shards" in done.stderr
+
+
+def test_a_bad_recording_is_exit_code_1(lake: Path) -> None:
+    done = sensory("process", "in/empty.wav", cwd=lake)
+    assert done.returncode == 1
+    assert done.stderr.startswith("EmptyAudio: ")
+
+
+def test_a_rerun_says_what_failed_before(lake: Path) -> None:
+    done = sensory("ingest", "in", "--lake", "lake", cwd=lake)
+    assert done.returncode == 0
+    assert "1 recording failed before: --retry-failed tries again" in done.stderr
+
+
+def test_version_and_defaults_are_shown(tmp_path: Path) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", sensory("--version", cwd=tmp_path).stdout)
+    assert "SENSORY_LAKE, else lake" in sensory("ingest", "--help", cwd=tmp_path).stdout
+    shown = sensory("process", "--help", cwd=tmp_path, COLUMNS="80").stdout
+    assert all(f" {task}" in shown for task in Task)
 
 
 def test_process_prints_the_replaced_services_result(tmp_path: Path) -> None:
@@ -122,11 +153,30 @@ def test_process_does_what_was_asked_and_no_more(tmp_path: Path) -> None:
     text = sensory("process", DATA / "jfk.flac", "--tasks", "diarization", "--format", "text", cwd=tmp_path)
     assert text.stdout.startswith("[00:")
     assert "SPEAKER_00" in text.stdout
+    text = sensory("process", DATA / "jfk.flac", "--tasks", "transcribe", "--format", "text", cwd=tmp_path)
+    assert re.match(r"\[00:0\d\.\d\d - 00:\d\d\.\d\d\] \w+ ", text.stdout)
+    assert "unknown" not in text.stdout
+
+
+def test_silence_says_that_nothing_was_said(tmp_path: Path) -> None:
+    tones(tmp_path / "silence.wav", 1000, (0,))
+    done = sensory("process", "silence.wav", "--format", "text", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing was said\n")
 
 
 def test_a_failed_run_is_exit_code_1(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 500)
-    done = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path, SENSORY_LANGUAGE="ru")
+    Lake.create(tmp_path / "lake", shards=8, start_date=date(2024, 1, 1))
+    (tmp_path / "lake" / "stages").write_text("in the way")
+    done = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
     assert done.returncode == 1
-    assert "a run failed" in done.stderr
-    assert "SENSORY_LANGUAGE" in done.stderr
+    assert re.search(r"^a run failed: \w+Error: .*stages", done.stderr, re.MULTILINE), done.stderr
+    assert "still pending: 1 recording;" in done.stderr
+
+
+def test_brackets_in_a_failure_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
+    registration = Registration(new=2, changed=0, stale=0, unchanged=0)
+    failures = ["sensory_pipeline.core.errors.EngineUnavailable: see [/models]"] * 2
+    summarise(IngestReport(registration=registration, missing=0, run_failures=failures), tmp_path / "lake")
+    assert "2 runs failed: EngineUnavailable: see [/models]\n" in capsys.readouterr().err

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.markup import escape
+from pydantic_settings import SettingsError
+from rich.text import Text
 
 from sensory_pipeline.cli import demo, dev, doctor, ingest, models, process, sql
 from sensory_pipeline.cli.console import errors
-from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.cli.wrong import setting_problems, unknown_settings
+from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
 from sensory_pipeline.settings import Settings
 
+BAD_RECORDING = 1
 WRONG_USE = 2
 
 app = typer.Typer(
     name="sensory",
-    help="Recordings in, SQL tables of words, speakers and emotions out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,14 +37,34 @@ app.command(name="doctor")(doctor.doctor)
 app.add_typer(models.models, name="models")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("sensory-pipeline"))
+        raise typer.Exit
+
+
+@app.callback()
+def sensory(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Recordings in, SQL tables of words, speakers and emotions out."""
+
+
 def main() -> None:
-    """Entry point: an error of ours is one line on standard error and exit code 2, never a traceback."""
+    """Entry point: an error of ours is one line on standard error, never a traceback.
+
+    Exit code 1 when a recording is at fault, 2 for wrong use.
+    """
     try:
+        for warning in unknown_settings():
+            errors.print(warning, style="yellow", soft_wrap=True)
         logging.basicConfig(level=Settings().log_level, format="%(levelname)s %(name)s: %(message)s")
         app()
     except SensoryError as error:
-        errors.print(f"[red]{type(error).__name__}[/red]:", escape(str(error)), highlight=False, soft_wrap=True)
-        sys.exit(WRONG_USE)
-    except ValidationError as error:
-        errors.print("[red]A setting is wrong[/red]:", escape(str(error)), highlight=False)
+        errors.print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
+        sys.exit(BAD_RECORDING if isinstance(error, Terminal | Transient) else WRONG_USE)
+    except (ValidationError, SettingsError) as error:
+        errors.print(setting_problems(error), style="red", soft_wrap=True)
         sys.exit(WRONG_USE)

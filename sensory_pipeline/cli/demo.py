@@ -20,7 +20,7 @@ SELECT parse_filename(uri) AS recording, start_s, speaker, emotion, text
 FROM utterances WHERE words >= 4 ORDER BY recording, start_s LIMIT 12""",
     "Who talks how much?": """
 SELECT parse_filename(uri) AS recording, speaker, round(talk_s, 1) AS talk_s,
-       round(100 * talk_share) AS percent, words, round(words_per_minute) AS words_per_minute
+       round(100 * talk_share) AS percent, round(words_per_minute) AS words_per_minute
 FROM speakers ORDER BY recording, speaker LIMIT 12""",
     "Which recordings could not be processed, and why?": """
 SELECT parse_filename(uri) AS recording, error_class, error_message
@@ -39,12 +39,11 @@ def demo(
     summarise(report, lake)
     with connect(Lake.open(lake)) as db:
         for question, statement in QUESTIONS.items():
-            output.print(f"\n[bold]{question}[/bold]\n[dim]{statement.strip()}[/dim]")
+            output.print(f"\n{question}", style="bold")
+            output.print(statement.strip(), style="dim")
             result = query(db, statement)
             show([column[0] for column in result.description or ()], result.fetchall(), Format.TABLE)
-    output.print(
-        f'\nask your own: [bold]sensory sql "SELECT ..." --lake {lake}[/bold]'
-        f"   Dagster's UI: [bold]sensory dev --lake {lake}[/bold]"
-    )
+    output.print(f'\nask your own: sensory sql "SELECT ..." --lake {lake}', soft_wrap=True)
+    output.print(f"Dagster's UI: sensory dev --lake {lake}", soft_wrap=True)
     if report.run_failures:
         raise typer.Exit(1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from sensory_pipeline.cli.console import output
+from sensory_pipeline.cli.console import output, reader_may_leave
 from sensory_pipeline.processing.diagnosis import diagnose
 from sensory_pipeline.processing.setup import engine_choice
-from sensory_pipeline.settings import Settings
+from sensory_pipeline.settings import ENV_FILE, Settings
 
 
 def doctor() -> None:
@@ -18,12 +17,15 @@ def doctor() -> None:
     Nothing is loaded or downloaded. Exit code 1 when an engine that the settings choose cannot run,
     or its model is not on this machine.
     """
-    table = Table("what", "state", "what to do", show_lines=True)
+    table = Table(*(Column(name, overflow="fold") for name in ("what", "state", "what to do")), show_lines=True)
+    read = str(ENV_FILE.absolute())
+    table.add_row("settings", f"the environment, and {read}" if ENV_FILE.exists() else f"the environment; no {read}")
     missing = False
     for finding in diagnose(engine_choice(Settings())):
         engine = finding.subject in ("transcription", "diarization", "emotion", "engines")
         missing |= engine and finding.remedy is not None
-        table.add_row(finding.subject, finding.state, escape(finding.remedy or ""))
-    output.print(table)
+        table.add_row(finding.subject, finding.state, finding.remedy or "")
+    with reader_may_leave():
+        output.print(table)
     if missing:
         raise typer.Exit(1)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import dagster as dg
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from sensory_pipeline.automation.ingest import IngestReport, register
 from sensory_pipeline.automation.ingest import ingest as run_ingest
 from sensory_pipeline.automation.instance import prepare_home
-from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.views import connect, query
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings, dagster_home
+from sensory_pipeline.storage.local import path_of
 
 WHY = "SELECT uri, error_class, error_message FROM recordings WHERE status = 'failed'"
+STOPPED = 130  # what a shell calls the end by Ctrl-C
 
 
 def ingest(
@@ -37,8 +43,9 @@ def ingest(
     Exit code 0 when the work is done, even if some recordings are bad; 1 when a run failed; 2 on
     wrong use. What was done is never done again, so it can be stopped and repeated at will.
     """
-    report = ingest_folder(source, lake or Settings().lake, retry_failed=retry_failed)
-    summarise(report, lake or Settings().lake)
+    root = lake or Settings().lake
+    report = ingest_folder(source, root, retry_failed=retry_failed)
+    summarise(report, root)
     if report.run_failures:
         raise typer.Exit(1)
 
@@ -46,35 +53,51 @@ def ingest(
 def ingest_folder(source: Path, root: Path, *, retry_failed: bool = False) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
     settings = Settings()
-    lake = Lake.create(root, shards=settings.shards)
+    lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date)
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with _progress() as bar:
-        steps = len(Stage)
-        task = bar.add_task("looking for recordings", total=None)
+    try:
+        return _ingest(source, lake, settings, retry_failed=retry_failed)
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        errors.print("stopped; what is done is kept, run it again to continue")
+        raise typer.Exit(STOPPED) from None
 
-        def done(stage: Stage, _recording: str) -> None:
-            bar.update(task, advance=1, description=stage.value)
 
-        with processor(settings, progress=done) as engines:
-            registration, missing = register(
-                lake, engines, source, start_date=settings.start_date, retry_failed=retry_failed
-            )
-            report = IngestReport(registration=registration, missing=missing)
-            waiting = sum(lake.ledger.pending_partitions().values())
-            bar.update(task, total=waiting * steps, description="starting")
-            if not waiting:
-                return report
-            # imported late: Dagster's definitions take a second that wrong use need not wait for
-            from sensory_pipeline.definitions import build
+def _ingest(source: Path, lake: Lake, settings: Settings, *, retry_failed: bool) -> IngestReport:
+    with IngestProgress() as progress, processor(settings, progress=progress.step) as engines:
+        registration, missing = register(
+            lake, engines, source, start_date=settings.start_date, retry_failed=retry_failed
+        )
+        report = IngestReport(registration=registration, missing=missing)
+        if not (waiting := _waiting(lake)):
+            return report
+        progress.begin(waiting)
+        # imported late: Dagster's definitions take a second that wrong use need not wait for
+        from sensory_pipeline.definitions import build
 
-            def started(partition: Partition, _count: int) -> None:
-                bar.update(task, description=f"partition {partition.key}")
+        def started(partition: Partition, _count: int) -> None:
+            if report.runs:
+                progress.left(_waiting(lake))
+            _check_stopped(report)
+            pending = (item.recording for item in lake.ledger.pending(partition))
+            progress.partition({recording.recording_id: path_of(recording.uri).name for recording in pending})
 
-            home = prepare_home(dagster_home() or root / ".dagster")
-            with dg.DagsterInstance.from_config(str(home)) as instance:
-                job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
-                run_ingest(lake, job, instance, report, run_started=started)
+        home = prepare_home(dagster_home() or lake.root / ".dagster")
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
+            run_ingest(lake, job, instance, report, run_started=started)
+        _check_stopped(report)
+        progress.left(report.pending)
     return report
+
+
+def _check_stopped(report: IngestReport) -> None:
+    """Dagster makes a failed run of Ctrl-C."""
+    if any(dg.DagsterExecutionInterruptedError.__name__ in failure for failure in report.run_failures):
+        raise KeyboardInterrupt
+
+
+def _waiting(lake: Lake) -> int:
+    return sum(lake.ledger.pending_partitions().values())
 
 
 def summarise(report: IngestReport, root: Path) -> None:
@@ -85,29 +108,33 @@ def summarise(report: IngestReport, root: Path) -> None:
         f"{found.unchanged} unchanged" + (f", {report.missing} no longer there" if report.missing else "")
     )
     if report.runs:
-        table = Table("stage", "recordings computed", title=f"{report.runs} runs")
+        table = Table("stage", "recordings computed", title=counted(report.runs, "run"))
         for stage in Stage:
             table.add_row(stage.value, str(report.computed.get(stage.value, 0)))
         errors.print(table)
     errors.print(
-        f"processed {report.published} recordings ({report.audio_hours * 60:.1f} min of audio), "
+        f"processed {counted(report.published, 'recording')} ({report.audio_hours * 60:.1f} min of audio), "
         f"{report.failed} of them failed"
         + (f": {', '.join(f'{count} {kind}' for kind, count in report.errors.items())}" if report.errors else "")
     )
-    if report.failed:
+    before = _failed(root) - report.failed
+    if before > 0:
+        errors.print(f"{counted(before, 'recording')} failed before: --retry-failed tries again")
+    if report.failed or before > 0:
         errors.print(f'why: sensory sql --lake {root} "{WHY}"', soft_wrap=True)
     if report.pending:
-        errors.print(f"{report.pending} recordings are still pending and are tried again by the next ingest")
-    for failure in report.run_failures:
-        errors.print(f"[red]a run failed[/red]: {failure}", soft_wrap=True)
+        errors.print(f"still pending: {counted(report.pending, 'recording')}; the next ingest tries again")
+    for failure, times in Counter(map(_without_module, report.run_failures)).items():
+        head = "a run failed" if times == 1 else f"{times} runs failed"
+        errors.print(Text.assemble((head, "red"), f": {failure}"), soft_wrap=True)
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=not errors.is_terminal,
-    )
+def _failed(root: Path) -> int:
+    with connect(Lake.open(root)) as db:
+        row = query(db, "SELECT count(*) FROM recordings WHERE status = 'failed'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _without_module(failure: str) -> str:
+    """Dagster writes `package.module.SomeError: why`."""
+    return re.sub(r"^(?:\w+\.)+(?=\w+:)", "", failure)

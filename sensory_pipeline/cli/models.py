@@ -25,7 +25,7 @@ def fetch_model(
     name: Annotated[str, typer.Argument(help=f"ENGINE:MODEL, e.g. {', '.join(EXAMPLES)}.")],
 ) -> None:
     """Download a model unless it is here already, and say where it lies."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(f"fetching {name}", total=None)
         found = fetch(

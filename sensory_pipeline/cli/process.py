@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from sensory_pipeline.cli.console import errors, reader_may_leave
+from sensory_pipeline.cli.wrong import problems
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.requests import (
@@ -35,19 +37,19 @@ class Format(StrEnum):
 def process(
     file: Annotated[Path, typer.Argument(help="The recording, in any format.")],
     tasks: Annotated[
-        str,
-        typer.Option("--tasks", help="What to find out, separated by commas: transcribe,diarization,emotion."),
-    ] = ",".join(Task),
+        str | None,
+        typer.Option("--tasks", help=f"Some of {', '.join(Task)}; separated by commas.", show_default="all"),
+    ] = None,
     emo_level: Annotated[
         EmotionLevel | None,
-        typer.Option("--emo-level", help="Grain of the emotions. [default: $SENSORY_EMO_LEVEL]"),
+        typer.Option("--emo-level", help="Grain of the emotions.", show_default="SENSORY_EMO_LEVEL"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", help="ISO 639-1 code, or auto. [default: $SENSORY_LANGUAGE]")
+        str | None, typer.Option("--language", help="ISO 639-1 code, or auto.", show_default="SENSORY_LANGUAGE")
     ] = None,
     beam_size: Annotated[
         int | None,
-        typer.Option("--beam-size", help="Hypotheses kept while decoding. [default: $SENSORY_BEAM_SIZE]"),
+        typer.Option("--beam-size", help="Hypotheses kept while decoding.", show_default="SENSORY_BEAM_SIZE"),
     ] = None,
     translate: Annotated[
         bool | None, typer.Option("--translate", help="Write down in English what is said in another language.")
@@ -60,19 +62,25 @@ def process(
     min_speakers: Annotated[int | None, typer.Option("--min-speakers", help="At least so many speakers.")] = None,
     max_speakers: Annotated[int | None, typer.Option("--max-speakers", help="At most so many speakers.")] = None,
     stereo: Annotated[
-        bool | None, typer.Option("--stereo/--mono", help="Each channel is one speaker. [default: $SENSORY_STEREO]")
+        bool | None,
+        typer.Option("--stereo/--mono", help="Each channel is one speaker.", show_default="SENSORY_STEREO"),
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.JSON,  # noqa: A002
 ) -> None:
     """Process one file and print the result to standard output.
 
-    More settings, of Whisper above all, are environment variables: see .env.example.
+    More settings, of Whisper above all, are environment variables: see .env.example. Exit code 1
+    when the recording cannot be processed, 2 on wrong use.
     """
+    if file.is_dir():
+        raise ConfigurationError(f"{file} is a folder: use sensory ingest")
+    if not file.exists():
+        raise ConfigurationError(f"there is no file {file}")
     settings = Settings()
     default = settings.request()
     with _explained():
         request = ProcessRequest(
-            tasks=_tasks(tasks),
+            tasks=frozenset(Task) if tasks is None else _tasks(tasks),
             stereo=default.stereo if stereo is None else stereo,
             tra=TranscriptionSettings(
                 **default.tra.model_dump()
@@ -92,15 +100,22 @@ def process(
         )
     engines = chosen_engines(engine_choice(settings, stereo=request.stereo))
     result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
-    render = json.render if format is Format.JSON else text.render
-    typer.echo(render(result, request.tasks))
+    rendered = (json if format is Format.JSON else text).render(result, request.tasks)
+    if not rendered:
+        errors.print("nothing was said")
+        return
+    with reader_may_leave():
+        typer.echo(rendered)
 
 
 def _tasks(names: str) -> frozenset[Task]:
     try:
-        return frozenset(Task(name.strip()) for name in names.split(",") if name.strip())
+        tasks = frozenset(Task(name.strip()) for name in names.split(",") if name.strip())
     except ValueError as error:
-        raise ConfigurationError(f"{error}: choose from {', '.join(Task)}") from error
+        raise ConfigurationError(f"--tasks: {error}: choose from {', '.join(Task)}") from error
+    if not tasks:
+        raise ConfigurationError(f"--tasks names none: choose from {', '.join(Task)}")
+    return tasks
 
 
 def _given(**options: object) -> dict[str, Any]:
@@ -112,5 +127,4 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(problems.removeprefix(": ")) from error
+        raise ConfigurationError(problems(error, lambda field: f"--{field.replace('_', '-')}")) from error

@@ -13,7 +13,7 @@ import duckdb
 import typer
 from rich.table import Table
 
-from sensory_pipeline.cli.console import errors, output
+from sensory_pipeline.cli.console import errors, output, reader_may_leave
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
 from sensory_pipeline.settings import Settings
@@ -25,7 +25,9 @@ class Format(StrEnum):
     JSON = "json"
 
 
-LakeOption = Annotated[Path | None, typer.Option("--lake", help="Folder of the lake. [default: $SENSORY_LAKE, lake]")]
+LakeOption = Annotated[
+    Path | None, typer.Option("--lake", help="Folder of the lake.", show_default="SENSORY_LAKE, else lake")
+]
 
 
 def sql(
@@ -44,19 +46,17 @@ def sql(
             names = [column[0] for column in result.description or ()]
             rows = result.fetchall()
         except duckdb.Error as error:
-            errors.print(str(error), markup=False, soft_wrap=True)
+            errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
-    show(names, rows, format)
+    with reader_may_leave():
+        show(names, rows, format)
 
 
 def show(names: list[str], rows: list[tuple[Any, ...]], form: Format) -> None:
     """Print rows to standard output."""
     match form:
         case Format.TABLE:
-            table = Table(*names)
-            for row in rows:
-                table.add_row(*("" if value is None else _brief(value) for value in row))
-            output.print(table)
+            _show_table(names, [[_brief(value) for value in row] for row in rows])
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(names)
@@ -67,6 +67,23 @@ def show(names: list[str], rows: list[tuple[Any, ...]], form: Format) -> None:
             )
 
 
+def _show_table(names: list[str], rows: list[list[str]]) -> None:
+    """One line a row, or a line a value where the columns do not fit."""
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*row)
+    if not rows or output.measure(table).minimum < output.width:
+        output.print(table)
+        return
+    width = max(map(len, names))
+    for number, row in enumerate(rows, start=1):
+        output.print(f"row {number}", style="bold")
+        for name, value in zip(names, row, strict=True):
+            output.print(f"{name:{width}} | {value}", soft_wrap=True)
+    errors.print("too wide for a table here; for a file or another program: --format csv", style="dim")
+
+
 def _brief(value: object) -> str:
-    text = f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    return text.replace("[", "\\[")
+    if value is None:
+        return ""
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -2,7 +2,7 @@
 
     [00:01.20 - 00:03.45] SPEAKER_00 (neutral): so when does it leave
 
-Without a transcript, one line a turn, or one line an emotion.
+Without a transcript, one line a turn, or one line an emotion. Nobody's name where nobody asked who spoke.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ from sensory_pipeline.core.spans import Span
 def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
     """One line for each utterance, turn or emotion; empty when nothing was said."""
     if Task.TRANSCRIBE in tasks:
-        emotions = result.emotions.utterances if result.emotions and Task.EMOTION in tasks else ()
-        labels = [f" ({emotion.scores.label})" for emotion in emotions]
-        lines = [
-            f"{_clock(said.span)} {said.speaker or 'unknown'}{label}: {said.text}"
-            for said, label in zip(result.utterances, labels or [""] * len(result.utterances), strict=True)
-        ]
+        lines = _utterances(result, tasks)
     elif Task.DIARIZATION in tasks and result.diarization is not None:
         lines = [f"{_clock(turn.span)} {turn.speaker}" for turn in result.diarization.turns]
     else:
@@ -29,6 +24,26 @@ def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
     return "\n".join(lines)
 
 
+def _utterances(result: RecordingResult, tasks: frozenset[Task]) -> list[str]:
+    emotions = result.emotions.utterances if result.emotions and Task.EMOTION in tasks else ()
+    labels = [f"({emotion.scores.label})" for emotion in emotions] or [""] * len(result.utterances)
+    lines = []
+    for said, label in zip(result.utterances, labels, strict=True):
+        speaker = (said.speaker or "unknown") if Task.DIARIZATION in tasks else ""
+        how = " ".join(filter(None, (speaker, label)))
+        lines.append(f"{_clock(said.span)} {how}: {said.text}" if how else f"{_clock(said.span)} {said.text}")
+    return lines
+
+
 def _clock(span: Span) -> str:
-    start, end = (f"{ms // 60_000:02d}:{ms % 60_000 / 1000:05.2f}" for ms in (span.start_ms, span.end_ms))
-    return f"[{start} - {end}]"
+    """Minutes and seconds, rounded before they are split.
+
+    >>> _clock(Span(start_ms=1204, end_ms=59_999))
+    '[00:01.20 - 01:00.00]'
+    """
+    start, end = (round(ms / 10) for ms in (span.start_ms, span.end_ms))
+    return f"[{_minutes(start)} - {_minutes(end)}]"
+
+
+def _minutes(hundredths: int) -> str:
+    return f"{hundredths // 6000:02d}:{hundredths % 6000 / 100:05.2f}"

@@ -1,0 +1,100 @@
+"""How far an ingest is: a bar where there is a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+from sensory_pipeline.cli.console import counted
+from sensory_pipeline.core.stages import Stage
+
+EVERY_S = 10
+_SPEED_OVER_S = 600  # stages differ much in their speed
+
+
+class IngestProgress:
+    """Steps done, of all there are: every recording takes one for each stage."""
+
+    def __init__(self) -> None:
+        # a copy, since Dagster points standard error itself to a log of its own while a step runs
+        self._file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+        self._console = Console(file=self._file, highlight=False, markup=False)
+        self._bar = Progress(
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("to go", markup=False),
+            TimeRemainingColumn(),
+            console=self._console,
+            expand=True,
+            speed_estimate_period=_SPEED_OVER_S,
+            disable=not self._console.is_terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("looking for recordings", total=None)
+        self._recordings = 0
+        self._names: Mapping[str, str] = {}
+        self._ended = Event()
+        self._teller = Thread(target=self._tell, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        if self._bar.disable:
+            self._teller.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self._ended.set()
+        if self._bar.disable:
+            self._teller.join()
+        self._file.close()
+
+    def begin(self, recordings: int) -> None:
+        """So many wait."""
+        self._recordings = recordings
+        self._bar.update(self._task, total=recordings * len(Stage), description="starting")
+
+    def partition(self, names: Mapping[str, str]) -> None:
+        """The next ones, by recording_id."""
+        self._names = names
+
+    def step(self, stage: Stage, recording_id: str) -> None:
+        """A stage came to an end on a recording."""
+        what = f"{stage.value}: {self._names.get(recording_id, recording_id)}"
+        self._bar.update(self._task, advance=1, description=what)
+
+    def left(self, recordings: int) -> None:
+        """So many still wait after a partition; what failed, or was done before, took fewer steps."""
+        done = self._recordings - recordings
+        description = f"{done} of {counted(self._recordings, 'recording')} done"
+        self._bar.update(self._task, completed=done * len(Stage), description=description)
+        if self._bar.disable:
+            self._say()
+
+    def _tell(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            self._say()
+
+    def _say(self) -> None:
+        task = self._bar.tasks[0]
+        line = f"{task.description}, {timedelta(seconds=int(task.elapsed or 0))} gone"
+        if task.total:
+            line += f", {task.completed:.0f} of {task.total:.0f} steps"
+        if task.time_remaining:
+            line += f", {timedelta(seconds=int(task.time_remaining))} to go"
+        self._console.print(line, soft_wrap=True)

@@ -1,0 +1,60 @@
+"""What is wrong with a setting or an option, in words of the person who gave it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError
+
+from sensory_pipeline.settings import Settings, unknown_variables
+
+
+def problems(error: ValidationError, named: Callable[[str], str]) -> str:
+    """One line for each value that was refused. named: what the user calls a field."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        wanted = detail["msg"].removeprefix("Value error, ").partition(", unable to")[0]
+        if detail["type"] in ("literal_error", "enum"):
+            wanted = f"use {detail['ctx']['expected']}"
+        wanted = wanted.replace("Input should", "it should")
+        # a rule about several fields has no place, and its input would be all of them
+        place = [str(part) for part in detail["loc"]]
+        known = bool(place) and not _secret(place[0])
+        lines.append(f"{named(place[0])} is {detail['input']!r}: {wanted}" if known else wanted)
+    return "\n".join(lines)
+
+
+def setting_problems(error: ValidationError | SettingsError) -> str:
+    """What is wrong with the settings, by their variables."""
+    if isinstance(error, ValidationError):
+        return problems(error, _variable)
+    found = re.search(r'field "(\w+)"', str(error))
+    return f"{_variable(found[1])} is no JSON: see .env.example" if found else str(error)
+
+
+def unknown_settings() -> list[str]:
+    """A warning for each variable that looks like a setting and is none."""
+    warnings = []
+    for name in unknown_variables():
+        close = get_close_matches(name, Settings.names(), n=1)
+        warnings.append(f"there is no setting {name}" + (f": did you mean {close[0]}?" if close else ""))
+    return warnings
+
+
+def _variable(place: str) -> str:
+    """Of a field, by its name; pydantic calls those with a name of their own by that."""
+    field = Settings.model_fields.get(place)
+    if field is None:
+        return place
+    return str(field.validation_alias or f"SENSORY_{place.upper()}")
+
+
+def _secret(place: str) -> bool:
+    return any(
+        place in (name, field.validation_alias) and SecretStr in get_args(field.annotation)
+        for name, field in Settings.model_fields.items()
+    )

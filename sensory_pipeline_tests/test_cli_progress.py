@@ -1,0 +1,41 @@
+"""What an ingest tells while it goes on, and that it can be stopped."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.command import SENSORY, environment, sensory
+
+
+def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        tone(tmp_path / "in" / f"{name}.wav", 500)
+    (tmp_path / "in" / "empty.wav").write_bytes(b"")  # takes one step of four
+    done = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
+    assert done.returncode == 0
+    (runs,) = re.findall(r"(\d) runs? *\n", done.stderr)
+    lines = [line for line in done.stderr.splitlines() if re.match(r"\d of 4 recordings done, 0:00:\d\d gone, ", line)]
+    assert len(lines) == int(runs)
+    assert lines[-1].endswith("16 of 16 steps")
+
+
+def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> None:
+    for index in range(12):
+        tone(tmp_path / "in" / f"{index}.wav", 3000)
+    asked = [SENSORY, "ingest", "in", "--lake", "lake"]
+    with subprocess.Popen(asked, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as command:
+        assert command.stderr is not None
+        command.stderr.readline()  # a partition is done
+        command.send_signal(signal.SIGINT)
+        told = command.stderr.read()
+    assert command.returncode == 130
+    assert told.splitlines()[-1] == "stopped; what is done is kept, run it again to continue"
+    again = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
+    assert again.returncode == 0
+    published = "SELECT count(*) FROM recordings WHERE status = 'ok'"
+    shown = sensory("sql", published, "--lake", "lake", "--format", "csv", cwd=tmp_path).stdout
+    assert shown.splitlines()[1] == "12"

@@ -1,0 +1,54 @@
+"""A wrong setting is told in words of the person who gave it, and never with a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.command import sensory
+
+TOKEN = "hf_not_to_be_seen"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SENSORY_STT", "bogus", "SENSORY_STT is 'bogus': use 'whisper' or 'pocketsphinx'"),
+        ("SENSORY_SHARDS", "many", "SENSORY_SHARDS is 'many': it should be a valid integer"),
+        ("SENSORY_SHARDS", "0", "SENSORY_SHARDS is '0': it should be greater than or equal to 1"),
+        ("SENSORY_EMO_LEVEL", "x", "SENSORY_EMO_LEVEL is 'x': use 'word', 'sentence' or 'file'"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud': use 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("SENSORY_TEMPERATURES", "hot", "SENSORY_TEMPERATURES is no JSON: see .env.example"),
+        ("PYANNOTE_TRUSTED_CLASSES", "a.B", "PYANNOTE_TRUSTED_CLASSES is no JSON: see .env.example"),
+    ],
+)
+def test_it_is_named_with_its_value_and_what_is_allowed(variable: str, value: str, told: str, tmp_path: Path) -> None:
+    done = sensory("models", "list", cwd=tmp_path, PYANNOTE_AUTH_TOKEN=TOKEN, **{variable: value})
+    assert (done.returncode, done.stderr) == (2, f"{told}\n")
+
+
+def test_a_rule_about_several_settings_shows_no_secret(tmp_path: Path) -> None:
+    given = {"SENSORY_SPEAKERS": "2", "SENSORY_MIN_SPEAKERS": "3", "PYANNOTE_AUTH_TOKEN": TOKEN}
+    done = sensory("models", "list", cwd=tmp_path, **given)
+    assert (done.returncode, done.stderr) == (2, "give the exact number of speakers or a range of it, not both\n")
+
+
+def test_no_error_of_the_settings_holds_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SENSORY_SPEAKERS": "2", "SENSORY_MIN_SPEAKERS": "3", "PYANNOTE_AUTH_TOKEN": TOKEN}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_variable_that_is_no_setting_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SENSORY_SHARD=4\nOTHER=1\n")
+    done = sensory("models", "list", cwd=tmp_path, SENSORY_DIARISATION="offline")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "there is no setting SENSORY_DIARISATION: did you mean SENSORY_DIARIZATION?",
+        "there is no setting SENSORY_SHARD: did you mean SENSORY_SHARDS?",
+    ]
