@@ -6,10 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from sensory_pipeline.automation.ingest import IngestReport, ingest, register
-from sensory_pipeline.automation.instance import prepare_home
+from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
@@ -32,7 +30,7 @@ def ingested(
     with processor(chosen, engines=engines) as ready:
         registration, missing = register(lake, ready, source, start_date=chosen.start_date, retry_failed=retry_failed)
         report = IngestReport(registration=registration, missing=missing)
-        with dg.DagsterInstance.from_config(str(prepare_home(root / ".dagster"))) as instance:
+        with open_instance(root / ".dagster") as instance:
             job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
             ingest(lake, job, instance, report, run_started=lambda _partition, _count: None)
     return report

@@ -44,11 +44,6 @@ def test_no_asset_has_a_backfill_policy() -> None:
     assert all(d.backfill_policy is None for d in defs.resolve_asset_graph().assets_defs)
 
 
-def test_resources_is_our_package() -> None:
-    assert Path(resources.__file__).parent.name == "resources"
-    assert (ROOT / "sensory_pipeline").is_dir()
-
-
 def test_core_and_layers() -> None:
     if not (ROOT / "pyproject.toml").exists():
         pytest.skip("not a checkout")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from sensory_pipeline.core.errors import StaleWriter
@@ -80,6 +81,12 @@ def test_two_ingests_at_once(source: Path, tmp_path: Path) -> None:
     assert [process.wait(300) for process in both] == [0, 0], (tmp_path / "ingest.log").read_text()
     ingested(source, tmp_path / "calm")
     assert tables(tmp_path / "lake") == tables(tmp_path / "calm")
+    done = [
+        (path.parts[-4], row["recording_id"], row["fingerprint"])
+        for path in (tmp_path / "lake" / "stages").rglob("*.parquet")
+        for row in pq.read_table(path, partitioning=None).to_pylist()
+    ]
+    assert len(done) == len(set(done)), "something was worked on twice"
 
 
 def test_a_kill_between_commit_and_ledger_is_noticed(source: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import psutil
 import yaml
 
 from sensory_pipeline.storage.files import write_text_atomically
+from sensory_pipeline.storage.lock import held
 
 PROCESS_TAG = "sensory/process"
 """host:pid:start of the process that executes a run itself, without a launcher."""
@@ -34,6 +35,16 @@ def prepare_home(home: Path) -> Path:
     if not (home / "dagster.yaml").exists():
         write_text_atomically(home / "dagster.yaml", yaml.safe_dump(CONFIG, sort_keys=False))
     return home.resolve()
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """The instance in that folder, made there if need be. Use it in a `with`."""
+    # two processes that make Dagster's tables at once trip over each other
+    with held(prepare_home(home) / "start.lock", what="the start of Dagster"):
+        instance = dg.DagsterInstance.from_config(str(home.resolve()))
+        instance.get_runs(limit=1)
+        instance.get_latest_materialization_event(dg.AssetKey("merged_parquet"))
+    return instance
 
 
 def this_process() -> dict[str, str]:
