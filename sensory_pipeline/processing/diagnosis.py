@@ -12,15 +12,23 @@ from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
 from sensory_pipeline.processing.models import missing
 
-INSTALL = "pip install 'sensory-pipeline[models]'"
+_INSTALL_MODELS = "make models"
+_INSTALL = "pip install -e ."
 PACKAGES = {
-    "dagster": "pip install sensory-pipeline",
-    "duckdb": "pip install sensory-pipeline",
-    "pocketsphinx": "pip install sensory-pipeline",
-    "faster-whisper": "pip install sensory-pipeline",
-    "torch": INSTALL,
-    "pyannote.audio": INSTALL,
+    "dagster": _INSTALL,
+    "duckdb": _INSTALL,
+    "pocketsphinx": _INSTALL,
+    "faster-whisper": _INSTALL,
+    "torch": _INSTALL_MODELS,
+    "pyannote.audio": _INSTALL_MODELS,
 }
+"""And what installs each."""
+
+NEEDS = {
+    "pyannote": ("torch", "pyannote.audio"),
+    "gigaam": ("torch",),
+}
+"""Packages without which an engine does not run; those not named come with the project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +43,10 @@ class Finding:
 def diagnose(choice: EngineChoice) -> Iterator[Finding]:
     """Packages, devices, and the three engines that the settings choose. Loads no model, asks no network."""
     for package, remedy in PACKAGES.items():
-        try:
-            yield Finding(subject=package, state=version(package))
-        except PackageNotFoundError:
-            yield Finding(subject=package, state="not installed", remedy=remedy)
+        users = ", ".join(engine for engine, needed in NEEDS.items() if package in needed)
+        subject = f"{package} ({users})" if users else package
+        installed = _installed(package)
+        yield Finding(subject=subject, state=installed or "not installed", remedy=None if installed else remedy)
     devices = (*nvidia_smi_gpus(choice.visible_devices), CPU)
     yield Finding(subject="devices", state=", ".join(device.name for device in devices))
     try:
@@ -62,6 +70,17 @@ def _engine(task: str, name: str, model: str, info: Callable[[], EngineInfo]) ->
         found = info()
     except ConfigurationError as error:
         return Finding(subject=task, state=f"{name}: no model", remedy=str(error))
+    absent = [package for package in NEEDS.get(name, ()) if _installed(package) is None]
+    if absent:
+        return Finding(subject=task, state=f"{name}: needs {', '.join(absent)}", remedy=PACKAGES[absent[0]])
     return Finding(
         subject=task, state=f"{found.engine}, model {found.model}, revision {found.revision}, on {found.device}"
     )
+
+
+def _installed(package: str) -> str | None:
+    """Its version."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

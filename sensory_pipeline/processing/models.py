@@ -40,9 +40,19 @@ EXAMPLES = ("whisper:small", "pyannote:pyannote/speaker-diarization-community-1"
 
 
 def _whisper(model: str, _: SecretStr | None, __: Progress) -> EngineInfo:
-    from sensory_pipeline.engines.stt.whisper_models import resolve
+    from sensory_pipeline.engines.stt import whisper_models
 
-    found = resolve(model)
+    try:
+        found = whisper_models.resolve(model)
+    except ConfigurationError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, ValueError):
+            raise
+        # its own words advise to fetch the model, which is what was tried
+        reason = str(error.__cause__).partition("\n")[0]
+        raise ConfigurationError(
+            f"the hub does not give the Whisper model {model!r} ({reason}). Fetch it on a machine that has a "
+            "network, copy its folder here and set WHISPER_MODEL_SIZE=/path/to/folder"
+        ) from error
     return EngineInfo(engine="whisper", model=str(found.path), revision=found.revision, algorithm=1)
 
 

@@ -1,0 +1,26 @@
+"""What the command line says is missing, and that its advice can be followed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sensory_pipeline_tests.command import sensory
+
+
+def test_doctor_cuts_no_name_and_shows_what_was_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SENSORY_LAKE=elsewhere\n")
+    done = sensory("doctor", cwd=tmp_path, COLUMNS="60")
+    assert done.returncode == 0
+    columns = zip(*(line.split("│")[1:4] for line in done.stdout.splitlines() if line.startswith("│")), strict=True)
+    packages, states, _ = ("".join(cell.strip() for cell in column) for column in columns)
+    assert str(tmp_path / ".env") in states
+    assert "pocketsphinx-5.1.1+faster-whisper-1.2.1" in states
+    assert "torch(pyannote,gigaam)" in packages.replace(" ", "")
+    assert "…" not in done.stdout
+
+
+def test_a_fetch_that_fails_does_not_advise_itself(tmp_path: Path) -> None:
+    done = sensory("models", "fetch", "whisper:small", cwd=tmp_path, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
+    assert done.returncode == 2
+    assert "sensory models fetch" not in done.stderr
+    assert "WHISPER_MODEL_SIZE=/path/to/folder" in done.stderr
