@@ -43,8 +43,9 @@ class Limits:
         return self.recording_timeout_s + 10 * duration_s
 
     def decoding_s(self, size_bytes: int) -> float:
-        """The same for decoding, where nobody knows the duration yet: a slow disk gives 2 MB a second."""
-        return self.recording_timeout_s + size_bytes / 2e6
+        """The same for decoding, where nobody knows the duration yet: a slow network gives 1 MB a second,
+        and decoding takes as long again."""
+        return self.recording_timeout_s + size_bytes / 5e5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ def _trim_audio(lake: Lake, limits: Limits) -> None:
     """Drop the oldest decoded audio beyond the cache's limit; it is made again when needed."""
     sweep_temporaries(lake.audio)
     files: list[tuple[float, int, Path]] = []
-    for path in lake.audio.glob("*.wav"):
+    for path in lake.audio.glob("[!.]*.wav"):
         with suppress(FileNotFoundError):  # another run trims too
             stat = path.stat()
             files.append((stat.st_mtime, stat.st_size, path))

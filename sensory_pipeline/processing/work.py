@@ -27,7 +27,7 @@ from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.payloads import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
 from sensory_pipeline.processing.question import Question
-from sensory_pipeline.storage.local import check_version
+from sensory_pipeline.storage.sources import local_copy
 
 T = TypeVar("T")
 Answer = tuple[str, "str | Terminal | Transient"]
@@ -57,10 +57,8 @@ class Source:
 
     def decode(self) -> tuple[Pcm, AudioFacts]:
         """Decode the source into the cache. Raises AudioError or Transient."""
-        path = check_version(self.uri, self.version)
-        found = decode(path, channels="keep" if self.stereo else "mono", max_duration_s=self.max_duration_s)
-        # rewritten while it was read: what was decoded may be neither version
-        check_version(self.uri, self.version)
+        with local_copy(self.uri, self.version, self.decoded.parent) as path:
+            found = decode(path, channels="keep" if self.stereo else "mono", max_duration_s=self.max_duration_s)
         with _in_the_cache(self.decoded):
             self.decoded.parent.mkdir(parents=True, exist_ok=True)
             write_pcm(self.decoded, found.pcm)

@@ -20,20 +20,25 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     A crash leaves at most a `*.tmp` file beside the target, for `sweep_temporaries`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
     try:
-        write(temporary)
-        _sync(temporary)
-        temporary.replace(path)
+        write(unfinished)
+        _sync(unfinished)
+        unfinished.replace(path)
         _sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+
+
+def temporary(folder: Path, suffix: str) -> Path:
+    """A new name in the folder, for a file that `sweep_temporaries` removes if a crash leaves it."""
+    return folder / f".{uuid.uuid4().hex}{TEMPORARY}{suffix}"
 
 
 def sweep_temporaries(folder: Path) -> None:
     """Remove what crashes left in the folder; a file that somebody may still be writing stays."""
     oldest = time.time() - ABANDONED_S
-    for path in folder.glob(f".*{TEMPORARY}"):
+    for path in folder.glob(f".*{TEMPORARY}*"):
         with suppress(FileNotFoundError):  # another process sweeps too
             if path.stat().st_mtime < oldest:
                 path.unlink()

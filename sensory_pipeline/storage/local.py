@@ -37,11 +37,16 @@ def objects(folder: Path, *, unreadable: Callable[[OSError], None] = lambda _: N
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_lake(Path(parent, name)))
         for name in sorted(files):
             path = Path(parent, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+            if is_recording(name):
                 try:
                     yield stat_object(path)
                 except OSError:
                     continue
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file of this name is taken for a recording."""
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def stat_object(path: Path) -> SourceObject:

@@ -1,0 +1,215 @@
+"""Recordings in S3, or in what speaks its protocol: listed, and fetched in the version that was listed.
+
+Credentials, region, endpoint and addressing style are found by boto3 as by every AWS tool: in the
+AWS_* variables, in ~/.aws, or by the machine's role. The version of an object is its ETag and size.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+
+from sensory_pipeline.core.errors import (
+    ConfigurationError,
+    NoRoom,
+    SensoryError,
+    SourceChanged,
+    SourceUnavailable,
+)
+from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.storage.local import is_recording
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+
+SCHEME = "s3://"
+SLOWEST = 1e6
+"""Bytes a second below which a download is given up, so that it never looks like a hung engine."""
+
+_CHUNK = 1 << 20
+_PATIENCE_S = 60  # beyond what the size allows
+_PAUSES_S = (0, 1, 3, 9)  # before each try to get a whole body; requests are retried by boto3
+_CONFIG = Config(
+    connect_timeout=10,
+    read_timeout=30,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    user_agent_extra="sensory-pipeline",
+)
+_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_NETWORK = "check AWS_ENDPOINT_URL, AWS_REGION and the network"
+
+
+def uri_of(bucket: str, key: str) -> str:
+    """The uri of an object, whatever its key is made of.
+
+    >>> uri_of("calls", "/2026/50% off?.wav")
+    's3://calls//2026/50%25%20off%3F.wav'
+    """
+    return f"{SCHEME}{bucket}/{quote(key)}"
+
+
+def place_of(uri: str) -> tuple[str, str]:
+    """The inverse: bucket and key.
+
+    >>> place_of("s3://calls//2026/50%25%20off%3F.wav")
+    ('calls', '/2026/50% off?.wav')
+    """
+    bucket, _, path = uri.removeprefix(SCHEME).partition("/")
+    return bucket, unquote(path)
+
+
+def folder_uri(source: str) -> str:
+    """What the uris of all objects of a source begin with. source: as a person writes it, not encoded.
+
+    Raises ConfigurationError when it names no bucket.
+
+    >>> folder_uri("s3://calls/new ones"), folder_uri("s3://calls")
+    ('s3://calls/new%20ones/', 's3://calls/')
+    """
+    bucket, _, prefix = source.removeprefix(SCHEME).partition("/")
+    if not bucket:
+        raise ConfigurationError(f"{source} names no bucket: give s3://bucket or s3://bucket/prefix")
+    return uri_of(bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
+
+
+def objects(folder: str) -> Iterator[SourceObject]:
+    """Every recording whose uri begins with the folder's, in order of key.
+
+    As in local folders, names that begin with a dot are left out, and what is below such a name.
+    Raises ConfigurationError when it cannot be listed, SourceUnavailable when the server fails.
+    """
+    bucket, prefix = place_of(folder)
+    try:
+        for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                key = item["Key"]
+                *parents, name = key.removeprefix(prefix).split("/")
+                if is_recording(name) and not any(map(_hidden, parents)):
+                    yield SourceObject(
+                        uri=uri_of(bucket, key),
+                        version=f"{item['ETag']}-{item['Size']}".replace('"', ""),
+                        size_bytes=item["Size"],
+                        modified_at=item["LastModified"],
+                    )
+    except ClientError as error:
+        raise _not_listed(folder, error) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise ConfigurationError(f"cannot list {folder}: {error}; {_NETWORK}") from error
+    except BotoCoreError as error:
+        raise ConfigurationError(f"cannot list {folder}: {error}; {_CREDENTIALS}") from error
+
+
+def download(uri: str, version: str, target: Path) -> None:
+    """Write this version of an object to a file; its folder is made. A failure may leave part of it.
+
+    Raises SourceChanged when it is another version by now, SourceUnavailable when it cannot be had,
+    ConfigurationError without credentials, NoRoom when the file cannot be written.
+    """
+    etag, _, size = version.rpartition("-")
+    until = time.monotonic() + _PATIENCE_S + int(size) / SLOWEST
+    why = ""
+    for pause_s in _PAUSES_S:
+        time.sleep(pause_s)
+        try:
+            received = _save(uri, _opened(uri, etag), target, until)
+        except (HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
+            why = str(error)
+        else:
+            if received == int(size):
+                return
+            why = f"{received} of {size} bytes came"
+    raise SourceUnavailable(f"{uri} breaks off: {why}; it stays pending and is tried again")
+
+
+@cache
+def client() -> S3Client:
+    """The one of this process, made when it is first needed."""
+    logging.getLogger("botocore").setLevel(logging.INFO)  # its debugging tells session tokens
+    try:
+        return Session().client("s3", config=_CONFIG)
+    except (BotoCoreError, ValueError) as error:  # the latter for an endpoint that is no URL
+        raise ConfigurationError(f"cannot use S3: {error}; {_CREDENTIALS}, and AWS_ENDPOINT_URL") from error
+
+
+def _hidden(part: str) -> bool:
+    """`.trash` is; `..` is just a strange name here."""
+    return part.startswith(".") and part.strip(".") != ""
+
+
+def _opened(uri: str, etag: str) -> StreamingBody:
+    bucket, key = place_of(uri)
+    try:
+        return client().get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
+    except ClientError as error:
+        raise _not_read(uri, error) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {_NETWORK}") from error
+    except BotoCoreError as error:
+        raise ConfigurationError(f"cannot read {uri}: {error}; {_CREDENTIALS}") from error
+
+
+def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
+    """Bytes that were written."""
+    received = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with closing(body), target.open("wb") as file:
+            for chunk in body.iter_chunks(_CHUNK):
+                received += file.write(chunk)
+                if time.monotonic() > until:
+                    raise SourceUnavailable(f"{uri} comes too slowly; it stays pending: {_NETWORK}")
+    except OSError as error:
+        raise NoRoom(
+            f"{target.parent}: {error.strerror}; see to its room and permissions, then ingest again"
+        ) from error
+    return received
+
+
+def _not_listed(folder: str, error: ClientError) -> SensoryError:
+    status, code = _answer(error)
+    endpoint = client().meta.endpoint_url
+    if status >= 500:
+        return SourceUnavailable(f"{endpoint} cannot list {folder} just now ({code}): try again later")
+    if status == 404:
+        return ConfigurationError(f"there is no bucket for {folder} at {endpoint} ({code}): check its name, {_NETWORK}")
+    if status == 403:
+        return ConfigurationError(
+            f"{endpoint} refuses to list {folder} ({code}): {_CREDENTIALS}, and that they allow s3:ListBucket on it"
+        )
+    return ConfigurationError(f"{endpoint} cannot list {folder} ({code}): {_NETWORK}")
+
+
+def _not_read(uri: str, error: ClientError) -> SensoryError:
+    status, code = _answer(error)
+    if status == 412:
+        return SourceChanged(f"{uri} was rewritten after it was listed; the next ingest takes the new version")
+    if status == 404:
+        return SourceUnavailable(f"{uri} is no longer there ({code}); the next ingest takes note of it")
+    if status == 403:
+        return SourceUnavailable(
+            f"{uri} may not be read ({code}); it stays pending: {_CREDENTIALS}, and that they allow s3:GetObject on it"
+        )
+    return SourceUnavailable(f"{uri} cannot be read just now ({code}); it stays pending and is tried again")
+
+
+def _answer(error: ClientError) -> tuple[int, str]:
+    """Status and code; the message may hold what is nobody's business."""
+    return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]

@@ -1,0 +1,68 @@
+"""Where recordings come from: a local folder or S3, behind one listing and one way to read.
+
+The S3 part is imported when it is needed: it takes a while, and folders need none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.storage import local
+from sensory_pipeline.storage.files import temporary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a source holds. prefix: the uris of all its objects begin so, and no others do; objects: found
+    as they are iterated over, once.
+    """
+
+    prefix: str
+    objects: Iterator[SourceObject]
+
+
+def listed(source: str) -> Listing:
+    """The recordings of a folder, or below `s3://bucket/prefix` (the key as it is, not encoded).
+
+    Raises ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
+    SourceUnavailable when the server fails.
+    """
+    if _in_s3(source):
+        from sensory_pipeline.storage import s3
+
+        prefix = s3.folder_uri(source)
+        return Listing(prefix=prefix, objects=s3.objects(prefix))
+    folder = Path(source)
+    return Listing(prefix=folder.resolve().as_uri().rstrip("/") + "/", objects=local.objects(folder))
+
+
+@contextmanager
+def local_copy(uri: str, version: str, folder: Path) -> Iterator[Path]:
+    """A file with exactly this version of a recording, to be read within the `with`.
+
+    folder: what is not local is put there meanwhile. Raises SourceChanged when it is another version
+    by now, or while it was read, SourceUnavailable when it cannot be had, NoRoom when the folder
+    takes no more, ConfigurationError without the credentials for it.
+    """
+    if not _in_s3(uri):
+        yield local.check_version(uri, version)
+        # rewritten while it was read: what was made of it may be of neither version
+        local.check_version(uri, version)
+        return
+    from sensory_pipeline.storage import s3
+
+    path = temporary(folder, PurePosixPath(uri).suffix)  # decoders look at it
+    try:
+        s3.download(uri, version, path)
+        yield path
+    finally:
+        with suppress(OSError):  # a sweep comes later
+            path.unlink()
+
+
+def _in_s3(uri: str) -> bool:
+    return uri.startswith("s3://")
