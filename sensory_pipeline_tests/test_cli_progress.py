@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -21,6 +24,22 @@ def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if re.match(r"\d of 4 recordings done, 0:00:\d\d gone, ", line)]
     assert len(lines) == int(runs)
     assert lines[-1].endswith("16 of 16 steps")
+
+
+def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
+    tone(tmp_path / "in" / "call[1].wav", 500)
+    ours, theirs = pty.openpty()
+    asked = [SENSORY, "ingest", "in", "--lake", "lake"]
+    with subprocess.Popen(asked, cwd=tmp_path, env=environment(TERM="xterm"), stderr=theirs) as command:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while some := os.read(ours, 4096):
+                shown += some
+    os.close(ours)
+    assert command.returncode == 0
+    assert b"emotions: call[1].wav" in shown
+    assert b"1 of 1 recording done" in shown
 
 
 def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> None:

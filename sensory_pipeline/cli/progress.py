@@ -80,7 +80,7 @@ class IngestProgress:
 
     def left(self, recordings: int) -> None:
         """So many still wait after a partition; what failed, or was done before, took fewer steps."""
-        done = self._recordings - recordings
+        done = max(0, self._recordings - recordings)  # another ingest may have brought more
         description = f"{done} of {counted(self._recordings, 'recording')} done"
         self._bar.update(self._task, completed=done * len(Stage), description=description)
         if self._bar.disable:

@@ -40,7 +40,7 @@ def sql(
 
     Read-only; `DESCRIBE words` shows the columns of a table.
     """
-    with connect(Lake.open(lake or Settings().lake)) as db:
+    with connect(Lake.open((lake or Settings().lake).absolute())) as db:
         try:
             result = query(db, statement)
             names = [column[0] for column in result.description or ()]
