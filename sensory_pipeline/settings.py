@@ -50,6 +50,11 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
     run_audio_hours: float = Field(8, gt=0, description="Hours of audio one run takes at most.")
     max_audio_hours: float = Field(12, gt=0, description="Longer recordings are refused as AudioTooLong.")
     audio_cache_gb: float = Field(10, ge=0, description="Gigabytes of decoded audio kept for later stages.")
+    devices: str = Field(
+        "auto",
+        description="Devices that runs are spread over, one run each: auto (every GPU, or the CPU), a number of GPUs, "
+        "or names: cuda:0,cuda:1.",
+    )
     workers: int | None = Field(
         None, ge=1, description="Engine processes side by side; unset: one per core, one for engines with models."
     )

@@ -147,6 +147,33 @@ def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:
     return _gpus(len(seen) if len(set(seen)) == len(seen) else 0)
 
 
+def run_devices(requested: str, visible: str | None) -> tuple[Device, ...]:
+    """The devices that runs are spread over, one run each at a time.
+
+    requested: "auto" for every GPU there is, or else the CPU; a number for so many GPUs; or names
+    separated by commas ("cuda:0,cuda:2", "cpu:0,cpu:1"). visible: CUDA_VISIBLE_DEVICES. Raises
+    ConfigurationError for a GPU that is not there, and for a device named twice.
+
+    >>> [device.name for device in run_devices("cpu:0, cpu:1", None)]
+    ['cpu:0', 'cpu:1']
+    """
+    gpus = () if requested.strip().startswith("cpu") else nvidia_smi_gpus(visible)
+    if requested.strip() == "auto":
+        return gpus or (CPU,)
+    if requested.strip().isdecimal():
+        devices = _gpus(int(requested))
+    else:
+        devices = tuple(Device.parse(name) for name in requested.split(","))
+    gone = [device.name for device in devices if device.kind is DeviceKind.CUDA and device not in gpus]
+    if gone or not devices or len(set(devices)) < len(devices):
+        there = ", ".join(gpu.name for gpu in gpus) or "none"
+        raise ConfigurationError(
+            f"SENSORY_DEVICES is {requested!r}, and the GPUs here are: {there}. Write auto, a number of GPUs, or "
+            "names separated by commas, none of them twice: cuda:0,cuda:1"
+        )
+    return devices
+
+
 def choose(requested: str, available: Sequence[Device]) -> Device:
     """The device that is meant.
 

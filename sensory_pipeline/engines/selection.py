@@ -31,7 +31,8 @@ EngineFactory = Callable[[], Engines]
 class EngineChoice:
     """What was chosen, as plain values: names of models are names, hub ids or paths.
 
-    The *_device are "auto", "cpu", "cuda" or one by number; visible_devices: CUDA_VISIBLE_DEVICES.
+    The *_device are "auto", "cpu", "cuda" or one by number; visible_devices: CUDA_VISIBLE_DEVICES;
+    device: the one that the run was given, None for any there is.
     """
 
     stt: Literal["whisper", "pocketsphinx"] = "pocketsphinx"
@@ -50,6 +51,7 @@ class EngineChoice:
     gigaam_model: str = "emo"
     gigaam_device: str = "auto"
     visible_devices: str | None = None
+    device: str | None = None
     cache: CacheSettings = field(default_factory=CacheSettings)
 
     @property
@@ -63,7 +65,7 @@ def chosen_engines(choice: EngineChoice) -> Engines:
 
     Raises ConfigurationError for a device or a compute type that is not to be had.
     """
-    available = (CPU,) if choice.offline else (*nvidia_smi_gpus(choice.visible_devices), CPU)
+    available = _available(choice)
     cache = ModelCache(choice.cache)
     return Engines(
         transcriber=_transcriber(choice, available, cache),
@@ -71,6 +73,12 @@ def chosen_engines(choice: EngineChoice) -> Engines:
         classifier=_classifier(choice, available, cache),
         cache=None if choice.offline else cache,
     )
+
+
+def _available(choice: EngineChoice) -> tuple[Device, ...]:
+    if choice.device is not None:
+        return tuple(dict.fromkeys((Device.parse(choice.device), CPU)))
+    return (CPU,) if choice.offline else (*nvidia_smi_gpus(choice.visible_devices), CPU)
 
 
 def _transcriber(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> Transcriber:

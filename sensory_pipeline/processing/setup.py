@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
+from sensory_pipeline.engines.devices import CPU, Device, device_lock, run_devices
 from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, chosen_engines
 from sensory_pipeline.processing.pipeline import Limits, Processor
 from sensory_pipeline.processing.plan import make_plan
@@ -19,18 +21,21 @@ from sensory_pipeline.settings import Settings, cores, visible_devices
 def processor(
     settings: Settings,
     *,
+    device: Device | None = None,
     engines: EngineFactory | None = None,
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None,
 ) -> Iterator[Processor]:
     """Engines, plan and limits as the settings say; the engine processes end with the `with`.
 
-    engines: instead of those the settings choose.
+    device: the one the run was given, which it then has to itself; the first of the settings' when
+    None. engines: instead of those the settings choose.
     """
     request = settings.request()
-    choice = engine_choice(settings)
+    mine = device or run_devices(settings.devices, visible_devices())[0]
+    choice = replace(engine_choice(settings), device=mine.name)
     factory = engines or partial(chosen_engines, choice)
     size = settings.workers or (cores() if choice.offline else 1)
-    with EnginePool(factory, size=size, memory_mb=settings.worker_memory_mb) as pool:
+    with _alone_on(mine, settings), EnginePool(factory, size=size, memory_mb=settings.worker_memory_mb) as pool:
         yield Processor(
             pool=pool,
             plan=make_plan(request, factory()),
@@ -42,6 +47,13 @@ def processor(
             ),
             progress=progress,
         )
+
+
+def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None]:
+    """The CPU is everybody's; a GPU, and a virtual device that stands for one, is one run's."""
+    if device == CPU:
+        return nullcontext()
+    return device_lock(device, settings.lake / "locks", visible=visible_devices())
 
 
 def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:

@@ -1,0 +1,61 @@
+"""One run a device: every run is tagged with its device before it is queued, and a device runs one at a time.
+
+The device follows from the run's shard, so each shard's models stay warm in one place's page cache, and
+two runs never meet on a GPU. Backfills, schedules, sensors, GraphQL and retries all come through here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from dagster import DagsterRun, DagsterRunStatus, Field, IntSource
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
+from dagster._serdes import ConfigurableClassData
+
+from resources.engines import DEVICE_TAG
+from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.settings import Settings, visible_devices
+
+
+class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
+    """A queue with one place a device of SENSORY_DEVICES."""
+
+    def __init__(
+        self, dequeue_interval_seconds: int | None = None, inst_data: ConfigurableClassData | None = None
+    ) -> None:
+        self._devices = [device.name for device in run_devices(Settings().devices, visible_devices())]
+        super().__init__(
+            max_concurrent_runs=len(self._devices),
+            tag_concurrency_limits=[{"key": DEVICE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}],
+            dequeue_interval_seconds=dequeue_interval_seconds,
+            inst_data=inst_data,
+        )
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        return {"dequeue_interval_seconds": Field(config=IntSource, is_required=False)}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        return cls(inst_data=inst_data, **config_value)
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """Tag the run, unless it has a device that is still there (as a retry has), and queue it."""
+        run = context.dagster_run
+        if run.status is DagsterRunStatus.NOT_STARTED and run.tags.get(DEVICE_TAG) not in self._devices:
+            self._instance.add_run_tags(run.run_id, {DEVICE_TAG: device_for(run.tags, self._devices)})
+        return super().submit_run(context)
+
+
+def device_for(tags: Mapping[str, str], devices: Sequence[str]) -> str:
+    """The device of a run with these tags; the first where they name no shard.
+
+    The shard comes as a tag of its own, within the partition's key, or, in a run over a range of
+    partitions, within its first key; which one depends on who made the run.
+
+    >>> [device_for({"dagster/partition": f"2026-11-13|{shard}"}, ["cuda:0", "cuda:1"]) for shard in (2, 5)]
+    ['cuda:0', 'cuda:1']
+    """
+    key = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
+    shard = tags.get("dagster/partition/shard") or key.rpartition("|")[2]
+    return devices[int(shard) % len(devices)] if shard.isdecimal() else devices[0]
