@@ -679,4 +679,4 @@ def test_without_torch_the_error_says_what_to_install(
     model: Path, cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "sensory-pipeline[models]" in refusal(model, cache)
+    assert "make models" in refusal(model, cache)

@@ -172,7 +172,7 @@ def _load(
             pipeline, networks = content.pipeline(trusted_classes)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"pyannote needs {error.name}: install sensory-pipeline[models], or choose SENSORY_DIARIZATION=offline"
+            f"pyannote needs {error.name}: run `make models`, or choose SENSORY_DIARIZATION=offline"
         ) from error
     pipeline.to(torch.device(device.torch_name))
     return LoadedModel(

@@ -240,7 +240,7 @@ def _load(path: Path, device: str) -> LoadedModel[EmotionNetwork]:
         from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"GigaAM-Emo needs {error.name}: install sensory-pipeline[models], or choose SENSORY_EMOTION=prosody"
+            f"GigaAM-Emo needs {error.name}: run `make models`, or choose SENSORY_EMOTION=prosody"
         ) from error
     try:
         network = EmotionNetwork.restored(tensors, labels=len(LABELS))
