@@ -8,6 +8,7 @@ from resources.engines import engines
 from resources.lake import lake
 from sensory_pipeline.assets.merged_parquet import merged_parquet
 from sensory_pipeline.assets.stages import diarization, emotions, normalized_audio, transcripts
+from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.jobs import process_recordings
 
 
@@ -16,6 +17,8 @@ def build(**resources: Any) -> dg.Definitions:
     return dg.Definitions(
         assets=[normalized_audio, transcripts, diarization, emotions, merged_parquet],
         jobs=[process_recordings],
+        schedules=[nightly],
+        sensors=[arrivals],
         resources={"lake": lake, "engines": engines, **resources},
         executor=dg.in_process_executor,
     )

@@ -43,6 +43,14 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
     )
 
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
+    sources: tuple[str, ...] = Field(
+        (), description='Folders and S3 prefixes that are watched, as ["/recordings", "s3://bucket/calls"].'
+    )
+    nightly: str = Field("0 2 * * *", description="When all sources are swept and what is pending is run, as cron.")
+    time_zone: str = Field("UTC", description="Time zone of SENSORY_NIGHTLY, as in Europe/Berlin.")
+    arrivals: bool = Field(True, description="Whether sources are also watched for arrivals all day.")
+    arrival_gb: float = Field(1, gt=0, description="Gigabytes pending in a partition from which it is run at once.")
+    arrival_wait_s: float = Field(600, ge=0, description="Seconds after which what is pending is run, however little.")
     shards: int = Field(8, ge=1, le=256, description="Shards of a new lake; frozen once it exists.")
     start_date: date = Field(
         date(2024, 1, 1), description="First date of the lake; older recordings count as of this day."

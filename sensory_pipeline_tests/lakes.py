@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,25 @@ INCIDENTAL = {"run_id", "published_at", "made_at", "pipeline_version"}
 
 
 def ingested(
-    source: Path, root: Path, *, engines: EngineFactory = trivial, retry_failed: bool = False, **settings: Any
+    source: Path | str,
+    root: Path,
+    *,
+    engines: EngineFactory = trivial,
+    retry_failed: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
+    **settings: Any,
 ) -> IngestReport:
-    """`sensory ingest` with these engines."""
+    """`sensory ingest` with these engines. meanwhile: called after the listing, before each run."""
     chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date)
     with processor(chosen, engines=engines) as ready:
-        registration, missing = register(lake, ready, source, start_date=chosen.start_date, retry_failed=retry_failed)
+        registration, missing = register(
+            lake, ready.plan, str(source), start_date=chosen.start_date, retry_failed=retry_failed
+        )
         report = IngestReport(registration=registration, missing=missing)
         with open_instance(root / ".dagster") as instance:
             job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
-            ingest(lake, job, instance, report, run_started=lambda _partition, _count: None)
+            ingest(lake, job, instance, report, run_started=lambda _partition, _count: meanwhile())
     return report
 
 

@@ -19,7 +19,7 @@ ROOT = Path(resources.__file__).parent.parent
 
 def test_every_setting_is_in_env_example_with_its_default() -> None:
     text = (ROOT / ".env.example").read_text()
-    lines = dict(re.findall(r"^([A-Z_]+)=(\S*)\s+#", text, re.MULTILINE))
+    lines = {name: value.strip('"') for name, value in re.findall(r'^([A-Z_]+)=("[^"]*"|\S*)\s+#', text, re.MULTILINE)}
     assert set(lines) == set(Settings.names())
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"SENSORY_{name.upper()}")

@@ -1,4 +1,4 @@
-"""Register what is in a folder and materialise what is pending, run after run, in this process.
+"""Register what is in a folder or in S3 and materialise what is pending, run after run, in this process.
 
 The runs belong to a real Dagster instance, so its UI shows them beside those it launched itself.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 
@@ -16,8 +15,8 @@ from sensory_pipeline.automation.instance import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
-from sensory_pipeline.processing.pipeline import Processor
-from sensory_pipeline.storage.local import objects
+from sensory_pipeline.processing.plan import Plan
+from sensory_pipeline.storage.sources import listed
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Events go to the instance, where the UI shows them; the summary tells of failures."""
@@ -40,20 +39,21 @@ class IngestReport:
     run_failures: list[str] = field(default_factory=list)
 
 
-def register(
-    lake: Lake, processor: Processor, folder: Path, *, start_date: date, retry_failed: bool
-) -> tuple[Registration, int]:
-    """Bring the ledger up to date with a folder; returns what changed and how many went missing."""
+def register(lake: Lake, plan: Plan, source: str, *, start_date: date, retry_failed: bool) -> tuple[Registration, int]:
+    """Bring the ledger up to date with a source; returns what changed and how many went missing.
+
+    plan: what was published under another is pending again.
+    """
     for partition in lake.ledger.pending_partitions():
         lake.ledger.catch_up(lake.manifest(partition))
-    listing = list(objects(folder))
+    listing = listed(source)
+    found = list(listing.objects)
     registration = lake.ledger.register(
-        listing, fingerprint=lambda _: processor.plan.fingerprint, shards=lake.shards, start_date=start_date
+        found, fingerprint=lambda _: plan.fingerprint, shards=lake.shards, start_date=start_date
     )
-    prefix = folder.resolve().as_uri().rstrip("/") + "/"
-    missing = lake.ledger.missing(prefix, (item.uri for item in listing))
+    missing = lake.ledger.missing(listing.prefix, (item.uri for item in found))
     if retry_failed:
-        lake.ledger.retry_failed(prefix)
+        lake.ledger.retry_failed(listing.prefix)
     return registration, missing
 
 

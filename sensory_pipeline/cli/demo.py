@@ -35,7 +35,7 @@ def demo(
     """Process the sample recordings and answer three questions about them in SQL."""
     if not samples.is_dir():
         raise ConfigurationError(f"{samples} is not there: run it in the project's folder, or give --samples FOLDER")
-    report = ingest_folder(samples, lake)
+    report = ingest_folder(str(samples), lake)
     summarise(report, lake)
     with connect(Lake.open(lake)) as db:
         for question, statement in QUESTIONS.items():

@@ -1,4 +1,4 @@
-"""`sensory ingest`: a folder of recordings into the lake."""
+"""`sensory ingest`: recordings of a folder, or in S3, into the lake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sensory_pipeline.automation.ingest import IngestReport, register
 from sensory_pipeline.automation.ingest import ingest as run_ingest
-from sensory_pipeline.automation.instance import prepare_home
+from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
@@ -32,7 +32,9 @@ STOPPED = 130  # what a shell calls the end by Ctrl-C
 
 
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder with recordings; its subfolders are read as well.")],
+    source: Annotated[
+        str, typer.Argument(help="Folder with recordings, or s3://bucket/prefix; its subfolders are read as well.")
+    ],
     lake: LakeOption = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed before, whatever the reason.")
@@ -50,7 +52,7 @@ def ingest(
         raise typer.Exit(1)
 
 
-def ingest_folder(source: Path, root: Path, *, retry_failed: bool = False) -> IngestReport:
+def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
     settings = Settings()
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date)
@@ -62,10 +64,10 @@ def ingest_folder(source: Path, root: Path, *, retry_failed: bool = False) -> In
         raise typer.Exit(STOPPED) from None
 
 
-def _ingest(source: Path, lake: Lake, settings: Settings, *, retry_failed: bool) -> IngestReport:
+def _ingest(source: str, lake: Lake, settings: Settings, *, retry_failed: bool) -> IngestReport:
     with IngestProgress() as progress, processor(settings, progress=progress.step) as engines:
         registration, missing = register(
-            lake, engines, source, start_date=settings.start_date, retry_failed=retry_failed
+            lake, engines.plan, source, start_date=settings.start_date, retry_failed=retry_failed
         )
         report = IngestReport(registration=registration, missing=missing)
         if not (waiting := _waiting(lake)):
@@ -81,8 +83,7 @@ def _ingest(source: Path, lake: Lake, settings: Settings, *, retry_failed: bool)
             pending = (item.recording for item in lake.ledger.pending(partition))
             progress.partition({recording.recording_id: path_of(recording.uri).name for recording in pending})
 
-        home = prepare_home(dagster_home() or lake.root / ".dagster")
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with open_instance(dagster_home() or lake.root / ".dagster") as instance:
             job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
             run_ingest(lake, job, instance, report, run_started=started)
         _check_stopped(report)

@@ -74,6 +74,18 @@ class Registration:
     unchanged: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits in a partition. since, changed: when the first, and the last, of it became pending, or
+    was tried."""
+
+    partition: Partition
+    recordings: int
+    size_bytes: int
+    since: datetime
+    changed: datetime
+
+
 class Ledger:
     """The ledger in one SQLite file; safe to use from several processes at once."""
 
@@ -171,6 +183,24 @@ class Ledger:
                 " GROUP BY date, shard ORDER BY date, shard"
             ).fetchall()
         return {Partition(date=date.fromisoformat(day), shard=shard): count for day, shard, count in rows}
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """What waits in each partition, oldest partition first."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT date, shard, count(*), sum(size_bytes), min(updated_at), max(updated_at) FROM recordings"
+                " WHERE status = 'pending' AND present = 1 GROUP BY date, shard ORDER BY date, shard"
+            ).fetchall()
+        return tuple(
+            Backlog(
+                partition=Partition(date=date.fromisoformat(day), shard=shard),
+                recordings=count,
+                size_bytes=size,
+                since=datetime.fromisoformat(since),
+                changed=datetime.fromisoformat(changed),
+            )
+            for day, shard, count, size, since, changed in rows
+        )
 
     def pending(self, partition: Partition) -> tuple[Pending, ...]:
         """What waits in a partition, in order of first sight."""

@@ -12,7 +12,7 @@ from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, device_lock, run_devices
 from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, chosen_engines
 from sensory_pipeline.processing.pipeline import Limits, Processor
-from sensory_pipeline.processing.plan import make_plan
+from sensory_pipeline.processing.plan import Plan, make_plan
 from sensory_pipeline.processing.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
 
@@ -47,6 +47,11 @@ def processor(
             ),
             progress=progress,
         )
+
+
+def current_plan(settings: Settings) -> Plan:
+    """What the settings ask for, without anything that could work on it."""
+    return make_plan(settings.request(), chosen_engines(engine_choice(settings)))
 
 
 def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None]:

@@ -1,0 +1,99 @@
+"""Runs for what arrives: a sensor that watches the sources all day, and a schedule for the night.
+
+Both sweep every source into the ledger and ask for a run for each partition with something pending.
+The sensor lets small things gather first, since a run a file would load the models for each.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from sensory_pipeline.automation.ingest import register
+from sensory_pipeline.automation.jobs import process_recordings
+from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import Backlog
+from sensory_pipeline.processing.setup import current_plan
+from sensory_pipeline.settings import Settings
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+MOST_RUNS = 50
+"""Asked for at once; the rest comes with the next tick."""
+
+_settings = Settings()
+_watched = bool(_settings.sources)
+
+
+@dg.sensor(
+    job=process_recordings,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING
+    if _watched and _settings.arrivals
+    else dg.DefaultSensorStatus.STOPPED,
+    description="Sweeps SENSORY_SOURCES and runs what has gathered: SENSORY_ARRIVAL_GB, or SENSORY_ARRIVAL_WAIT_S.",
+)
+def arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    settings = Settings()
+    lake = _swept(settings, context.log)
+    now = datetime.now(UTC)
+    backlog = lake.ledger.backlog()
+    ripe = [
+        item
+        for item in backlog
+        if item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= settings.arrival_wait_s
+    ]
+    requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
+    yield from requests
+    if not requests:
+        waiting = sum(item.recordings for item in backlog)
+        yield dg.SkipReason(f"{waiting} recordings wait for more, or are being worked on" if waiting else "nothing new")
+
+
+@dg.schedule(
+    job=process_recordings,
+    cron_schedule=_settings.nightly,
+    execution_timezone=_settings.time_zone,
+    default_status=dg.DefaultScheduleStatus.RUNNING if _watched else dg.DefaultScheduleStatus.STOPPED,
+    description="Sweeps SENSORY_SOURCES and runs whatever is pending.",
+)
+def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    lake = _swept(Settings(), context.log)
+    yield from _requests(lake.ledger.backlog(), datetime.now(UTC), context.instance)
+
+
+def _swept(settings: Settings, log: logging.Logger) -> Lake:
+    """The lake, its ledger up to date with every source that answers."""
+    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date)
+    plan = current_plan(settings)
+    for source in settings.sources:
+        try:
+            found, missing = register(lake, plan, source, start_date=lake.start_date, retry_failed=False)
+        except SensoryError as error:  # one source that is down must not keep the others waiting
+            log.error(f"{source}: {error}")
+        else:
+            log.info(
+                f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
+                f"{found.unchanged} unchanged, {missing} no longer there"
+            )
+    return lake
+
+
+def _requests(backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
+    """A run for each partition that has none going on."""
+    busy = {run.tags.get("dagster/partition") for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))}
+    for item in backlog:
+        partition = item.partition
+        if partition.key not in busy:
+            yield dg.RunRequest(
+                # the same again after an hour: a run that failed is tried again, but not with every tick
+                run_key=f"{partition.key}|{item.recordings}|{item.changed.isoformat()}|{now:%Y-%m-%dT%H}",
+                partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
+            )

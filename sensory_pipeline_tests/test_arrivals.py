@@ -1,0 +1,96 @@
+"""What arrives in a watched source becomes runs: soon when it is much, later when it is little."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from sensory_pipeline.automation.arrivals import arrivals, nightly
+from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.core.recordings import shard_of
+from sensory_pipeline.definitions import defs
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.dev_server import running
+from sensory_pipeline_tests.lakes import rows
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "in"
+    for length_ms in range(300, 306):
+        tone(folder / f"{length_ms}.wav", length_ms)
+    monkeypatch.setenv("SENSORY_LAKE", str(tmp_path / "lake"))
+    monkeypatch.setenv("SENSORY_SOURCES", json.dumps([str(folder), str(tmp_path / "nowhere")]))
+    return folder
+
+
+def partitions(source: Path) -> set[str]:
+    today = datetime.now(UTC).date().isoformat()
+    return {f"{today}|{shard_of(path.resolve().as_uri(), 8)}" for path in source.glob("*.wav")}
+
+
+def ticked(instance: dg.DagsterInstance) -> list[dg.RunRequest | dg.SkipReason]:
+    found = arrivals(dg.build_sensor_context(instance=instance, definitions=defs))
+    return list(found)  # type: ignore[arg-type]
+
+
+def keys(found: list[dg.RunRequest | dg.SkipReason]) -> set[str]:
+    return {str(item.partition_key) for item in found if isinstance(item, dg.RunRequest)}
+
+
+def test_little_waits_and_is_run_in_the_end(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        (skipped,) = ticked(instance)
+        assert isinstance(skipped, dg.SkipReason)
+        assert "6 recordings wait for more" in str(skipped.skip_message)
+        monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
+        assert keys(ticked(instance)) == partitions(source)
+
+
+def test_much_is_run_at_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENSORY_ARRIVAL_GB", "1e-9")
+    with open_instance(tmp_path / "home") as instance:
+        first = ticked(instance)
+        assert keys(first) == partitions(source)
+        again = ticked(instance)
+        assert [item.run_key for item in again] == [item.run_key for item in first]  # type: ignore[union-attr]
+
+
+def test_a_partition_that_is_being_worked_on_is_left_alone(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
+    busy = sorted(partitions(source))[0]
+    with open_instance(tmp_path / "home") as instance:
+        instance.create_run_for_job(
+            defs.resolve_job_def("process_recordings"),
+            tags={"dagster/partition": busy},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        assert keys(ticked(instance)) == partitions(source) - {busy}
+
+
+def test_the_night_takes_everything(source: Path, tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
+        found = list(nightly(context))  # type: ignore[arg-type]
+    assert keys(found) == partitions(source)
+
+
+def test_a_file_that_is_dropped_is_soon_in_the_tables(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with running(
+        tmp_path / "lake",
+        SENSORY_SOURCES=json.dumps([str(tmp_path / "in")]),
+        SENSORY_ARRIVAL_WAIT_S="0",
+        SENSORY_WORKERS="1",
+    ) as server:
+        tone(tmp_path / "in" / "dropped.wav", 700)
+        server.wait_until(
+            lambda: rows(tmp_path / "lake", "SELECT name, status FROM recordings") == [("dropped.wav", "ok")],
+            within_s=180,
+        )
