@@ -40,6 +40,7 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,  # it would show the hub's token
+        allow_inf_nan=False,
     )
 
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")

@@ -68,6 +68,11 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(form: str, lake: Path) -> 
     assert command.returncode == 0
 
 
+def test_json_keeps_columns_of_one_name_and_has_no_nan(lake: Path) -> None:
+    done = sensory("sql", "SELECT 1 AS a, 2 AS a, 'nan'::DOUBLE AS b", "--lake", "lake", "--format", "json", cwd=lake)
+    assert done.stdout == '[{"a": 1, "a_1": 2, "b": null}]\n'
+
+
 def test_the_runs_are_in_dagster(lake: Path) -> None:
     import dagster as dg
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
 from sensory_pipeline.processing.diagnosis import diagnose
 from sensory_pipeline.processing.plan import make_plan
@@ -18,6 +19,8 @@ from sensory_pipeline.settings import Settings
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "gigaam"
+
+REQUEST = ProcessRequest()
 
 
 def names(**variables: str) -> tuple[str, str, str]:
@@ -68,7 +71,7 @@ def test_the_token_is_never_shown() -> None:
 
 
 def test_diagnosis_names_the_remedy() -> None:
-    findings = {f.subject: f for f in diagnose(EngineChoice(emotion="gigaam", gigaam_model="/nowhere.ckpt"))}
+    findings = {f.subject: f for f in diagnose(EngineChoice(emotion="gigaam", gigaam_model="/nowhere.ckpt"), REQUEST)}
     assert findings["transcription"].remedy is None
     assert "GIGAAM_MODEL_NAME" in str(findings["emotion"].remedy)
 
@@ -87,3 +90,10 @@ def test_gigaam_answers_from_a_checkpoint_on_the_command_line() -> None:
     (item,) = json.loads(done.stdout)["emo"]["items"]
     expected = json.loads((GOLDEN / "expected.json").read_text())["jfk16"]["probs"]
     assert item["scores"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_language_that_the_engine_does_not_know_is_told_before_any_run() -> None:
+    german = ProcessRequest(tra=TranscriptionSettings(language="de"))
+    findings = {finding.subject: finding for finding in diagnose(EngineChoice(), german)}
+    assert "not 'de'" in str(findings["transcription"].remedy)
+    assert findings["diarization"].remedy is None

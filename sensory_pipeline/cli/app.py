@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sensory_pipeline.cli import demo, dev, doctor, ingest, models, process, sql
 from sensory_pipeline.cli.console import errors
-from sensory_pipeline.cli.wrong import setting_problems, unknown_settings
+from sensory_pipeline.cli.problems import setting_problems, unknown_settings
 from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
 from sensory_pipeline.settings import Settings
 

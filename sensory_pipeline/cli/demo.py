@@ -16,14 +16,14 @@ from sensory_pipeline.lake.views import connect, query
 
 QUESTIONS = {
     "Who said what, and how?": """
-SELECT parse_filename(uri) AS recording, start_s, speaker, emotion, text
+SELECT name AS recording, start_s, speaker, emotion, text
 FROM utterances WHERE words >= 4 ORDER BY recording, start_s LIMIT 12""",
     "Who talks how much?": """
-SELECT parse_filename(uri) AS recording, speaker, round(talk_s, 1) AS talk_s,
+SELECT name AS recording, speaker, round(talk_s, 1) AS talk_s,
        round(100 * talk_share) AS percent, round(words_per_minute) AS words_per_minute
 FROM speakers ORDER BY recording, speaker LIMIT 12""",
     "Which recordings could not be processed, and why?": """
-SELECT parse_filename(uri) AS recording, error_class, error_message
+SELECT name AS recording, error_class, error_message
 FROM recordings WHERE status = 'failed' ORDER BY recording""",
 }
 

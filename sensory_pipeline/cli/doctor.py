@@ -21,7 +21,8 @@ def doctor() -> None:
     read = str(ENV_FILE.absolute())
     table.add_row("settings", f"the environment, and {read}" if ENV_FILE.exists() else f"the environment; no {read}")
     missing = False
-    for finding in diagnose(engine_choice(Settings())):
+    settings = Settings()
+    for finding in diagnose(engine_choice(settings), settings.request()):
         engine = finding.subject in ("transcription", "diarization", "emotion", "engines")
         missing |= engine and finding.remedy is not None
         table.add_row(finding.subject, finding.state, finding.remedy or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -122,7 +123,7 @@ def summarise(report: IngestReport, root: Path) -> None:
     if before > 0:
         errors.print(f"{counted(before, 'recording')} failed before: --retry-failed tries again")
     if report.failed or before > 0:
-        errors.print(f'why: sensory sql --lake {root} "{WHY}"', soft_wrap=True)
+        errors.print(f'why: sensory sql --lake {shlex.quote(str(root))} "{WHY}"', soft_wrap=True)
     if report.pending:
         errors.print(f"still pending: {counted(report.pending, 'recording')}; the next ingest tries again")
     for failure, times in Counter(map(_without_module, report.run_failures)).items():

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from sensory_pipeline.cli.console import errors, reader_may_leave
-from sensory_pipeline.cli.wrong import problems
+from sensory_pipeline.cli.problems import problems
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.requests import (

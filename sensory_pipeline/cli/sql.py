@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -63,8 +64,23 @@ def show(names: list[str], rows: list[tuple[Any, ...]], form: Format) -> None:
             writer.writerows(rows)
         case Format.JSON:
             print(  # noqa: T201 - machine-readable: no wrapping, no markup
-                json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, ensure_ascii=False)
+                json.dumps(
+                    [dict(zip(_distinct(names), map(_finite, row), strict=True)) for row in rows],
+                    default=str,
+                    ensure_ascii=False,
+                    allow_nan=False,
+                )
             )
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """JSON's objects hold a name once, SQL's rows may hold it twice."""
+    return [f"{name}_{before}" if (before := names[:place].count(name)) else name for place, name in enumerate(names)]
+
+
+def _finite(value: object) -> object:
+    """JSON has no infinity, and no nan."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _show_table(names: list[str], rows: list[list[str]]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
 from sensory_pipeline.processing.models import missing
+from sensory_pipeline.processing.plan import check
 
 _INSTALL_MODELS = "make models"
 _INSTALL = "pip install -e ."
@@ -40,8 +42,11 @@ class Finding:
     remedy: str | None = None
 
 
-def diagnose(choice: EngineChoice) -> Iterator[Finding]:
-    """Packages, devices, and the three engines that the settings choose. Loads no model, asks no network."""
+def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]:
+    """Packages, devices, and the three engines that the settings choose. Loads no model, asks no network.
+
+    request: what they would be asked.
+    """
     for package, remedy in PACKAGES.items():
         users = ", ".join(engine for engine, needed in NEEDS.items() if package in needed)
         subject = f"{package} ({users})" if users else package
@@ -54,7 +59,13 @@ def diagnose(choice: EngineChoice) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield Finding(subject="engines", state="cannot be made", remedy=str(error))
         return
-    yield _engine("transcription", choice.stt, choice.whisper_model, lambda: engines.transcriber.info)
+    transcription = _engine("transcription", choice.stt, choice.whisper_model, lambda: engines.transcriber.info)
+    if transcription.remedy is None:
+        try:
+            check(request, engines.transcriber.info)
+        except ConfigurationError as error:
+            transcription = replace(transcription, remedy=str(error))
+    yield transcription
     yield _engine("diarization", choice.diarization, choice.pyannote_model, lambda: engines.diarizer.info)
     yield _engine("emotion", choice.emotion, choice.gigaam_model, lambda: engines.classifier.info)
 
