@@ -79,7 +79,7 @@ def _is_lake(folder: Path) -> bool:
 
 
 def path_of(uri: str) -> Path:
-    """The path behind a `file://` uri, whatever bytes its name is made of."""
+    """The path of a uri, whatever bytes its name is made of."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 

@@ -46,7 +46,7 @@ SLOWEST = 1e6
 
 _CHUNK = 1 << 20
 _PATIENCE_S = 60  # beyond what the size allows
-_PAUSES_S = (0, 1, 3, 9)  # before each try to get a whole body; requests are retried by boto3
+_PAUSES_S = (0, 1, 4)  # before each try to get a whole body; requests are retried by boto3
 _CONFIG = Config(
     connect_timeout=10,
     read_timeout=30,
