@@ -25,7 +25,9 @@ from boto3.session import Session
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Fault = Literal["500", "503", "403", "short", "reset"]
+Fault = Literal["500", "503", "403", "short", "reset", "stall"]
+STALL_S = 40
+"""Longer than any client of ours waits for the next bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,8 @@ def behind_bad_network(server: Server, fault: Callable[[str], Fault | None]) -> 
                 body = answer.read()
             sent = body if failing is None else body[: len(body) // 2]
             self._answer(answer.status, answer.getheaders(), sent, len(body))
+            if failing == "stall":
+                time.sleep(STALL_S)
             if failing == "reset":  # close at once, without a good-bye
                 self.wfile.flush()
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

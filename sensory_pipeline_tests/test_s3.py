@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,8 +11,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from sensory_pipeline.core.errors import SourceChanged, SourceUnavailable
+from sensory_pipeline.core.errors import NoRoom, SourceChanged, SourceUnavailable
 from sensory_pipeline.storage import s3
+from sensory_pipeline.storage.files import sweep_temporaries, temporary
 from sensory_pipeline.storage.sources import listed, local_copy
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
@@ -19,6 +21,7 @@ from sensory_pipeline_tests.lakes import data_files, ingested, rows, tables
 from sensory_pipeline_tests.radosgw import INSTALLED, radosgw
 from sensory_pipeline_tests.s3_servers import (
     Bucket,
+    Fault,
     Server,
     asking_who,
     behind_bad_network,
@@ -253,6 +256,39 @@ def test_a_bad_network_loses_nothing(bucket: Bucket, tmp_path: Path, monkeypatch
     assert set(seen) == {"500", "503", "short", "reset"}
     said = {text for (text,) in rows(tmp_path / "lake", "SELECT text FROM words")}
     assert said == {f"{500 + 10 * index}" for index in range(24)}
+
+
+def test_a_stalled_network_is_not_waited_for(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
+) -> None:
+    if not soak:
+        pytest.skip("takes 30 s: --soak")
+    bucket.put("1.wav", sound(tmp_path, 500))
+    (item,) = listed(bucket.uri()).objects
+    faults: Iterator[Fault | None] = iter(("stall", None))
+    with behind_bad_network(bucket.server, lambda _path: next(faults)) as (far, seen):
+        connect(far, monkeypatch)
+        s3.download(item.uri, item.version, tmp_path / "copy")
+        disconnect()
+    assert seen["stall"] == 1
+    assert (tmp_path / "copy").read_bytes() == sound(tmp_path, 500)
+
+
+def test_no_room_is_not_the_networks_fault(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("1.wav", b"sound")
+    (item,) = listed(bucket.uri()).objects
+    (tmp_path / "cache").write_text("in the way of the folder")
+    with pytest.raises(NoRoom, match="permissions"), local_copy(item.uri, item.version, tmp_path / "cache"):
+        pass
+
+
+def test_what_a_killed_download_leaves_is_swept(tmp_path: Path) -> None:
+    old, new = temporary(tmp_path, ".wav"), temporary(tmp_path, ".wav")
+    for path in (old, new):
+        path.write_bytes(b"part")
+    os.utime(old, (0, 0))
+    sweep_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
 
 
 def test_what_cannot_be_had_stays_pending(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,8 @@ def download(uri: str, version: str, target: Path) -> None:
     why = ""
     for pause_s in _PAUSES_S:
         time.sleep(pause_s)
+        if time.monotonic() > until:
+            break
         try:
             received = _save(uri, _opened(uri, etag), target, until)
         except (HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
@@ -176,6 +178,8 @@ def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
                 received += file.write(chunk)
                 if time.monotonic() > until:
                     raise SourceUnavailable(f"{uri} comes too slowly; it stays pending: {_NETWORK}")
+    except BotoCoreError:  # some of which are an OSError too
+        raise
     except OSError as error:
         raise NoRoom(
             f"{target.parent}: {error.strerror}; see to its room and permissions, then ingest again"
