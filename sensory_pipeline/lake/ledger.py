@@ -294,13 +294,22 @@ class Ledger:
             db.close()
 
 
-def unpublished(path: Path) -> list[dict[str, object]]:
-    """What waits, over all partitions, as rows for the `recordings` view.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What readers need to know beside the manifests. waiting: rows of what waits, over all partitions;
+    gone: recording_ids of what was no longer there when its source was last listed."""
+
+    waiting: list[dict[str, object]]
+    gone: list[str]
+
+
+def standing(path: Path) -> Standing:
+    """As the ledger in this file has it.
 
     Read without writing anything, so that those who may not write to the lake can ask it too.
     """
     if not path.exists():
-        return []
+        return Standing(waiting=[], gone=[])
     for mode in ("mode=ro", "mode=ro&immutable=1"):  # without a place for its locks, SQLite wants the latter
         try:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=60)) as db:
@@ -309,7 +318,9 @@ def unpublished(path: Path) -> list[dict[str, object]]:
                     " WHERE status = 'pending' AND present = 1 ORDER BY recording_id"
                 )
                 names = [column[0] for column in rows.description]
-                return [dict(zip(names, row, strict=True)) for row in rows]
+                waiting = [dict(zip(names, row, strict=True)) for row in rows]
+                gone = db.execute("SELECT recording_id FROM recordings WHERE present = 0").fetchall()
+                return Standing(waiting=waiting, gone=[identity for (identity,) in gone])
         except sqlite3.OperationalError as error:
             failed = error
         except sqlite3.DatabaseError as error:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import unpublished
+from sensory_pipeline.lake.ledger import standing
 from sensory_pipeline.lake.manifest import DataFile
 from sensory_pipeline.lake.tables import TABLES, Table
 
@@ -32,7 +32,8 @@ def connect(lake: Lake, partition: Partition | None = None) -> duckdb.DuckDBPyCo
     partition: only what this one has published; all of them, and what is pending, when None.
     """
     # before the manifests: what is published in between is then seen twice, and shown once
-    waiting = unpublished(lake.root / "ledger.sqlite") if partition is None else []
+    now = standing(lake.root / "ledger.sqlite")
+    waiting = now.waiting if partition is None else []
     published = lake.published() if partition is None else [(partition, lake.manifest(partition))]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
     db = duckdb.connect(":memory:")
@@ -41,6 +42,7 @@ def connect(lake: Lake, partition: Partition | None = None) -> duckdb.DuckDBPyCo
     db.register("listed", _waiting(waiting))
     db.execute("CREATE TABLE internal.waiting AS SELECT * FROM listed")
     db.unregister("listed")
+    db.execute("CREATE TABLE internal.gone AS SELECT unnest($gone::VARCHAR[]) AS recording_id", {"gone": now.gone})
     db.execute("SET schema = 'internal'")
     try:
         for table in TABLES:
@@ -70,7 +72,9 @@ def view_columns(table: Table) -> list[tuple[str, str, str]]:
     columns = [
         (_served(c.name), "DOUBLE" if c.name.endswith("_ms") else _DUCKDB[c.type], c.description) for c in table.columns
     ]
-    if table.name != "recordings":
+    if table.name == "recordings":
+        columns.append(("present", "BOOLEAN", "Whether it was there when its source was last listed."))
+    else:
         columns.append(("uri", "VARCHAR", "Where the recording is."))
     columns += [
         ("name", "VARCHAR", "File name of the recording."),
@@ -98,8 +102,10 @@ def view_sql(table: Table) -> str:
         }
         pending = ", ".join(f"{waiting.get(c.name, 'NULL')}" for c in table.columns)
         return (
-            f"CREATE VIEW recordings AS SELECT {own}, {_NAME.format(uri='t.uri')}, {_PLACE} "  # noqa: S608
-            f"FROM internal.recordings t UNION ALL SELECT {pending}, {_NAME.format(uri='w.uri')}, w.date, w.shard "
+            f"CREATE VIEW recordings AS SELECT {own}, "  # noqa: S608
+            f"t.recording_id NOT IN (SELECT recording_id FROM internal.gone) AS present, {_NAME.format(uri='t.uri')}, "
+            f"{_PLACE} FROM internal.recordings t "
+            f"UNION ALL SELECT {pending}, true, {_NAME.format(uri='w.uri')}, w.date, w.shard "
             "FROM internal.waiting w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
         )
     joins = "JOIN internal.recordings r ON r.recording_id = t.recording_id"
