@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.selection import EngineChoice
 
 Progress = Callable[[int, int | None], None]
 
@@ -34,6 +35,18 @@ def missing(engine: str, model: str) -> bool:
     Raises ConfigurationError for what names no model. An engine without models misses none.
     """
     return engine in _MISSING and _MISSING[engine](model)
+
+
+def fetch_missing(choice: EngineChoice) -> None:
+    """Download what the chosen engines need and do not have. Raises ConfigurationError when it cannot be had."""
+    models = {
+        choice.stt: choice.whisper_model,
+        choice.diarization: choice.pyannote_model,
+        choice.emotion: choice.gigaam_model,
+    }
+    for engine, model in models.items():
+        if missing(engine, model):
+            fetch(f"{engine}:{model}", token=choice.pyannote_token)
 
 
 EXAMPLES = ("whisper:small", "pyannote:pyannote/speaker-diarization-community-1", "gigaam:emo")

@@ -11,6 +11,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, device_lock, run_devices
 from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, chosen_engines
+from sensory_pipeline.processing.models import fetch_missing
 from sensory_pipeline.processing.pipeline import Limits, Processor
 from sensory_pipeline.processing.plan import Plan, make_plan
 from sensory_pipeline.processing.pool import EnginePool
@@ -33,6 +34,9 @@ def processor(
     request = settings.request()
     mine = device or run_devices(settings.devices, visible_devices())[0]
     choice = replace(engine_choice(settings), device=mine.name)
+    if engines is None:
+        # here, where nobody takes the silence of a download for a hang
+        fetch_missing(choice)
     factory = engines or partial(chosen_engines, choice)
     size = settings.workers or (cores() if choice.offline else 1)
     with _alone_on(mine, settings), EnginePool(factory, size=size, memory_mb=settings.worker_memory_mb) as pool:

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -73,11 +73,9 @@ class GigaamClassifier:
 
     @property
     def info(self) -> EngineInfo:
-        """A checkpoint is known by what is in it, wherever it lies.
-
-        Downloads the published one if it is not here yet. Raises ConfigurationError when it cannot be had.
-        """
-        name, digest = (PUBLISHED if self._model == PUBLISHED else self._path.stem), md5(self._path)
+        """A checkpoint is known by what is in it, wherever it lies. Raises ConfigurationError when it is not there."""
+        path = Path(self._model)
+        name, digest = (PUBLISHED, EMO.md5) if self._model == PUBLISHED else (path.stem, md5(_present(path)))
         return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=1, device=self._device)
 
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[Answer]:
@@ -109,13 +107,9 @@ class GigaamClassifier:
                     if not inquiry.missing:
                         yield inquiry.job.key, inquiry.answer()
 
-    @cached_property
-    def _path(self) -> Path:
-        return EMO.fetch(Path.home() / ".cache") if self._model == PUBLISHED else _present(Path(self._model))
-
     @contextmanager
     def _network(self) -> Iterator[EmotionNetwork]:
-        path = self._path
+        path = EMO.fetch(Path.home() / ".cache") if self._model == PUBLISHED else _present(Path(self._model))
         key = f"gigaam {md5(path)} {self._device}"
         with self._cache.lease(key, partial(_load, path, self._device), size_bytes=path.stat().st_size) as network:
             yield network
