@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -192,6 +193,8 @@ def test_deleted_and_replaced(bucket: Bucket, tmp_path: Path) -> None:
 def test_each_version_is_itself_or_an_error(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("1.wav", b"first")
     (first,) = listed(bucket.uri()).objects
+    assert first.size_bytes == 5
+    assert abs((datetime.now(UTC) - first.modified_at).total_seconds()) < 60
     with local_copy(first.uri, first.version, tmp_path / "cache") as path:
         assert path.read_bytes() == b"first"
         assert path.suffix == ".wav"

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
 )
+from botocore.session import get_session
+from botocore.utils import parse_timestamp
 
 from sensory_pipeline.core.errors import (
     ConfigurationError,
@@ -146,9 +149,19 @@ def client() -> S3Client:
     """The one of this process, made when it is first needed."""
     logging.getLogger("botocore").setLevel(logging.INFO)  # its debugging tells session tokens
     try:
-        return Session().client("s3", config=_CONFIG)
+        session = get_session()
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+        return Session(botocore_session=session).client("s3", config=_CONFIG)
     except (BotoCoreError, ValueError) as error:  # the latter for an endpoint that is no URL
         raise ConfigurationError(f"cannot use S3: {error}; {_CREDENTIALS}, and AWS_ENDPOINT_URL") from error
+
+
+def _moment(text: str) -> datetime:
+    """boto3's own way, which guesses the format, takes more than half the time of a listing."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # as headers have it
+        return parse_timestamp(text)
 
 
 def _hidden(part: str) -> bool:
