@@ -122,8 +122,8 @@ def test_dagster_shows_what_the_models_did(lake: Lake) -> None:
     assert metadata["resident_bytes"] > 0
 
 
-def test_process_says_what_the_lake_holds(lake: Lake) -> None:
-    results = {name: _processed(CONVERSATIONS / name) for name in lake.truths}
+def test_process_says_what_the_lake_holds(lake: Lake, soak: bool) -> None:
+    results = {name: _processed(CONVERSATIONS / name) for name in sorted(lake.truths)[: None if soak else 1]}
     _check([(_in_result(result), lake.truths[name]) for name, result in results.items()])
     for name, result in results.items():
         heard = _in_lake(lake.root, name)

@@ -19,7 +19,7 @@ from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, EngineInfo, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
 
-CULPRIT_MS = 1300
+CULPRIT_MS = 500
 """A recording of this length is the one that engines misbehave on."""
 
 
