@@ -51,7 +51,7 @@ def lake(tmp_path: Path) -> Lake:
             start_date=lake.start_date,
         )
     quick: dict[str, Any] = {name: dict(value) for name, value in CONFIG.items() if isinstance(value, dict)}
-    quick["run_monitoring"]["poll_interval_seconds"] = 2
+    quick["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": 15}
     quick["run_coordinator"]["config"] = {"dequeue_interval_seconds": 1}
     (lake.root / ".dagster").mkdir()
     (lake.root / ".dagster" / "dagster.yaml").write_text(yaml.safe_dump(quick))
