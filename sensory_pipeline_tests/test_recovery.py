@@ -130,6 +130,24 @@ def test_engines_that_fail_on_everything_are_not_the_recordings_fault(tmp_path: 
     assert (report.published, report.failed) == (22, 0)
 
 
+def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden = tone(source / "sub" / "330.wav", 330)
+    ingested(source, tmp_path / "lake", shards=1)
+    scandir = os.scandir
+
+    def refused(path: str) -> object:  # root may list everything, so the kernel will not say it
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert ingested(source, tmp_path / "lake", shards=1).missing == 0
+    assert str(hidden.parent) in caplog.text
+    assert rows(tmp_path / "lake", "SELECT count(*) FROM recordings WHERE NOT present") == [(0,)]
+
+
 def test_a_run_takes_its_share_also_of_what_is_decoded(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=1)
     report = ingested(source, tmp_path / "lake", shards=1, run_audio_hours=0.5 / 3600, speakers=1)

@@ -5,6 +5,7 @@ The runs belong to a real Dagster instance, so its UI shows them beside those it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,6 +18,8 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.processing.plan import Plan
 from sensory_pipeline.storage.sources import listed
+
+log = logging.getLogger(__name__)
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Events go to the instance, where the UI shows them; the summary tells of failures."""
@@ -51,7 +54,12 @@ def register(lake: Lake, plan: Plan, source: str, *, start_date: date, retry_fai
     registration = lake.ledger.register(
         found, fingerprint=lambda _: plan.fingerprint, shards=lake.shards, start_date=start_date
     )
-    missing = lake.ledger.missing(listing.prefix, (item.uri for item in found))
+    if listing.unreadable:
+        # what is in there is not gone, only out of sight
+        log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
+        missing = 0
+    else:
+        missing = lake.ledger.missing(listing.prefix, (item.uri for item in found))
     if retry_failed:
         lake.ledger.retry_failed(listing.prefix)
     return registration, missing

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sensory_pipeline.core.recordings import SourceObject
@@ -18,11 +18,12 @@ from sensory_pipeline.storage.files import temporary
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What a source holds. prefix: the uris of all its objects begin so, and no others do; objects: found
-    as they are iterated over, once.
+    as they are iterated over, once; unreadable: what could not be listed, known after that.
     """
 
     prefix: str
     objects: Iterator[SourceObject]
+    unreadable: list[str] = field(default_factory=list)
 
 
 def listed(source: str) -> Listing:
@@ -37,7 +38,12 @@ def listed(source: str) -> Listing:
         prefix = s3.folder_uri(source)
         return Listing(prefix=prefix, objects=s3.objects(prefix))
     folder = Path(source)
-    return Listing(prefix=folder.resolve().as_uri().rstrip("/") + "/", objects=local.objects(folder))
+    unreadable: list[str] = []
+    return Listing(
+        prefix=folder.resolve().as_uri().rstrip("/") + "/",
+        objects=local.objects(folder, unreadable=lambda error: unreadable.append(str(error))),
+        unreadable=unreadable,
+    )
 
 
 @contextmanager
