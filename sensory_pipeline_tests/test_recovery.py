@@ -180,6 +180,7 @@ def test_the_start_of_a_lake_is_frozen(tmp_path: Path) -> None:
 def test_a_path_that_looks_like_a_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LakeMismatch, match="uri=prod"):
         Lake.create(tmp_path / "uri=prod" / "lake", shards=2, start_date=START)
+    assert not (tmp_path / "uri=prod").exists()
 
 
 @pytest.mark.parametrize("file", ["ledger.sqlite", "manifests", "data"])

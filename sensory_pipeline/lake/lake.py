@@ -52,8 +52,7 @@ class Lake:
     @classmethod
     def open(cls, root: Path) -> Lake:
         """A lake that exists. Raises LakeMismatch when there is none or of another format."""
-        if strange := [part for part in root.resolve().parts if "=" in part]:
-            raise LakeMismatch(f"{root}: DuckDB takes {strange[0]!r} for a column; give the lake a path without '='")
+        _check_path(root)
         path = root / "lake.json"
         try:
             birth = _Birth.model_validate_json(path.read_bytes())
@@ -78,6 +77,7 @@ class Lake:
         """
         if start_date > datetime.now(UTC).date():
             raise ConfigurationError(f"SENSORY_START_DATE is {start_date}, a day to come: give one that has been")
+        _check_path(root)
         if not (root / "lake.json").exists():
             _check_vacant(root)
             with held(root / "locks" / "lake.lock", what="the new lake"):
@@ -127,6 +127,11 @@ class Lake:
         """Only its holder may write to the partition. Waits for another holder; ends with its process."""
         name = f"{partition.date.isoformat()}-{partition.shard}.lock"
         return held(self.root / "locks" / name, what=f"partition {partition.key}")
+
+
+def _check_path(root: Path) -> None:
+    if strange := [part for part in root.resolve().parts if "=" in part]:
+        raise LakeMismatch(f"{root}: DuckDB takes {strange[0]!r} for a column; give the lake a path without '='")
 
 
 def _check_vacant(root: Path) -> None:
