@@ -139,7 +139,11 @@ def _check_vacant(root: Path) -> None:
         return
     if not root.is_dir():
         raise LakeMismatch(f"{root} is a file: give a folder for the lake")
-    # what a kill leaves of a lake that was being made
-    begun = ("locks", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
-    if strangers := sorted(path.name for path in root.iterdir() if path.name not in begun and path.name[0] != "."):
+    # what a kill leaves of a lake that was being made, and what another process has made of it by now
+    strangers = sorted(
+        path.name
+        for path in root.iterdir()
+        if path.name != "locks" and not path.name.startswith((".", "ledger.sqlite"))
+    )
+    if strangers and not (root / "lake.json").exists():
         raise LakeMismatch(f"{root} is not empty and not a lake (it holds {strangers[0]}): give a new folder")
