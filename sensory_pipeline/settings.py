@@ -9,24 +9,34 @@ from __future__ import annotations
 import os
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+import yaml
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from sensory_pipeline.core.requests import (
-    DiarizationSettings,
-    EmotionLevel,
-    EmotionSettings,
-    ProcessRequest,
-    TranscriptionSettings,
-)
+from sensory_pipeline.core.sources import RecordingSettings, Source
 
 ENV_FILE = Path(".env")
 """Of the folder one is in."""
 
 
-class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
+def _listed(value: Any) -> Any:
+    """What stands in place, or in the YAML file of that name."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = yaml.safe_load(value if value.lstrip().startswith("[") else Path(value).read_text())
+    except OSError as error:
+        raise ValueError(f"it is no list, and no file that can be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"it is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, list):
+        raise ValueError('it should hold a list, as in ["/recordings", "s3://bucket/calls"]')
+    return found
+
+
+class Settings(BaseSettings, RecordingSettings):
     """How this installation runs, and what it asks of every recording.
 
     Every setting of a request is one here too, under the same name.
@@ -44,8 +54,10 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
     )
 
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
-    sources: tuple[str, ...] = Field(
-        (), description='Folders and S3 prefixes that are watched, as ["/recordings", "s3://bucket/calls"].'
+    sources: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description='Folders and S3 prefixes that are watched: ["/recordings", "s3://bucket/calls"], or a YAML file '
+        "with such a list, where each may have settings of its own.",
     )
     nightly: str = Field("0 2 * * *", description="When all sources are swept and what is pending is run, as cron.")
     time_zone: str = Field("UTC", description="Time zone of SENSORY_NIGHTLY, as in Europe/Berlin.")
@@ -75,18 +87,6 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
         "ten times the recording's length is added.",
     )
 
-    stt: Literal["whisper", "pocketsphinx"] | None = Field(
-        None, description="Speech-to-text engine; unset: whisper where WHISPER_MODEL_SIZE is set, else pocketsphinx."
-    )
-    diarization: Literal["pyannote", "offline"] | None = Field(
-        None, description="Diarization engine; unset: pyannote where PYANNOTE_MODEL is set, else offline."
-    )
-    emotion: Literal["gigaam", "prosody"] | None = Field(
-        None, description="Emotion engine; unset: gigaam where GIGAAM_MODEL_NAME is set, else prosody."
-    )
-    whisper_model_size: str | None = Field(
-        None, validation_alias="WHISPER_MODEL_SIZE", description="Whisper model: a name, a hub id or a folder."
-    )
     default_model_name: str = Field(
         "small", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model where WHISPER_MODEL_SIZE is unset."
     )
@@ -108,9 +108,6 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
         description="Clips of a recording decoded together, for a GPU; unset: one after the other. "
         "Batches know one temperature and no threshold.",
     )
-    pyannote_model: str | None = Field(
-        None, validation_alias="PYANNOTE_MODEL", description="Diarization model: a hub id or a folder."
-    )
     pyannote_auth_token: SecretStr | None = Field(
         None, validation_alias="PYANNOTE_AUTH_TOKEN", description="Hub token, to download pyannote's gated models."
     )
@@ -122,44 +119,17 @@ class Settings(BaseSettings, TranscriptionSettings, DiarizationSettings):
         validation_alias="PYANNOTE_TRUSTED_CLASSES",
         description='Networks of your own that its checkpoints may be of, as ["module.Class"]; their modules are run.',
     )
-    gigaam_model_name: str | None = Field(
-        None, validation_alias="GIGAAM_MODEL_NAME", description="Emotion model: emo, or a checkpoint's path."
-    )
     cache_models: int = Field(4, ge=1, description="Models an engine process keeps loaded at most.")
     cache_gb: float | None = Field(None, gt=0, description="Gigabytes of models it keeps loaded at most.")
     cache_ttl_s: float | None = Field(300, gt=0, description="Seconds after its last use that a model is unloaded.")
 
-    stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
-    emo_level: EmotionLevel = Field(
-        EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
-    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", validation_alias="LOG_LEVEL", description="How much is logged."
     )
 
-    def request(self) -> ProcessRequest:
-        """What is asked of every recording."""
-        return ProcessRequest(
-            stereo=self.stereo,
-            tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
-            dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
-            emo=EmotionSettings(level=self.emo_level),
-        )
-
-    @property
-    def stt_engine(self) -> Literal["whisper", "pocketsphinx"]:
-        """A model setting alone chooses its engine."""
-        return self.stt or ("whisper" if self.whisper_model_size else "pocketsphinx")
-
-    @property
-    def diarization_engine(self) -> Literal["pyannote", "offline"]:
-        """A model setting alone chooses its engine."""
-        return self.diarization or ("pyannote" if self.pyannote_model else "offline")
-
-    @property
-    def emotion_engine(self) -> Literal["gigaam", "prosody"]:
-        """A model setting alone chooses its engine."""
-        return self.emotion or ("gigaam" if self.gigaam_model_name else "prosody")
+    def of(self, source: Source) -> Settings:
+        """These settings, with those that the source gives for its recordings."""
+        return self.model_copy(update=source.own)
 
     @classmethod
     def names(cls) -> dict[str, str]:

@@ -26,17 +26,18 @@ def ingested(
     source: Path | str,
     root: Path,
     *,
-    engines: EngineFactory = trivial,
+    engines: EngineFactory | None = trivial,
     retry_failed: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
     **settings: Any,
 ) -> IngestReport:
-    """`sensory ingest` with these engines. meanwhile: called after the listing, before each run."""
+    """`sensory ingest` with these engines, the settings' own when None. meanwhile: called after the listing, before
+    each run."""
     chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date)
     with processor(chosen, engines=engines) as ready:
         registration, missing = register(
-            lake, ready.plan, str(source), start_date=chosen.start_date, retry_failed=retry_failed
+            lake, ready.plans, str(source), start_date=chosen.start_date, retry_failed=retry_failed
         )
         report = IngestReport(registration=registration, missing=missing)
         with open_instance(root / ".dagster") as instance:

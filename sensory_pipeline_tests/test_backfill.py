@@ -46,7 +46,7 @@ def lake(tmp_path: Path) -> Lake:
     with processor(Settings(lake=lake.root, shards=SHARDS)) as ready:
         lake.ledger.register(
             objects(tmp_path / "in"),
-            fingerprint=lambda _: ready.plan.fingerprint,
+            fingerprint=lambda _: ready.plans.default.fingerprint,
             shards=SHARDS,
             start_date=lake.start_date,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable, UnsupportedLanguage
 from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.processing.pool import Answer, EnginePool, Trial
 from sensory_pipeline.processing.work import Source, Work
 from sensory_pipeline.storage.local import stat_object
@@ -57,12 +58,16 @@ def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = 
     return made
 
 
+def alone(factory: EngineFactory) -> list[Engines]:
+    return [factory()]
+
+
 def run(
     factory: EngineFactory, items: list[Trial], *, size: int = 2, memory_mb: int = 4096
 ) -> tuple[dict[str, Answer], Notes]:
     notes = Notes()
-    with EnginePool(factory, size=size, memory_mb=memory_mb) as pool:
-        answers = [answer for answer in pool.run(Stage.TRANSCRIPTS, items, notes) if answer]
+    with EnginePool(partial(alone, factory), size=size, memory_mb=memory_mb) as pool:
+        answers = [answer for answer in pool.run(Stage.TRANSCRIPTS, 0, items, notes) if answer]
     assert len({answer.recording_id for answer in answers}) == len(answers)
     return {answer.recording_id: answer for answer in answers}, notes
 
@@ -120,8 +125,11 @@ def test_suspects_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -> None:
 
 def test_a_wrong_setting_stops_the_run_and_blames_nobody(tmp_path: Path) -> None:
     notes = Notes()
-    with EnginePool(engines.trivial, size=1, memory_mb=4096) as pool, pytest.raises(UnsupportedLanguage, match="ru"):
-        list(pool.run(Stage.TRANSCRIPTS, trials(tmp_path, culprit=False, language="ru"), notes))
+    with (
+        EnginePool(partial(alone, engines.trivial), size=1, memory_mb=4096) as pool,
+        pytest.raises(UnsupportedLanguage, match="ru"),
+    ):
+        list(pool.run(Stage.TRANSCRIPTS, 0, trials(tmp_path, culprit=False, language="ru"), notes))
     assert notes.begun == notes.given_back
     assert not notes.deaths
 
@@ -132,7 +140,7 @@ def test_engines_that_cannot_start_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_pool_is_good_for_several_streams(tmp_path: Path) -> None:
-    with EnginePool(engines.trivial, size=2, memory_mb=4096) as pool:
+    with EnginePool(partial(alone, engines.trivial), size=2, memory_mb=4096) as pool:
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION):
-            answers = [found for found in pool.run(stage, trials(tmp_path, culprit=False), Notes()) if found]
+            answers = [found for found in pool.run(stage, 0, trials(tmp_path, culprit=False), Notes()) if found]
             assert len(answers) == 6

@@ -21,8 +21,9 @@ from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.views import connect
-from sensory_pipeline.processing.pipeline import Processor, run_stage
+from sensory_pipeline.processing.pipeline import run_stage
 from sensory_pipeline.processing.plan import make_plan
+from sensory_pipeline.processing.processor import Processor
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
@@ -45,7 +46,9 @@ def one_partition(source: Path, root: Path) -> Iterator[tuple[Lake, Processor, P
     """A lake that has registered the source, and what would process it."""
     lake = Lake.create(root, shards=1, start_date=START)
     with processor(Settings(lake=root, shards=1, workers=2), engines=engines.trivial) as ready:
-        lake.ledger.register(objects(source), fingerprint=lambda _: ready.plan.fingerprint, shards=1, start_date=START)
+        lake.ledger.register(
+            objects(source), fingerprint=lambda _: ready.plans.default.fingerprint, shards=1, start_date=START
+        )
         (partition,) = lake.ledger.pending_partitions()
         yield lake, ready, partition
 

@@ -8,7 +8,7 @@ from sensory_pipeline.assets.stages import diarization, emotions, normalized_aud
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.pipeline import Processor
+from sensory_pipeline.processing.processor import Processor
 from sensory_pipeline.processing.publishing import publish_partition
 
 

@@ -7,7 +7,8 @@ from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage, engines_at_fault
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.pipeline import Processor, run_stage
+from sensory_pipeline.processing.pipeline import run_stage
+from sensory_pipeline.processing.processor import Processor
 
 GPU = {"sensory/res": "gpu"}
 

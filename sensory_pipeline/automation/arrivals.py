@@ -15,7 +15,7 @@ from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Backlog
-from sensory_pipeline.processing.setup import current_plan
+from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.settings import Settings
 
 UNFINISHED = [
@@ -72,15 +72,15 @@ def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
 def _swept(settings: Settings, log: logging.Logger) -> Lake:
     """The lake, its ledger up to date with every source that answers."""
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date)
-    plan = current_plan(settings)
+    plans = current_plans(settings)
     for source in settings.sources:
         try:
-            found, missing = register(lake, plan, source, start_date=lake.start_date, retry_failed=False)
+            found, missing = register(lake, plans, source.uri, start_date=lake.start_date, retry_failed=False)
         except SensoryError as error:  # one source that is down must not keep the others waiting
-            log.error(f"{source}: {error}")
+            log.error(f"{source.uri}: {error}")
         else:
             log.info(
-                f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
+                f"{source.uri}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
                 f"{found.unchanged} unchanged, {missing} no longer there"
             )
     return lake

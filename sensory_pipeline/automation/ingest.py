@@ -16,7 +16,7 @@ from sensory_pipeline.automation.instance import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
-from sensory_pipeline.processing.plan import Plan
+from sensory_pipeline.processing.plan import Plans
 from sensory_pipeline.storage.sources import listed
 
 log = logging.getLogger(__name__)
@@ -42,17 +42,19 @@ class IngestReport:
     run_failures: list[str] = field(default_factory=list)
 
 
-def register(lake: Lake, plan: Plan, source: str, *, start_date: date, retry_failed: bool) -> tuple[Registration, int]:
+def register(
+    lake: Lake, plans: Plans, source: str, *, start_date: date, retry_failed: bool
+) -> tuple[Registration, int]:
     """Bring the ledger up to date with a source; returns what changed and how many went missing.
 
-    plan: what was published under another is pending again.
+    plans: what was published under another is pending again.
     """
     for partition in lake.ledger.pending_partitions():
         lake.ledger.catch_up(lake.manifest(partition))
     listing = listed(source)
-    found = list(listing.objects)
+    found = [item for item in listing.objects if plans.hold(item.uri)]
     registration = lake.ledger.register(
-        found, fingerprint=lambda _: plan.fingerprint, shards=lake.shards, start_date=start_date
+        found, fingerprint=lambda uri: plans.of(uri).fingerprint, shards=lake.shards, start_date=start_date
     )
     if listing.unreadable:
         # what is in there is not gone, only out of sight

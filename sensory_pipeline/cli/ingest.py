@@ -68,7 +68,7 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> Ing
 def _ingest(source: str, lake: Lake, settings: Settings, *, retry_failed: bool) -> IngestReport:
     with IngestProgress() as progress, processor(settings, progress=progress.step) as engines:
         registration, missing = register(
-            lake, engines.plan, source, start_date=settings.start_date, retry_failed=retry_failed
+            lake, engines.plans, source, start_date=settings.start_date, retry_failed=retry_failed
         )
         report = IngestReport(registration=registration, missing=missing)
         if not (waiting := _waiting(lake)):

@@ -20,11 +20,14 @@ def problems(error: ValidationError, named: Callable[[str], str]) -> str:
         wanted = detail["msg"].removeprefix("Value error, ").partition(", unable to")[0]
         if detail["type"] in ("literal_error", "enum"):
             wanted = f"use {detail['ctx']['expected']}"
+        if detail["type"] == "extra_forbidden":
+            wanted = "there is no such setting"
         wanted = wanted.replace("Input should", "it should")
         # a rule about several fields has no place, and its input would be all of them
-        place = [str(part) for part in detail["loc"]]
-        known = bool(place) and not _secret(place[0])
-        lines.append(f"{named(place[0])} is {detail['input']!r}: {wanted}" if known else wanted)
+        field, *inside = detail["loc"] or ("",)
+        known = bool(field) and not _secret(str(field))
+        place = named(str(field)) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside)
+        lines.append(f"{place} is {detail['input']!r}: {wanted}" if known else wanted)
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +24,8 @@ class Engines:
 
 
 EngineFactory = Callable[[], Engines]
-"""Makes the engines inside the process that will use them; picklable."""
+EngineSets = Callable[[], Sequence[Engines]]
+"""Make engines inside the process that will use them, one set or one for each choice; picklable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,19 @@ class EngineChoice:
         return (self.stt, self.diarization, self.emotion) == ("pocketsphinx", "offline", "prosody")
 
 
-def chosen_engines(choice: EngineChoice) -> Engines:
-    """The engines of a choice, sharing one cache of models.
+def engine_sets(choices: Sequence[EngineChoice]) -> list[Engines]:
+    """The engines of each choice, all sharing one cache of models. Raises as `chosen_engines` does."""
+    cache = ModelCache(choices[0].cache)
+    return [chosen_engines(choice, cache) for choice in choices]
+
+
+def chosen_engines(choice: EngineChoice, cache: ModelCache | None = None) -> Engines:
+    """The engines of a choice. cache: of their models; one of their own when None.
 
     Raises ConfigurationError for a device or a compute type that is not to be had.
     """
     available = _available(choice)
-    cache = ModelCache(choice.cache)
+    cache = cache or ModelCache(choice.cache)
     return Engines(
         transcriber=_transcriber(choice, available, cache),
         diarizer=_diarizer(choice, available, cache),

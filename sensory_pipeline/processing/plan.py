@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sensory_pipeline.core.errors import UnsupportedLanguage
 from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import READS, Stage, fingerprint, stages_for
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.selection import Engines
@@ -33,14 +34,38 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All stages of a request, in order. fingerprint: of what is published in the end."""
+    """All stages of a request, in order. fingerprint: of what is published in the end; choice: number
+    of the engines that do it, among those of a pool."""
 
     request: ProcessRequest
+    choice: int
     stages: Mapping[Stage, StagePlan]
     fingerprint: str
 
 
-def make_plan(request: ProcessRequest, engines: Engines) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What is wanted of which recording. sources: those with settings of their own, by what the uris of
+    their recordings begin with; default: for all others."""
+
+    default: Plan
+    sources: Mapping[str, tuple[Source, Plan]] = field(default_factory=dict)
+
+    def of(self, uri: str) -> Plan:
+        """The innermost source decides."""
+        found = self._around(uri)
+        return self.sources[found][1] if found is not None else self.default
+
+    def hold(self, uri: str) -> bool:
+        """Whether the innermost source takes an object for a recording."""
+        found = self._around(uri)
+        return found is None or self.sources[found][0].holds(uri)
+
+    def _around(self, uri: str) -> str | None:
+        return max((prefix for prefix in self.sources if uri.startswith(prefix)), key=len, default=None)
+
+
+def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Plan:
     """Fingerprints grow along the graph: a stage's holds those it builds on, and the settings its engine heeds.
 
     Raises UnsupportedLanguage where that is known without the model.
@@ -83,7 +108,7 @@ def make_plan(request: ProcessRequest, engines: Engines) -> Plan:
             "stages": {stage.value: plan.fingerprint for stage, plan in plans.items()},
         }
     )
-    return Plan(request=request, stages=plans, fingerprint=whole)
+    return Plan(request=request, choice=choice, stages=plans, fingerprint=whole)
 
 
 def check(request: ProcessRequest, transcriber: EngineInfo) -> None:

@@ -31,7 +31,7 @@ from sensory_pipeline.core.errors import (
 )
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheStats
-from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.engines.selection import EngineSets
 from sensory_pipeline.processing.work import Work
 from sensory_pipeline.processing.worker import serve
 
@@ -103,11 +103,11 @@ class _Worker:
 class EnginePool:
     """Some processes, each with its own engines, that live until the pool is closed.
 
-    factory: makes the engines, inside each process; memory_mb: megabytes at which one is killed.
+    factory: makes the sets of engines, inside each process; memory_mb: megabytes at which one is killed.
     """
 
-    def __init__(self, factory: EngineFactory, *, size: int, memory_mb: int) -> None:
-        self.factory = factory
+    def __init__(self, factory: EngineSets, *, size: int, memory_mb: int) -> None:
+        self._factory = factory
         self._size = size
         self._memory_mb = memory_mb
         self._workers: list[_Worker] = []
@@ -132,14 +132,15 @@ class EnginePool:
         """Of the processes that hold models, each as it was when it last came to an end of work."""
         return tuple(worker.cache for worker in self._workers if worker.cache)
 
-    def run(self, stage: Stage, trials: Iterable[Trial], journal: Journal) -> Iterator[Answer | None]:
+    def run(self, stage: Stage, choice: int, trials: Iterable[Trial], journal: Journal) -> Iterator[Answer | None]:
         """Every recording's answer, in any order; trials are pulled as processes come free.
 
-        None stands for a moment without one, so that the caller can see to other things. Raises
-        ConfigurationError from an engine, EngineUnavailable when no process comes up.
+        choice: which of the factory's engines do it. None stands for a moment without an answer, so that the
+        caller can see to other things. Raises ConfigurationError from an engine, EngineUnavailable when no
+        process comes up.
         """
         try:
-            yield from _Stream(self, stage, trials, journal).answers()
+            yield from _Stream(self, stage, choice, trials, journal).answers()
         finally:
             for worker in [w for w in self._workers if w.open]:
                 for trial in worker.in_flight.values():
@@ -149,7 +150,7 @@ class EnginePool:
     def _spawn(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self.factory, os.getpid()), daemon=True, name="engines")
+        process = context.Process(target=serve, args=(theirs, self._factory, os.getpid()), daemon=True, name="engines")
         process.start()
         theirs.close()
         worker = _Worker(process=process, pipe=ours)
@@ -171,9 +172,10 @@ class EnginePool:
 class _Stream:
     """One run of one stage through the pool."""
 
-    def __init__(self, pool: EnginePool, stage: Stage, trials: Iterable[Trial], journal: Journal) -> None:
+    def __init__(self, pool: EnginePool, stage: Stage, choice: int, trials: Iterable[Trial], journal: Journal) -> None:
         self._pool = pool
         self._stage = stage
+        self._choice = choice
         self._journal = journal
         self._incoming = iter(trials)
         self._fresh: deque[Trial] = deque()
@@ -207,7 +209,7 @@ class _Stream:
             worker.open, worker.alone, worker.handed_out = True, not self._fresh, 0
             worker.heard = time.monotonic()
             try:
-                worker.pipe.send(("open", self._stage))
+                worker.pipe.send(("open", self._stage, self._choice))
             except OSError:  # it died while it had nothing to do, of which no recording is to blame
                 self._pool._discard(worker)
         starting = sum(not worker.ready for worker in workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
 from sensory_pipeline.processing.payloads import FACTS, assembled
-from sensory_pipeline.processing.pipeline import VERSION, Limits, Processor, share, stage_results
+from sensory_pipeline.processing.pipeline import VERSION
+from sensory_pipeline.processing.processor import Limits, Processor, share, stage_results
 from sensory_pipeline.storage.files import sweep_temporaries
 
 
@@ -35,51 +37,48 @@ class PublicationReport:
 
 def publish_partition(lake: Lake, processor: Processor, partition: Partition, run_id: str) -> PublicationReport:
     """Commit every pending recording of the partition whose stages are decided, good or bad."""
-    plan = processor.plan
     with lake.lease(partition):
         base = lake.manifest(partition)
         lake.ledger.catch_up(base)
-        pending = share(lake, processor, partition)
-        done = {stage: stage_results(lake, p, partition, pending) for stage, p in plan.stages.items()}
         rows: list[Row] = []
         entries: dict[str, Published] = {}
         audio_s = 0.0
-        errors: dict[str, int] = {}
+        errors: Counter[str] = Counter()
         now = datetime.now(UTC).replace(tzinfo=None)
-        for item in pending:
-            recording = item.recording
-            results = {stage: found for stage in plan.stages if (found := done[stage].get(recording.recording_id))}
-            failure = next(((s, r) for s, r in results.items() if r.error_class is not None), None)
-            if failure is None and len(results) < len(plan.stages):
-                continue
-            result = None if failure else assembled({stage: str(r.payload) for stage, r in results.items()})
-            if result is not None:
-                rows += result_rows(recording, result)
-                audio_s += result.audio.duration_ms / 1000
-            elif failure is not None:
-                name = str(failure[1].error_class)
-                errors[name] = errors.get(name, 0) + 1
-            decoded = results.get(Stage.NORMALIZED_AUDIO)
-            rows += stage_rows(recording, results)
-            rows.append(
-                recording_row(
-                    recording,
-                    audio=FACTS.validate_json(decoded.payload) if decoded and decoded.payload else None,
-                    result=result,
-                    failure=failure,
-                    run_id=run_id,
-                    pipeline_version=VERSION,
-                    published_at=now,
+        for plan, pending in share(lake, processor, partition):
+            done = {stage: stage_results(lake, p, partition, pending) for stage, p in plan.stages.items()}
+            for recording in (item.recording for item in pending):
+                results = {stage: found for stage in plan.stages if (found := done[stage].get(recording.recording_id))}
+                failure = next(((s, r) for s, r in results.items() if r.error_class is not None), None)
+                if failure is None and len(results) < len(plan.stages):
+                    continue
+                result = None if failure else assembled({stage: str(r.payload) for stage, r in results.items()})
+                if result is not None:
+                    rows += result_rows(recording, result)
+                    audio_s += result.audio.duration_ms / 1000
+                elif failure is not None:
+                    errors[str(failure[1].error_class)] += 1
+                decoded = results.get(Stage.NORMALIZED_AUDIO)
+                rows += stage_rows(recording, results)
+                rows.append(
+                    recording_row(
+                        recording,
+                        audio=FACTS.validate_json(decoded.payload) if decoded and decoded.payload else None,
+                        result=result,
+                        failure=failure,
+                        run_id=run_id,
+                        pipeline_version=VERSION,
+                        published_at=now,
+                    )
                 )
-            )
-            entries[recording.recording_id] = _entry(recording, plan.fingerprint, failed=failure is not None)
+                entries[recording.recording_id] = _entry(recording, plan.fingerprint, failed=failure is not None)
         current = base
         if entries:
             current = publish(lake, partition, run_id=run_id, base=base, recordings=entries, rows=rows)
         _trim_audio(lake, processor.limits)
         return PublicationReport(
             published=len(entries),
-            failed=sum(errors.values()),
+            failed=errors.total(),
             pending=len(lake.ledger.pending(partition)),
             audio_s=audio_s,
             rows=row_counts(current),

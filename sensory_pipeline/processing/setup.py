@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
+from sensory_pipeline.core.errors import UnsupportedLanguage
+from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, device_lock, run_devices
-from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, chosen_engines
+from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, Engines, engine_sets
 from sensory_pipeline.processing.models import fetch_missing
-from sensory_pipeline.processing.pipeline import Limits, Processor
-from sensory_pipeline.processing.plan import Plan, make_plan
+from sensory_pipeline.processing.plan import Plan, Plans, make_plan
 from sensory_pipeline.processing.pool import EnginePool
+from sensory_pipeline.processing.processor import Limits, Processor
 from sensory_pipeline.settings import Settings, cores, visible_devices
+from sensory_pipeline.storage.sources import prefix_of
 
 
 @contextmanager
@@ -26,23 +29,23 @@ def processor(
     engines: EngineFactory | None = None,
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None,
 ) -> Iterator[Processor]:
-    """Engines, plan and limits as the settings say; the engine processes end with the `with`.
+    """Engines, plans and limits as the settings say; the engine processes end with the `with`.
 
     device: the one the run was given, which it then has to itself; the first of the settings' when
     None. engines: instead of those the settings choose.
     """
-    request = settings.request()
     mine = device or run_devices(settings.devices, visible_devices())[0]
-    choice = replace(engine_choice(settings), device=mine.name)
+    choices = [replace(choice, device=mine.name) for choice in _choices(settings)]
     if engines is None:
         # here, where nobody takes the silence of a download for a hang
-        fetch_missing(choice)
-    factory = engines or partial(chosen_engines, choice)
-    size = settings.workers or (cores() if choice.offline else 1)
-    with _alone_on(mine, settings), EnginePool(factory, size=size, memory_mb=settings.worker_memory_mb) as pool:
+        for choice in choices:
+            fetch_missing(choice)
+    sets = partial(engine_sets, choices) if engines is None else partial(_alike, engines, len(choices))
+    size = settings.workers or (cores() if all(choice.offline for choice in choices) else 1)
+    with _alone_on(mine, settings), EnginePool(sets, size=size, memory_mb=settings.worker_memory_mb) as pool:
         yield Processor(
             pool=pool,
-            plan=make_plan(request, factory()),
+            plans=_plans(settings, sets()),
             limits=Limits(
                 run_audio_hours=settings.run_audio_hours,
                 max_audio_hours=settings.max_audio_hours,
@@ -53,9 +56,32 @@ def processor(
         )
 
 
-def current_plan(settings: Settings) -> Plan:
+def current_plans(settings: Settings) -> Plans:
     """What the settings ask for, without anything that could work on it."""
-    return make_plan(settings.request(), chosen_engines(engine_choice(settings)))
+    return _plans(settings, engine_sets(_choices(settings)))
+
+
+def _choices(settings: Settings) -> list[EngineChoice]:
+    """Each once, that of the settings first, then those that sources make otherwise."""
+    own = (engine_choice(settings.of(source)) for source in settings.sources)
+    return list(dict.fromkeys((engine_choice(settings), *own)))
+
+
+def _plans(settings: Settings, sets: Sequence[Engines]) -> Plans:
+    choices = _choices(settings)
+    found: dict[str, tuple[Source, Plan]] = {}
+    for source in settings.sources:
+        mine = settings.of(source)
+        choice = choices.index(engine_choice(mine))
+        try:
+            found[prefix_of(source.uri)] = source, make_plan(mine.request(), sets[choice], choice)
+        except UnsupportedLanguage as error:
+            raise UnsupportedLanguage(f"{source.uri}: {error}") from error
+    return Plans(default=make_plan(settings.request(), sets[0]), sources=found)
+
+
+def _alike(engines: EngineFactory, count: int) -> list[Engines]:
+    return [engines() for _ in range(count)]
 
 
 def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None]:

@@ -2,8 +2,8 @@
 
 Messages to the pool: ("want",) for the next job, ("answer", key, value), ("closed", cache) at the end
 of a stream, with what its models did, ("raised", error) when the engine failed as a whole. Messages
-from it: ("open", stage), ("work", job), ("end",). Pulling, rather than being pushed to, lets an
-engine look ahead as far as its batches need.
+from it: ("open", stage, choice) with the number of the engines to use, ("work", job), ("end",).
+Pulling, rather than being pushed to, lets an engine look ahead as far as its batches need.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
-from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.engines.selection import EngineSets
 from sensory_pipeline.processing.work import Work, perform
 
 
-def serve(pipe: Connection, factory: EngineFactory, parent: int) -> None:
+def serve(pipe: Connection, factory: EngineSets, parent: int) -> None:
     """Work until the pool, in process `parent`, hangs up."""
     _die_with(parent)
-    engines = factory()
+    sets = factory()
     pipe.send(("ready",))
     while True:
         try:
-            _, stage = pipe.recv()
+            _, stage, choice = pipe.recv()
         except EOFError:
             return
+        engines = sets[choice]
         try:
             for key, value in perform(stage, engines, _pulled(pipe)):
                 pipe.send(("answer", key, value))

@@ -35,15 +35,24 @@ def listed(source: str) -> Listing:
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
-        prefix = s3.folder_uri(source)
+        prefix = prefix_of(source)
         return Listing(prefix=prefix, objects=s3.objects(prefix))
     folder = Path(source)
     unreadable: list[str] = []
     return Listing(
-        prefix=folder.resolve().as_uri().rstrip("/") + "/",
+        prefix=prefix_of(source),
         objects=local.objects(folder, unreadable=lambda error: unreadable.append(str(error))),
         unreadable=unreadable,
     )
+
+
+def prefix_of(source: str) -> str:
+    """What the uris of all recordings of a source begin with. Raises ConfigurationError when it names no bucket."""
+    if _in_s3(source):
+        from sensory_pipeline.storage import s3
+
+        return s3.folder_uri(source)
+    return Path(source).resolve().as_uri().rstrip("/") + "/"
 
 
 @contextmanager

@@ -1,0 +1,115 @@
+"""Where recordings come from, and what is different about those of one source."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from sensory_pipeline.core.requests import (
+    DiarizationSettings,
+    EmotionLevel,
+    EmotionSettings,
+    ProcessRequest,
+    TranscriptionSettings,
+)
+
+
+class RecordingSettings(TranscriptionSettings, DiarizationSettings):
+    """Everything that may differ from one recording to the next: what is asked, and by which engines."""
+
+    stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
+    emo_level: EmotionLevel = Field(
+        EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
+    )
+    stt: Literal["whisper", "pocketsphinx"] | None = Field(
+        None, description="Speech-to-text engine; unset: whisper where WHISPER_MODEL_SIZE is set, else pocketsphinx."
+    )
+    diarization: Literal["pyannote", "offline"] | None = Field(
+        None, description="Diarization engine; unset: pyannote where PYANNOTE_MODEL is set, else offline."
+    )
+    emotion: Literal["gigaam", "prosody"] | None = Field(
+        None, description="Emotion engine; unset: gigaam where GIGAAM_MODEL_NAME is set, else prosody."
+    )
+    whisper_model_size: str | None = Field(
+        None, validation_alias="WHISPER_MODEL_SIZE", description="Whisper model: a name, a hub id or a folder."
+    )
+    pyannote_model: str | None = Field(
+        None, validation_alias="PYANNOTE_MODEL", description="Diarization model: a hub id or a folder."
+    )
+    gigaam_model_name: str | None = Field(
+        None, validation_alias="GIGAAM_MODEL_NAME", description="Emotion model: emo, or a checkpoint's path."
+    )
+
+    def request(self) -> ProcessRequest:
+        """What is asked of a recording."""
+        return ProcessRequest(
+            stereo=self.stereo,
+            tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
+            dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
+            emo=EmotionSettings(level=self.emo_level),
+        )
+
+    @property
+    def stt_engine(self) -> Literal["whisper", "pocketsphinx"]:
+        """A model setting alone chooses its engine."""
+        return self.stt or ("whisper" if self.whisper_model_size else "pocketsphinx")
+
+    @property
+    def diarization_engine(self) -> Literal["pyannote", "offline"]:
+        """A model setting alone chooses its engine."""
+        return self.diarization or ("pyannote" if self.pyannote_model else "offline")
+
+    @property
+    def emotion_engine(self) -> Literal["gigaam", "prosody"]:
+        """A model setting alone chooses its engine."""
+        return self.emotion or ("gigaam" if self.gigaam_model_name else "prosody")
+
+
+TOGETHER = (
+    frozenset(DiarizationSettings.model_fields),
+    frozenset({"stt", "whisper_model_size"}),
+    frozenset({"diarization", "pyannote_model"}),
+    frozenset({"emotion", "gigaam_model_name"}),
+)
+"""Settings that mean something only together: a source that gives one of them takes none from elsewhere."""
+
+
+class Source(RecordingSettings):
+    """A folder or a prefix in S3, and the settings that its recordings have of their own.
+
+    What is not given is as everywhere. A source within another has the say over its part of it.
+    """
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    uri: str = Field(min_length=1, description="A folder, or s3://bucket/prefix.")
+    suffixes: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Names of its recordings end so, in any case; unset: as those of audio files do.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_uri(cls, value: Any) -> Any:
+        return {"uri": value} if isinstance(value, str) else value
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The settings it gives, and with them those that go together with one of these.
+
+        >>> Source(uri="calls", speakers=2).own
+        {'speakers': 2, 'min_speakers': None, 'max_speakers': None}
+        """
+        given = self.model_fields_set - {"uri", "suffixes"}
+        names = given.union(*(group for group in TOGETHER if group & given))
+        return {name: getattr(self, name) for name in RecordingSettings.model_fields if name in names}
+
+    def holds(self, uri: str) -> bool:
+        """Whether an object's name is one of a recording here.
+
+        >>> Source(uri="calls", suffixes=[".WAV"]).holds("file:///calls/a.wav")
+        True
+        """
+        return self.suffixes is None or uri.lower().endswith(tuple(suffix.lower() for suffix in self.suffixes))

@@ -1,0 +1,115 @@
+"""Settings that differ from source to source: declared in a file, heeded recording by recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import resources
+from sensory_pipeline.core.errors import UnsupportedLanguage
+from sensory_pipeline.core.sources import Source
+from sensory_pipeline.processing.setup import current_plans
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.lakes import ingested, rows
+
+MINIATURES = Path(__file__).parent / "data" / "miniatures"
+
+
+def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of docs/sources.md."""
+    page = (Path(resources.__file__).parent.parent / "docs" / "sources.md").read_text()
+    (tmp_path / "sources.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    monkeypatch.setenv("SENSORY_SOURCES", "sources.yaml")
+    monkeypatch.setenv("SENSORY_BEAM_SIZE", "3")
+    settings = Settings()
+    plain, calls, inbound, board = (settings.of(source) for source in settings.sources)
+    assert plain.request() == settings.request()
+    assert (calls.language, calls.speakers, calls.stt_engine, calls.beam_size) == ("de", 2, "pocketsphinx", 3)
+    assert (inbound.language, inbound.stereo, inbound.stt_engine) == ("auto", True, "whisper")
+    assert (board.min_speakers, board.max_speakers, board.emo_level) == (3, 12, "word")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("nowhere.yaml", "SENSORY_SOURCES is 'nowhere.yaml': it is no list, and no file that can be read"),
+        ("[{uri: a, langage: de}]", "SENSORY_SOURCES[0].langage is 'de': there is no such setting"),
+        ("[a, {uri: b, speakers: 0}]", "SENSORY_SOURCES[1].speakers is 0: it should be greater than or equal to 1"),
+        ("[{language: de}]", "SENSORY_SOURCES[0].uri is {'language': 'de'}: Field required"),
+        ("[{uri: a, speakers: 2, min_speakers: 1}]", "give the exact number of speakers or a range of it, not both"),
+        ("[a: b: c]", "it is no YAML"),
+    ],
+)
+def test_what_is_wrong_in_it_is_named(given: str, told: str, tmp_path: Path) -> None:
+    done = sensory("models", "list", cwd=tmp_path, SENSORY_SOURCES=given)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_what_goes_together_is_not_mixed() -> None:
+    settings = Settings(speakers=2, stt="pocketsphinx")
+    mine = settings.of(Source(uri="a", min_speakers=3, whisper_model_size="small"))
+    assert (mine.request().dia.speakers, mine.request().dia.min_speakers, mine.stt_engine) == (None, 3, "whisper")
+
+
+def test_a_language_its_engine_does_not_know_names_the_source() -> None:
+    with pytest.raises(UnsupportedLanguage, match=r"^s3://calls: pocketsphinx knows en only, not 'de'"):
+        current_plans(Settings(sources=(Source(uri="s3://calls", language="de"),)))
+
+
+def test_no_setting_of_the_installation_belongs_to_a_source() -> None:
+    with pytest.raises(ValidationError, match="lake"):
+        Source.model_validate({"uri": "a", "lake": "b"})
+
+
+def test_the_innermost_source_decides_and_its_change_redoes_its_recordings_alone(tmp_path: Path) -> None:
+    folder, lake = tmp_path / "in", tmp_path / "lake"
+    for index, name in enumerate(("plain.wav", "calls/call.wav", "calls/vip/vip.wav")):
+        tone(folder / name, 600 + 10 * index)
+    calls = Source(uri=str(folder / "calls"), speakers=2)
+    vip = Source(uri=str(folder / "calls" / "vip"), language="en")
+    assert ingested(folder, lake, shards=1, sources=(calls, vip)).published == 3
+    assert settings_of(lake, "diarization", "speakers") == {"plain.wav": None, "call.wav": 2, "vip.wav": None}
+    assert settings_of(lake, "transcripts", "language") == {"plain.wav": "auto", "call.wav": "auto", "vip.wav": "en"}
+    assert ingested(folder, lake, shards=1, sources=(calls, vip)).runs == 0
+    changed = ingested(folder, lake, shards=1, sources=(Source(uri=calls.uri, speakers=3), vip))
+    assert (changed.registration.stale, changed.published) == (1, 1)
+    assert changed.computed == {"normalized_audio": 0, "transcripts": 0, "diarization": 1, "emotions": 1}
+
+
+def test_suffixes_say_what_a_recording_is(tmp_path: Path) -> None:
+    folder, lake = tmp_path / "in", tmp_path / "lake"
+    for name in ("a.wav", "calls/b.wav", "calls/c.REC.WAV"):
+        tone(folder / name, 600)
+    report = ingested(folder, lake, sources=(Source(uri=str(folder / "calls"), suffixes=(".rec.wav",)),))
+    assert report.published == 2
+    assert rows(lake, "SELECT name FROM recordings ORDER BY name") == [("a.wav",), ("c.REC.WAV",)]
+
+
+def test_engines_differ_from_source_to_source_in_one_run(tmp_path: Path) -> None:
+    pytest.importorskip("ctranslate2")
+    folder, lake = tmp_path / "in", tmp_path / "lake"
+    for name in ("a.wav", "whispered/b.wav", "stereo/c.wav"):
+        tone(folder / name, 900)
+    whispered = Source(uri=str(folder / "whispered"), whisper_model_size=str(MINIATURES / "whisper"), clip_s=4)
+    stereo = Source(uri=str(folder / "stereo"), stereo=True)
+    report = ingested(folder, lake, engines=None, shards=1, workers=1, sources=(whispered, stereo))
+    assert (report.published, report.failed, report.runs, report.run_failures) == (3, 0, 1, [])
+    engines = rows(lake, "SELECT name, engine FROM stages ORDER BY ALL")
+    chain = {
+        ("offline", "pocketsphinx", "prosody", "pyav"): "a.wav",
+        ("offline", "prosody", "pyav", "whisper"): "b.wav",
+    }
+    chain[("channels", "pocketsphinx", "prosody", "pyav")] = "c.wav"
+    assert engines == sorted((name, engine) for chosen, name in chain.items() for engine in chosen)
+
+
+def settings_of(lake: Path, stage: str, setting: str) -> dict[str, object]:
+    """What a stage was told, by the recording's name."""
+    sql = "SELECT name, stage, settings FROM stages"
+    return {name: json.loads(told)[setting] for name, of, told in rows(lake, sql) if of == stage}
