@@ -14,10 +14,10 @@ dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake
 
 test: $(VENV)/.installed-dev    ## all tests; installs torch and its friends, 6 GB, for the engines with models
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/.installed-dev    ## the tests, with the long ones at full length
-	$(BIN)/python -m pytest --soak
+	$(BIN)/python -m pytest -n 2 --dist loadfile --soak
 
 check: $(VENV)/.installed-dev   ## style, types, layers
 	$(BIN)/ruff format --check .

@@ -168,7 +168,8 @@ def flite() -> Flite:
 
 
 def test_the_same_seed_makes_the_same_bytes(flite: Flite, tmp_path: Path) -> None:
-    parts = list(cast(read_scripts(), seed=7))[2:4]
+    # without loss, for LAME does not always give the same bytes for the same samples
+    parts = [part for part in cast(read_scripts(), seed=7) if part[0].file.endswith((".wav", ".flac"))][:2]
     for folder, order in (("one", parts), ("two", parts[::-1])):
         (tmp_path / folder).mkdir()
         for script, voices in order:
