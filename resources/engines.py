@@ -13,9 +13,17 @@ DEVICE_TAG = "sensory/device"
 """Of a run: the device it was given, as in "cuda:1"."""
 
 
+def device_of(run: dg.DagsterRun | None, settings: Settings) -> Device | None:
+    """The device that the run was given. None, for the first of the settings', where it was given none, and on
+    another host, which has devices of its own: there the tag only counts the runs."""
+    tag = run.tags.get(DEVICE_TAG) if run and not settings.steps_elsewhere else None
+    return Device.parse(tag) if tag else None
+
+
 @dg.resource(description="Engine processes for one run, on the device of its tag; they start with the first recording.")
 def engines(context: dg.InitResourceContext) -> Iterator[Processor]:
-    """Yields a Processor that has the run's device to itself; its processes end with the run."""
-    tag = context.run.tags.get(DEVICE_TAG) if context.run else None
-    with processor(Settings(), device=Device.parse(tag) if tag else None) as ready:
+    """Yields a Processor that has the device to itself; its processes end with the run, or with the step
+    where each has a process of its own."""
+    settings = Settings()
+    with processor(settings, device=device_of(context.run, settings)) as ready:
         yield ready

@@ -9,7 +9,9 @@ from resources.lake import lake
 from sensory_pipeline.assets.merged_parquet import merged_parquet
 from sensory_pipeline.assets.stages import diarization, emotions, normalized_audio, transcripts
 from sensory_pipeline.automation.arrivals import arrivals, nightly
+from sensory_pipeline.automation.executors import executor
 from sensory_pipeline.automation.jobs import process_recordings
+from sensory_pipeline.settings import Settings
 
 
 def build(**resources: Any) -> dg.Definitions:
@@ -20,7 +22,7 @@ def build(**resources: Any) -> dg.Definitions:
         schedules=[nightly],
         sensors=[arrivals],
         resources={"lake": lake, "engines": engines, **resources},
-        executor=dg.in_process_executor,
+        executor=executor(Settings()),
     )
 
 

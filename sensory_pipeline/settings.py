@@ -76,6 +76,13 @@ class Settings(BaseSettings, RecordingSettings):
         description="Devices that runs are spread over, one run each: auto (every GPU, or the CPU), a number of GPUs, "
         "or names: cuda:0,cuda:1.",
     )
+    executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
+        "in_process",
+        description="Where the steps of a run are executed: in its process, a process each, by Celery, in Kubernetes.",
+    )
+    celery_broker: SecretStr | None = Field(
+        None, description="URL of Celery's broker, as in redis://:password@host:6379/0."
+    )
     workers: int | None = Field(
         None, ge=1, description="Engine processes side by side; unset: one per core, one for engines with models."
     )
@@ -130,6 +137,11 @@ class Settings(BaseSettings, RecordingSettings):
     def of(self, source: Source) -> Settings:
         """These settings, with those that the source gives for its recordings."""
         return self.model_copy(update=source.own)
+
+    @property
+    def steps_elsewhere(self) -> bool:
+        """Whether steps are executed on other hosts, which know their own devices."""
+        return self.executor in ("celery", "k8s")
 
     @classmethod
     def names(cls) -> dict[str, str]:

@@ -10,7 +10,12 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.pipeline import run_stage
 from sensory_pipeline.processing.processor import Processor
 
-GPU = {"sensory/res": "gpu"}
+GPU = {
+    "sensory/res": "gpu",
+    "dagster-celery/queue": "gpu",
+    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}},
+}
+"""What a step that calculates on a device asks of each executor (automation/executors.py)."""
 
 
 def _materialize(

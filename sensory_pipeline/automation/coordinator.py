@@ -23,7 +23,9 @@ class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
     def __init__(
         self, dequeue_interval_seconds: int | None = None, inst_data: ConfigurableClassData | None = None
     ) -> None:
-        self._devices = [device.name for device in run_devices(Settings().devices, visible_devices())]
+        settings = Settings()
+        devices = run_devices(settings.devices, visible_devices(), elsewhere=settings.steps_elsewhere)
+        self._devices = [device.name for device in devices]
         super().__init__(
             max_concurrent_runs=len(self._devices),
             tag_concurrency_limits=[{"key": DEVICE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}],

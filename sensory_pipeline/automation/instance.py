@@ -18,7 +18,12 @@ _CLOCK_S = 2.0
 
 CONFIG: dict[str, object] = {
     "telemetry": {"enabled": False},
-    "run_monitoring": {"enabled": True, "start_timeout_seconds": 180, "poll_interval_seconds": 30},
+    "run_monitoring": {
+        "enabled": True,
+        "start_timeout_seconds": 180,
+        "max_runtime_seconds": 86400,
+        "poll_interval_seconds": 30,
+    },
     "run_coordinator": {"module": "sensory_pipeline.automation.coordinator", "class": "DeviceRunCoordinator"},
     "run_launcher": {"module": "sensory_pipeline.automation.launcher", "class": "WatchedRunLauncher"},
     "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},

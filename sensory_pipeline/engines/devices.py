@@ -147,24 +147,27 @@ def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:
     return _gpus(len(seen) if len(set(seen)) == len(seen) else 0)
 
 
-def run_devices(requested: str, visible: str | None) -> tuple[Device, ...]:
+def run_devices(requested: str, visible: str | None, *, elsewhere: bool = False) -> tuple[Device, ...]:
     """The devices that runs are spread over, one run each at a time.
 
     requested: "auto" for every GPU there is, or else the CPU; a number for so many GPUs; or names
-    separated by commas ("cuda:0,cuda:2", "cpu:0,cpu:1"). visible: CUDA_VISIBLE_DEVICES. Raises
-    ConfigurationError for a GPU that is not there, and for a device named twice.
+    separated by commas ("cuda:0,cuda:2", "cpu:0,cpu:1"). visible: CUDA_VISIBLE_DEVICES. elsewhere:
+    they are other hosts', and nobody looks for them here. Raises ConfigurationError for a GPU that
+    is not there, and for a device named twice.
 
     >>> [device.name for device in run_devices("cpu:0, cpu:1", None)]
     ['cpu:0', 'cpu:1']
     """
-    gpus = () if requested.strip().startswith("cpu") else nvidia_smi_gpus(visible)
+    if elsewhere and requested.strip() == "auto":
+        raise ConfigurationError("SENSORY_DEVICES is auto, and the devices are other hosts': say how many there are")
+    gpus = () if elsewhere or requested.strip().startswith("cpu") else nvidia_smi_gpus(visible)
     if requested.strip() == "auto":
         return gpus or (CPU,)
     if requested.strip().isdecimal():
         devices = _gpus(int(requested))
     else:
         devices = tuple(Device.parse(name) for name in requested.split(","))
-    gone = [device.name for device in devices if device.kind is DeviceKind.CUDA and device not in gpus]
+    gone = [device for device in devices if device.kind is DeviceKind.CUDA and device not in gpus and not elsewhere]
     if gone or not devices or len(set(devices)) < len(devices):
         there = ", ".join(gpu.name for gpu in gpus) or "none"
         raise ConfigurationError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from socket import gethostname
 
 from sensory_pipeline.core.errors import UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
@@ -88,7 +89,8 @@ def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None
     """The CPU is everybody's; a GPU, and a virtual device that stands for one, is one run's."""
     if device == CPU:
         return nullcontext()
-    return device_lock(device, settings.lake / "locks", visible=visible_devices())
+    # the device of this host: another one that shares the lake's folder has its own of that name
+    return device_lock(device, settings.lake / "locks" / gethostname(), visible=visible_devices())
 
 
 def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:
