@@ -20,6 +20,9 @@ from sensory_pipeline.core.sources import RecordingSettings, Source
 ENV_FILE = Path(".env")
 """Of the folder one is in."""
 
+Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$")]
+"""As Dagster demands it."""
+
 
 def _listed(value: Any) -> Any:
     """What stands in place, or in the YAML file of that name."""
@@ -64,6 +67,12 @@ class Settings(BaseSettings, RecordingSettings):
     arrivals: bool = Field(True, description="Whether sources are also watched for arrivals all day.")
     arrival_gb: float = Field(1, gt=0, description="Gigabytes pending in a partition from which it is run at once.")
     arrival_wait_s: float = Field(600, ge=0, description="Seconds after which what is pending is run, however little.")
+    owners: tuple[Owner, ...] = Field(
+        (), description='Who answers for the tables, shown in Dagster: addresses, or ["team:speech"].'
+    )
+    price_per_hour: float | None = Field(
+        None, gt=0, description="Price of an hour of one device, for the cost of an hour of audio; unset: not shown."
+    )
     shards: int = Field(8, ge=1, le=256, description="Shards of a new lake; frozen once it exists.")
     start_date: date = Field(
         date(2024, 1, 1), description="First date of the lake; older recordings count as of this day."

@@ -15,7 +15,10 @@ from sensory_pipeline.automation.instance import CONFIG
 from sensory_pipeline.definitions import defs
 
 ROOT = Path(resources.__file__).parent.parent
-HEAVY = ("torch", "torchaudio", "pyannote", "faster_whisper", "ctranslate2", "pocketsphinx", "onnxruntime", "boto3")
+HEAVY = (
+    "torch", "torchaudio", "pyannote", "faster_whisper", "ctranslate2", "pocketsphinx", "onnxruntime", "boto3",
+    "matplotlib",
+)  # fmt: skip
 
 
 def test_definitions_load_no_model_library() -> None:

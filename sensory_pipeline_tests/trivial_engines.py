@@ -85,6 +85,20 @@ class BrokenTranscriber(TrivialTranscriber):
             yield job.key, EngineError("the device is lost")
 
 
+class MumblingTranscriber(TrivialTranscriber):
+    """Hears German, is sure of nothing, and hears no word from the culprit."""
+
+    def _answers(self, batch: list[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        for key, answer in super()._answers(batch):
+            assert isinstance(answer, Transcript)
+            silent = answer.words[0].span.end_ms == CULPRIT_MS
+            doubtful = tuple(
+                replace(segment, words=tuple(replace(word, probability=0.2) for word in segment.words))
+                for segment in answer.segments
+            )
+            yield key, Transcript(language="de", segments=() if silent else doubtful)
+
+
 class TrivialClassifier:
     """Everything is neutral."""
 
@@ -147,6 +161,10 @@ def segfaulting_in_diarization() -> Engines:
 
 def broken() -> Engines:
     return replace(trivial(), transcriber=BrokenTranscriber())
+
+
+def mumbling() -> Engines:
+    return replace(trivial(), transcriber=MumblingTranscriber())
 
 
 def stillborn() -> Engines:

@@ -1,15 +1,22 @@
 """The asset that publishes: all stage results of a partition become rows, in one commit."""
 
+import time
+
 import dagster as dg
 
-from sensory_pipeline.assets.metadata import column_schemas, publication_metadata
+from sensory_pipeline.assets import checks
+from sensory_pipeline.assets.metadata import OWNERS, column_schemas, publication_metadata
 from sensory_pipeline.assets.partitions import PARTITIONS
+from sensory_pipeline.assets.picture import picture
 from sensory_pipeline.assets.stages import diarization, emotions, normalized_audio, transcripts
 from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.plan import PUBLICATION
 from sensory_pipeline.processing.processor import Processor
 from sensory_pipeline.processing.publishing import publish_partition
+from sensory_pipeline.settings import Settings
 
 
 @dg.asset(
@@ -17,14 +24,10 @@ from sensory_pipeline.processing.publishing import publish_partition
     deps=[normalized_audio, transcripts, diarization, emotions],
     group_name="tables",
     kinds={"parquet", "duckdb"},
+    owners=OWNERS,
     metadata=column_schemas(),
-    check_specs=[
-        dg.AssetCheckSpec(
-            "invariants",
-            asset="merged_parquet",
-            description="The tables agree with each other: nothing twice, nothing orphaned, times in order.",
-        )
-    ],
+    code_version=str(PUBLICATION),
+    check_specs=checks.SPECS,
 )
 def merged_parquet(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
@@ -32,8 +35,15 @@ def merged_parquet(
     """The tables: recordings, segments, words, turns, speakers, embeddings, utterances, emotions, stages."""
     partition = Partition.parse(context.partition_key)
     report = publish_partition(lake, engines, partition, context.run.run_id)
-    broken = violations(lake, partition)
-    check = dg.AssetCheckResult(
-        check_name="invariants", passed=not broken, metadata={"violations": dg.MetadataValue.json(broken)}
-    )
-    return dg.MaterializeResult(metadata=publication_metadata(report), check_results=[check])
+    census = take(lake, partition, pending=report.pending)
+    metadata = {**publication_metadata(report, _age_s(context), Settings().price_per_hour)}
+    if census.durations_s:
+        metadata["picture"] = picture(census)
+    found = checks.results(violations(lake, partition), census.counts)
+    return dg.MaterializeResult(metadata=metadata, check_results=list(found))
+
+
+def _age_s(context: dg.AssetExecutionContext) -> float:
+    """Seconds since the run has begun."""
+    began = context.instance.get_run_stats(context.run.run_id).start_time
+    return time.time() - began if began else 0.0

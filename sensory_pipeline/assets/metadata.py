@@ -1,31 +1,50 @@
-"""What Dagster's UI shows of a materialization: numbers it plots over time, and column schemas."""
+"""What Dagster's UI shows: numbers it plots over time, columns and where they come from, owners."""
 
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import view_columns
 from sensory_pipeline.processing.pipeline import StageReport
 from sensory_pipeline.processing.publishing import PublicationReport
+from sensory_pipeline.settings import Settings
+
+OWNERS = Settings().owners
+
+_COLUMNS_OF = {
+    Stage.NORMALIZED_AUDIO: ("duration_s", "codec", "sample_rate", "channels"),
+    Stage.TRANSCRIPTS: ("language", "words"),
+    Stage.DIARIZATION: ("speakers",),
+}
+"""Columns of `recordings` that one stage decides; what failed may be any stage's, the rest is the listing's."""
 
 
-def stage_metadata(report: StageReport) -> Mapping[str, dg.MetadataValue]:
-    """Counts, hours of audio, and seconds of work for each second of audio."""
+def stage_metadata(report: StageReport, price_per_hour: float | None) -> Mapping[str, dg.MetadataValue]:
+    """Counts, hours of audio, and what they took. price_per_hour: of a device; no cost when None."""
     values: dict[str, dg.MetadataValue] = {
         "computed": dg.MetadataValue.int(report.computed),
         "reused": dg.MetadataValue.int(report.reused),
         "failed": dg.MetadataValue.int(report.failed),
         "deferred": dg.MetadataValue.int(report.deferred),
         "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
-        "seconds": dg.MetadataValue.float(report.seconds),
         "engine": dg.MetadataValue.text(report.engine),
         "device": dg.MetadataValue.text(report.device),
     }
-    if report.audio_s:
-        values["real_time_factor"] = dg.MetadataValue.float(report.seconds / report.audio_s)
-    return {**values, **_cache_metadata(report.caches)}
+    return {**values, **_effort(report.seconds, report.audio_s, price_per_hour), **_cache_metadata(report.caches)}
+
+
+def _effort(device_s: float, audio_s: float, price_per_hour: float | None) -> dict[str, dg.MetadataValue]:
+    """Seconds that the run's device was taken, also for each second of audio, and its price for each hour of it."""
+    values: dict[str, dg.MetadataValue] = {"device_seconds": dg.MetadataValue.float(device_s)}
+    if audio_s:
+        values["real_time_factor"] = dg.MetadataValue.float(device_s / audio_s)
+        if price_per_hour is not None:
+            values["cost_per_audio_hour"] = dg.MetadataValue.float(price_per_hour * device_s / audio_s)
+    return values
 
 
 def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]:
@@ -44,8 +63,13 @@ def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]
     }
 
 
-def publication_metadata(report: PublicationReport) -> Mapping[str, dg.MetadataValue]:
-    """Rows of every table, recordings published and failed, and why."""
+def publication_metadata(
+    report: PublicationReport, device_s: float, price_per_hour: float | None
+) -> Mapping[str, dg.MetadataValue]:
+    """Rows of every table, recordings published and failed, and why; what the whole run took.
+
+    device_s: seconds since the run has begun, for so long it has had its device.
+    """
     return {
         "dagster/partition_row_count": dg.MetadataValue.int(report.rows.get("recordings", 0)),
         **{f"rows_{name}": dg.MetadataValue.int(count) for name, count in report.rows.items()},
@@ -54,11 +78,14 @@ def publication_metadata(report: PublicationReport) -> Mapping[str, dg.MetadataV
         "pending": dg.MetadataValue.int(report.pending),
         "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
         "errors": dg.MetadataValue.json(dict(report.errors)),
+        **_effort(device_s, report.audio_s, price_per_hour),
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(_lineage()),
     }
 
 
 def column_schemas() -> Mapping[str, dg.MetadataValue]:
-    """The columns analysts see, one schema a view; `recordings` as the asset's own."""
+    """The columns analysts see, one schema a view; `recordings`, which holds all of them together, as the
+    asset's own."""
     schemas = {
         table.name: dg.TableSchema(
             columns=[
@@ -69,6 +96,23 @@ def column_schemas() -> Mapping[str, dg.MetadataValue]:
         for table in TABLES
     }
     return {
+        "dagster/table_name": dg.MetadataValue.text("recordings"),
         "dagster/column_schema": dg.MetadataValue.table_schema(schemas["recordings"]),
         **{f"columns_{name}": dg.MetadataValue.table_schema(schema) for name, schema in schemas.items()},
     }
+
+
+def stage_columns() -> Mapping[str, dg.MetadataValue]:
+    """What the stage store keeps of each recording."""
+    schema = dg.TableSchema(columns=[dg.TableColumn(name=field.name, type=str(field.type)) for field in SCHEMA])
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(schema)}
+
+
+def _lineage() -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        deps_by_column={
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(stage.value), column_name="payload")]
+            for stage, columns in _COLUMNS_OF.items()
+            for column in columns
+        }
+    )

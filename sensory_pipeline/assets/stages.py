@@ -2,13 +2,15 @@
 
 import dagster as dg
 
-from sensory_pipeline.assets.metadata import stage_metadata
+from sensory_pipeline.assets.metadata import OWNERS, stage_columns, stage_metadata
 from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage, engines_at_fault
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.pipeline import run_stage
+from sensory_pipeline.processing.plan import DECODING
 from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.settings import Settings
 
 GPU = {
     "sensory/res": "gpu",
@@ -25,16 +27,24 @@ def _materialize(
     engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
     report = run_stage(lake, engines, stage, Partition.parse(context.partition_key), context.run.run_id)
+    metadata = stage_metadata(report, Settings().price_per_hour)
     if engines_at_fault(report.computed, report.engine_faults):
         raise dg.Failure(
             f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
             f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
-            metadata=stage_metadata(report),
+            metadata=metadata,
         )
-    return dg.MaterializeResult(metadata=stage_metadata(report))
+    return dg.MaterializeResult(metadata=metadata)
 
 
-@dg.asset(partitions_def=PARTITIONS, group_name="audio", kinds={"python"})
+@dg.asset(
+    partitions_def=PARTITIONS,
+    group_name="audio",
+    kinds={"python"},
+    owners=OWNERS,
+    metadata=stage_columns(),
+    code_version=str(DECODING.algorithm),
+)
 def normalized_audio(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
 ) -> dg.MaterializeResult:
@@ -42,7 +52,15 @@ def normalized_audio(
     return _materialize(context, Stage.NORMALIZED_AUDIO, lake, engines)
 
 
-@dg.asset(partitions_def=PARTITIONS, deps=[normalized_audio], group_name="speech", op_tags=GPU, kinds={"python"})
+@dg.asset(
+    partitions_def=PARTITIONS,
+    deps=[normalized_audio],
+    group_name="speech",
+    op_tags=GPU,
+    kinds={"python"},
+    owners=OWNERS,
+    metadata=stage_columns(),
+)
 def transcripts(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
 ) -> dg.MaterializeResult:
@@ -50,7 +68,15 @@ def transcripts(
     return _materialize(context, Stage.TRANSCRIPTS, lake, engines)
 
 
-@dg.asset(partitions_def=PARTITIONS, deps=[normalized_audio], group_name="speech", op_tags=GPU, kinds={"python"})
+@dg.asset(
+    partitions_def=PARTITIONS,
+    deps=[normalized_audio],
+    group_name="speech",
+    op_tags=GPU,
+    kinds={"python"},
+    owners=OWNERS,
+    metadata=stage_columns(),
+)
 def diarization(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
 ) -> dg.MaterializeResult:
@@ -64,6 +90,8 @@ def diarization(
     group_name="speech",
     op_tags=GPU,
     kinds={"python"},
+    owners=OWNERS,
+    metadata=stage_columns(),
 )
 def emotions(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]

@@ -105,7 +105,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partiti
             report.run_failures.append(error.message.strip() if error else str(event.message))
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
+            if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
                 rules = {name: entry.value for name, entry in check.metadata.items()}
                 report.run_failures.append(f"the tables of partition {partition.key} break their rules: {rules}")
         elif event.is_step_materialization:

@@ -53,10 +53,17 @@ def read(folder: Path, partition: Partition) -> Manifest:
 
 
 def read_all(folder: Path) -> Iterator[tuple[Partition, Manifest]]:
-    """Every partition that was ever published, in order of its path."""
-    for path in sorted(folder.glob("date=*/shard=*.json")):
-        day, shard = path.parent.name.removeprefix("date="), path.stem.removeprefix("shard=")
-        yield Partition.parse(f"{day}|{shard}"), _read(path)
+    """Every partition that was ever published, and its manifest."""
+    for partition in partitions(folder):
+        yield partition, _read(_path(folder, partition))
+
+
+def partitions(folder: Path) -> list[Partition]:
+    """Every partition that was ever published, by date, without a look into its manifest."""
+    return [
+        Partition.parse(f"{path.parent.name.removeprefix('date=')}|{path.stem.removeprefix('shard=')}")
+        for path in sorted(folder.glob("date=*/shard=*.json"))
+    ]
 
 
 def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:

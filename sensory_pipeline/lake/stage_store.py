@@ -55,7 +55,7 @@ class StageResult:
 
 
 _ARROW = {"seconds": pa.float64(), "made_at": pa.timestamp("us")}
-_SCHEMA = pa.schema([pa.field(f.name, _ARROW.get(f.name, pa.string())) for f in fields(StageResult)])
+SCHEMA = pa.schema([pa.field(f.name, _ARROW.get(f.name, pa.string())) for f in fields(StageResult)])
 
 
 class StageStore:
@@ -119,7 +119,7 @@ class StageWriter:
     def flush(self) -> None:
         """Write what was added since the last chunk."""
         if self._rows:
-            table = pa.Table.from_pylist(self._rows, schema=_SCHEMA)
+            table = pa.Table.from_pylist(self._rows, schema=SCHEMA)
             # names sort by time, so that the newest result of several is found first
             path = self._folder / f"{time.time_ns():020d}-{self._run_id}-{self._chunks}.parquet"
             write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
@@ -132,5 +132,5 @@ def _read(path: Path, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageR
     hits = [i for i, key in enumerate(keys) if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"])]
     if not hits:
         return {}
-    rows = pq.read_table(path, schema=_SCHEMA).take(pa.array(hits)).to_pylist()
+    rows = pq.read_table(path, schema=SCHEMA).take(pa.array(hits)).to_pylist()
     return {row["recording_id"]: StageResult(**row) for row in rows}

@@ -6,7 +6,7 @@ view carries the recording's uri, date and shard, and what made its rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -26,15 +26,15 @@ _NAME = "coalesce(try(url_decode(parse_filename({uri}))), parse_filename({uri}))
 PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
 
 
-def connect(lake: Lake, partition: Partition | None = None) -> duckdb.DuckDBPyConnection:
+def connect(lake: Lake, partitions: Iterable[Partition] | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the views, that can read nothing but the lake's data files.
 
-    partition: only what this one has published; all of them, and what is pending, when None.
+    partitions: only what these have published; all of them, and what is pending, when None.
     """
     # before the manifests: what is published in between is then seen twice, and shown once
     now = standing(lake.root / "ledger.sqlite")
-    waiting = now.waiting if partition is None else []
-    published = lake.published() if partition is None else [(partition, lake.manifest(partition))]
+    waiting = now.waiting if partitions is None else []
+    published = lake.published() if partitions is None else [(each, lake.manifest(each)) for each in partitions]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
     db = duckdb.connect(":memory:")
     db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})

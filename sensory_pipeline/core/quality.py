@@ -1,0 +1,126 @@
+"""What makes a partition's tables doubtful though they agree with each other: rules over counts.
+
+A rule that is broken is a warning for a person to look at; the rows stay published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ERROR_SHARE = 0.1
+"""Failed recordings among all; more is doubtful."""
+EMPTY_SHARE = 0.2
+"""Recordings without a word among those transcribed; more is doubtful."""
+MOST_SPEAKERS = 10
+"""In a recording for which no number of speakers was asked; more is doubtful."""
+DOUBTFUL_PROBABILITY = 0.5
+"""Mean of all words; less is doubtful."""
+DRIFT = 0.3
+"""Share of recordings whose language is another than the lake's mix would have; more is doubtful."""
+DRIFT_RECORDINGS = 20
+"""With fewer on either side, a mix of languages says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionCounts:
+    """Counts of recordings, but for words and probability.
+
+    transcribed: with or without a word; speakers_out_of_range: against the numbers asked for, else
+    MOST_SPEAKERS; mean_probability: of the words, None without any; languages: of the partition, and
+    known_languages of those published before it, by language.
+    """
+
+    ok: int
+    failed: int
+    pending: int
+    transcribed: int
+    empty: int
+    speakers_out_of_range: int
+    words: int
+    mean_probability: float | None
+    languages: Mapping[str, int]
+    known_languages: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a rule says. value: what was measured, limit: the most (for probability the least) it may be;
+    text: the same in words."""
+
+    passed: bool
+    value: float
+    limit: float
+    text: str
+
+
+def verdicts(counts: PartitionCounts) -> dict[str, Verdict]:
+    """Rule -> what it says, for each of RULES."""
+    published = counts.ok + counts.failed
+    drift = language_drift(counts.languages, counts.known_languages)
+    mean = 1.0 if counts.mean_probability is None else counts.mean_probability
+    return {
+        "error_share": _at_most(
+            _share(counts.failed, published), ERROR_SHARE, f"{counts.failed} of {published} recordings failed"
+        ),
+        "empty_transcripts": _at_most(
+            _share(counts.empty, counts.transcribed),
+            EMPTY_SHARE,
+            f"{counts.empty} of {counts.transcribed} transcripts have no word",
+        ),
+        "speaker_counts": _at_most(
+            counts.speakers_out_of_range,
+            0,
+            f"{counts.speakers_out_of_range} recordings have fewer or more speakers than asked for, "
+            f"or more than {MOST_SPEAKERS}",
+        ),
+        "language_drift": _at_most(
+            drift, DRIFT, f"{drift:.0%} of the recordings are in other languages than before would make one expect"
+        ),
+        "low_confidence": Verdict(
+            passed=mean >= DOUBTFUL_PROBABILITY,
+            value=mean,
+            limit=DOUBTFUL_PROBABILITY,
+            text=f"{counts.words} words have a mean probability of {mean:.2f}"
+            if counts.words
+            else "there are no words",
+        ),
+        "pending_left": _at_most(
+            counts.pending, 0, f"{counts.pending} recordings are still pending; the next run takes them"
+        ),
+    }
+
+
+RULES: Mapping[str, str] = {
+    "error_share": f"At most {ERROR_SHARE:.0%} of the recordings failed.",
+    "empty_transcripts": f"At most {EMPTY_SHARE:.0%} of the transcripts are without a word.",
+    "speaker_counts": f"As many speakers as the settings ask for; no more than {MOST_SPEAKERS} where they do not.",
+    "language_drift": f"At most {DRIFT:.0%} of the recordings are in languages that are unlike those before.",
+    "low_confidence": f"The words' mean probability is {DOUBTFUL_PROBABILITY} or more.",
+    "pending_left": "Nothing of the partition is left for another run.",
+}
+"""Rule -> what it demands."""
+
+
+def language_drift(languages: Mapping[str, int], known: Mapping[str, int]) -> float:
+    """How far two mixes of languages are apart: the share that would have to change, 0 to 1.
+
+    0 where either has fewer than DRIFT_RECORDINGS.
+
+    >>> language_drift({"en": 30, "de": 10}, {"en": 400})
+    0.25
+    """
+    total, known_total = sum(languages.values()), sum(known.values())
+    if min(total, known_total) < DRIFT_RECORDINGS:
+        return 0.0
+    return (
+        sum(abs(languages.get(name, 0) / total - known.get(name, 0) / known_total) for name in {*languages, *known}) / 2
+    )
+
+
+def _at_most(value: float, limit: float, text: str) -> Verdict:
+    return Verdict(passed=value <= limit, value=value, limit=limit, text=text)
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,92 @@
+"""What a partition holds, in numbers: for the rules of core/quality.py, and for its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import duckdb
+
+from sensory_pipeline.core.quality import MOST_SPEAKERS, PartitionCounts
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.lake import manifest
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.views import connect
+
+KNOWN_PARTITIONS = 64
+"""How many partitions published before say which languages are usual."""
+
+_RECORDINGS = (
+    "SELECT count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'failed'),"
+    " count(*) FILTER (words IS NOT NULL), count(*) FILTER (words = 0) FROM recordings"
+)
+_SPEAKERS = (
+    "SELECT count(*) FROM recordings r JOIN stages s ON s.recording_id = r.recording_id AND s.stage = 'diarization'"
+    " WHERE r.speakers > 0 AND r.speakers NOT BETWEEN"
+    " coalesce((s.settings->>'speakers')::INTEGER, (s.settings->>'min_speakers')::INTEGER, 1)"
+    " AND coalesce((s.settings->>'speakers')::INTEGER, (s.settings->>'max_speakers')::INTEGER, $most)"
+)
+_WORDS = "SELECT count(*), avg(probability) FROM words"
+_LANGUAGES = "SELECT language, count(*) FROM recordings WHERE language IS NOT NULL GROUP BY language ORDER BY language"
+_DURATIONS = "SELECT duration_s FROM recordings WHERE status = 'ok' ORDER BY recording_id"
+_TALK = (
+    "SELECT speakers, rank, avg(talk_share) FROM (SELECT talk_share, count(*) OVER (PARTITION BY recording_id)"
+    " AS speakers, row_number() OVER (PARTITION BY recording_id ORDER BY talk_share DESC, speaker) AS rank"
+    " FROM speakers) GROUP BY speakers, rank ORDER BY speakers, rank"
+)
+_EMOTIONS = "SELECT emotion, count(*) FROM utterances WHERE emotion IS NOT NULL GROUP BY emotion ORDER BY emotion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """One partition. durations_s: of each recording that is ok; talk: number of speakers -> mean share of
+    the talk of the first, second and so on; emotions: utterances by emotion."""
+
+    counts: PartitionCounts
+    durations_s: tuple[float, ...]
+    talk: Mapping[int, tuple[float, ...]]
+    emotions: Mapping[str, int]
+
+
+def take(lake: Lake, partition: Partition, *, pending: int) -> Census:
+    """Count what the partition has published. pending: recordings of it that still wait."""
+    with connect(lake, [partition]) as db:
+        ((ok, failed, transcribed, empty),) = db.execute(_RECORDINGS).fetchall()
+        ((out_of_range,),) = db.execute(_SPEAKERS, {"most": MOST_SPEAKERS}).fetchall()
+        ((words, probability),) = db.execute(_WORDS).fetchall()
+        talk: dict[int, tuple[float, ...]] = {}
+        for speakers, _, share in db.execute(_TALK).fetchall():
+            talk[speakers] = (*talk.get(speakers, ()), share)
+        return Census(
+            counts=PartitionCounts(
+                ok=ok,
+                failed=failed,
+                pending=pending,
+                transcribed=transcribed,
+                empty=empty,
+                speakers_out_of_range=out_of_range,
+                words=words,
+                mean_probability=probability,
+                languages=_by_name(db, _LANGUAGES),
+                known_languages=_known_languages(lake, partition),
+            ),
+            durations_s=tuple(duration for (duration,) in db.execute(_DURATIONS).fetchall()),
+            talk=talk,
+            emotions=_by_name(db, _EMOTIONS),
+        )
+
+
+def _known_languages(lake: Lake, partition: Partition) -> dict[str, int]:
+    """Recordings by language in the latest partitions but this one, and none later than its day."""
+    before = (
+        other
+        for other in reversed(manifest.partitions(lake.manifests))
+        if other != partition and other.date <= partition.date
+    )
+    with connect(lake, list(islice(before, KNOWN_PARTITIONS))) as db:
+        return _by_name(db, _LANGUAGES)
+
+
+def _by_name(db: duckdb.DuckDBPyConnection, sql: str) -> dict[str, int]:
+    return dict(db.execute(sql).fetchall())
