@@ -50,5 +50,5 @@ $(VENV)/.installed-models: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing 6 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,celery,k8s]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,celery,k8s,postgres]'
 	touch $@

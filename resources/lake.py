@@ -10,4 +10,4 @@ from sensory_pipeline.settings import Settings
 def lake(_: dg.InitResourceContext) -> Lake:
     """The Lake of the settings. Raises LakeMismatch when its shards or its start are not the settings'."""
     settings = Settings()
-    return Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date)
+    return Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)

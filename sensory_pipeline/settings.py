@@ -57,6 +57,11 @@ class Settings(BaseSettings, RecordingSettings):
     )
 
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
+    ledger: SecretStr | None = Field(
+        None,
+        description="PostgreSQL that holds the ledger, as postgresql://user:password@host/name; unset: SQLite, in the "
+        "lake's folder. Frozen once the lake exists.",
+    )
     sources: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
         description='Folders and S3 prefixes that are watched: ["/recordings", "s3://bucket/calls"], or a YAML file '

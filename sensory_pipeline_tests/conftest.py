@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests import postgres as postgresql
 
 collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
 """No test; its doctests would be looked for."""
@@ -33,3 +35,23 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.PostgresServer]:
+    """One for all tests, with a database for each that asks."""
+    if not postgresql.INSTALLED:
+        pytest.skip("postgres is not installed")
+    with postgresql.postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SecretStr | None:
+    """Where the ledger of the test's lakes is, in the settings too: in SQLite, and in PostgreSQL."""
+    if request.param == "sqlite":
+        return None
+    server: postgresql.PostgresServer = request.getfixturevalue("postgres")
+    url = server.new_database()
+    monkeypatch.setenv("SENSORY_LEDGER", url)
+    return SecretStr(url)

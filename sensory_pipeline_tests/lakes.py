@@ -34,7 +34,7 @@ def ingested(
     """`sensory ingest` with these engines, the settings' own when None. meanwhile: called after the listing, before
     each run."""
     chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
-    lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date)
+    lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date, ledger=chosen.ledger)
     with processor(chosen, engines=engines) as ready:
         registration, missing = register(
             lake, ready.plans, str(source), start_date=chosen.start_date, retry_failed=retry_failed
@@ -48,14 +48,14 @@ def ingested(
 
 def rows(root: Path, sql: str) -> list[tuple[Any, ...]]:
     """The answer to a query on the lake."""
-    with connect(Lake.open(root)) as db:
+    with connect(Lake.open(root, ledger=Settings().ledger)) as db:
         return db.execute(sql).fetchall()
 
 
 def tables(root: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Everything published, without what is incidental, in order."""
     found = {}
-    with connect(Lake.open(root)) as db:
+    with connect(Lake.open(root, ledger=Settings().ledger)) as db:
         for table in TABLES:
             names = [c[0] for c in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description or ()]
             kept = ", ".join(name for name in names if name not in INCIDENTAL)

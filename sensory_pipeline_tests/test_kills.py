@@ -18,6 +18,7 @@ from sensory_pipeline.core.errors import StaleWriter
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Manifest
 from sensory_pipeline.lake.publication import publish
+from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import ingested, rows, tables
 
@@ -89,10 +90,11 @@ def test_two_ingests_at_once(source: Path, tmp_path: Path) -> None:
     assert len(done) == len(set(done)), "something was worked on twice"
 
 
+@pytest.mark.usefixtures("ledger")
 def test_a_kill_between_commit_and_ledger_is_noticed(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake")
-    lake = Lake.open(tmp_path / "lake")
-    with lake.ledger._transaction() as db:  # as if killed before `settle`
+    lake = Lake.open(tmp_path / "lake", ledger=Settings().ledger)
+    with lake.database.writing() as db:  # as if killed before `settle`
         db.execute("UPDATE recordings SET status = 'pending', fingerprint = NULL")
     report = ingested(source, tmp_path / "lake")
     assert (report.published, report.runs) == (0, 0)

@@ -44,7 +44,7 @@ def source(tmp_path: Path) -> Path:
 @contextmanager
 def one_partition(source: Path, root: Path) -> Iterator[tuple[Lake, Processor, Partition]]:
     """A lake that has registered the source, and what would process it."""
-    lake = Lake.create(root, shards=1, start_date=START)
+    lake = Lake.create(root, shards=1, start_date=START, ledger=Settings().ledger)
     with processor(Settings(lake=root, shards=1, workers=2), engines=engines.trivial) as ready:
         lake.ledger.register(
             objects(source), fingerprint=lambda _: ready.plans.default.fingerprint, shards=1, start_date=START
@@ -73,6 +73,7 @@ def test_a_damaged_chunk_is_made_again(source: Path, tmp_path: Path) -> None:
         assert run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run").reused == 4
 
 
+@pytest.mark.usefixtures("ledger")
 def test_what_cannot_be_read_for_long_is_done_in_the_end(source: Path, tmp_path: Path) -> None:
     away = source / "300.wav"
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
@@ -198,10 +199,11 @@ def test_a_damaged_lake_says_which_file(file: str, source: Path, tmp_path: Path)
         pass
 
 
+@pytest.mark.usefixtures("ledger")
 def test_asking_writes_nothing(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=1)
     before = _written(tmp_path / "lake")
-    with connect(Lake.open(tmp_path / "lake")) as db:
+    with connect(Lake.open(tmp_path / "lake", ledger=Settings().ledger)) as db:
         assert db.execute("SELECT count(*) FROM recordings").fetchone() == (4,)
     assert _written(tmp_path / "lake") == before
 

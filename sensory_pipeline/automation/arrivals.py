@@ -71,7 +71,7 @@ def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
 
 def _swept(settings: Settings, log: logging.Logger) -> Lake:
     """The lake, its ledger up to date with every source that answers."""
-    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date)
+    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     plans = current_plans(settings)
     for source in settings.sources:
         try:

@@ -13,6 +13,7 @@ from sensory_pipeline.cli.sql import Format, show
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
+from sensory_pipeline.settings import Settings
 
 QUESTIONS = {
     "Who said what, and how?": """
@@ -37,7 +38,7 @@ def demo(
         raise ConfigurationError(f"{samples} is not there: run it in the project's folder, or give --samples FOLDER")
     report = ingest_folder(str(samples), lake)
     summarise(report, lake)
-    with connect(Lake.open(lake)) as db:
+    with connect(Lake.open(lake, ledger=Settings().ledger)) as db:
         for question, statement in QUESTIONS.items():
             output.print(f"\n{question}", style="bold")
             output.print(statement.strip(), style="dim")

@@ -29,9 +29,9 @@ def dev(
     settings = Settings()
     root = (lake or settings.lake).resolve()
     if not (root / "lake.json").exists():
-        Lake.create(root, shards=settings.shards, start_date=settings.start_date)
+        Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     # a lake knows its shards and its start, so that nobody has to repeat them to look at it
-    opened = Lake.open(root)
+    opened = Lake.open(root, ledger=settings.ledger)
     home = prepare_home(dagster_home() or root / ".dagster")
     errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
     # a shell without job control starts what is in the background deaf to SIGINT, and Dagster then to SIGTERM too

@@ -56,7 +56,7 @@ def ingest(
 def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
     settings = Settings()
-    lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date)
+    lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     logging.getLogger("dagster").setLevel(logging.ERROR)
     try:
         return _ingest(source, lake, settings, retry_failed=retry_failed)
@@ -132,7 +132,7 @@ def summarise(report: IngestReport, root: Path) -> None:
 
 
 def _failed(root: Path) -> int:
-    with connect(Lake.open(root)) as db:
+    with connect(Lake.open(root, ledger=Settings().ledger)) as db:
         row = query(db, "SELECT count(*) FROM recordings WHERE status = 'failed'").fetchone()
     return int(row[0]) if row else 0
 

@@ -41,7 +41,8 @@ def sql(
 
     Read-only; `DESCRIBE words` shows the columns of a table.
     """
-    with connect(Lake.open((lake or Settings().lake).absolute())) as db:
+    settings = Settings()
+    with connect(Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)) as db:
         try:
             result = query(db, statement)
             names = [column[0] for column in result.description or ()]

@@ -1,7 +1,7 @@
 """One folder that holds everything: tables, manifests, ledger, stage results, decoded audio.
 
-lake.json                               format, number of shards and first date, frozen
-ledger.sqlite                           what was discovered and tried
+lake.json                               format, number of shards, first date and place of the ledger, frozen
+ledger.sqlite                           what was discovered and tried, unless that is in PostgreSQL
 manifests/date=/shard=.json             what is published
 data/<table>/date=/shard=/*.parquet     the rows; only files named by a manifest count
 stages/<stage>/date=/shard=/*.parquet   stage results, by fingerprint
@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake import manifest
+from sensory_pipeline.lake.database import Database
 from sensory_pipeline.lake.ledger import Ledger
 from sensory_pipeline.lake.manifest import Manifest
+from sensory_pipeline.lake.sqlite import SqliteDatabase
 from sensory_pipeline.lake.stage_store import StageStore
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.lock import held
@@ -39,19 +42,24 @@ class _Birth(BaseModel):
     format: int
     shards: int
     start_date: date = date(2024, 1, 1)
+    ledger_schema: str | None = Field(None, pattern=r"^sensory_[0-9a-f]{12}$")  # in PostgreSQL; None: SQLite
 
 
 @dataclass(frozen=True)
 class Lake:
-    """An open lake. root: its folder; shards, start_date: frozen when it was made."""
+    """An open lake. root: its folder; shards, start_date: frozen when it was made; database: of the ledger."""
 
     root: Path
     shards: int
     start_date: date
+    database: Database
 
     @classmethod
-    def open(cls, root: Path) -> Lake:
-        """A lake that exists. Raises LakeMismatch when there is none or of another format."""
+    def open(cls, root: Path, *, ledger: SecretStr | None = None) -> Lake:
+        """A lake that exists. ledger: URL of the PostgreSQL that has its ledger; in its folder when None.
+
+        Raises LakeMismatch when there is none, of another format, or with its ledger elsewhere.
+        """
         _check_path(root)
         path = root / "lake.json"
         try:
@@ -66,11 +74,19 @@ class Lake:
             raise LakeMismatch(f"{path} is not a lake's: {error.error_count()} fields are wrong") from error
         if birth.format != FORMAT:
             raise LakeMismatch(f"{root} has format {birth.format}, this version reads {FORMAT}: use a new lake")
-        return cls(root=root.resolve(), shards=birth.shards, start_date=birth.start_date)
+        if birth.ledger_schema is not None and ledger is None:
+            raise LakeMismatch(f"the ledger of {root} is in PostgreSQL: set SENSORY_LEDGER to where that is")
+        if birth.ledger_schema is None and ledger is not None:
+            raise LakeMismatch(
+                f"{root} was made with its ledger in ledger.sqlite and SENSORY_LEDGER is set: unset it, or use a new "
+                "lake"
+            )
+        database = _database(root.resolve(), ledger, birth.ledger_schema)
+        return cls(root=root.resolve(), shards=birth.shards, start_date=birth.start_date, database=database)
 
     @classmethod
-    def create(cls, root: Path, *, shards: int, start_date: date) -> Lake:
-        """The lake in that folder, made now if there is none.
+    def create(cls, root: Path, *, shards: int, start_date: date, ledger: SecretStr | None = None) -> Lake:
+        """The lake in that folder, made now if there is none. ledger: as for `open`.
 
         Raises LakeMismatch when it exists with another number of shards or another start, or when
         the folder holds something else.
@@ -82,11 +98,11 @@ class Lake:
             _check_vacant(root)
             with held(root / "locks" / "lake.lock", what="the new lake"):
                 if not (root / "lake.json").exists():
-                    lake = cls(root=root.resolve(), shards=shards, start_date=start_date)
-                    _ = lake.ledger  # there from the start, so that a reader finds one
-                    birth = _Birth(format=FORMAT, shards=shards, start_date=start_date)
+                    schema = None if ledger is None else f"sensory_{uuid4().hex[:12]}"
+                    Ledger(_database(root.resolve(), ledger, schema))  # from the start, so that a reader finds one
+                    birth = _Birth(format=FORMAT, shards=shards, start_date=start_date, ledger_schema=schema)
                     write_text_atomically(root / "lake.json", birth.model_dump_json(indent=1) + "\n")
-        lake = cls.open(root)
+        lake = cls.open(root, ledger=ledger)
         if lake.shards != shards:
             raise LakeMismatch(
                 f"{root} was made with {lake.shards} shards and SENSORY_SHARDS is {shards}: "
@@ -101,7 +117,7 @@ class Lake:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self.root / "ledger.sqlite")
+        return Ledger(self.database)
 
     @property
     def stages(self) -> StageStore:
@@ -127,6 +143,18 @@ class Lake:
         """Only its holder may write to the partition. Waits for another holder; ends with its process."""
         name = f"{partition.date.isoformat()}-{partition.shard}.lock"
         return held(self.root / "locks" / name, what=f"partition {partition.key}")
+
+
+def _database(root: Path, url: SecretStr | None, schema: str | None) -> Database:
+    if url is None or schema is None:
+        return SqliteDatabase(root / "ledger.sqlite")
+    try:
+        from sensory_pipeline.lake.postgres import PostgresDatabase
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"SENSORY_LEDGER needs {error.name}: pip install -c constraints.txt -e '.[postgres]'"
+        ) from error
+    return PostgresDatabase(url, schema)
 
 
 def _check_path(root: Path) -> None:

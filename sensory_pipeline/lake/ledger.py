@@ -1,4 +1,4 @@
-"""What was discovered, and what was tried: the lake's only mutable state, in SQLite.
+"""What was discovered, and what was tried: the lake's only mutable state.
 
 The manifests say what is published; the ledger says what still has to be. Every change of a
 recording's state names the version it is about, so that a result for an old version never
@@ -7,14 +7,11 @@ settles a new one.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
+from itertools import islice
 
-from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import (
     Partition,
     Recording,
@@ -23,31 +20,33 @@ from sensory_pipeline.core.recordings import (
     recording_id,
     shard_of,
 )
+from sensory_pipeline.lake.database import Database, Values
 from sensory_pipeline.lake.manifest import Manifest, Published
 
 MAX_ATTEMPTS = 10
 """Times a recording may be started without an end that anybody saw, before it is given up."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS recordings (
-    recording_id TEXT PRIMARY KEY,
-    uri TEXT NOT NULL UNIQUE,
-    version TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    date TEXT NOT NULL,
-    shard INTEGER NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('pending', 'ok', 'failed')),
-    fingerprint TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0,
-    note TEXT,
-    present INTEGER NOT NULL DEFAULT 1,
-    forgive_before TEXT,
-    first_seen_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS recordings_by_partition ON recordings (status, date, shard);
-"""
+_COLUMNS = {
+    "recording_id": "TEXT PRIMARY KEY",
+    "uri": "TEXT NOT NULL UNIQUE",
+    "version": "TEXT NOT NULL",
+    "size_bytes": "BIGINT NOT NULL",
+    "date": "TEXT NOT NULL",
+    "shard": "INTEGER NOT NULL",
+    "status": "TEXT NOT NULL CHECK (status IN ('pending', 'ok', 'failed'))",
+    "fingerprint": "TEXT",
+    "attempts": "INTEGER NOT NULL DEFAULT 0",
+    "crashes": "INTEGER NOT NULL DEFAULT 0",
+    "note": "TEXT",
+    "present": "INTEGER NOT NULL DEFAULT 1",
+    "forgive_before": "TEXT",
+    "redo_before": "TEXT",
+    "redo_stages": "TEXT",
+    "first_seen_at": "TEXT NOT NULL",
+    "updated_at": "TEXT NOT NULL",
+}
+_PAGE = 1000
+"""Objects registered together; S3 lists as many at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +61,8 @@ class Pending:
     crashes: int
     note: str | None
     forgive_before: datetime | None
+    redo_before: str | None
+    redo_stages: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +88,18 @@ class Backlog:
 
 
 class Ledger:
-    """The ledger in one SQLite file; safe to use from several processes at once."""
+    """The ledger in its database; safe to use from several processes at once."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self._transaction() as db:
-                db.executescript(_SCHEMA)
-        except sqlite3.OperationalError as error:
-            raise ConfigurationError(f"cannot write to {path} ({error}): see to its permissions and space") from error
-        except sqlite3.DatabaseError as error:
-            raise _damaged(path, error) from error
+    def __init__(self, database: Database) -> None:
+        """The ledger that is there, made or brought up to date first where it must be."""
+        self._database = database
+        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+        with database.altering() as db:
+            db.execute(f"CREATE TABLE IF NOT EXISTS recordings ({columns})")
+            present = {column[0] for column in db.execute("SELECT * FROM recordings LIMIT 0").description or ()}
+            for name in _COLUMNS.keys() - present:  # made by an older version
+                db.execute(f"ALTER TABLE recordings ADD COLUMN {name} {_COLUMNS[name]}")
+            db.execute("CREATE INDEX IF NOT EXISTS recordings_by_partition ON recordings (status, date, shard)")
 
     def register(
         self,
@@ -113,50 +114,78 @@ class Ledger:
 
         fingerprint: of the result wanted for a uri.
         """
-        now = datetime.now(UTC)
         counts = dict.fromkeys(("new", "changed", "stale", "unchanged"), 0)
-        with self._transaction() as db:
-            for item in objects:
-                identity = recording_id(item.uri)
-                known = db.execute(
-                    "SELECT version, status, fingerprint, present FROM recordings WHERE recording_id = ?",
-                    (identity,),
-                ).fetchone()
-                if known is None:
-                    counts["new"] += 1
-                    day = first_seen_date(item.modified_at, start=start_date, today=now.date())
-                    db.execute(
-                        "INSERT INTO recordings (recording_id, uri, version, size_bytes, date, shard, status,"
-                        " first_seen_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
-                        (
-                            identity, item.uri, item.version, item.size_bytes, day.isoformat(),
-                            shard_of(item.uri, shards), now.isoformat(), now.isoformat(),
-                        ),
-                    )  # fmt: skip
-                    continue
-                version, status, published, present = known
-                if version != item.version:
-                    counts["changed"] += 1
-                elif status != "pending" and published != fingerprint(item.uri):
-                    counts["stale"] += 1
-                else:
-                    counts["unchanged"] += 1
-                    if not present:
-                        db.execute("UPDATE recordings SET present = 1 WHERE recording_id = ?", (identity,))
-                    continue
-                db.execute(
-                    "UPDATE recordings SET version = ?, size_bytes = ?, status = 'pending', attempts = 0,"
-                    " crashes = 0, note = NULL, present = 1, updated_at = ? WHERE recording_id = ?",
-                    (item.version, item.size_bytes, now.isoformat(), identity),
-                )
+        remaining = iter(objects)
+        while page := {recording_id(item.uri): item for item in islice(remaining, _PAGE)}:
+            self._register(page, counts, fingerprint, shards, start_date)
         return Registration(**counts)
+
+    def _register(
+        self,
+        page: Mapping[str, SourceObject],
+        counts: dict[str, int],
+        fingerprint: Callable[[str], str],
+        shards: int,
+        start_date: date,
+    ) -> None:
+        now = datetime.now(UTC)
+        places = ", ".join("?" * len(page))
+        with self._database.reading() as db:
+            known = {
+                row[0]: row[1:]
+                for row in db.execute(
+                    "SELECT recording_id, version, status, coalesce(fingerprint, ''), present FROM recordings"  # noqa: S608
+                    f" WHERE recording_id IN ({places})",
+                    list(page),
+                ).fetchall()
+            }
+        new: list[Values] = []
+        renewed: list[Values] = []
+        returned: list[Values] = []
+        for identity, item in page.items():
+            if identity not in known:
+                counts["new"] += 1
+                day = first_seen_date(item.modified_at, start=start_date, today=now.date()).isoformat()
+                shard = shard_of(item.uri, shards)
+                stamps = (now.isoformat(), now.isoformat())
+                new.append((identity, item.uri, item.version, item.size_bytes, day, shard, *stamps))
+                continue
+            version, status, published, present = known[identity]
+            if version != item.version:
+                counts["changed"] += 1
+                published_now = None  # of another version, as far as the ledger knows
+            elif status != "pending" and published != fingerprint(item.uri):
+                counts["stale"] += 1
+                published_now = published or None
+            else:
+                counts["unchanged"] += 1
+                if not present:
+                    returned.append((identity, version))
+                continue
+            change = (item.version, item.size_bytes, published_now, now.isoformat())
+            renewed.append((*change, identity, version, status, published))
+        if not (new or renewed or returned):
+            return
+        with self._database.writing() as db:
+            db.executemany(
+                "INSERT INTO recordings (recording_id, uri, version, size_bytes, date, shard, status, first_seen_at,"
+                " updated_at) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT DO NOTHING",
+                new,
+            )
+            db.executemany(
+                "UPDATE recordings SET version = ?, size_bytes = ?, status = 'pending', fingerprint = ?, attempts = 0,"
+                " crashes = 0, note = NULL, present = 1, updated_at = ?"
+                " WHERE recording_id = ? AND version = ? AND status = ? AND coalesce(fingerprint, '') = ?",
+                renewed,
+            )
+            db.executemany("UPDATE recordings SET present = 1 WHERE recording_id = ? AND version = ?", returned)
 
     def missing(self, prefix: str, listed: Iterable[str]) -> int:
         """Note that of all uris under the prefix only the listed ones exist; the others are no
         longer pending. Returns how many went missing since the last listing."""
-        with self._transaction() as db:
+        with self._database.writing() as db:
             db.execute("CREATE TEMP TABLE listed (uri TEXT PRIMARY KEY)")
-            db.executemany("INSERT OR IGNORE INTO listed VALUES (?)", ((uri,) for uri in listed))
+            db.executemany("INSERT INTO listed VALUES (?) ON CONFLICT DO NOTHING", ((uri,) for uri in listed))
             gone = db.execute(
                 "UPDATE recordings SET present = 0, updated_at = ? WHERE present = 1"
                 " AND substr(uri, 1, length(?)) = ? AND uri NOT IN (SELECT uri FROM listed)",
@@ -167,7 +196,7 @@ class Ledger:
 
     def retry_failed(self, prefix: str) -> int:
         """Make every failed recording under the prefix pending again; returns how many."""
-        with self._transaction() as db:
+        with self._database.writing() as db:
             return db.execute(
                 "UPDATE recordings SET status = 'pending', attempts = 0, crashes = 0,"
                 " note = NULL, forgive_before = ?"
@@ -177,7 +206,7 @@ class Ledger:
 
     def pending_partitions(self) -> dict[Partition, int]:
         """How many recordings wait in which partition, oldest partition first."""
-        with self._transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT date, shard, count(*) FROM recordings WHERE status = 'pending' AND present = 1"
                 " GROUP BY date, shard ORDER BY date, shard"
@@ -186,7 +215,7 @@ class Ledger:
 
     def backlog(self) -> tuple[Backlog, ...]:
         """What waits in each partition, oldest partition first."""
-        with self._transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT date, shard, count(*), sum(size_bytes), min(updated_at), max(updated_at) FROM recordings"
                 " WHERE status = 'pending' AND present = 1 GROUP BY date, shard ORDER BY date, shard"
@@ -195,7 +224,7 @@ class Ledger:
             Backlog(
                 partition=Partition(date=date.fromisoformat(day), shard=shard),
                 recordings=count,
-                size_bytes=size,
+                size_bytes=int(size),  # PostgreSQL sums to decimals
                 since=datetime.fromisoformat(since),
                 changed=datetime.fromisoformat(changed),
             )
@@ -204,9 +233,10 @@ class Ledger:
 
     def pending(self, partition: Partition) -> tuple[Pending, ...]:
         """What waits in a partition, in order of first sight."""
-        with self._transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
-                "SELECT recording_id, uri, version, size_bytes, attempts, crashes, note, forgive_before"
+                "SELECT recording_id, uri, version, size_bytes, attempts, crashes, note, forgive_before,"
+                " redo_before, redo_stages"
                 " FROM recordings WHERE status = 'pending' AND present = 1 AND date = ? AND shard = ?"
                 " ORDER BY first_seen_at, uri",
                 (partition.date.isoformat(), partition.shard),
@@ -220,8 +250,10 @@ class Ledger:
                 crashes=crashes,
                 note=note,
                 forgive_before=datetime.fromisoformat(forgive) if forgive else None,
+                redo_before=redo_before,
+                redo_stages=redo_stages,
             )
-            for identity, uri, version, size, attempts, crashes, note, forgive in rows
+            for identity, uri, version, size, attempts, crashes, note, forgive, redo_before, redo_stages in rows
         )
 
     def started(self, recording: Recording) -> None:
@@ -234,7 +266,7 @@ class Ledger:
 
     def returned(self, recording: Recording) -> None:
         """It was taken back unfinished, for a reason that is not its own."""
-        self._update(recording, "attempts = max(0, attempts - 1)")
+        self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END")
 
     def progressed(self, recording: Recording) -> None:
         """A stage came to an end on it."""
@@ -242,7 +274,7 @@ class Ledger:
 
     def deferred(self, recording: Recording, note: str) -> None:
         """It could not be worked on now and stays pending."""
-        self._update(recording, "attempts = max(0, attempts - 1), note = ?", note)
+        self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END, note = ?", note)
 
     def forgive(self, recordings: Iterable[Recording]) -> None:
         """Try again what failed on them up to now, for it was not their fault."""
@@ -252,83 +284,29 @@ class Ledger:
 
     def settle(self, published: Mapping[str, Published]) -> None:
         """These were published just now: recording_id -> how."""
-        self._publish(published, "")
+        self._publish(published)
 
     def catch_up(self, manifest: Manifest) -> None:
         """Settle what was published by a run that was killed between its commit and its `settle`."""
         # under the fingerprint the ledger knows already, it is pending for a reason
-        self._publish(manifest.recordings, " AND fingerprint IS NOT ?2")
+        self._publish(manifest.recordings, unless_known=True)
 
-    def _publish(self, published: Mapping[str, Published], condition: str) -> None:
-        with self._transaction() as db:
+    def _publish(self, published: Mapping[str, Published], *, unless_known: bool = False) -> None:
+        known = " AND coalesce(fingerprint, '') <> ?" if unless_known else ""
+        rows: list[Values] = [
+            (entry.status, entry.fingerprint, identity, entry.version, *([entry.fingerprint] if unless_known else []))
+            for identity, entry in published.items()
+        ]
+        with self._database.writing() as db:
             db.executemany(
-                "UPDATE recordings SET status = ?1, fingerprint = ?2, attempts = 0, crashes = 0, note = NULL"  # noqa: S608
-                f" WHERE recording_id = ?3 AND version = ?4{condition}",
-                [(entry.status, entry.fingerprint, identity, entry.version) for identity, entry in published.items()],
+                "UPDATE recordings SET status = ?, fingerprint = ?, attempts = 0, crashes = 0, note = NULL"  # noqa: S608
+                f" WHERE recording_id = ? AND version = ?{known}",
+                rows,
             )
 
-    def _update(self, recording: Recording, change: str, *values: object) -> None:
-        with self._transaction() as db:
+    def _update(self, recording: Recording, change: str, *values: str | int | None) -> None:
+        with self._database.writing() as db:
             db.execute(
                 f"UPDATE recordings SET {change}, updated_at = ? WHERE recording_id = ? AND version = ?",  # noqa: S608
                 (*values, datetime.now(UTC).isoformat(), recording.recording_id, recording.version),
             )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            # or a recording that takes down the machine would never be counted as started
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            if db.in_transaction:
-                db.execute("COMMIT")
-        finally:
-            db.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What readers need to know beside the manifests. waiting: rows of what waits, over all partitions;
-    gone: recording_ids of what was no longer there when its source was last listed."""
-
-    waiting: list[dict[str, object]]
-    gone: list[str]
-
-
-def standing(path: Path) -> Standing:
-    """As the ledger in this file has it.
-
-    Read without writing anything, so that those who may not write to the lake can ask it too.
-    """
-    if not path.exists():
-        return Standing(waiting=[], gone=[])
-    for mode in ("mode=ro", "mode=ro&immutable=1"):  # without a place for its locks, SQLite wants the latter
-        try:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=60)) as db:
-                rows = db.execute(
-                    "SELECT recording_id, uri, version, size_bytes, date, shard, attempts, note FROM recordings"
-                    " WHERE status = 'pending' AND present = 1 ORDER BY recording_id"
-                )
-                names = [column[0] for column in rows.description]
-                waiting = [dict(zip(names, row, strict=True)) for row in rows]
-                gone = db.execute("SELECT recording_id FROM recordings WHERE present = 0").fetchall()
-                return Standing(waiting=waiting, gone=[identity for (identity,) in gone])
-        except sqlite3.OperationalError as error:
-            failed = error
-        except sqlite3.DatabaseError as error:
-            raise _damaged(path, error) from error
-    raise ConfigurationError(f"cannot read {path} ({failed}): see to its permissions") from failed
-
-
-def _damaged(path: Path, error: Exception) -> LakeDamaged:
-    return LakeDamaged(
-        f"{path} is damaged ({error}): move it away and ingest again; what is published is known from the manifests"
-    )

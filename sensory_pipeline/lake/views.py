@@ -16,8 +16,8 @@ import pyarrow as pa
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import standing
 from sensory_pipeline.lake.manifest import DataFile
+from sensory_pipeline.lake.standing import standing
 from sensory_pipeline.lake.tables import TABLES, Table
 
 _PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
@@ -32,7 +32,7 @@ def connect(lake: Lake, partitions: Iterable[Partition] | None = None) -> duckdb
     partitions: only what these have published; all of them, and what is pending, when None.
     """
     # before the manifests: what is published in between is then seen twice, and shown once
-    now = standing(lake.root / "ledger.sqlite")
+    now = standing(lake.database)
     waiting = now.waiting if partitions is None else []
     published = lake.published() if partitions is None else [(each, lake.manifest(each)) for each in partitions]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]

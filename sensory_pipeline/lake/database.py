@@ -1,0 +1,50 @@
+"""Where the ledger's rows live: SQLite beside the tables, or PostgreSQL for several hosts.
+
+Two drivers behind one interface. The SQL that they are given is what both understand, `?` stands for
+a value, and times and dates are ISO text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+Values = Sequence[str | int | None]
+
+
+class Answer(Protocol):
+    """Of one statement: its rows, how many it changed, and the names of its columns first in each."""
+
+    @property
+    def rowcount(self) -> int: ...
+    @property
+    def description(self) -> Sequence[Any] | None: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+
+class Transaction(Protocol):
+    """Statements that take effect together, or not at all."""
+
+    def execute(self, sql: str, values: Values = ...) -> Answer: ...
+    def executemany(self, sql: str, values: Iterable[Values]) -> None: ...
+
+
+class Database(Protocol):
+    """A database that several processes use at once.
+
+    Each of its transactions raises ConfigurationError when it does not answer or refuses, LakeDamaged
+    when its file is none of a database.
+    """
+
+    def exists(self) -> bool:
+        """Whether there is one to read from."""
+
+    def altering(self) -> AbstractContextManager[Transaction]:
+        """To make and alter tables: only one process at a time."""
+
+    def writing(self) -> AbstractContextManager[Transaction]:
+        """To change rows. Every UPDATE names the state it changes: others may have been there since."""
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """To read, also without leave to write."""

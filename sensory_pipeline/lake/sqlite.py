@@ -1,0 +1,88 @@
+"""A database in one SQLite file, safe to use from several processes of one host."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
+from sensory_pipeline.lake.database import Answer, Transaction, Values
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteDatabase:
+    """One file in WAL mode. Writers take turns."""
+
+    path: Path
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def altering(self) -> AbstractContextManager[Transaction]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.writing()
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        with self._explained(), closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            # or a recording that takes down the machine would never be counted as started
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield _Statements(db)
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        with self._explained(), closing(self._opened_to_read()) as db:
+            yield _Statements(db)
+
+    def _opened_to_read(self) -> sqlite3.Connection:
+        """Writes nothing, so that those who may not write to the lake can ask it too."""
+        for mode in ("mode=ro", "mode=ro&immutable=1"):  # without a place for its locks, SQLite wants the latter
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=60)
+            try:
+                db.execute("SELECT count(*) FROM sqlite_master")
+                return db
+            except sqlite3.OperationalError as error:
+                db.close()
+                refused = error
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                    break
+            except BaseException:
+                db.close()
+                raise
+        raise refused
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise ConfigurationError(f"cannot use {self.path} ({error}): see to its permissions and space") from error
+        except sqlite3.IntegrityError:  # a rule of ours
+            raise
+        except sqlite3.DatabaseError as error:
+            raise LakeDamaged(
+                f"{self.path} is damaged ({error}): move it away and ingest again; what is published is known from "
+                "the manifests"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    db: sqlite3.Connection
+
+    def execute(self, sql: str, values: Values = ()) -> Answer:
+        return self.db.execute(sql, values)
+
+    def executemany(self, sql: str, values: Iterable[Values]) -> None:
+        self.db.executemany(sql, values)

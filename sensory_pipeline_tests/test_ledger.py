@@ -1,0 +1,231 @@
+"""The ledger in SQLite and in PostgreSQL: no update is lost, and what is wrong is said."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from pydantic import SecretStr
+
+from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
+from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.manifest import Manifest, Published
+from sensory_pipeline.lake.standing import standing
+from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.postgres import PASSWORD, PostgresServer
+
+START = date(2024, 1, 1)
+RACE = """
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.settings import Settings
+
+def start(times):
+    for _ in range(times):
+        lake.ledger.started(item.recording)
+
+lake = Lake.open(Path(sys.argv[1]), ledger=Settings().ledger)
+(partition,) = lake.ledger.pending_partitions()
+(item,) = lake.ledger.pending(partition)
+with get_context("fork").Pool(8) as processes:
+    processes.map(start, [25] * 8, chunksize=1)
+"""
+
+
+def lake_in(root: Path, ledger: SecretStr | None, *, shards: int = 1) -> Lake:
+    return Lake.create(root, shards=shards, start_date=START, ledger=ledger)
+
+
+def thing(name: str, version: str = "1") -> SourceObject:
+    return SourceObject(
+        uri=f"s3://calls/{name}", version=version, size_bytes=3_000_000_000, modified_at=datetime.now(UTC)
+    )
+
+
+def register(lake: Lake, *objects: SourceObject, wanted: str = "now") -> tuple[int, int, int, int]:
+    found = lake.ledger.register(objects, fingerprint=lambda _: wanted, shards=lake.shards, start_date=START)
+    return found.new, found.changed, found.stale, found.unchanged
+
+
+def waiting(lake: Lake) -> list[Pending]:
+    return [item for partition in lake.ledger.pending_partitions() for item in lake.ledger.pending(partition)]
+
+
+def published(lake: Lake, *, fingerprint: str = "now") -> dict[str, Published]:
+    return {
+        item.recording.recording_id: Published(version=item.recording.version, status="ok", fingerprint=fingerprint)
+        for item in waiting(lake)
+    }
+
+
+def test_what_is_registered_waits_until_it_is_published(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger, shards=4)
+    many = [thing(f"{index}.wav") for index in range(2500)]
+    assert register(lake, *many) == (2500, 0, 0, 0)
+    assert register(lake, *many) == (0, 0, 0, 2500)
+    assert {item.recording.uri for item in waiting(lake)} == {item.uri for item in many}
+    assert sum(item.recordings for item in lake.ledger.backlog()) == 2500
+    assert sum(item.size_bytes for item in lake.ledger.backlog()) == 2500 * 3_000_000_000
+    lake.ledger.settle(published(lake))
+    assert waiting(lake) == []
+    assert register(lake, *many[:10], wanted="then") == (0, 0, 10, 0)
+    assert register(lake, thing("0.wav", "2"), wanted="then") == (0, 1, 0, 0)
+    assert {item.recording.version for item in waiting(lake)} == {"1", "2"}
+
+
+def test_a_result_for_an_old_version_settles_nothing(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    register(lake, thing("a.wav"))
+    old = published(lake)
+    (item,) = waiting(lake)
+    register(lake, thing("a.wav", "2"))
+    lake.ledger.settle(old)
+    lake.ledger.started(item.recording)
+    lake.ledger.crashed(item.recording, "killed")
+    (item,) = waiting(lake)
+    assert (item.recording.version, item.attempts, item.crashes, item.note) == ("2", 0, 0, None)
+
+
+def test_a_version_that_is_back_is_not_made_again(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    register(lake, thing("a.wav"))
+    entries = published(lake)
+    lake.ledger.settle(entries)
+    for version in ("2", "1"):
+        assert register(lake, thing("a.wav", version)) == (0, 1, 0, 0)
+    assert len(waiting(lake)) == 1
+    lake.ledger.catch_up(Manifest(generation=1, recordings=entries))
+    assert waiting(lake) == []
+
+
+def test_what_is_gone_does_not_wait(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    register(lake, thing("a.wav"), thing("b.wav"))
+    assert lake.ledger.missing("s3://calls/", ["s3://calls/b.wav"]) == 1
+    assert [item.recording.uri for item in waiting(lake)] == ["s3://calls/b.wav"]
+    assert len(standing(lake.database).gone) == 1
+    register(lake, thing("a.wav"))
+    assert len(waiting(lake)) == 2
+
+
+def test_what_an_error_says_can_be_stored(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    register(lake, thing("a.wav"))
+    (item,) = waiting(lake)
+    lake.ledger.deferred(item.recording, "100 % of it: a NUL\0, 'quotes' and ?")
+    (item,) = waiting(lake)
+    assert item.note is not None
+    assert item.note.replace("\0", "") == "100 % of it: a NUL, 'quotes' and ?"
+
+
+def test_no_update_of_eight_processes_is_lost(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    register(lake, thing("a.wav"))
+    subprocess.run([sys.executable, "-c", RACE, str(lake.root)], check=True)
+    assert waiting(lake)[0].attempts == 8 * 25
+
+
+def test_readers_need_no_leave_to_write(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    with TemporaryDirectory(prefix="lake-") as folder:
+        lake = lake_in(Path(folder) / "lake", None)
+        register(lake, thing("a.wav"))
+        Path(folder).chmod(0o755)
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            assert len(standing(lake.database).waiting) == 1
+            with pytest.raises(ConfigurationError, match=r"ledger\.sqlite.*permissions"):
+                register(lake, thing("b.wav"))
+        finally:
+            os.seteuid(0)
+
+
+def test_an_older_ledger_gets_its_columns(tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", None)
+    register(lake, thing("a.wav"))
+    with closing(sqlite3.connect(lake.root / "ledger.sqlite")) as db:
+        db.execute("ALTER TABLE recordings DROP COLUMN redo_stages")
+    (item,) = waiting(Lake.open(lake.root))
+    assert item.redo_stages is None
+
+
+def test_a_lake_keeps_its_kind_of_ledger(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = SecretStr(postgres.new_database())
+    lake_in(tmp_path / "one", None)
+    with pytest.raises(LakeMismatch, match="SENSORY_LEDGER is set"):
+        Lake.open(tmp_path / "one", ledger=url)
+    lake_in(tmp_path / "two", url)
+    with pytest.raises(LakeMismatch, match="set SENSORY_LEDGER"):
+        Lake.open(tmp_path / "two")
+
+
+def test_two_lakes_in_one_database_do_not_meet(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = SecretStr(postgres.new_database())
+    one, two = lake_in(tmp_path / "one", url), lake_in(tmp_path / "two", url)
+    register(one, thing("a.wav"))
+    assert (len(waiting(one)), len(waiting(two))) == (1, 0)
+
+
+def test_a_reader_may_be_somebody_else(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = SecretStr(postgres.new_database())
+    lake = lake_in(tmp_path / "lake", url)
+    register(lake, thing("a.wav"))
+    with lake.database.altering() as db:
+        (schema,) = db.execute("SELECT current_schema()").fetchall()[0]
+        db.execute("DROP ROLE IF EXISTS analyst")
+        db.execute("CREATE ROLE analyst LOGIN PASSWORD 'analyst'")
+        db.execute(f"GRANT USAGE ON SCHEMA {schema} TO analyst")
+        db.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO analyst")
+    reader = url.get_secret_value().replace(f"sensory:{PASSWORD}", "analyst:analyst")
+    done = sensory("sql", "SELECT status FROM recordings", "--lake", "lake", cwd=tmp_path, SENSORY_LEDGER=reader)
+    assert "pending" in done.stdout, done.stderr
+    variables = {"SENSORY_LEDGER": reader, "SENSORY_SHARDS": "1"}
+    done = sensory("ingest", str(tmp_path), "--lake", "lake", cwd=tmp_path, **variables)
+    assert done.returncode == 2
+    assert "what its user may do" in done.stderr
+
+
+def test_a_server_that_was_started_anew_is_no_trouble(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = SecretStr(postgres.new_database())
+    lake = lake_in(tmp_path / "lake", url)
+    register(lake, thing("a.wav"))
+    with lake_in(tmp_path / "other", url).database.writing() as db:
+        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    assert len(waiting(lake)) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:hush-hush@127.0.0.1:1/lake", "does not answer"),
+        ("postgresql://me:hush@hush-hush@127.0.0.1:1/lake", "does not answer"),
+        ("postgresql://me:hush-hush@127.0.0.1:hush-hush/lake", "is no URL"),
+        ("sqlite:///hush-hush", "names no PostgreSQL"),
+        ("hush-hush", "names no PostgreSQL"),
+    ],
+)
+def test_a_wrong_ledger_is_said_without_its_password(url: str, told: str, tmp_path: Path) -> None:
+    done = sensory("ingest", ".", "--lake", str(tmp_path / "lake"), cwd=tmp_path, SENSORY_LEDGER=url, LOG_LEVEL="DEBUG")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "hush-hush" not in done.stderr + done.stdout
+
+
+def test_a_wrong_password_is_said_without_it(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.url().replace(PASSWORD, "not-this-one")
+    with pytest.raises(ConfigurationError, match="password authentication failed") as caught:
+        lake_in(tmp_path / "lake", SecretStr(url))
+    assert "not-this-one" not in str(caught.value)
