@@ -17,7 +17,20 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import psutil
+
 STARTS_WITHIN_S = 120
+TRIVIAL = """
+import sys
+from pathlib import Path
+from sensory_pipeline.automation.services import serve
+from sensory_pipeline.settings import environment_with
+lake, shards, port = sys.argv[1:]
+home = Path(lake) / ".dagster"
+environment = environment_with(DAGSTER_HOME=str(home), SENSORY_LAKE=lake, SENSORY_SHARDS=shards)
+serve(home, environment, host="127.0.0.1", port=int(port), definitions="sensory_pipeline_tests.trivial_definitions")
+"""
+"""What `sensory dev` does, with engines that hardly take time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +68,36 @@ class DevServer:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def service(self, part_of_command: str) -> list[psutil.Process]:
+        """Processes started by the server itself, by their command line."""
+        return [child for child in psutil.Process(self.process.pid).children() if part_of_command in _command(child)]
+
+    def run_workers(self) -> list[psutil.Process]:
+        """The processes of runs, those included whose code server has died."""
+        family = {process.pid: process for process in psutil.Process(self.process.pid).children(recursive=True)}
+        spawned = {pid for pid, process in family.items() if "spawn_main" in _command(process)}
+        return [family[pid] for pid in spawned if family[pid].ppid() not in spawned]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
 
 @contextmanager
-def running(lake: Path, **variables: str) -> Iterator[DevServer]:
-    """A server for the lake whose assets are loaded; everything is killed in the end, and its log shown."""
+def running(lake: Path, *, trivial_shards: int | None = None, **variables: str) -> Iterator[DevServer]:
+    """A server for the lake whose assets are loaded; everything is killed in the end, and its log shown.
+
+    trivial_shards: the lake's shards, for a server with trivial engines instead of those of the settings.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("sensory")), "dev", "--lake", str(lake), "--port", str(port)]
+    if trivial_shards is None:
+        command = [str(Path(sys.executable).with_name("sensory")), "dev", "--lake", str(lake), "--port", str(port)]
+    else:
+        command = [sys.executable, "-c", TRIVIAL, str(lake), str(trivial_shards), str(port)]
     log = lake.with_name("dev.log")
     with log.open("ab") as output:
         process = subprocess.Popen(

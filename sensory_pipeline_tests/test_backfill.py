@@ -1,9 +1,13 @@
-"""A backfill from Dagster's UI, spread over virtual devices; and what a power cut in the middle leaves."""
+"""A backfill from Dagster's UI, spread over virtual devices, while processes are killed: as if nothing had been."""
 
 from __future__ import annotations
 
+import random
+import signal
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,17 +17,21 @@ import pytest
 import yaml
 
 from sensory_pipeline.automation.instance import CONFIG
-from sensory_pipeline.core.recordings import recording_id, shard_of
+from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.dev_server import DevServer, running
-from sensory_pipeline_tests.lakes import rows
+from sensory_pipeline_tests.lakes import ingested, tables
+from sensory_pipeline_tests.trivial_definitions import uses
+from sensory_pipeline_tests.trivial_engines import slow
 
 SHARDS = 4
 DEVICES = ("cpu:0", "cpu:1")
+WORKER, CODE_SERVER, DAEMON, WEBSERVER, ALL = "run worker", "dagster api grpc", "dagster._daemon", "webserver", "all"
+"""What is killed; services by what is in their command line."""
 BACKFILL = """mutation ($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
@@ -34,54 +42,86 @@ ASSETS = ("normalized_audio", "transcripts", "diarization", "emotions", "merged_
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """With recordings of today in every shard, registered and not processed, and a Dagster that is quick to react."""
-    lake = Lake.create(tmp_path / "lake", shards=SHARDS, start_date=Settings().start_date)
+def source(tmp_path: Path) -> Path:
+    """Recordings of today in every shard."""
     filled: set[int] = set()
     length_ms = 300
-    while len(filled) < SHARDS or length_ms < 306:
+    while len(filled) < SHARDS or length_ms < 312:
         path = tone(tmp_path / "in" / f"{length_ms}.wav", length_ms)
         filled.add(shard_of(path.resolve().as_uri(), SHARDS))
         length_ms += 1
-    with processor(Settings(lake=lake.root, shards=SHARDS)) as ready:
+    return tmp_path / "in"
+
+
+def registered(source: Path, root: Path) -> Lake:
+    """A lake that knows them and has processed none, and a Dagster that is quick to react."""
+    lake = Lake.create(root, shards=SHARDS, start_date=Settings().start_date)
+    with processor(Settings(lake=lake.root, shards=SHARDS), engines=slow) as ready:
         lake.ledger.register(
-            objects(tmp_path / "in"),
+            objects(source),
             fingerprint=lambda _: ready.plans.default.fingerprint,
             shards=SHARDS,
             start_date=lake.start_date,
         )
     quick: dict[str, Any] = {name: dict(value) for name, value in CONFIG.items() if isinstance(value, dict)}
-    quick["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": 15}
+    quick["run_monitoring"]["poll_interval_seconds"] = 2
     quick["run_coordinator"]["config"] = {"dequeue_interval_seconds": 1}
     (lake.root / ".dagster").mkdir()
     (lake.root / ".dagster" / "dagster.yaml").write_text(yaml.safe_dump(quick))
     return lake
 
 
-def test_a_backfill_runs_one_run_a_device(lake: Lake) -> None:
-    with running(lake.root, SENSORY_DEVICES=",".join(DEVICES), SENSORY_WORKERS="1") as server:
-        backfill(server)
-        server.wait_until(lambda: statuses(server) == ["SUCCESS"] * SHARDS, within_s=240)
-        on_device = defaultdict(list)
-        for run in runs(server):
+@contextmanager
+def serving(lake: Lake) -> Iterator[DevServer]:
+    with running(lake.root, trivial_shards=SHARDS, SENSORY_DEVICES=",".join(DEVICES), SENSORY_WORKERS="1") as server:
+        yield server
+
+
+def test_kills_in_a_backfill_change_nothing(source: Path, tmp_path: Path, soak: bool) -> None:
+    ingested(source, tmp_path / "calm", shards=SHARDS)
+    for seed in range(6 if soak else 1):
+        kinds = [WORKER, CODE_SERVER, ALL, *([DAEMON, WEBSERVER] if soak else [])]
+        disturbed(registered(source, tmp_path / f"lake{seed}"), kinds, random.Random(seed))
+        assert tables(tmp_path / f"lake{seed}") == tables(tmp_path / "calm")
+
+
+def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
+    """A backfill with a kill of each kind, at moments while a run goes on."""
+    dice.shuffle(kinds)
+    started = False
+    while True:
+        with serving(lake) as server:
+            if not started:
+                backfill(server)
+                started = True
+            while kinds:
+                server.wait_until(lambda: "STARTED" in statuses(server) or settled(server, lake), within_s=120)
+                time.sleep(dice.uniform(0, 3))
+                kind = kinds.pop()
+                print(f"{datetime.now(UTC):%H:%M:%S} kill: {kind}, runs: {statuses(server)}")  # noqa: T201
+                if kind == ALL:
+                    server.kill()
+                    break
+                for victim in server.run_workers()[:1] if kind == WORKER else server.service(kind):
+                    victim.send_signal(signal.SIGKILL)
+            else:
+                server.wait_until(lambda: settled(server, lake), within_s=240)
+                alone_on_its_device(server, lake)
+                return
+
+
+def alone_on_its_device(server: DevServer, lake: Lake) -> None:
+    """No two runs met on a device: by their times in Dagster, and by what the processes themselves saw."""
+    on_device = defaultdict(list)
+    for run in runs(server):
+        if run["startTime"]:
             tags = {tag["key"]: tag["value"] for tag in run["tags"]}
             assert tags["sensory/device"] == DEVICES[int(tags["dagster/partition/shard"]) % len(DEVICES)]
             on_device[tags["sensory/device"]].append((run["startTime"], run["endTime"]))
     assert set(on_device) == set(DEVICES)
     for times in on_device.values():
-        assert all(end <= start for (_, end), (start, _) in pairwise(sorted(times))), "two runs met on a device"
-    complete(lake)
-
-
-def test_a_power_cut_in_a_backfill_frees_the_devices_and_loses_nothing(lake: Lake) -> None:
-    with running(lake.root, SENSORY_DEVICES=",".join(DEVICES), SENSORY_WORKERS="1") as server:
-        backfill(server)
-        server.wait_until(lambda: "STARTED" in statuses(server), within_s=120)
-        time.sleep(1)
-        server.kill()
-    with running(lake.root, SENSORY_DEVICES=",".join(DEVICES), SENSORY_WORKERS="1") as server:
-        server.wait_until(lambda: settled(server, lake), within_s=240)
-    complete(lake)
+        assert all(end <= start for (_, end), (start, _) in pairwise(sorted(times))), times
+    assert not any(use["shared"] for use in uses(lake.root))
 
 
 def backfill(server: DevServer) -> None:
@@ -95,6 +135,8 @@ def backfill(server: DevServer) -> None:
         },
     )["launchPartitionBackfill"]
     assert asked["__typename"] == "LaunchBackfillSuccess", asked
+    for daemon in server.service(DAEMON):  # it looks for backfills every half a minute, and when it starts
+        daemon.send_signal(signal.SIGKILL)
 
 
 def runs(server: DevServer) -> list[dict[str, Any]]:
@@ -112,10 +154,3 @@ def settled(server: DevServer, lake: Lake) -> bool:
     A run that was killed after its last table and before its last event has failed, and needs no successor.
     """
     return set(statuses(server)) <= {"SUCCESS", "FAILURE", "CANCELED"} and not lake.ledger.pending_partitions()
-
-
-def complete(lake: Lake) -> None:
-    """Every recording is there, once."""
-    found = rows(lake.root, "SELECT recording_id, status FROM recordings ORDER BY recording_id")
-    files = (lake.root.parent / "in").glob("*.wav")
-    assert found == sorted((recording_id(path.resolve().as_uri()), "ok") for path in files)

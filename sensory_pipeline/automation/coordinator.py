@@ -30,6 +30,9 @@ class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
             max_concurrent_runs=len(self._devices),
             tag_concurrency_limits=[{"key": DEVICE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}],
             dequeue_interval_seconds=dequeue_interval_seconds,
+            # while the code server is away; a run that it had just begun to start comes up in less than the delay
+            max_user_code_failure_retries=30,
+            user_code_failure_retry_delay=10,
             inst_data=inst_data,
         )
 

@@ -12,7 +12,7 @@ from datetime import date
 
 import dagster as dg
 
-from sensory_pipeline.automation.instance import fail_orphans, this_process
+from sensory_pipeline.automation.orphans import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration

@@ -4,15 +4,24 @@ Dagster's own never asks: after a power cut, a run that was going on stays "star
 device taken, for ever.
 """
 
-from dagster import DagsterRun, DefaultRunLauncher
+import json
+
+from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
+from sensory_pipeline.automation.orphans import PROCESS_TAG, lives, tagged_lives
+
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Dagster's launcher, and an answer to run monitoring: the code server knows the processes it started."""
+    """Dagster's launcher, and an answer to run monitoring: whether the process of a run is there.
+
+    On this host the process itself is looked for, as it goes on when the code server that started
+    it has died; elsewhere the code server is asked, which knows the processes it started.
+    """
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -20,13 +29,30 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a run that goes on is still there."""
+        if PROCESS_TAG in run.tags:
+            there = tagged_lives(run.tags[PROCESS_TAG])
+        elif "socket" in json.loads(run.tags.get(GRPC_INFO_TAG, "{}")):
+            there = self._process_lives(run)
+        else:
+            there = self._code_server_has(run)
+        if there:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
+
+    def _process_lives(self, run: DagsterRun) -> bool:
+        for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
+            event = entry.dagster_event
+            if event is not None and str(event.message).startswith("Started process for run"):
+                return lives(int(str(event.engine_event_data.metadata["pid"].value)), began_s=entry.timestamp)
+        return False
+
+    def _code_server_has(self, run: DagsterRun) -> bool:
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
-            return CheckRunHealthResult(WorkerStatus.UNKNOWN, "it was not started by a code server")
+            return False
         try:
             answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=10)
         except DagsterUserCodeUnreachableError:
-            return CheckRunHealthResult(WorkerStatus.FAILED, "the code server that started it is gone, and it with it")
-        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
+            return False
+        can_cancel: bool = deserialize_value(answer, CanCancelExecutionResult).can_cancel
+        return can_cancel

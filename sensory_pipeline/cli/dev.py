@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
-import signal
 import socket
-import sys
 from typing import Annotated
 
 import typer
 
 from sensory_pipeline.automation.instance import prepare_home
+from sensory_pipeline.automation.services import serve
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
@@ -34,20 +32,13 @@ def dev(
     opened = Lake.open(root, ledger=settings.ledger)
     home = prepare_home(dagster_home() or root / ".dagster")
     errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
-    # a shell without job control starts what is in the background deaf to SIGINT, and Dagster then to SIGTERM too
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    python = [sys.executable, "-W", "ignore::FutureWarning"]  # of `dg dev`, which is not for projects like this one
-    os.execve(  # noqa: S606 - it takes our place, so that Ctrl-C and kill reach it
-        sys.executable,
-        [*python, "-m", "dagster", "dev", "-m", "sensory_pipeline.definitions", "--host", host, "--port", str(port)],
-        environment_with(
-            DAGSTER_HOME=str(home),
-            SENSORY_LAKE=str(root),
-            SENSORY_SHARDS=str(opened.shards),
-            SENSORY_START_DATE=str(opened.start_date),
-        ),
+    environment = environment_with(
+        DAGSTER_HOME=str(home),
+        SENSORY_LAKE=str(root),
+        SENSORY_SHARDS=str(opened.shards),
+        SENSORY_START_DATE=str(opened.start_date),
     )
+    serve(home, environment, host=host, port=port)
 
 
 def _check_free(host: str, port: int) -> None:

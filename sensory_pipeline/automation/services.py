@@ -1,0 +1,127 @@
+"""Dagster's three services as children of one process: the code server, which starts the runs, the daemon, the UI.
+
+What dies is started again, and a run goes on when the code server that started it has died. All end
+together, runs included.
+"""
+
+import ctypes
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import yaml
+
+from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.orphans import fail_launched
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.storage.lock import held
+
+log = logging.getLogger(__name__)
+
+DEFINITIONS = "sensory_pipeline.definitions"
+MOST_DEATHS = 5
+"""A service that dies so often within a minute is given up."""
+END_LIMIT_S = 30.0
+"""Seconds that services and runs have to end by themselves."""
+_POLL_S = 0.5
+_SET_DEATH_SIGNAL, _ADOPT_ORPHANS = 1, 36  # <linux/prctl.h>
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """One of them. command: what follows `python -m`; deaths: when the last ones were, in monotonic seconds."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    deaths: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_DEATHS))
+
+    def keep_up(self) -> None:
+        """Start it, if it is not there. Raises ConfigurationError when it does not stay up."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                return
+            log.warning("Dagster's %s has ended with code %d; starting it again", self.name, self.process.returncode)
+            self.deaths.append(time.monotonic())
+            if len(self.deaths) == MOST_DEATHS and self.deaths[-1] - self.deaths[0] < 60:
+                raise ConfigurationError(f"Dagster's {self.name} does not stay up: what it wrote last says why")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *self.command],
+            env=self.environment,
+            preexec_fn=_end_with_parent,
+        )
+
+
+def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, definitions: str = DEFINITIONS) -> None:
+    """Keep the services of the instance in `home` up until SIGINT or SIGTERM.
+
+    Raises ConfigurationError when one does not stay up.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # a shell without job control starts what is in the background deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1)  # runs of a code server that died
+    with (
+        held(home / "services.lock", what="Dagster on this lake"),
+        TemporaryDirectory(prefix="sensory-") as folder,
+    ):
+        with open_instance(home) as instance:
+            fail_launched(instance, home)
+        socket = Path(folder) / "code.sock"
+        workspace = Path(folder) / "workspace.yaml"
+        server = {"socket": str(socket), "location_name": definitions}
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+        code_server = ["dagster", "api", "grpc", "--socket", str(socket), "--lazy-load-user-code", "--module-name"]
+        known = ["--workspace", str(workspace), "--log-level", "warning"]
+        services = {
+            name: Service(name=name, command=command, environment=environment)
+            for name, command in {
+                "code server": [*code_server, definitions, "--location-name", definitions],
+                "daemon": ["dagster._daemon", "run", *known],
+                "webserver": ["dagster_webserver", "--host", host, "--port", str(port), *known],
+            }.items()
+        }
+        try:
+            while True:
+                services["code server"].keep_up()
+                if socket.exists():  # the others find it at once
+                    services["daemon"].keep_up()
+                    services["webserver"].keep_up()
+                _bury({service.process.pid for service in services.values() if service.process})
+                time.sleep(_POLL_S)
+        except KeyboardInterrupt:
+            log.info("ending Dagster's services")
+        finally:
+            _end_family()
+
+
+def _bury(services: set[int]) -> None:
+    """Take note of the end of runs that were adopted, so that they are no zombies."""
+    for child in psutil.Process().children():
+        if child.pid not in services and child.status() == psutil.STATUS_ZOMBIE:
+            child.wait(0)
+
+
+def _end_family() -> None:
+    family = psutil.Process().children(recursive=True)
+    for process in family:
+        process.send_signal(signal.SIGINT)
+    _, alive = psutil.wait_procs(family, timeout=END_LIMIT_S)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive)
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
