@@ -36,11 +36,10 @@ def merged_parquet(
     partition = Partition.parse(context.partition_key)
     report = publish_partition(lake, engines, partition, context.run.run_id)
     census = take(lake, partition, pending=report.pending)
-    metadata = {**publication_metadata(report, _age_s(context), Settings().price_per_hour)}
-    if census.durations_s:
-        metadata["picture"] = picture(census)
     found = checks.results(violations(lake, partition), census.counts)
-    return dg.MaterializeResult(metadata=metadata, check_results=list(found))
+    drawn = {"picture": picture(census)} if census.durations_s else {}
+    metadata = publication_metadata(report, _age_s(context), Settings().price_per_hour)
+    return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
 
 
 def _age_s(context: dg.AssetExecutionContext) -> float:

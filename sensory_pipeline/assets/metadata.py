@@ -71,14 +71,14 @@ def publication_metadata(
     device_s: seconds since the run has begun, for so long it has had its device.
     """
     return {
-        "dagster/partition_row_count": dg.MetadataValue.int(report.rows.get("recordings", 0)),
-        **{f"rows_{name}": dg.MetadataValue.int(count) for name, count in report.rows.items()},
         "published": dg.MetadataValue.int(report.published),
         "failed": dg.MetadataValue.int(report.failed),
         "pending": dg.MetadataValue.int(report.pending),
         "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
         "errors": dg.MetadataValue.json(dict(report.errors)),
         **_effort(device_s, report.audio_s, price_per_hour),
+        "dagster/partition_row_count": dg.MetadataValue.int(report.rows.get("recordings", 0)),
+        **{f"rows_{name}": dg.MetadataValue.int(count) for name, count in report.rows.items()},
         "dagster/column_lineage": dg.MetadataValue.column_lineage(_lineage()),
     }
 

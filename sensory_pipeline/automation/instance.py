@@ -10,6 +10,7 @@ from sensory_pipeline.storage.lock import held
 
 CONFIG: dict[str, object] = {
     "telemetry": {"enabled": False},
+    "nux": {"enabled": False},  # it would ask newcomers for their address
     "run_monitoring": {
         "enabled": True,
         "start_timeout_seconds": 180,

@@ -1,0 +1,1 @@
+"""A backfill from Dagster's UI, in a real browser: python -m scripts.browser.backfill"""

@@ -1,0 +1,96 @@
+"""Chromium without a screen, as a person would use it: pages, buttons, pictures.
+
+Driven by Selenium: it speaks the W3C's protocol to the chromedriver that Debian ships with its
+Chromium, so that the two always fit and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import element_to_be_clickable
+from selenium.webdriver.support.wait import WebDriverWait
+
+PROGRAMS = ("chromium", "chromedriver")
+"""Debian's packages chromium and chromium-driver."""
+WITHIN_S = 60
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",  # it runs as root in containers, and sees no page but ours
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+def missing() -> str | None:
+    """Which program is not there."""
+    return next((name for name in PROGRAMS if shutil.which(name) is None), None)
+
+
+class Browser:
+    """One window on one server. url: of its first page."""
+
+    def __init__(self, driver: Chrome, url: str) -> None:
+        self._driver = driver
+        self._url = url
+
+    def open(self, path: str) -> None:
+        """Go to a page."""
+        self._driver.get(self._url + path)
+
+    def wait_for(self, text: str) -> WebElement:
+        """What says this, once it is there. Raises selenium's TimeoutException."""
+        return self._wait(f"//*[contains(normalize-space(text()), {_quoted(text)})]")
+
+    def press(self, label: str) -> None:
+        """Every button of this label, or whose label begins so, once there is one that can be pressed."""
+        path = f"//button[starts-with(normalize-space(.), {_quoted(label)})]"
+        self._wait(path)
+        for button in self._driver.find_elements(By.XPATH, path):
+            button.click()
+
+    def picture(self, path: Path, *, settle_s: float = 3) -> None:
+        """What is seen now, as a PNG of 128 colours. settle_s: seconds for what still moves."""
+        time.sleep(settle_s)
+        seen = Image.open(io.BytesIO(self._driver.get_screenshot_as_png())).convert("RGB")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seen.quantize(128).save(path, optimize=True)
+
+    def _wait(self, path: str) -> WebElement:
+        return WebDriverWait(self._driver, WITHIN_S).until(element_to_be_clickable((By.XPATH, path)))
+
+
+@contextmanager
+def browser(url: str, *, width: int = 1280, height: int = 860) -> Iterator[Browser]:
+    """A window of that many pixels, with a profile of its own that is thrown away."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options = ChromeOptions()
+        options.binary_location = shutil.which(PROGRAMS[0]) or ""
+        for flag in (*_FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        driver = Chrome(options=options, service=Service(shutil.which(PROGRAMS[1])))
+        try:
+            yield Browser(driver, url)
+        finally:
+            driver.quit()
+
+
+def _quoted(text: str) -> str:
+    """As an XPath string; our labels hold no double quotes."""
+    return f'"{text}"'
