@@ -159,7 +159,7 @@ def test_an_older_ledger_gets_its_columns(tmp_path: Path) -> None:
     with closing(sqlite3.connect(lake.root / "ledger.sqlite")) as db:
         db.execute("ALTER TABLE recordings DROP COLUMN redo_stages")
     (item,) = waiting(Lake.open(lake.root))
-    assert item.redo_stages is None
+    assert item.redo_stages == frozenset()
 
 
 def test_a_lake_keeps_its_kind_of_ledger(postgres: PostgresServer, tmp_path: Path) -> None:

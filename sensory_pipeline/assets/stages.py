@@ -1,6 +1,7 @@
 """The four assets that work on sound and words. Each brings its stage up to date for the partition."""
 
 import dagster as dg
+from pydantic import Field
 
 from sensory_pipeline.assets.metadata import OWNERS, stage_columns, stage_metadata
 from sensory_pipeline.assets.partitions import PARTITIONS
@@ -10,6 +11,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.pipeline import run_stage
 from sensory_pipeline.processing.plan import DECODING
 from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.reprocessing import reprocess_stage
 from sensory_pipeline.settings import Settings
 
 GPU = {
@@ -20,13 +22,24 @@ GPU = {
 """What a step that calculates on a device asks of each executor (automation/executors.py)."""
 
 
+class StageConfig(dg.Config):
+    """What a run can be told, in its launchpad."""
+
+    reprocess: bool = Field(False, description="Do again what is done, of this asset and those that build on it.")
+    recordings: list[str] = Field([], description="Uris of those to do again; empty: all of the partition.")
+
+
 def _materialize(
     context: dg.AssetExecutionContext,
+    config: StageConfig,
     stage: Stage,
     lake: dg.ResourceParam[Lake],
     engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
-    report = run_stage(lake, engines, stage, Partition.parse(context.partition_key), context.run.run_id)
+    partition = Partition.parse(context.partition_key)
+    if config.reprocess:
+        reprocess_stage(lake, stage, partition, config.recordings)
+    report = run_stage(lake, engines, stage, partition, context.run.run_id)
     metadata = stage_metadata(report, Settings().price_per_hour)
     if engines_at_fault(report.computed, report.engine_faults):
         raise dg.Failure(
@@ -46,10 +59,13 @@ def _materialize(
     code_version=str(DECODING.algorithm),
 )
 def normalized_audio(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+    context: dg.AssetExecutionContext,
+    config: StageConfig,
+    lake: dg.ResourceParam[Lake],
+    engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
     """Every recording decoded, checked for damage, and brought to 16 kHz PCM."""
-    return _materialize(context, Stage.NORMALIZED_AUDIO, lake, engines)
+    return _materialize(context, config, Stage.NORMALIZED_AUDIO, lake, engines)
 
 
 @dg.asset(
@@ -62,10 +78,13 @@ def normalized_audio(
     metadata=stage_columns(),
 )
 def transcripts(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+    context: dg.AssetExecutionContext,
+    config: StageConfig,
+    lake: dg.ResourceParam[Lake],
+    engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
     """What was said: words with times and probabilities."""
-    return _materialize(context, Stage.TRANSCRIPTS, lake, engines)
+    return _materialize(context, config, Stage.TRANSCRIPTS, lake, engines)
 
 
 @dg.asset(
@@ -78,10 +97,13 @@ def transcripts(
     metadata=stage_columns(),
 )
 def diarization(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+    context: dg.AssetExecutionContext,
+    config: StageConfig,
+    lake: dg.ResourceParam[Lake],
+    engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
     """Who spoke when: turns of speakers."""
-    return _materialize(context, Stage.DIARIZATION, lake, engines)
+    return _materialize(context, config, Stage.DIARIZATION, lake, engines)
 
 
 @dg.asset(
@@ -94,7 +116,10 @@ def diarization(
     metadata=stage_columns(),
 )
 def emotions(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+    context: dg.AssetExecutionContext,
+    config: StageConfig,
+    lake: dg.ResourceParam[Lake],
+    engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
     """How it was said: an emotion for each utterance, and for each word, sentence or file."""
-    return _materialize(context, Stage.EMOTIONS, lake, engines)
+    return _materialize(context, config, Stage.EMOTIONS, lake, engines)

@@ -27,11 +27,12 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
-    """What an ingest did, in recordings. computed: by stage; errors: by class; audio_hours: published;
-    runs: Dagster runs, and run_failures the reasons of those that failed."""
+    """What an ingest did, in recordings. registration, missing: of the listing;
+    computed: by stage; errors: by class; audio_hours: published; runs: Dagster runs, and run_failures the
+    reasons of those that failed."""
 
-    registration: Registration
-    missing: int
+    registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
+    missing: int = 0
     published: int = 0
     failed: int = 0
     pending: int = 0

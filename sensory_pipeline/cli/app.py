@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.text import Text
 
-from sensory_pipeline.cli import demo, dev, doctor, ingest, models, process, sql
+from sensory_pipeline.cli import demo, dev, doctor, forget, ingest, models, process, reprocess, sql
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
 from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 app.command(name="demo")(demo.demo)
 app.command(name="ingest")(ingest.ingest)
+app.command(name="reprocess")(reprocess.reprocess)
+app.command(name="forget")(forget.forget)
 app.command(name="sql")(sql.sql)
 app.command(name="process")(process.process)
 app.command(name="dev")(dev.dev)

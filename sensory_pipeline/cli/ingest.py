@@ -6,6 +6,7 @@ import logging
 import re
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
+from sensory_pipeline.processing.processor import Processor
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
@@ -57,20 +59,29 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> Ing
     """Everything the command does but printing its summary; progress goes to standard error."""
     settings = Settings()
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+
+    def listed(processor: Processor) -> IngestReport:
+        registration, missing = register(
+            lake, processor.plans, source, start_date=settings.start_date, retry_failed=retry_failed
+        )
+        return IngestReport(registration=registration, missing=missing)
+
+    return work_off(lake, settings, listed)
+
+
+def work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], IngestReport]) -> IngestReport:
+    """Process what is pending, in this process, with progress on standard error. prepare: makes it pending first."""
     logging.getLogger("dagster").setLevel(logging.ERROR)
     try:
-        return _ingest(source, lake, settings, retry_failed=retry_failed)
+        return _work_off(lake, settings, prepare)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         errors.print("stopped; what is done is kept, run it again to continue")
         raise typer.Exit(STOPPED) from None
 
 
-def _ingest(source: str, lake: Lake, settings: Settings, *, retry_failed: bool) -> IngestReport:
+def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], IngestReport]) -> IngestReport:
     with IngestProgress() as progress, processor(settings, progress=progress.step) as engines:
-        registration, missing = register(
-            lake, engines.plans, source, start_date=settings.start_date, retry_failed=retry_failed
-        )
-        report = IngestReport(registration=registration, missing=missing)
+        report = prepare(engines)
         if not (waiting := _waiting(lake)):
             return report
         progress.begin(waiting)
@@ -109,6 +120,11 @@ def summarise(report: IngestReport, root: Path) -> None:
         f"found {found.new} new, {found.changed} changed, {found.stale} to be redone under the current settings, "
         f"{found.unchanged} unchanged" + (f", {report.missing} no longer there" if report.missing else "")
     )
+    summarise_work(report, root)
+
+
+def summarise_work(report: IngestReport, root: Path) -> None:
+    """What was done and left, on standard error."""
     if report.runs:
         table = Table("stage", "recordings computed", title=counted(report.runs, "run"))
         for stage in Stage:

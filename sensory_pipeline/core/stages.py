@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest, Task
@@ -46,6 +46,19 @@ def stages_for(request: ProcessRequest) -> tuple[Stage, ...]:
         if request.emo.level is not EmotionLevel.FILE:
             needed |= {Stage.TRANSCRIPTS, Stage.DIARIZATION}
     return tuple(stage for stage in Stage if stage in needed)
+
+
+def with_dependents(stages: Iterable[Stage]) -> frozenset[Stage]:
+    """These, and every stage that builds on one of them.
+
+    >>> sorted(with_dependents([Stage.DIARIZATION]))
+    [<Stage.DIARIZATION: 'diarization'>, <Stage.EMOTIONS: 'emotions'>]
+    """
+    found = set(stages)
+    for stage in Stage:  # in order of work, so that one pass is enough
+        if found.intersection(READS[stage]):
+            found.add(stage)
+    return frozenset(found)
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:

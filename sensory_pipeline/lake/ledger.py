@@ -7,7 +7,7 @@ settles a new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -20,6 +20,7 @@ from sensory_pipeline.core.recordings import (
     recording_id,
     shard_of,
 )
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.database import Database, Values
 from sensory_pipeline.lake.manifest import Manifest, Published
 
@@ -33,7 +34,7 @@ _COLUMNS = {
     "size_bytes": "BIGINT NOT NULL",
     "date": "TEXT NOT NULL",
     "shard": "INTEGER NOT NULL",
-    "status": "TEXT NOT NULL CHECK (status IN ('pending', 'ok', 'failed'))",
+    "status": "TEXT NOT NULL CHECK (status IN ('pending', 'ok', 'failed', 'forgotten'))",
     "fingerprint": "TEXT",
     "attempts": "INTEGER NOT NULL DEFAULT 0",
     "crashes": "INTEGER NOT NULL DEFAULT 0",
@@ -53,7 +54,8 @@ _PAGE = 1000
 class Pending:
     """A recording that waits to be processed, and how often that was tried.
 
-    forgive_before: failures of stages before this moment are tried again (naive UTC).
+    forgive_before: failures of stages before this moment are tried again; redo_before: what redo_stages
+    made before this one is made again (naive UTC, both).
     """
 
     recording: Recording
@@ -61,8 +63,8 @@ class Pending:
     crashes: int
     note: str | None
     forgive_before: datetime | None
-    redo_before: str | None
-    redo_stages: str | None
+    redo_before: datetime | None
+    redo_stages: frozenset[Stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,8 @@ class Ledger:
                 new.append((identity, item.uri, item.version, item.size_bytes, day, shard, *stamps))
                 continue
             version, status, published, present = known[identity]
+            if status == "forgotten":
+                continue
             if version != item.version:
                 counts["changed"] += 1
                 published_now = None  # of another version, as far as the ledger knows
@@ -250,11 +254,62 @@ class Ledger:
                 crashes=crashes,
                 note=note,
                 forgive_before=datetime.fromisoformat(forgive) if forgive else None,
-                redo_before=redo_before,
-                redo_stages=redo_stages,
+                redo_before=datetime.fromisoformat(redo) if redo else None,
+                redo_stages=frozenset(map(Stage, stages.split())) if stages else frozenset(),
             )
-            for identity, uri, version, size, attempts, crashes, note, forgive, redo_before, redo_stages in rows
+            for identity, uri, version, size, attempts, crashes, note, forgive, redo, stages in rows
         )
+
+    def known(self, day: date | None = None) -> list[Recording]:
+        """All recordings that are there, of a date of the lake or of any, in order of uri."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT recording_id, uri, version, size_bytes, date, shard FROM recordings"
+                " WHERE present = 1 AND (? = '' OR date = ?) ORDER BY uri",
+                (str(day or ""), str(day or "")),
+            ).fetchall()
+        return [
+            Recording(
+                recording_id=identity,
+                uri=uri,
+                version=version,
+                size_bytes=size,
+                partition=Partition(date=date.fromisoformat(on), shard=shard),
+            )
+            for identity, uri, version, size, on, shard in rows
+        ]
+
+    def redo(self, recordings: Iterable[Recording], stages: Collection[Stage]) -> None:
+        """Make recordings pending again, whatever was made of them in these stages up to now."""
+        now = datetime.now(UTC)
+        named = " ".join(sorted(stages))
+        with self._database.writing() as db:
+            db.executemany(
+                # what was wished before and is not done yet is wished still
+                "UPDATE recordings SET redo_stages ="
+                " CASE WHEN status = 'pending' THEN coalesce(redo_stages, '') ELSE '' END || ' ' || ?,"
+                " redo_before = ?, status = 'pending', attempts = 0, crashes = 0, note = NULL,"
+                " updated_at = ? WHERE recording_id = ? AND version = ? AND status <> 'forgotten'",
+                [
+                    (named, now.replace(tzinfo=None).isoformat(), now.isoformat(), item.recording_id, item.version)
+                    for item in recordings
+                ],
+            )
+
+    def partition_of(self, recording_id: str) -> Partition | None:
+        """Where a recording is, or was before it was forgotten; None when it was never seen."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT date, shard FROM recordings WHERE recording_id = ?", (recording_id,)).fetchall()
+        return Partition(date=date.fromisoformat(rows[0][0]), shard=rows[0][1]) if rows else None
+
+    def forget(self, recording_id: str) -> None:
+        """Keep nothing of a recording but its id, by which it is not taken in again."""
+        with self._database.writing() as db:
+            db.execute(
+                "UPDATE recordings SET status = 'forgotten', uri = recording_id, version = '', size_bytes = 0,"
+                " fingerprint = NULL, note = NULL, present = 0, updated_at = ? WHERE recording_id = ?",
+                (datetime.now(UTC).isoformat(), recording_id),
+            )
 
     def started(self, recording: Recording) -> None:
         """Work on it begins; noted before, so that a death that nobody sees is counted."""

@@ -7,7 +7,7 @@ manifest leaves files nobody reads, which a later commit removes after a time of
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,26 +34,33 @@ def publish(
     base: Manifest,
     recordings: Mapping[str, Published],
     rows: Sequence[Row],
+    removed: Collection[str] = (),
+    grace_s: float = GRACE_S,
 ) -> Manifest:
     """Replace everything the partition holds of these recordings by `rows`, and settle the ledger.
 
-    base: the manifest the caller started from, under the lease it still holds.
+    base: the manifest the caller started from, under the lease it still holds; removed: recording_ids
+    of which nothing is to stay; grace_s: seconds that superseded files stay.
     Raises StaleWriter when somebody else committed since.
     """
     generation = base.generation + 1
     files = {
-        table.name: _write(lake, partition, table, base, recordings, rows, f"{generation:06d}-{run_id}")
+        table.name: _write(lake, partition, table, base, {*recordings, *removed}, rows, f"{generation:06d}-{run_id}")
         for table in TABLES
     }
     current = Manifest(
         generation=generation,
         run_id=run_id,
         tables=files,
-        recordings=dict(sorted({**base.recordings, **recordings}.items())),
+        recordings={
+            identity: entry
+            for identity, entry in sorted({**base.recordings, **recordings}.items())
+            if identity not in removed
+        },
     )
     manifests.commit(lake.manifests, partition, current)
     lake.ledger.settle(recordings)
-    _sweep(lake, partition, current)
+    _sweep(lake, partition, current, grace_s)
     return current
 
 
@@ -62,7 +69,7 @@ def _write(
     partition: Partition,
     table: Table,
     base: Manifest,
-    replaced: Mapping[str, Published],
+    replaced: Collection[str],
     rows: Sequence[Row],
     name: str,
 ) -> DataFile:
@@ -95,10 +102,10 @@ def _folder(table: Table, partition: Partition) -> Path:
     return Path("data", table.name, f"date={partition.date.isoformat()}", f"shard={partition.shard}")
 
 
-def _sweep(lake: Lake, partition: Partition, current: Manifest) -> None:
+def _sweep(lake: Lake, partition: Partition, current: Manifest, grace_s: float) -> None:
     named = {entry.path for entry in current.tables.values()}
-    oldest = time.time() - GRACE_S
+    oldest = time.time() - grace_s
     for table in TABLES:
         for path in (lake.root / _folder(table, partition)).iterdir():
-            if path.relative_to(lake.root).as_posix() not in named and path.stat().st_mtime < oldest:
+            if path.relative_to(lake.root).as_posix() not in named and path.stat().st_mtime <= oldest:
                 path.unlink(missing_ok=True)

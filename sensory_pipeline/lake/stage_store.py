@@ -12,11 +12,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sensory_pipeline.core.recordings import Partition
@@ -78,6 +80,17 @@ class StageStore:
     def writer(self, stage: Stage, partition: Partition, run_id: str) -> StageWriter:
         """Adds results to a partition; use it in a `with`. The caller holds the partition's lease."""
         return StageWriter(self._folder(stage, partition), run_id)
+
+    def remove(self, partition: Partition, recording_id: str) -> None:
+        """Drop every result of a recording, of all versions. The caller holds the partition's lease."""
+        for stage in Stage:
+            for path in self._folder(stage, partition).glob("*.parquet"):
+                rows = pq.read_table(path, schema=SCHEMA)
+                kept = rows.filter(pc.not_equal(rows["recording_id"], recording_id))
+                if not kept.num_rows:
+                    path.unlink()
+                elif kept.num_rows < rows.num_rows:
+                    write_atomically(path, partial(pq.write_table, kept, compression="zstd"))
 
     def _folder(self, stage: Stage, partition: Partition) -> Path:
         return self._root / stage / f"date={partition.date.isoformat()}" / f"shard={partition.shard}"

@@ -50,16 +50,18 @@ def stage_results(
 ) -> dict[str, StageResult]:
     """What the stage store holds under this plan of a stage, by recording.
 
-    A failure from before the moment somebody asked for another try does not count.
+    What was made before the moment somebody asked for another does not count.
     """
-    wanted = {p.recording.recording_id: (p.recording.version, plan.fingerprint) for p in pending}
-    forgiven = {p.recording.recording_id: p.forgive_before for p in pending}
+    asked = {item.recording.recording_id: item for item in pending}
+    wanted = {identity: (item.recording.version, plan.fingerprint) for identity, item in asked.items()}
     found = lake.stages.read(plan.stage, partition, wanted)
-    return {
-        identity: result
-        for identity, result in found.items()
-        if result.error_class is None or (since := forgiven[identity]) is None or result.made_at > since
-    }
+    return {identity: result for identity, result in found.items() if _stands(plan.stage, result, asked[identity])}
+
+
+def _stands(stage: Stage, result: StageResult, item: Pending) -> bool:
+    if item.redo_before is not None and stage in item.redo_stages and result.made_at <= item.redo_before:
+        return False
+    return result.error_class is None or item.forgive_before is None or result.made_at > item.forgive_before
 
 
 def share(lake: Lake, processor: Processor, partition: Partition) -> list[tuple[Plan, tuple[Pending, ...]]]:

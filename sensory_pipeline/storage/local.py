@@ -51,12 +51,11 @@ def is_recording(name: str) -> bool:
 
 def stat_object(path: Path) -> SourceObject:
     """The object behind a path. Raises OSError when it cannot be looked at, or is no regular file."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own identity
-    stat = absolute.stat()
+    stat = path.stat()
     if not S_ISREG(stat.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(absolute))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return SourceObject(
-        uri=absolute.as_uri(),
+        uri=uri_of(path),
         version=f"{stat.st_size}-{stat.st_mtime_ns}",
         size_bytes=stat.st_size,
         modified_at=_moment(stat.st_mtime),
@@ -76,6 +75,11 @@ def _is_lake(folder: Path) -> bool:
         return (folder / "lake.json").exists()
     except OSError:  # who may not look into it will be told when it is listed
         return False
+
+
+def uri_of(path: Path) -> str:
+    """The uri of a path; a link keeps its own."""
+    return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100 - does not follow it
 
 
 def path_of(uri: str) -> Path:

@@ -55,6 +55,11 @@ def prefix_of(source: str) -> str:
     return Path(source).resolve().as_uri().rstrip("/") + "/"
 
 
+def uri_of(recording: str) -> str:
+    """The uri of a recording that is given as one, or as a path."""
+    return recording if "://" in recording else local.uri_of(Path(recording))
+
+
 @contextmanager
 def local_copy(uri: str, version: str, folder: Path) -> Iterator[Path]:
     """A file with exactly this version of a recording, to be read within the `with`.

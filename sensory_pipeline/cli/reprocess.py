@@ -1,0 +1,68 @@
+"""`sensory reprocess`: recordings once more through the engines, though nothing has changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from sensory_pipeline.automation.ingest import IngestReport
+from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.ingest import summarise_work, work_off
+from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.recordings import Recording
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.reprocessing import engines_of
+from sensory_pipeline.processing.reprocessing import reprocess as mark
+from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage.sources import uri_of
+
+
+def reprocess(
+    recordings: Annotated[
+        list[str] | None, typer.Argument(help="Uris as in the table `recordings`, or paths.", show_default="all")
+    ] = None,
+    lake: LakeOption = None,
+    date: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only those of this date of the lake.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Only this engine, as in `stages`, and what builds on its results.")
+    ] = None,
+) -> None:
+    """Do recordings again: some, or those of a date, or the part of an engine, or any of these together.
+
+    Their rows stay until the new ones replace them. Exit codes are those of `sensory ingest`.
+    """
+    if not (recordings or date or engine):
+        raise ConfigurationError("say what to do again: recordings, --date 2026-11-22 or --engine whisper")
+    settings = Settings()
+    opened = Lake.open(lake or settings.lake, ledger=settings.ledger)
+
+    def choose(processor: Processor) -> IngestReport:
+        if engine is not None and engine not in (known := engines_of(processor.plans)):
+            raise ConfigurationError(f"no engine {engine!r} is in use: give {', '.join(known)}")
+        chosen = opened.ledger.known(date.date() if date else None)
+        if recordings:
+            chosen = _of_uris(chosen, recordings)
+        marked = mark(opened, processor.plans, chosen, engine=engine)
+        errors.print(f"{counted(marked, 'recording')} to be done again")
+        return IngestReport()
+
+    report = work_off(opened, settings, choose)
+    summarise_work(report, opened.root)
+    if report.run_failures:
+        raise typer.Exit(1)
+
+
+def _of_uris(known: list[Recording], given: list[str]) -> list[Recording]:
+    by_uri = {recording.uri: recording for recording in known}
+    wanted = {uri: text for text in given if (uri := uri_of(text))}
+    if unknown := [text for uri, text in wanted.items() if uri not in by_uri]:
+        raise ConfigurationError(
+            f"no such recording here: {', '.join(unknown)}; the table `recordings` has those that are"
+        )
+    return [by_uri[uri] for uri in wanted]

@@ -1,0 +1,86 @@
+"""A forgotten recording: nothing of it is left anywhere below the lake, and it does not come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from sensory_pipeline.core.recordings import recording_id
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.removal import forget
+from sensory_pipeline.storage.local import uri_of
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.lakes import ingested, rows, tables
+
+SECRET = "mrs-smith"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for name, length_ms in ((f"{SECRET}.wav", 771), ("other.wav", 600), ("third.wav", 610)):
+        tone(tmp_path / "in" / name, length_ms)
+    ingested(tmp_path / "in", tmp_path / "lake", shards=1)
+    return tmp_path / "in"
+
+
+def traces(root: Path) -> list[str]:
+    """Files in which its name or its words can be read, plain or out of Parquet."""
+    found = [path for path in root.rglob("*") if path.is_file() and ".dagster" not in path.parts]
+    return sorted(str(path.relative_to(root)) for path in found if SECRET.encode() in _content(path))
+
+
+def _content(path: Path) -> bytes:
+    return repr(pq.read_table(path).to_pylist()).encode() if path.suffix == ".parquet" else path.read_bytes()
+
+
+def test_nothing_is_left_and_the_others_stay(source: Path, tmp_path: Path) -> None:
+    lake = Lake.open(tmp_path / "lake")
+    identity = recording_id(uri_of(source / f"{SECRET}.wav"))
+    others = {name: [row for row in found if identity not in row] for name, found in tables(lake.root).items()}
+    assert traces(lake.root)
+    assert len(list(lake.audio.glob("*.wav"))) == 3
+    assert forget(lake, uri_of(source / f"{SECRET}.wav"))
+    assert tables(lake.root) == others
+    assert traces(lake.root) == []
+    assert len(list(lake.audio.glob("*.wav"))) == 2
+
+
+def test_it_does_not_come_back(source: Path, tmp_path: Path) -> None:
+    lake = Lake.open(tmp_path / "lake")
+    forget(lake, uri_of(source / f"{SECRET}.wav"))
+    tone(source / f"{SECRET}.wav", 772)
+    assert ingested(source, lake.root, shards=1).runs == 0
+    assert len(rows(lake.root, "SELECT * FROM recordings")) == 2
+    assert traces(lake.root) == []
+
+
+def test_one_that_was_never_done_is_forgotten_too(source: Path, tmp_path: Path) -> None:
+    lake = Lake.open(tmp_path / "lake")
+    added = tone(source / f"{SECRET}-2.wav", 800)
+
+    def meanwhile() -> None:
+        assert forget(lake, uri_of(added))
+
+    ingested(source, lake.root, shards=1, meanwhile=meanwhile)
+    assert {name for (name,) in rows(lake.root, "SELECT name FROM recordings")} == {
+        f"{SECRET}.wav",
+        "other.wav",
+        "third.wav",
+    }
+
+
+def test_the_command(source: Path, tmp_path: Path) -> None:
+    path = f"in/{SECRET}.wav"
+    asked = sensory("forget", path, "--lake", "lake", cwd=tmp_path)
+    assert asked.returncode == 1
+    assert len(rows(tmp_path / "lake", "SELECT * FROM recordings")) == 3
+    done = sensory("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "1 recording removed\n")
+    again = sensory("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
+    assert again.returncode == 0, "so that an interrupted one can be repeated"
+    unknown = sensory("forget", "in/nobody.wav", "--yes", "--lake", "lake", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "knows no in/nobody.wav" in unknown.stderr
