@@ -71,7 +71,12 @@ class Settings(BaseSettings, RecordingSettings):
     time_zone: str = Field("UTC", description="Time zone of SENSORY_NIGHTLY, as in Europe/Berlin.")
     arrivals: bool = Field(True, description="Whether sources are also watched for arrivals all day.")
     arrival_gb: float = Field(1, gt=0, description="Gigabytes pending in a partition from which it is run at once.")
-    arrival_wait_s: float = Field(600, ge=0, description="Seconds after which what is pending is run, however little.")
+    arrival_wait_s: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds after which what is pending is run, however little; unset: 600, or 10 where no engine has "
+        "a model to load.",
+    )
     owners: tuple[Owner, ...] = Field(
         (), description='Who answers for the tables, shown in Dagster: addresses, or ["team:speech"].'
     )

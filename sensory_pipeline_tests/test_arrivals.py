@@ -13,6 +13,8 @@ from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.definitions import defs
+from sensory_pipeline.processing.setup import PATIENT_S, PROMPT_S, arrival_wait_s
+from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.dev_server import running
 from sensory_pipeline_tests.lakes import rows
@@ -74,6 +76,13 @@ def test_a_partition_that_is_being_worked_on_is_left_alone(
         assert keys(ticked(instance)) == partitions(source) - {busy}
 
 
+def test_waiting_is_for_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert arrival_wait_s(Settings()) == PROMPT_S
+    assert arrival_wait_s(Settings(arrival_wait_s=0)) == 0
+    monkeypatch.setenv("SENSORY_SOURCES", json.dumps(["calls", {"uri": "more", "whisper_model_size": "small"}]))
+    assert arrival_wait_s(Settings()) == PATIENT_S
+
+
 def test_the_night_takes_everything(source: Path, tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
@@ -86,7 +95,6 @@ def test_a_file_that_is_dropped_is_soon_in_the_tables(tmp_path: Path) -> None:
     with running(
         tmp_path / "lake",
         SENSORY_SOURCES=json.dumps([str(tmp_path / "in")]),
-        SENSORY_ARRIVAL_WAIT_S="0",
         SENSORY_WORKERS="1",
     ) as server:
         tone(tmp_path / "in" / "dropped.wav", 700)

@@ -6,7 +6,10 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
+from sensory_pipeline.cli.dev import habits
+from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.dev_server import running
 from sensory_pipeline_tests.lakes import ingested
@@ -15,6 +18,20 @@ ASKED = """{
   assetNodes { assetKey { path } isPartitioned }
   runsOrError { ... on Runs { results { status } } }
 }"""
+
+
+def test_it_says_what_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(habits(Settings(devices="cpu:0,cpu:1"))) == [
+        """watches nothing (SENSORY_SOURCES='["/recordings"]')""",
+        "one run at a time on each of cpu:0, cpu:1 (SENSORY_DEVICES)",
+    ]
+    monkeypatch.setenv("SENSORY_SOURCES", '["/calls", "s3://bucket/more"]')
+    monkeypatch.setenv("SENSORY_TIME_ZONE", "Europe/Berlin")
+    said = "\n".join(habits(Settings(devices="cpu")))
+    assert "watches /calls, s3://bucket/more (SENSORY_SOURCES)" in said
+    assert "after 10 s, or as soon as there is 1 GB of it" in said
+    assert "at 0 2 * * * Europe/Berlin" in said
+    assert "not all day" in "\n".join(habits(Settings(devices="cpu", arrivals=False)))
 
 
 def test_the_ui_answers_and_ends_with_its_command(tmp_path: Path) -> None:

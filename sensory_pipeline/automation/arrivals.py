@@ -15,7 +15,7 @@ from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Backlog
-from sensory_pipeline.processing.setup import current_plans
+from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings
 
 UNFINISHED = [
@@ -34,7 +34,8 @@ _watched = bool(_settings.sources)
 
 @dg.sensor(
     job=process_recordings,
-    minimum_interval_seconds=30,
+    # every listing of S3 is paid for
+    minimum_interval_seconds=30 if any(source.uri.startswith("s3://") for source in _settings.sources) else 10,
     default_status=dg.DefaultSensorStatus.RUNNING
     if _watched and _settings.arrivals
     else dg.DefaultSensorStatus.STOPPED,
@@ -45,10 +46,11 @@ def arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg
     lake = _swept(settings, context.log)
     now = datetime.now(UTC)
     backlog = lake.ledger.backlog()
+    wait_s = arrival_wait_s(settings)
     ripe = [
         item
         for item in backlog
-        if item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= settings.arrival_wait_s
+        if item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s
     ]
     requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
     yield from requests

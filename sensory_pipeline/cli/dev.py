@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -13,8 +14,10 @@ from sensory_pipeline.automation.services import serve
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.settings import Settings, dagster_home, environment_with
+from sensory_pipeline.processing.setup import arrival_wait_s
+from sensory_pipeline.settings import Settings, dagster_home, environment_with, visible_devices
 
 
 def dev(
@@ -22,7 +25,10 @@ def dev(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
 ) -> None:
-    """Start Dagster's UI and daemon for a lake, with all its runs so far. Ctrl-C ends both."""
+    """Start Dagster's UI and daemon for a lake, with all its runs so far. Ctrl-C ends both.
+
+    Sources that the settings name are watched all day, and swept at night; what goes on by itself is said at the start.
+    """
     _check_free(host, port)
     settings = Settings()
     root = (lake or settings.lake).resolve()
@@ -32,6 +38,7 @@ def dev(
     opened = Lake.open(root, ledger=settings.ledger)
     home = prepare_home(dagster_home() or root / ".dagster")
     errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
+    errors.print("\n".join(habits(settings)), soft_wrap=True)
     environment = environment_with(
         DAGSTER_HOME=str(home),
         SENSORY_LAKE=str(root),
@@ -39,6 +46,24 @@ def dev(
         SENSORY_START_DATE=str(opened.start_date),
     )
     serve(home, environment, host=host, port=port)
+
+
+def habits(settings: Settings) -> Iterator[str]:
+    """What goes on without being asked, a line each, and the settings that change it."""
+    if settings.sources:
+        yield f"watches {', '.join(source.uri for source in settings.sources)} (SENSORY_SOURCES)"
+        yield (
+            f"  all day: what arrives is run after {arrival_wait_s(settings):g} s, or as soon as there is "
+            f"{settings.arrival_gb:g} GB of it (SENSORY_ARRIVALS, SENSORY_ARRIVAL_WAIT_S, SENSORY_ARRIVAL_GB)"
+            if settings.arrivals
+            else "  not all day (SENSORY_ARRIVALS=true)"
+        )
+        yield f"  at night: all that is pending, at {settings.nightly} {settings.time_zone} (SENSORY_NIGHTLY)"
+        yield "  the UI's Automation page switches both; what was switched there stays so"
+    else:
+        yield """watches nothing (SENSORY_SOURCES='["/recordings"]')"""
+    devices = run_devices(settings.devices, visible_devices(), elsewhere=settings.steps_elsewhere)
+    yield f"one run at a time on each of {', '.join(device.name for device in devices)} (SENSORY_DEVICES)"
 
 
 def _check_free(host: str, port: int) -> None:

@@ -21,6 +21,10 @@ from sensory_pipeline.processing.processor import Limits, Processor
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.sources import prefix_of
 
+PATIENT_S, PROMPT_S = 600.0, 10.0
+"""Seconds that what is little waits for more: it spares loading models, where there are any. As a file that
+is still written to begins to wait anew with every look, it also comes in whole."""
+
 
 @contextmanager
 def processor(
@@ -42,7 +46,7 @@ def processor(
         for choice in choices:
             fetch_missing(choice)
     sets = partial(engine_sets, choices) if engines is None else partial(_alike, engines, len(choices))
-    size = settings.workers or (cores() if all(choice.offline for choice in choices) else 1)
+    size = settings.workers or (cores() if offline(settings) else 1)
     with _alone_on(mine, settings), EnginePool(sets, size=size, memory_mb=settings.worker_memory_mb) as pool:
         yield Processor(
             pool=pool,
@@ -60,6 +64,18 @@ def processor(
 def current_plans(settings: Settings) -> Plans:
     """What the settings ask for, without anything that could work on it."""
     return _plans(settings, engine_sets(_choices(settings)))
+
+
+def arrival_wait_s(settings: Settings) -> float:
+    """Seconds after which what is pending is run, however little."""
+    if settings.arrival_wait_s is not None:
+        return settings.arrival_wait_s
+    return PROMPT_S if offline(settings) else PATIENT_S
+
+
+def offline(settings: Settings) -> bool:
+    """Whether no engine that the settings choose, for any source, has a model to load."""
+    return all(choice.offline for choice in _choices(settings))
 
 
 def _choices(settings: Settings) -> list[EngineChoice]:
