@@ -1,4 +1,4 @@
-"""The pyannote engine: the stock pipeline's turns, from any folder that is safe, and from no other."""
+"""The pyannote engine: answers from any folder that is safe, and from no other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +19,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from pydantic import TypeAdapter
 
-from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
-from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn
+from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
@@ -34,15 +31,23 @@ from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig
 from sensory_pipeline.engines.diarization.pyannote_audio import PUBLISHED, PyannoteDiarizer
 from sensory_pipeline.settings import environment_with
+from sensory_pipeline_tests.stock_pyannote import (
+    ANY,
+    MINIATURE,
+    MINIATURE_CLASSES,
+    Stock,
+    answer,
+    answers,
+    conversations,
+    edited,
+    excerpt,
+    linked,
+    replaced,
+    silence,
+)
 
 torch = pytest.importorskip("torch")
 
-DATA = Path(__file__).parent / "data"
-MINIATURE = DATA / "miniatures" / "pyannote"
-MINIATURE_CLASSES = frozenset(
-    f"sensory_pipeline_tests.miniature_pyannote.{name}" for name in ("TinySeg", "TinyXVector")
-)
-ANY = DiarizationSettings()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 needs_miniature = pytest.mark.skipif(
@@ -77,131 +82,6 @@ def cache() -> Iterator[ModelCache]:
 @pytest.fixture
 def miniature(cache: ModelCache) -> PyannoteDiarizer:
     return PyannoteDiarizer(str(MINIATURE), cache=cache, trusted_classes=MINIATURE_CLASSES)
-
-
-@lru_cache
-def conversations() -> tuple[Pcm, ...]:
-    paths = sorted((DATA / "miniatures" / "conversations").glob("*.flac")) or [DATA / "gigaam" / "jfk16.wav"]
-    return tuple(decode(path, max_duration_s=60).pcm for path in paths)
-
-
-def excerpt(seed: int, *, shortest_s: float = 1.0, longest_s: float = 14.0) -> Pcm:
-    """Some seconds of a conversation, now and then with a second one under it."""
-    rng = np.random.default_rng(seed)
-
-    def some(frames: int) -> Any:
-        samples = conversations()[rng.integers(len(conversations()))].samples.astype(np.float64)
-        return np.resize(samples[:, rng.integers(samples.shape[1] // 2) :], (1, frames))
-
-    frames = round(rng.uniform(shortest_s, longest_s) * SAMPLE_RATE)
-    mixed = some(frames) + (some(frames) * 0.7 if seed % 3 == 2 else 0)
-    return Pcm(samples=mixed.clip(-32768, 32767).astype(np.int16))
-
-
-def silence(frames: int) -> Pcm:
-    return Pcm(samples=np.zeros((1, frames), np.int16))
-
-
-def answers(engine: PyannoteDiarizer, *jobs: DiarizeJob) -> list[Any]:
-    answered = list(engine.diarize(jobs))
-    assert [key for key, _ in answered] == [job.key for job in jobs]
-    return [answer for _, answer in answered]
-
-
-def answer(engine: PyannoteDiarizer, pcm: Pcm, settings: DiarizationSettings = ANY) -> Diarization:
-    (result,) = answers(engine, DiarizeJob(key="a", pcm=pcm, settings=settings))
-    assert isinstance(result, Diarization)
-    return result
-
-
-class Stock:
-    """pyannote.audio as its documentation uses it."""
-
-    def __init__(self, folder: Path) -> None:
-        from pyannote.audio import Pipeline
-
-        loaded = Pipeline.from_pretrained(str(folder))
-        assert loaded is not None
-        self.pipeline: Any = loaded
-
-    def diarize(self, pcm: Pcm, settings: DiarizationSettings) -> Any:
-        return self.pipeline(
-            {"waveform": torch.from_numpy(pcm.mono())[None], "sample_rate": SAMPLE_RATE},
-            num_speakers=settings.speakers,
-            min_speakers=settings.min_speakers,
-            max_speakers=settings.max_speakers,
-        )
-
-
-def tracks(annotation: Any, pcm: Pcm) -> list[tuple[int, int, str]]:
-    """(start, end, label), ms, as far as they lie in the recording."""
-    found = []
-    for segment, _, speaker in annotation.itertracks(yield_label=True):
-        start, end = round(max(0, segment.start) * 1000), min(round(segment.end * 1000), pcm.duration_ms)
-        if start < end:
-            found.append((start, end, speaker))
-    return sorted(found)
-
-
-def assert_same(found: tuple[Turn, ...], stock: list[tuple[int, int, str]], names: dict[str, str]) -> None:
-    """names: ours by stock's, filled as they come up."""
-    ours = sorted((turn.span.start_ms, turn.span.end_ms, turn.speaker) for turn in found)
-    for start, end, speaker in stock:
-        if speaker not in names:
-            candidates = (name for *span, name in ours if span == [start, end] and name not in names.values())
-            names[speaker] = next(candidates, "nobody")
-    assert ours == sorted((start, end, names[speaker]) for start, end, speaker in stock)
-    assert len(set(names.values())) == len(names)
-
-
-def assert_identical(engine: PyannoteDiarizer, stock: Stock, pcm: Pcm, settings: DiarizationSettings) -> None:
-    found, expected = answer(engine, pcm, settings), stock.diarize(pcm, settings)
-    names: dict[str, str] = {}
-    assert_same(found.turns, tracks(expected.speaker_diarization, pcm), names)
-    assert_same(found.exclusive, tracks(expected.exclusive_speaker_diarization, pcm), names)
-    vectors = {embedding.speaker: embedding.vector for embedding in found.embeddings}
-    for speaker, vector in zip(expected.speaker_diarization.labels(), expected.speaker_embeddings, strict=True):
-        if np.isfinite(vector).all() and vector.any() and speaker in names:
-            np.testing.assert_allclose(vectors.pop(names[speaker]), vector, rtol=1e-3, atol=1e-4)
-    assert not vectors
-
-
-def settings_of(seed: int) -> DiarizationSettings:
-    return [
-        ANY,
-        DiarizationSettings(speakers=2),
-        DiarizationSettings(speakers=3),
-        DiarizationSettings(min_speakers=2, max_speakers=4),
-        DiarizationSettings(max_speakers=1),
-    ][seed % 5]
-
-
-@pytest.fixture(scope="module")
-def stock_miniature() -> Stock:
-    return Stock(MINIATURE)
-
-
-@needs_miniature
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("seed", range(24))
-def test_turns_are_the_stock_pipelines(seed: int, stock_miniature: Stock, shared_miniature: PyannoteDiarizer) -> None:
-    assert_identical(shared_miniature, stock_miniature, excerpt(seed), settings_of(seed))
-
-
-@pytest.fixture(scope="module")
-def shared_miniature() -> Iterator[PyannoteDiarizer]:
-    with closing(ModelCache(CacheSettings(ttl_s=None))) as models:
-        yield PyannoteDiarizer(str(MINIATURE), cache=models, trusted_classes=MINIATURE_CLASSES)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_turns_are_the_stock_pipelines_with_the_published_architecture(
-    soak: bool, random_model: Path, cache: ModelCache
-) -> None:
-    engine, stock = PyannoteDiarizer(str(random_model), cache=cache), Stock(random_model)
-    for seed in range(20 if soak else 2):
-        longest_s = 12.0 if soak else 3.0  # more than one window
-        assert_identical(engine, stock, excerpt(seed, longest_s=longest_s), settings_of(seed))
 
 
 @needs_miniature
@@ -298,31 +178,6 @@ def test_nothing_is_reported_to_anybody(miniature: PyannoteDiarizer, monkeypatch
 
 
 # What is in a folder
-
-
-def linked(folder: Path, to: Path) -> Path:
-    """A copy whose files can be replaced one by one."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            copy = to / "model" / path.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.symlink_to(path)
-    return to / "model"
-
-
-def replaced(path: Path) -> Path:
-    """The path, free to be written to."""
-    path.unlink()
-    return path
-
-
-def edited(folder: Path, to: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
-    """A copy with another config.yaml."""
-    copy = linked(folder, to)
-    config = yaml.safe_load((copy / CONFIG).read_text())
-    edit(config)
-    replaced(copy / CONFIG).write_text(yaml.safe_dump(config))
-    return copy
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class EngineChoice:
     pyannote_device: str = "auto"
     pyannote_token: SecretStr | None = None
     pyannote_trusted_classes: frozenset[str] = frozenset()
+    pyannote_window_step: float | None = None
     gigaam_model: str = "emo"
     gigaam_device: str = "auto"
     visible_devices: str | None = None
@@ -123,6 +124,7 @@ def _diarizer(choice: EngineChoice, available: tuple[Device, ...], cache: ModelC
         cache=cache,
         token=choice.pyannote_token,
         trusted_classes=choice.pyannote_trusted_classes,
+        window_step=choice.pyannote_window_step,
     )
 
 

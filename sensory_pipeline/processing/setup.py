@@ -125,6 +125,7 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
         pyannote_model=settings.pyannote_model or defaults.pyannote_model,
         pyannote_device="auto" if settings.pyannote_use_gpu else "cpu",
         pyannote_trusted_classes=settings.pyannote_trusted_classes,
+        pyannote_window_step=settings.pyannote_window_step,
         pyannote_token=settings.pyannote_auth_token,
         gigaam_model=settings.gigaam_model_name or defaults.gigaam_model,
         visible_devices=visible_devices(),

@@ -35,7 +35,8 @@ from sensory_pipeline.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
-    from pyannote.audio.pipelines import SpeakerDiarization
+
+    from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
 
 CONFIG = "config.yaml"
 NETWORK = "pytorch_model.bin"
@@ -163,14 +164,18 @@ class PipelineFolder:
             digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
         return digest.hexdigest()[:12]
 
-    def pipeline(self, trusted_classes: frozenset[str]) -> tuple[SpeakerDiarization, tuple[Model, Model]]:
+    def pipeline(
+        self, trusted_classes: frozenset[str], window_step: float | None = None
+    ) -> tuple[FrugalDiarization, tuple[Model, Model]]:
         """The pipeline on the CPU, and the two networks in it.
 
-        trusted_classes: networks allowed besides ARCHITECTURES. Raises ConfigurationError, naming
+        trusted_classes: networks allowed besides ARCHITECTURES; window_step: from one window to the next,
+        as a part of a window, instead of what config.yaml says. Raises ConfigurationError, naming
         the file, when a checkpoint asks for more than a network needs, or is damaged.
         """
         from pyannote.audio.core.plda import PLDA
-        from pyannote.audio.pipelines import SpeakerDiarization
+
+        from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
 
         segmentation_file, embedding_file, *plda_files = self.config.files
         networks = []
@@ -186,9 +191,9 @@ class PipelineFolder:
             plda = PLDA(*matrices)
         params = self.config.pipeline.params
         with _checked(self.folder / CONFIG):
-            pipeline = SpeakerDiarization(
+            pipeline = FrugalDiarization(
                 segmentation=segmentation,
-                segmentation_step=params.segmentation_step,
+                segmentation_step=window_step or params.segmentation_step,
                 segmentation_batch_size=BATCH_SIZE,
                 embedding=embedding,
                 embedding_batch_size=BATCH_SIZE,

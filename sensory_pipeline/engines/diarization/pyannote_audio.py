@@ -34,7 +34,7 @@ from sensory_pipeline.engines.devices import CPU, Device
 from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig, PipelineFolder
 
 if TYPE_CHECKING:
-    from pyannote.audio.pipelines import SpeakerDiarization
+    from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
 
 PUBLISHED = "pyannote/speaker-diarization-community-1"
 """On https://huggingface.co, for those who accept its terms."""
@@ -64,22 +64,27 @@ class PyannoteDiarizer:
         cache: ModelCache,
         token: SecretStr | None = None,
         trusted_classes: frozenset[str] = frozenset(),
+        window_step: float | None = None,
     ) -> None:
         self._model = model
         self._device = device
         self._cache = cache
         self._token = token
         self._trusted_classes = trusted_classes
+        self._window_step = window_step
 
     @property
     def info(self) -> EngineInfo:
-        """A model of the hub is known by its commit, a folder by what is in it, wherever it lies.
+        """A model of the hub is known by its commit, a folder by what is in it, wherever it lies; with a step
+        of its own also by that.
 
         Downloads a model that is not here yet. Raises ConfigurationError when it cannot be had.
         """
         path = Path(self._model)
         name = path.resolve().name if path.is_dir() else self._model
-        return EngineInfo(engine="pyannote", model=name, revision=self._revision, algorithm=1, device=self._device.name)
+        step = "" if self._window_step is None else f" step {self._window_step:g}"
+        revision = self._revision + step
+        return EngineInfo(engine="pyannote", model=name, revision=revision, algorithm=2, device=self._device.name)
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
         """One answer a job, in order of the jobs.
@@ -99,10 +104,12 @@ class PyannoteDiarizer:
         return _revision(PipelineFolder.read(self._folder))
 
     def _answer(self, job: DiarizeJob) -> Diarization | Terminal:
-        if not job.pcm.samples.size:
+        if not job.pcm.duration_ms:
             return Diarization(turns=(), exclusive=())
-        key = f"pyannote {self._revision} {self._device.name}"
-        load = partial(_load, self._folder, self._revision, self._device, self._trusted_classes)
+        key = f"pyannote {self._revision} {self._window_step} {self._device.name}"
+        load = partial(
+            _load, self._folder, self._revision, self._device, self._trusted_classes, window_step=self._window_step
+        )
         with self._cache.lease(key, load, size_bytes=_SIZE_BYTES) as pipeline:
             return _diarize(pipeline, job)
 
@@ -159,8 +166,13 @@ def _revision(content: PipelineFolder) -> str:
 
 
 def _load(
-    folder: Path, revision: str, device: Device, trusted_classes: frozenset[str]
-) -> LoadedModel[SpeakerDiarization]:
+    folder: Path,
+    revision: str,
+    device: Device,
+    trusted_classes: frozenset[str],
+    *,
+    window_step: float | None,
+) -> LoadedModel[FrugalDiarization]:
     content = PipelineFolder.read(folder)
     if _revision(content) != revision:
         raise ConfigurationError(f"the diarization model in {folder} changed while it was in use: start again")
@@ -169,7 +181,7 @@ def _load(
         with _silenced():
             import torch
 
-            pipeline, networks = content.pipeline(trusted_classes)
+            pipeline, networks = content.pipeline(trusted_classes, window_step)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"pyannote needs {error.name}: run `make models`, or choose SENSORY_DIARIZATION=offline"
@@ -194,14 +206,14 @@ def _silenced() -> Iterator[None]:
         yield
 
 
-def _diarize(pipeline: SpeakerDiarization, job: DiarizeJob) -> Diarization | Terminal:
+def _diarize(pipeline: FrugalDiarization, job: DiarizeJob) -> Diarization | Terminal:
     import torch
 
     settings = job.settings
     try:
         with _silenced():
             output = pipeline(
-                {"waveform": torch.from_numpy(job.pcm.mono())[None], "sample_rate": SAMPLE_RATE},
+                {"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE},
                 num_speakers=settings.speakers,
                 min_speakers=settings.min_speakers,
                 max_speakers=settings.max_speakers,

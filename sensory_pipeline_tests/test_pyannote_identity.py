@@ -1,0 +1,169 @@
+"""The pyannote engine says what the stock pipeline says, with less work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.diarization.checkpoints import PipelineFolder
+from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline_tests.stock_pyannote import (
+    ANY,
+    MINIATURE,
+    MINIATURE_CLASSES,
+    Stock,
+    assert_identical,
+    conversations,
+    edited,
+    excerpt,
+    sound,
+)
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def cache() -> Iterator[ModelCache]:
+    with closing(ModelCache(CacheSettings(ttl_s=None))) as models:
+        yield models
+
+
+@pytest.fixture(scope="module")
+def miniature(cache: ModelCache) -> PyannoteDiarizer:
+    return PyannoteDiarizer(str(MINIATURE), cache=cache, trusted_classes=MINIATURE_CLASSES)
+
+
+@pytest.fixture(scope="module")
+def stock_miniature() -> Stock:
+    return Stock(MINIATURE)
+
+
+def settings_of(seed: int) -> DiarizationSettings:
+    return [
+        ANY,
+        DiarizationSettings(speakers=2),
+        DiarizationSettings(speakers=3),
+        DiarizationSettings(min_speakers=2, max_speakers=4),
+        DiarizationSettings(max_speakers=1),
+    ][seed % 5]
+
+
+def everybody_at_once() -> Pcm:
+    """Three conversations under one another, one of them alone, and long silences."""
+    first, second, third = (pcm.samples[0, : 20 * SAMPLE_RATE].astype(np.int32) for pcm in conversations())
+    length = min(map(len, (first, second, third)))
+    together = sum(sound[:length] for sound in (first, second, third))
+    pause = np.zeros(15 * SAMPLE_RATE, np.int32)
+    return Pcm(samples=np.concatenate([pause, together, pause, first])[None].clip(-32768, 32767).astype(np.int16))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_turns_are_the_stock_pipelines(seed: int, stock_miniature: Stock, miniature: PyannoteDiarizer) -> None:
+    assert_identical(miniature, stock_miniature, excerpt(seed), settings_of(seed))
+
+
+@pytest.mark.parametrize("settings", [ANY, DiarizationSettings(speakers=3)])
+def test_turns_are_the_stock_pipelines_where_three_talk_at_once(
+    settings: DiarizationSettings, stock_miniature: Stock, miniature: PyannoteDiarizer
+) -> None:
+    pcm = everybody_at_once()
+    assert {1, 2, 3} == set(stock_miniature.voices_by_window(pcm))
+    assert_identical(miniature, stock_miniature, pcm, settings)
+
+
+@pytest.mark.parametrize("exclude_overlap", [True, False])
+def test_windows_where_nobody_speaks_change_nothing(exclude_overlap: bool, stock_miniature: Stock) -> None:
+    pcm, stock = everybody_at_once(), stock_miniature.pipeline
+    ours, _ = PipelineFolder.read(MINIATURE).pipeline(MINIATURE_CLASSES)
+    spoken = stock.get_segmentations(sound(pcm))
+    spoken.data[np.random.default_rng(1).random(len(spoken.data)) < 0.3] = 0
+    active = spoken.data.any(axis=1)
+    expected, found = (
+        pipeline.get_embeddings(file, spoken, exclude_overlap=exclude_overlap)
+        for pipeline, file in ((stock, sound(pcm)), (ours, {"waveform": torch.from_numpy(pcm.samples)}))
+    )
+    np.testing.assert_allclose(found[active], expected[active], rtol=1e-3, atol=1e-4)
+    expected, found = (
+        pipeline.clustering(embeddings=values, segmentations=spoken)[0][active]
+        for pipeline, values in ((stock, expected), (ours, found))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_turns_are_the_stock_pipelines_over_several_stretches_of_windows(
+    stock_miniature: Stock, miniature: PyannoteDiarizer
+) -> None:
+    from sensory_pipeline.engines.diarization.pipeline import WINDOWS_AT_ONCE
+
+    pcm = excerpt(2, shortest_s=75, longest_s=75)
+    assert len(stock_miniature.voices_by_window(pcm)) > 2 * WINDOWS_AT_ONCE
+    assert_identical(miniature, stock_miniature, pcm, ANY)
+
+
+def test_a_step_of_ones_own_is_the_stock_pipelines(cache: ModelCache, tmp_path: Path) -> None:
+    folder = edited(MINIATURE, tmp_path, lambda it: it["pipeline"]["params"].update(segmentation_step=0.35))
+    engine = PyannoteDiarizer(str(MINIATURE), cache=cache, trusted_classes=MINIATURE_CLASSES, window_step=0.35)
+    for seed in range(3):
+        assert_identical(engine, Stock(folder), excerpt(seed, shortest_s=25, longest_s=30), ANY)
+
+
+def test_a_step_of_ones_own_is_part_of_the_revision(miniature: PyannoteDiarizer, cache: ModelCache) -> None:
+    revisions = [
+        PyannoteDiarizer(str(MINIATURE), cache=cache, window_step=step).info.revision for step in (None, 0.25, 0.5)
+    ]
+    assert revisions == [f"{miniature.info.revision}{step}" for step in ("", " step 0.25", " step 0.5")]
+
+
+def test_turns_are_the_stock_pipelines_with_the_published_architecture(
+    soak: bool, tmp_path: Path, cache: ModelCache
+) -> None:
+    from scripts.random_models import pyannote
+
+    pyannote(tmp_path, seed=1)
+    engine, stock = PyannoteDiarizer(str(tmp_path), cache=cache), Stock(tmp_path)
+    for seed in range(20 if soak else 2):
+        longest_s = 12.0 if soak else 3.0  # more than one window
+        assert_identical(engine, stock, excerpt(seed, longest_s=longest_s), settings_of(seed))
+
+
+def test_of_very_many_voices_some_are_drawn_and_decide() -> None:
+    from pyannote.audio.pipelines.clustering import AgglomerativeClustering
+    from pyannote.core import SlidingWindow, SlidingWindowFeature
+
+    from sensory_pipeline.engines.diarization.pipeline import MOST_CLUSTERED, DrawnAgglomerative
+
+    def found(windows: int, clustering: AgglomerativeClustering) -> list[np.ndarray]:
+        rng = np.random.default_rng(windows)
+        embeddings = rng.standard_normal((windows, 2, 4)).astype(np.float32)
+        active = np.zeros((windows, 10, 2), np.float32)
+        active[:, :5, 0] = active[:, 5:, 1] = 1
+        segmentations = SlidingWindowFeature(active, SlidingWindow(start=0, duration=10, step=1))
+        chosen, window, speaker = clustering.filter_embeddings(embeddings, segmentations)
+        np.testing.assert_array_equal(chosen, embeddings[window, speaker])
+        return [chosen, window, speaker]
+
+    ours, stock = DrawnAgglomerative(metric="cosine"), AgglomerativeClustering(metric="cosine")
+    for few, expected in zip(found(MOST_CLUSTERED // 2, ours), found(MOST_CLUSTERED // 2, stock), strict=True):
+        np.testing.assert_array_equal(few, expected)
+    _, window, speaker = found(MOST_CLUSTERED, ours)
+    assert len(window) == MOST_CLUSTERED
+    assert (np.diff(2 * window + speaker) > 0).all()
+    assert abs(speaker.mean() - 0.5) < 0.05
+    assert abs(window.mean() / MOST_CLUSTERED - 0.5) < 0.05
+    assert all(np.array_equal(*pair) for pair in zip(found(MOST_CLUSTERED, ours)[1:], [window, speaker], strict=True))
