@@ -11,6 +11,8 @@ from sensory_pipeline.assets.stages import diarization, emotions, normalized_aud
 from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.executors import executor
 from sensory_pipeline.automation.jobs import process_recordings
+from sensory_pipeline.automation.notifications import doubts, failures
+from sensory_pipeline.automation.resumption import resumption
 from sensory_pipeline.settings import Settings
 
 
@@ -20,7 +22,7 @@ def build(**resources: Any) -> dg.Definitions:
         assets=[normalized_audio, transcripts, diarization, emotions, merged_parquet],
         jobs=[process_recordings],
         schedules=[nightly],
-        sensors=[arrivals],
+        sensors=[arrivals, resumption, failures, doubts],
         resources={"lake": lake, "engines": engines, **resources},
         executor=executor(Settings()),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from sensory_pipeline.core.sources import RecordingSettings, Source
@@ -82,6 +82,12 @@ class Settings(BaseSettings, RecordingSettings):
     )
     price_per_hour: float | None = Field(
         None, gt=0, description="Price of an hour of one device, for the cost of an hour of audio; unset: not shown."
+    )
+    fresh_hours: float | None = Field(
+        None, gt=0, description="Hours without a run after which Dagster shows the tables as overdue; unset: never."
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="Where failures are told, as Slack's incoming webhooks take it; unset: nowhere."
     )
     shards: int = Field(8, ge=1, le=256, description="Shards of a new lake; frozen once it exists.")
     start_date: date = Field(
@@ -164,6 +170,13 @@ class Settings(BaseSettings, RecordingSettings):
     def of(self, source: Source) -> Settings:
         """These settings, with those that the source gives for its recordings."""
         return self.model_copy(update=source.own)
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_web(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://")
+        return url
 
     @property
     def steps_elsewhere(self) -> bool:

@@ -1,6 +1,7 @@
 """The asset that publishes: all stage results of a partition become rows, in one commit."""
 
 import time
+from datetime import timedelta
 
 import dagster as dg
 
@@ -8,7 +9,7 @@ from sensory_pipeline.assets import checks
 from sensory_pipeline.assets.metadata import OWNERS, column_schemas, publication_metadata
 from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.assets.picture import picture
-from sensory_pipeline.assets.stages import diarization, emotions, normalized_audio, transcripts
+from sensory_pipeline.assets.stages import PATIENCE, diarization, emotions, normalized_audio, transcripts
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
@@ -17,6 +18,8 @@ from sensory_pipeline.processing.plan import PUBLICATION
 from sensory_pipeline.processing.processor import Processor
 from sensory_pipeline.processing.publishing import publish_partition
 from sensory_pipeline.settings import Settings
+
+_OVERDUE_HOURS = Settings().fresh_hours
 
 
 @dg.asset(
@@ -28,6 +31,8 @@ from sensory_pipeline.settings import Settings
     metadata=column_schemas(),
     code_version=str(PUBLICATION),
     check_specs=checks.SPECS,
+    retry_policy=PATIENCE,
+    freshness_policy=dg.FreshnessPolicy.time_window(timedelta(hours=_OVERDUE_HOURS)) if _OVERDUE_HOURS else None,
 )
 def merged_parquet(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]

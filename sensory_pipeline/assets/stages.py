@@ -21,6 +21,9 @@ GPU = {
 }
 """What a step that calculates on a device asks of each executor (automation/executors.py)."""
 
+PATIENCE = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For steps that only read and write: a share or a database that is away for seconds."""
+
 
 class StageConfig(dg.Config):
     """What a run can be told, in its launchpad."""
@@ -46,6 +49,7 @@ def _materialize(
             f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
             f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
             metadata=metadata,
+            allow_retries=False,
         )
     return dg.MaterializeResult(metadata=metadata)
 
@@ -57,6 +61,7 @@ def _materialize(
     owners=OWNERS,
     metadata=stage_columns(),
     code_version=str(DECODING.algorithm),
+    retry_policy=PATIENCE,
 )
 def normalized_audio(
     context: dg.AssetExecutionContext,

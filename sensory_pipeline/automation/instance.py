@@ -19,7 +19,7 @@ CONFIG: dict[str, object] = {
     },
     "run_coordinator": {"module": "sensory_pipeline.automation.coordinator", "class": "DeviceRunCoordinator"},
     "run_launcher": {"module": "sensory_pipeline.automation.launcher", "class": "WatchedRunLauncher"},
-    "run_retries": {"enabled": True, "max_retries": 10, "retry_on_asset_or_op_failure": False},
+    "run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False},
     "retention": {
         "schedule": {"purge_after_days": 30},
         "sensor": {"purge_after_days": {"skipped": 7, "failure": 30, "success": -1}},

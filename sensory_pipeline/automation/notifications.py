@@ -1,0 +1,99 @@
+"""Failures told to a webhook, as Slack and what speaks like it take them: {"text": ...}."""
+
+import html
+import json
+import logging
+import time
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster_shared.error import SerializableErrorInfo
+
+from sensory_pipeline.settings import Settings
+
+TRIES = 3
+TIMEOUT_S = 2.0
+"""Little, since a sensor has a minute for all the runs it tells of."""
+
+_CHECKS = ("invariants", "error_share")
+_status = dg.DefaultSensorStatus.RUNNING if Settings().webhook_url else dg.DefaultSensorStatus.STOPPED
+
+
+@dg.run_failure_sensor(
+    default_status=_status,
+    minimum_interval_seconds=30,
+    description="Tells SENSORY_WEBHOOK_URL of runs that failed and that Dagster does not run again by itself.",
+)
+def failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+    run = context.dagster_run
+    if run.tags.get(WILL_RETRY_TAG) == "true":
+        return dg.SkipReason("it is run again")
+    what = [
+        f"{event.step_key} failed: {_first_line(event.step_failure_data.error, event.message)}"
+        for event in context.get_step_failure_events()
+    ]
+    return _tell(
+        run,
+        what or [f"the run failed: {_first_line(None, context.failure_event.message)}"],
+        "What was done is kept. See to the cause, then materialise the partition again, or leave it to the night.",
+        context.log,
+    )
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    default_status=_status,
+    minimum_interval_seconds=30,
+    description="Tells SENSORY_WEBHOOK_URL of runs that ended well, but with too many failed or with broken tables.",
+)
+def doubts(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+    run = context.dagster_run
+    evaluations = [
+        entry.dagster_event.asset_check_evaluation_data
+        for entry in context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        if entry.dagster_event is not None
+    ]
+    what = [
+        f"check {check.check_name}: {check.description or 'not passed'}"
+        for check in evaluations
+        if not check.passed and check.check_name in _CHECKS
+    ]
+    if not what:
+        return dg.SkipReason("nothing to tell")
+    return _tell(run, what, "`sensory sql` on `recordings` shows which recordings, and why.", context.log)
+
+
+def post(url: str, text: str, log: logging.Logger) -> bool:
+    """Whether the webhook has taken it. Tries a few times and never raises; what is logged holds no part of the url."""
+    body = json.dumps({"text": html.escape(text, quote=False)}).encode()
+    request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - http(s), by the setting's rule
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(0.5 * 2**attempt)
+        try:
+            with urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+                return True
+        except (URLError, OSError, ValueError) as error:
+            reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
+            log.warning(f"the webhook did not take the message: {reason}")
+    return False
+
+
+def _tell(run: dg.DagsterRun, what: list[str], advice: str, log: logging.Logger) -> dg.SkipReason | None:
+    url = Settings().webhook_url
+    if url is None:
+        return dg.SkipReason("SENSORY_WEBHOOK_URL is not set")
+    partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "unknown"
+    text = "\n".join([f"Partition {partition}, run {run.run_id[:8]}", *what, advice])
+    return None if post(url.get_secret_value(), text, log) else dg.SkipReason("the webhook did not take the message")
+
+
+def _first_line(error: SerializableErrorInfo | None, otherwise: str | None) -> str:
+    """Of the error that is at the root of it all, its class without the module."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    line = next(iter((error.message if error else otherwise or "").strip().splitlines()), "no reason is known")
+    name, colon, rest = line.partition(":")
+    return line if " " in name else name.rpartition(".")[2] + colon + rest
