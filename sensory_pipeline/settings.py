@@ -137,8 +137,8 @@ class Settings(BaseSettings, RecordingSettings):
         None,
         ge=1,
         validation_alias="WHISPER_BATCH_SIZE",
-        description="Clips of a recording decoded together, for a GPU; unset: one after the other. "
-        "Batches know one temperature and no threshold.",
+        description="Clips decoded together, of whatever recordings; unset: as many as suit the device; 1: one after "
+        "the other, in segments as Whisper cuts them.",
     )
     pyannote_auth_token: SecretStr | None = Field(
         None, validation_alias="PYANNOTE_AUTH_TOKEN", description="Hub token, to download pyannote's gated models."

@@ -117,7 +117,7 @@ def test_dagster_shows_what_the_models_did(lake: Lake) -> None:
     metadata: dict[str, Any] = {name: value.value for name, value in event.asset_materialization.metadata.items()}
     assert metadata["model_loads"] == 3
     assert metadata["model_misses"] == 3
-    assert metadata["model_hits"] >= 2 * (len(lake.truths) - 1)
+    assert metadata["model_hits"] >= len(lake.truths) - 1
     assert len(metadata["resident_models"]) + metadata["model_evictions"] == 3
     assert metadata["resident_bytes"] > 0
 

@@ -132,8 +132,10 @@ def lines(transcript: Transcript) -> list[Line]:
     return [(word.text, word.span.start_ms, word.span.end_ms) for word in transcript.words]
 
 
-def expected_lines(model: Any, pcm: Pcm, request: TranscriptionSettings, batch_size: int | None) -> list[list[Line]]:
-    """What faster-whisper says of each clip, its times in the whole recording."""
+def expected_lines(
+    model: Any, pcm: Pcm, request: TranscriptionSettings, batch_size: int, language: str | None
+) -> list[list[Line]]:
+    """What faster-whisper says of each clip, its times in the whole recording. language: where it is to be detected."""
     from faster_whisper import BatchedInferencePipeline
 
     samples = pcm.mono()
@@ -149,27 +151,19 @@ def expected_lines(model: Any, pcm: Pcm, request: TranscriptionSettings, batch_s
             exclude={"language", "temperatures", "hallucination_silence_s", "max_repeats", "clip_s", "translate"}
         ),
     }
-    if batch_size is None:
-        parts = [samples[clip.start_ms * 16 : clip.end_ms * 16] for clip in clips]
-        if parts and asked["language"] is None:
-            asked["language"] = model.transcribe(np.concatenate(parts))[1].language
-        answers = [
-            (clip, clip.start_s, list(model.transcribe(part, **asked)[0]))
-            for clip, part in zip(clips, parts, strict=True)
-        ]
-    elif clips:
-        times = [{"start": clip.start_s, "end": clip.end_s} for clip in clips]
-        segments = list(
-            BatchedInferencePipeline(model).transcribe(samples, clip_timestamps=times, batch_size=batch_size, **asked)[
-                0
-            ]
-        )
-        answers = [
-            (clip, 0.0, [one for one in segments if clip.start_ms // 10 <= one.seek < clip.end_ms // 10])
-            for clip in clips
-        ]
-    else:
-        answers = []
+    parts = [samples[clip.start_ms * 16 : clip.end_ms * 16] for clip in clips]
+    if parts and asked["language"] is None:
+        asked["language"] = language
+    answers = []
+    for clip, part in zip(clips, parts, strict=True):
+        if batch_size == 1:
+            segments = model.transcribe(part, **asked)[0]
+        else:
+            whole = [{"start": 0, "end": len(part) / SAMPLE_RATE}]
+            if request.multilingual:  # which it decodes by, but aligns words by the language it was given
+                asked |= {"language": model.detect_language(part)[0], "multilingual": False}
+            segments = BatchedInferencePipeline(model).transcribe(part, clip_timestamps=whole, batch_size=1, **asked)[0]
+        answers.append((clip, clip.start_s, list(segments)))
     return [
         [
             (text, *(round(min(max(offset_s + time_s, 0), pcm.span.end_s) * 1000) for time_s in (word.start, word.end)))
@@ -182,21 +176,22 @@ def expected_lines(model: Any, pcm: Pcm, request: TranscriptionSettings, batch_s
 
 
 def agreement(
-    transcriber: WhisperTranscriber, model: Any, pcm: Pcm, request: TranscriptionSettings, batch_size: int | None
+    transcriber: WhisperTranscriber, model: Any, pcm: Pcm, request: TranscriptionSettings, batch_size: int
 ) -> list[bool]:
     """Whether each clip's words and times are those of faster-whisper."""
-    ours = lines(heard(transcriber, pcm, request))
+    found = heard(transcriber, pcm, request)
+    ours = lines(found)
     same = []
-    for theirs in expected_lines(model, pcm, request, batch_size):
+    for theirs in expected_lines(model, pcm, request, batch_size, found.language):
         mine, ours = ours[: len(theirs)], ours[len(theirs) :]
         same.append(mine == theirs)
     assert not ours
     return same
 
 
-@pytest.mark.parametrize("batch_size", [None, 2], ids=["one by one", "in batches"])
+@pytest.mark.parametrize("batch_size", [1, 2], ids=["one by one", "in batches"])
 def test_every_clip_is_heard_as_by_faster_whisper(
-    miniature: Path, reference: Any, cache: ModelCache, soak: bool, batch_size: int | None
+    miniature: Path, reference: Any, cache: ModelCache, soak: bool, batch_size: int
 ) -> None:
     transcriber = engine(miniature, cache, batch_size=batch_size)
     request = PLAIN if soak else REQUESTS["greedy"]
@@ -206,10 +201,10 @@ def test_every_clip_is_heard_as_by_faster_whisper(
     assert np.mean(same) >= 0.995
 
 
-@pytest.mark.parametrize("batch_size", [None, 2], ids=["one by one", "in batches"])
+@pytest.mark.parametrize("batch_size", [1, 2], ids=["one by one", "in batches"])
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_setting_does_what_it_does_in_faster_whisper(
-    miniature: Path, reference: Any, cache: ModelCache, name: str, batch_size: int | None
+    miniature: Path, reference: Any, cache: ModelCache, name: str, batch_size: int
 ) -> None:
     transcriber = engine(miniature, cache, batch_size=batch_size)
     assert all(agreement(transcriber, reference, conversation("russian-two"), REQUESTS[name], batch_size))
@@ -217,7 +212,7 @@ def test_every_setting_does_what_it_does_in_faster_whisper(
 
 def test_settings_change_what_is_heard(miniature: Path, cache: ModelCache) -> None:
     """Otherwise the comparison of settings above shows nothing."""
-    transcriber = engine(miniature, cache)
+    transcriber = engine(miniature, cache, batch_size=1)
     answers = {name: lines(heard(transcriber, conversation("russian-two"), REQUESTS[name])) for name in REQUESTS}
     assert len({tuple(answer) for answer in answers.values()}) >= 4
 
@@ -228,10 +223,10 @@ def test_what_is_doubtful_is_decoded_again_as_by_faster_whisper(miniature: Path)
     request = PLAIN.model_copy(update={"temperatures": (0.0, 0.4, 1.0), "log_prob_threshold": 0.0})
     pcm = phrase("english-two")
     with closing(ModelCache(CacheSettings())) as own:
-        transcriber = engine(miniature, own)
+        transcriber = engine(miniature, own, batch_size=1)
         mine = lines(heard(transcriber, pcm, request))
     ctranslate2.set_random_seed(0)
-    (theirs,) = expected_lines(faster_whisper(miniature), pcm, request, None)
+    (theirs,) = expected_lines(faster_whisper(miniature), pcm, request, 1, "en")
     assert mine == theirs
 
 
@@ -245,15 +240,15 @@ def test_a_gpu_hears_what_faster_whisper_hears_on_it(
         pytest.skip("no GPU here")
     gpu = Device.parse("cuda")
     model = faster_whisper(miniature, gpu, compute_type)
-    for batch_size in (None, 8):
+    for batch_size in (1, 8):
         transcriber = engine(miniature, cache, device=gpu, compute_type=compute_type, batch_size=batch_size)
         same = [one for pcm in recordings(every=True) for one in agreement(transcriber, model, pcm, PLAIN, batch_size)]
         assert np.mean(same) >= 0.995
 
 
-@pytest.mark.parametrize("batch_size", [None, 4], ids=["one by one", "in batches"])
+@pytest.mark.parametrize("batch_size", [1, 4], ids=["one by one", "in batches"])
 def test_a_model_of_the_published_shape_is_heard_as_by_faster_whisper(
-    tmp_path: Path, cache: ModelCache, soak: bool, batch_size: int | None
+    tmp_path: Path, cache: ModelCache, soak: bool, batch_size: int
 ) -> None:
     if not soak:
         pytest.skip("takes minutes: --soak")
@@ -337,17 +332,23 @@ def test_words_lie_in_order_inside_segments_and_recording(miniature: Path, cache
 
 
 def with_model(folder: Path, transcribe: Callable[..., Any]) -> tuple[WhisperTranscriber, ModelCache]:
-    """An engine whose decoder is `transcribe`; everything else is the miniature's."""
-    with closing(ModelCache(CacheSettings())) as first:
-        real = engine(folder, first)
-        heard(real, Pcm(samples=np.zeros((1, 0), np.int16)))
-        (resident,) = first.stats().resident
+    """An engine that decodes one by one with `transcribe`; everything else is the miniature's."""
     standing_in = faster_whisper(folder)
     standing_in.transcribe = transcribe
+    return with_standing_in(folder, standing_in, batch_size=1)
+
+
+def with_standing_in(folder: Path, model: Any, **options: Any) -> tuple[WhisperTranscriber, ModelCache]:
+    """An engine that finds this model where it looks for its own."""
+    with closing(ModelCache(CacheSettings())) as first:
+        heard(engine(folder, first), Pcm(samples=np.zeros((1, 0), np.int16)))
+        (resident,) = first.stats().resident
     cache = ModelCache(CacheSettings(ttl_s=None))
-    loaded = LoadedModel(model=standing_in, size_bytes=1, unload=lambda: None)
-    with cache.lease(resident.key, lambda: loaded):
-        return engine(folder, cache), cache
+    with cache.lease(resident.key, lambda: LoadedModel(model=model, size_bytes=1, unload=lambda: None)):
+        return engine(folder, cache, **options), cache
+
+
+ENGLISH = SimpleNamespace(language="en")
 
 
 def said(*words: tuple[str, float, float]) -> SimpleNamespace:
@@ -367,7 +368,7 @@ def test_an_error_concerns_its_recording_alone(miniature: Path) -> None:
         (clip,) = speech_clips(bad.mono(), LONGEST_MS)
         if len(samples) == clip.duration_ms * 16:
             raise RuntimeError("No position encodings are defined for positions >= 448, but got position 448")
-        return [said((" hello", 0, 0.5))], None
+        return [said((" hello", 0, 0.5))], ENGLISH
 
     transcriber, cache = with_model(miniature, transcribe)
     with closing(cache):
@@ -400,6 +401,113 @@ def test_a_fault_of_the_device_is_no_recordings_fault(
         answer(transcriber, conversation("english-two"))
 
 
+# Batches: whatever goes into one, each recording's answer is the one it has alone.
+
+
+@pytest.fixture(scope="module")
+def mixed(miniature: Path, cache: ModelCache) -> dict[str, tuple[TranscribeJob, Transcript | Terminal]]:
+    """Recordings of all lengths, languages and requests, each with its answer alone."""
+    requests = [
+        PLAIN,
+        PLAIN.model_copy(update={"clip_s": 4.0}),
+        REQUESTS["Russian"],
+        REQUESTS["prompted"],
+        REQUESTS["greedy"],
+    ]
+    names = sorted(path.stem for path in CONVERSATIONS.glob("*.flac"))
+    pcms = [
+        conversation(names[0]),
+        *(
+            conversation(name).cut(Span(start_ms=2000, end_ms=2000 + length_ms))
+            for name in names
+            for length_ms in (2500, 6000)
+        ),
+    ]
+    alone = {}
+    for index, pcm in enumerate(pcms):
+        job = TranscribeJob(key=f"{index}", pcm=pcm, settings=requests[index % len(requests)])
+        ((_, value),) = engine(miniature, cache).transcribe([job])
+        alone[job.key] = job, value
+    assert len({value.language for _, value in alone.values() if isinstance(value, Transcript)} - {None}) >= 2
+    return alone
+
+
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_recordings_do_not_change_each_other(
+    miniature: Path, cache: ModelCache, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]], batch_size: int
+) -> None:
+    transcriber = engine(miniature, cache, batch_size=batch_size)
+    answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
+    assert answers == {key: value for key, (_, value) in mixed.items()}
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_changes(
+    miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]]
+) -> None:
+    model = faster_whisper(miniature)
+    encode, sizes = model.encode, []
+
+    def short_of_memory(features: npt.NDArray[np.float32]) -> Any:
+        sizes.append(len(features))
+        if len(features) > 3:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return encode(features)
+
+    model.encode = short_of_memory
+    transcriber, cache = with_standing_in(miniature, model, batch_size=8)
+    with closing(cache):
+        answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
+        assert answers == {key: value for key, (_, value) in mixed.items()}
+        sizes.clear()
+        assert dict(transcriber.transcribe(job for job, _ in mixed.values())) == answers
+    assert max(sizes) <= 4, "the size that fits is remembered"
+
+
+def test_a_clip_that_cannot_be_decoded_costs_its_recording_alone(
+    miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]]
+) -> None:
+    model = faster_whisper(miniature)
+    encode = model.encode
+    culprit = mixed["3"][0]
+    (first, *_) = speech_clips(culprit.pcm.mono(), round(culprit.settings.clip_s * 1000))
+    bad = model.feature_extractor(culprit.pcm.cut(first).mono())[..., :-1]
+
+    def choking(features: npt.NDArray[np.float32]) -> Any:
+        if any(np.array_equal(mel[:, : bad.shape[1]], bad) and not mel[:, bad.shape[1] :].any() for mel in features):
+            raise RuntimeError("No position encodings are defined for positions >= 448, but got position 448")
+        return encode(features)
+
+    model.encode = choking
+    transcriber, cache = with_standing_in(miniature, model, batch_size=8)
+    with closing(cache):
+        answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
+    failed = answers.pop("3")
+    assert isinstance(failed, EngineError)
+    assert "position 448" in str(failed)
+    assert answers == {key: value for key, (_, value) in mixed.items() if key != "3"}
+
+
+def test_what_a_batch_doubts_is_decoded_again_alone(miniature: Path) -> None:
+    again: list[Any] = []
+
+    def transcribe(_: Any, **options: Any) -> Any:
+        again.append(options["temperature"])
+        return [said((" again", 0, 0.5))], ENGLISH
+
+    model = faster_whisper(miniature)
+    model.transcribe = transcribe
+    transcriber, cache = with_standing_in(miniature, model, batch_size=4)
+    sure = TranscriptionSettings(language="en", log_prob_threshold=None, compression_ratio_threshold=None)
+    unsure = sure.model_copy(update={"log_prob_threshold": 0.0})
+    asked = [TranscribeJob(key=f"{i}", pcm=phrase("english-two"), settings=s) for i, s in enumerate((sure, unsure))]
+    with closing(cache):
+        answers = dict(transcriber.transcribe(asked))
+    assert [value.text for value in answers.values() if isinstance(value, Transcript)].count("again") == 1
+    assert isinstance(answers["1"], Transcript)
+    assert answers["1"].text == "again"
+    assert again == [[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]]
+
+
 times = st.floats(-1, 40, allow_nan=False)
 words = st.lists(st.tuples(st.sampled_from([" one", " two", ",", " ", " 三", "四"]), times, times), max_size=8)
 
@@ -407,7 +515,7 @@ words = st.lists(st.tuples(st.sampled_from([" one", " two", ",", " ", " 三", "�
 def test_times_that_make_no_sense_are_mended(miniature: Path) -> None:
     pcm = phrase("english-two")
     segments: list[Any] = []
-    transcriber, cache = with_model(miniature, lambda *_, **__: (segments, None))
+    transcriber, cache = with_model(miniature, lambda *_, **__: (segments, ENGLISH))
 
     @settings(max_examples=60, deadline=None)
     @given(st.lists(words, max_size=4))
@@ -433,7 +541,7 @@ def test_thresholds_reach_the_decoder(miniature: Path) -> None:
 
     def transcribe(_: Any, **options: Any) -> Any:
         asked.update(options)
-        return [], None
+        return [], ENGLISH
 
     transcriber, cache = with_model(miniature, transcribe)
     request = TranscriptionSettings(
@@ -452,7 +560,7 @@ def test_a_loop_is_kept_once(miniature: Path) -> None:
         said((" Right.", 0, 0.5), *((" Thank", 1, 1), (" you.", 1, 1)) * 20),
         said((" Thank", 2, 2), (" you.", 2, 2)),
     ]
-    transcriber, cache = with_model(miniature, lambda *_, **__: (stuck, None))
+    transcriber, cache = with_model(miniature, lambda *_, **__: (stuck, ENGLISH))
     with closing(cache):
         once = heard(transcriber, phrase("english-two"), TranscriptionSettings(language="en"))
         as_it_was = heard(transcriber, phrase("english-two"), TranscriptionSettings(language="en", max_repeats=None))
@@ -485,7 +593,7 @@ def test_a_recording_is_forgotten_once_answered(miniature: Path, cache: ModelCac
             yield TranscribeJob(key=str(index), pcm=pcm, settings=PLAIN)
             del pcm
 
-    for index, _ in enumerate(engine(miniature, cache).transcribe(stream())):
+    for index, _ in enumerate(engine(miniature, cache, batch_size=1).transcribe(stream())):
         gc.collect()
         assert all(pcm() is None for pcm in answered[:index])
     assert not any(model.leases for model in cache.stats().resident)
@@ -524,10 +632,10 @@ def test_speech_without_a_pause_is_cut_too() -> None:
 def test_to_know_a_model_is_not_to_load_it(miniature: Path, tmp_path: Path) -> None:
     with closing(ModelCache(CacheSettings())) as cache:
         info = engine(miniature, cache).info
-        batched = engine(miniature, cache, batch_size=8).info
+        sequential = engine(miniature, cache, batch_size=1).info
         assert not cache.stats().loads
     assert (info.engine, info.model) == ("whisper", miniature.name)
-    assert batched != info
+    assert sequential != info
     copy = copytree(miniature, tmp_path / "whisper")
     (copy / "README.md").write_text("what it is does not matter to its answers")
     assert resolve(str(copy)).revision == info.revision

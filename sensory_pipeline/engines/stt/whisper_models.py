@@ -12,14 +12,18 @@ import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.cache import LoadedModel
+from sensory_pipeline.engines.devices import ComputeType, Device
 
 log = logging.getLogger(__name__)
 
 _NEEDED = ("config.json", "model.bin", "tokenizer.json")
 _DECISIVE = (*_NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 _REVISION_DIGITS = 12
+_SEED = 0  # of the draws at temperatures above 0; once drawing, CTranslate2 takes no other (its issue 1757)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,31 @@ def resolve(model: str) -> WhisperFolder:
     folder. Raises ConfigurationError, with the remedy, when it cannot be had or is not a model.
     """
     return local(model) or fetch(model)
+
+
+def load(folder: WhisperFolder, device: Device, compute_type: ComputeType, cpu_threads: int) -> LoadedModel[Any]:
+    """faster-whisper's model. Raises ConfigurationError when it cannot be loaded there."""
+    import ctranslate2
+    from faster_whisper import WhisperModel
+
+    ctranslate2.set_random_seed(_SEED)
+    try:
+        model = WhisperModel(
+            str(folder.path),
+            device=str(device.kind),
+            device_index=device.ordinal,
+            compute_type=str(compute_type),
+            cpu_threads=cpu_threads,
+            local_files_only=True,
+        )
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot load the Whisper model {folder.path} on {device.name} in {compute_type}: {error}. "
+            "Choose another device or compute type; if the files are damaged or from a source you do not trust, "
+            "get the model again"
+        ) from error
+    # CTranslate2 does not tell what memory a model takes; the file is as large where its types are kept
+    return LoadedModel(model=model, size_bytes=folder.size_bytes, unload=model.model.unload_model)
 
 
 def local(model: str) -> WhisperFolder | None:

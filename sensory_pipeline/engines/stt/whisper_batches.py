@@ -1,0 +1,259 @@
+"""Clips of many recordings through Whisper together: one pass of the encoder serves language, text and word times.
+
+What a batch answers for a clip is what faster-whisper's batched pipeline answers for it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.vad import Samples
+
+if TYPE_CHECKING:
+    from ctranslate2 import StorageView
+    from faster_whisper import WhisperModel
+    from faster_whisper.tokenizer import Tokenizer
+
+Features = npt.NDArray[np.float32]
+"""Log-mel, shape (mels, frames), a frame every 10 ms."""
+_PREPENDED = "\"'“¿([{-"
+_APPENDED = "\"'.。,，!！?？:：”)]}、"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Clip:
+    """A stretch of speech of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it."""
+
+    recording: str
+    pcm: Pcm
+    span: Span
+    settings: TranscriptionSettings
+
+    @property
+    def samples(self) -> Samples:
+        """At 16 kHz; made when asked for, since a recording of hours has many."""
+        return self.pcm.cut(self.span).mono()
+
+
+class HeardWord(NamedTuple):
+    """As the model writes it, with the blank before it; seconds from the start of its clip."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What was said in a clip. language: it was decoded in; doubtful: it fails a threshold of its settings
+    that calls for another attempt."""
+
+    text: str
+    words: tuple[HeardWord, ...]
+    language: str
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    tokens: list[int]
+    language: str
+    text: str
+    log_prob: float
+    no_speech: float
+
+
+class _Encoded:
+    """A batch as the encoder left it, on its device."""
+
+    def __init__(self, whole: StorageView) -> None:
+        self._whole = whole
+
+    def rows(self, indices: Sequence[int]) -> StorageView:
+        """Some of it; CTranslate2 has no way to slice, so that goes by way of the processor's memory."""
+        import ctranslate2
+
+        if len(indices) == self._whole.shape[0]:
+            return self._whole
+        return ctranslate2.StorageView.from_array(np.ascontiguousarray(self._here[list(indices)]))
+
+    @cached_property
+    def _here(self) -> npt.NDArray[np.floating]:
+        import ctranslate2
+
+        return np.array(self._whole.to_device(ctranslate2.Device.cpu))
+
+
+def features_of(model: WhisperModel, clip: Clip) -> Features:
+    """What the encoder wants of a clip, not padded."""
+    found: Features = model.feature_extractor(clip.samples)[..., :-1]
+    return found
+
+
+def decode(
+    model: WhisperModel, clips: Sequence[Clip], features: Sequence[Features], languages: dict[str, str]
+) -> list[Heard]:
+    """What was said in each clip, at a temperature of 0.
+
+    languages: of recordings, where known; those that a clip of here lets one tell are added: the one
+    that is the most probable over its clips, each weighed by its duration.
+    """
+    from faster_whisper.audio import pad_or_trim
+
+    encoded = _Encoded(model.encode(np.stack([pad_or_trim(mel) for mel in features])))
+    spoken = _languages(model, clips, encoded, languages)
+    decoded = _generated(model, clips, encoded, spoken)
+    words = _words(model, clips, encoded, decoded)
+    return [
+        Heard(
+            text="" if _silent(found, clip.settings) else found.text,
+            words=() if _silent(found, clip.settings) else tuple(said),
+            language=found.language,
+            doubtful=_doubtful(found, clip.settings),
+        )
+        for clip, found, said in zip(clips, decoded, words, strict=True)
+    ]
+
+
+def _languages(model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, known: dict[str, str]) -> list[str]:
+    """Of each clip."""
+    if not model.model.is_multilingual:
+        return ["en"] * len(clips)
+    unknown = [i for i, clip in enumerate(clips) if clip.settings.multilingual or clip.recording not in known]
+    probabilities: dict[int, dict[str, float]] = {}
+    if unknown:
+        answers = model.model.detect_language(encoded.rows(unknown))
+        probabilities = {i: {token[2:-2]: p for token, p in answer} for i, answer in zip(unknown, answers, strict=True)}
+    votes: dict[str, dict[str, float]] = {}
+    for i, found in probabilities.items():
+        if clips[i].recording not in known:
+            vote = votes.setdefault(clips[i].recording, {})
+            for language, probability in found.items():
+                vote[language] = vote.get(language, 0.0) + probability * clips[i].span.duration_ms
+    known |= {recording: _likeliest(vote) for recording, vote in votes.items()}
+    return [
+        _likeliest(probabilities[i]) if clip.settings.multilingual else known[clip.recording]
+        for i, clip in enumerate(clips)
+    ]
+
+
+def _generated(
+    model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, languages: Sequence[str]
+) -> list[_Decoded]:
+    from faster_whisper.transcribe import get_suppressed_tokens
+
+    tokenizers = [_tokenizer(model, clip.settings, language) for clip, language in zip(clips, languages, strict=True)]
+    prompts = [_prompt(model, clip.settings, tok) for clip, tok in zip(clips, tokenizers, strict=True)]
+    decoded: dict[int, _Decoded] = {}
+    # CTranslate2 decodes together what has one width of beam and prompts of one length
+    for indices in _alike((clip.settings.beam_size, len(prompt)) for clip, prompt in zip(clips, prompts, strict=True)):
+        results = model.model.generate(
+            encoded.rows(indices),
+            [prompts[i] for i in indices],
+            beam_size=clips[indices[0]].settings.beam_size,
+            max_length=model.max_length,
+            suppress_tokens=get_suppressed_tokens(tokenizers[indices[0]], [-1]),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        for i, result in zip(indices, results, strict=True):
+            tokens = result.sequences_ids[0]
+            decoded[i] = _Decoded(
+                tokens=tokens,
+                language=languages[i],
+                text=tokenizers[i].decode(tokens),
+                # the score is the mean over the tokens without the one that ends the text
+                log_prob=result.scores[0] * len(tokens) / (len(tokens) + 1),
+                no_speech=result.no_speech_prob,
+            )
+    return [decoded[i] for i in range(len(clips))]
+
+
+def _words(
+    model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, decoded: Sequence[_Decoded]
+) -> list[list[HeardWord]]:
+    """Their times, by where the decoder looked."""
+    words: list[list[HeardWord]] = [[] for _ in clips]
+    # CTranslate2 pads shorter texts, and the padding moves the times of their words by a frame or two
+    keys = (
+        (found.language, clip.settings.translate, len(found.tokens)) for clip, found in zip(clips, decoded, strict=True)
+    )
+    for indices in _alike(keys):
+        tokenizer = _tokenizer(model, clips[indices[0]].settings, decoded[indices[0]].language)
+        texts = [[token for token in decoded[i].tokens if token < tokenizer.eot] for i in indices]
+        if not texts[0]:
+            continue
+        sizes = [ceil(clips[i].span.duration_ms / 1000) * model.frames_per_second for i in indices]
+        alignments = model.find_alignment(tokenizer, texts, encoded.rows(indices), sizes)
+        for i, alignment in zip(indices, alignments, strict=True):
+            words[i] = _trimmed(model, tokenizer, clips[i], decoded[i], alignment)
+    return words
+
+
+def _trimmed(
+    model: WhisperModel, tokenizer: Tokenizer, clip: Clip, found: _Decoded, alignment: list[dict[str, Any]]
+) -> list[HeardWord]:
+    """Words that are too long shortened, and punctuation joined to them, by faster-whisper's own rules.
+
+    Those are a method that would align again; what it is given for a model knows the alignment.
+    """
+    from faster_whisper import WhisperModel as Rules
+
+    aligned: Any = SimpleNamespace(find_alignment=lambda *_: [alignment], frames_per_second=model.frames_per_second)
+    segment: dict[str, Any] = {"seek": 0, "start": 0.0, "end": clip.span.duration_ms / 1000, "tokens": found.tokens}
+    Rules.add_word_timestamps(aligned, [[segment]], tokenizer, None, 0, _PREPENDED, _APPENDED, 0.0)
+    return [HeardWord(**word) for word in segment["words"]]
+
+
+def _silent(found: _Decoded, settings: TranscriptionSettings) -> bool:
+    """Whether it is rather no speech at all."""
+    if settings.no_speech_threshold is None or found.no_speech <= settings.no_speech_threshold:
+        return False
+    return settings.log_prob_threshold is None or found.log_prob <= settings.log_prob_threshold
+
+
+def _doubtful(found: _Decoded, settings: TranscriptionSettings) -> bool:
+    from faster_whisper.transcribe import get_compression_ratio
+
+    improbable = settings.log_prob_threshold is not None and found.log_prob < settings.log_prob_threshold
+    if improbable and settings.no_speech_threshold is not None and found.no_speech > settings.no_speech_threshold:
+        return False  # silence
+    limit = settings.compression_ratio_threshold
+    return improbable or (limit is not None and get_compression_ratio(found.text.strip()) > limit)
+
+
+def _prompt(model: WhisperModel, settings: TranscriptionSettings, tokenizer: Tokenizer) -> list[int]:
+    previous = tokenizer.encode(settings.initial_prompt) if settings.initial_prompt else []
+    prompt: list[int] = model.get_prompt(tokenizer, previous, without_timestamps=True, hotwords=settings.hotwords)
+    return prompt
+
+
+def _tokenizer(model: WhisperModel, settings: TranscriptionSettings, language: str) -> Tokenizer:
+    from faster_whisper.tokenizer import Tokenizer
+
+    task = "translate" if settings.translate else "transcribe"
+    return Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=task, language=language)
+
+
+def _likeliest(probabilities: Mapping[str, float]) -> str:
+    return max(probabilities, key=lambda language: probabilities[language])
+
+
+def _alike(keys: Iterable[object]) -> list[list[int]]:
+    """Indices of what has the same key, in order of first sight."""
+    found: dict[object, list[int]] = {}
+    for index, key in enumerate(keys):
+        found.setdefault(key, []).append(index)
+    return list(found.values())

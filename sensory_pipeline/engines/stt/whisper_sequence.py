@@ -1,0 +1,76 @@
+"""Clips through Whisper one after the other, by faster-whisper's own sequential decoder.
+
+It knows what batches do not: timestamps of segments, other temperatures, silence around improbable words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+WINDOW_MS = 30_000
+"""Of speech, by which a language is told."""
+
+
+def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[Heard]:
+    """What was said in a clip, by segments. language: of the recording; each clip's own where it is asked for."""
+    multilingual = clip.settings.multilingual
+    # a clip fits a window, so the language detected for the one is that of the other
+    spoken = {} if multilingual else {"language": language}
+    segments, about = model.transcribe(clip.samples, **spoken, **_options(clip.settings))
+    return [
+        Heard(
+            text=segment.text,
+            words=tuple(
+                HeardWord(word.word, float(word.start), float(word.end), float(word.probability))
+                for word in segment.words or ()
+            ),
+            language=about.language,
+        )
+        for segment in segments
+    ]
+
+
+def language_of(model: WhisperModel, clips: Sequence[Clip]) -> str:
+    """By the first window's worth of speech."""
+    if not model.model.is_multilingual:
+        return "en"
+    speech = np.concatenate([clip.samples for clip in first_window(clips)])
+    # as faster-whisper's own transcribe does; given the sound, it would cut it before computing the features
+    return str(model.detect_language(features=model.feature_extractor(speech))[0])
+
+
+def first_window(clips: Iterable[Clip]) -> Iterator[Clip]:
+    """Those by which a recording's language is told."""
+    heard_ms = 0
+    for clip in clips:
+        if heard_ms >= WINDOW_MS:
+            return
+        heard_ms += clip.span.duration_ms
+        yield clip
+
+
+def _options(settings: TranscriptionSettings) -> dict[str, Any]:
+    return {
+        "multilingual": settings.multilingual,
+        "task": "translate" if settings.translate else "transcribe",
+        "beam_size": settings.beam_size,
+        "temperature": list(settings.temperatures),
+        "initial_prompt": settings.initial_prompt,
+        "hotwords": settings.hotwords,
+        "compression_ratio_threshold": settings.compression_ratio_threshold,
+        "log_prob_threshold": settings.log_prob_threshold,
+        "no_speech_threshold": settings.no_speech_threshold,
+        "hallucination_silence_threshold": settings.hallucination_silence_s,
+        "condition_on_previous_text": False,
+        "word_timestamps": True,
+        "vad_filter": False,
+    }
