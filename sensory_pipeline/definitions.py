@@ -13,6 +13,7 @@ from sensory_pipeline.automation.executors import executor
 from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.automation.notifications import doubts, failures
 from sensory_pipeline.automation.resumption import resumption
+from sensory_pipeline.automation.retention import retention
 from sensory_pipeline.settings import Settings
 
 
@@ -22,7 +23,7 @@ def build(**resources: Any) -> dg.Definitions:
         assets=[normalized_audio, transcripts, diarization, emotions, merged_parquet],
         jobs=[process_recordings],
         schedules=[nightly],
-        sensors=[arrivals, resumption, failures, doubts],
+        sensors=[arrivals, resumption, retention, failures, doubts],
         resources={"lake": lake, "engines": engines, **resources},
         executor=executor(Settings()),
     )

@@ -89,6 +89,9 @@ class Settings(BaseSettings, RecordingSettings):
     webhook_url: SecretStr | None = Field(
         None, description="Where failures are told, as Slack's incoming webhooks take it; unset: nowhere."
     )
+    keep_runs_days: int = Field(
+        90, ge=1, description="Days that Dagster keeps runs and their events, beyond the last of each partition."
+    )
     shards: int = Field(8, ge=1, le=256, description="Shards of a new lake; frozen once it exists.")
     start_date: date = Field(
         date(2024, 1, 1), description="First date of the lake; older recordings count as of this day."

@@ -1,0 +1,67 @@
+"""Old runs are deleted, with their events and logs, so that an instance does not grow for ever.
+
+What Dagster knows of a partition, whether it is materialised and with which figures, stands in the
+events of the runs that materialised it last. Those stay: at most as many as a partition has assets.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+
+from sensory_pipeline.settings import Settings
+
+MOST_AT_ONCE = 200
+"""Runs deleted in one go, which takes some ten seconds; the next hour deletes more."""
+_BATCH = 500
+_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dg.sensor(
+    minimum_interval_seconds=3600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, but for the last of each partition.",
+)
+def retention(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    before = datetime.now(UTC) - timedelta(days=Settings().keep_runs_days)
+    deleted = delete_runs(context.instance, before=before)
+    return dg.SkipReason(f"{deleted} runs deleted")
+
+
+def delete_runs(instance: dg.DagsterInstance, *, before: datetime) -> int:
+    """Delete the oldest finished runs that were created before that moment and that nothing needs; returns how many."""
+    old = instance.get_run_ids(filters=dg.RunsFilter(statuses=_FINISHED, created_before=before))
+    needed = _last_materializations(instance) if old else set()
+    doomed = [run_id for run_id in reversed(old) if run_id not in needed][:MOST_AT_ONCE]
+    for run_id in doomed:
+        _delete(instance, run_id)
+    return len(doomed)
+
+
+def _last_materializations(instance: dg.DagsterInstance) -> set[str]:
+    """Runs that were the last to materialise an asset in some partition, or without one."""
+    runs: set[str] = set()
+    for key in instance.all_asset_keys():
+        latest = instance.get_latest_materialization_event(key)
+        runs |= {latest.run_id} if latest else set()
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        ids = list(instance.event_log_storage.get_latest_storage_id_by_partition(key, kind).values())
+        for start in range(0, len(ids), _BATCH):
+            runs |= _runs_of(instance, ids[start : start + _BATCH])
+    return runs
+
+
+def _runs_of(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> set[str]:
+    filters = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION, storage_ids=storage_ids)
+    return {record.event_log_entry.run_id for record in instance.event_log_storage.get_event_records(filters)}
+
+
+def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):  # it empties a run's file and leaves it
+        for path in Path(storage.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
+            path.unlink()
