@@ -76,6 +76,21 @@ def test_a_partition_that_is_being_worked_on_is_left_alone(
         assert keys(ticked(instance)) == partitions(source) - {busy}
 
 
+def test_what_failed_is_left_alone_for_an_hour_and_not_at_night(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
+    failed, mended = sorted(partitions(source))[:2]
+    job = defs.resolve_job_def("process_recordings")
+    with open_instance(tmp_path / "home") as instance:
+        for partition in (failed, mended):
+            instance.create_run_for_job(job, tags={"dagster/partition": partition}, status=dg.DagsterRunStatus.FAILURE)
+        instance.create_run_for_job(job, tags={"dagster/partition": mended}, status=dg.DagsterRunStatus.SUCCESS)
+        assert keys(ticked(instance)) == partitions(source) - {failed}
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
+        assert keys(list(nightly(context))) == partitions(source)  # type: ignore[arg-type]
+
+
 def test_waiting_is_for_models(monkeypatch: pytest.MonkeyPatch) -> None:
     assert arrival_wait_s(Settings()) == PROMPT_S
     assert arrival_wait_s(Settings(arrival_wait_s=0)) == 0

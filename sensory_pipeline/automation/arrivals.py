@@ -6,7 +6,7 @@ The sensor lets small things gather first, since a run a file would load the mod
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -47,16 +47,19 @@ def arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg
     now = datetime.now(UTC)
     backlog = lake.ledger.backlog()
     wait_s = arrival_wait_s(settings)
+    failed = _failed_lately(context.instance, now)
     ripe = [
         item
         for item in backlog
-        if item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s
+        if (item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s)
+        and item.partition.key not in failed
     ]
     requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
     yield from requests
     if not requests:
         waiting = sum(item.recordings for item in backlog)
-        yield dg.SkipReason(f"{waiting} recordings wait for more, or are being worked on" if waiting else "nothing new")
+        told = "recordings wait for more, are being worked on, or failed within the hour"
+        yield dg.SkipReason(f"{waiting} {told}" if waiting else "nothing new")
 
 
 @dg.schedule(
@@ -86,6 +89,14 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
                 f"{found.unchanged} unchanged, {missing} no longer there"
             )
     return lake
+
+
+def _failed_lately(instance: dg.DagsterInstance, now: datetime) -> set[str | None]:
+    """Partitions whose last run has failed within the hour: another would most likely fail as well, all day long."""
+    last: dict[str | None, dg.DagsterRunStatus] = {}
+    for run in instance.get_runs(filters=dg.RunsFilter(updated_after=now - timedelta(hours=1))):  # the newest first
+        last.setdefault(run.tags.get("dagster/partition"), run.status)
+    return {partition for partition, status in last.items() if status is dg.DagsterRunStatus.FAILURE}
 
 
 def _requests(backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
