@@ -25,6 +25,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 PROGRAMS = ("chromium", "chromedriver")
 """Debian's packages chromium and chromium-driver."""
 WITHIN_S = 60
+SETTLE_S = 3
+"""Before a picture, for what still moves."""
 _FLAGS = (
     "--headless",
     "--no-sandbox",  # it runs as root in containers, and sees no page but ours
@@ -65,10 +67,11 @@ class Browser:
         for button in self._driver.find_elements(By.XPATH, path):
             button.click()
 
-    def picture(self, path: Path, *, settle_s: float = 3) -> None:
-        """What is seen now, as a PNG of 128 colours. settle_s: seconds for what still moves."""
-        time.sleep(settle_s)
+    def picture(self, path: Path, *, height: int | None = None) -> None:
+        """What is seen now, as a PNG of 128 colours. height: of its upper part, in pixels; all when None."""
+        time.sleep(SETTLE_S)
         seen = Image.open(io.BytesIO(self._driver.get_screenshot_as_png())).convert("RGB")
+        seen = seen.crop((0, 0, seen.width, height or seen.height))
         path.parent.mkdir(parents=True, exist_ok=True)
         seen.quantize(128).save(path, optimize=True)
 
