@@ -55,9 +55,14 @@ def test_core_and_layers() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_both_dagster_yaml_agree() -> None:
+@pytest.mark.parametrize("name", ["dagster.yaml", "deploy/dagster-postgres.yaml"])
+def test_every_dagster_yaml_agrees(name: str) -> None:
+    found = yaml.safe_load((ROOT / name).read_text())
+    assert {name: found[name] for name in CONFIG} == CONFIG
+
+
+def test_a_bare_dagster_dev_keeps_its_state_in_one_folder() -> None:
     root = yaml.safe_load((ROOT / "dagster.yaml").read_text())
-    assert {name: root[name] for name in CONFIG} == CONFIG
     places = {root["storage"]["sqlite"]["base_dir"], root["local_artifact_storage"]["config"]["base_dir"]}
     assert places == {".dagster"}
 

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+import resources
 from sensory_pipeline.automation.instance import CONFIG
 from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.lake.lake import Lake
@@ -25,9 +26,11 @@ from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.dev_server import DevServer, running
 from sensory_pipeline_tests.lakes import ingested, tables
+from sensory_pipeline_tests.postgres import PASSWORD, PostgresServer
 from sensory_pipeline_tests.trivial_definitions import uses
 from sensory_pipeline_tests.trivial_engines import slow
 
+ROOT = Path(resources.__file__).parent.parent
 SHARDS = 4
 DEVICES = ("cpu:0", "cpu:1")
 WORKER, CODE_SERVER, DAEMON, WEBSERVER, ALL = "run worker", "dagster api grpc", "dagster._daemon", "webserver", "all"
@@ -53,17 +56,17 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def registered(source: Path, root: Path) -> Lake:
-    """A lake that knows them and has processed none, and a Dagster that is quick to react."""
-    lake = Lake.create(root, shards=SHARDS, start_date=Settings().start_date)
-    with processor(Settings(lake=lake.root, shards=SHARDS), engines=slow) as ready:
+def registered(source: Path, root: Path, config: Mapping[str, Any] = CONFIG, *, shards: int = SHARDS) -> Lake:
+    """A lake that knows them and has processed none, and a Dagster that is quick to react. config: its dagster.yaml."""
+    lake = Lake.create(root, shards=shards, start_date=Settings().start_date, ledger=Settings().ledger)
+    with processor(Settings(lake=lake.root, shards=shards), engines=slow) as ready:
         lake.ledger.register(
             objects(source),
             fingerprint=lambda _: ready.plans.default.fingerprint,
-            shards=SHARDS,
+            shards=shards,
             start_date=lake.start_date,
         )
-    quick: dict[str, Any] = {name: dict(value) for name, value in CONFIG.items() if isinstance(value, dict)}
+    quick: dict[str, Any] = {name: dict(value) for name, value in config.items() if isinstance(value, dict)}
     quick["run_monitoring"]["poll_interval_seconds"] = 2
     quick["run_coordinator"]["config"] = {"dequeue_interval_seconds": 1}
     (lake.root / ".dagster").mkdir()
@@ -73,7 +76,9 @@ def registered(source: Path, root: Path) -> Lake:
 
 @contextmanager
 def serving(lake: Lake) -> Iterator[DevServer]:
-    with running(lake.root, trivial_shards=SHARDS, SENSORY_DEVICES=",".join(DEVICES), SENSORY_WORKERS="1") as server:
+    with running(
+        lake.root, trivial_shards=lake.shards, SENSORY_DEVICES=",".join(DEVICES), SENSORY_WORKERS="1"
+    ) as server:
         yield server
 
 
@@ -85,6 +90,29 @@ def test_kills_in_a_backfill_change_nothing(source: Path, tmp_path: Path, soak: 
         assert tables(tmp_path / f"lake{seed}") == tables(tmp_path / "calm")
 
 
+def test_instance_and_ledger_in_postgresql(
+    source: Path, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingested(source, tmp_path / "calm", shards=len(DEVICES))
+    expected = tables(tmp_path / "calm")
+    config = yaml.safe_load((ROOT / "deploy" / "dagster-postgres.yaml").read_text())
+    url = postgres.new_database()
+    monkeypatch.setenv("SENSORY_LEDGER", url)
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url.replace("postgresql:", "postgresql+psycopg2:"))
+    lake = registered(source, tmp_path / "lake", config, shards=len(DEVICES))
+    with serving(lake) as server:
+        backfill(server, lake.shards)
+        server.wait_until(lambda: statuses(server) == ["SUCCESS"] * lake.shards, within_s=240)
+        alone_on_its_device(server, lake)
+    assert tables(lake.root) == expected
+    assert not list(lake.root.rglob("*.sqlite*")) + list(lake.root.rglob("*.db"))
+    assert not [path for path in (lake.root / ".dagster").rglob("*") if path.is_file() and holds_secret(path)]
+
+
+def holds_secret(path: Path) -> bool:
+    return PASSWORD.encode() in path.read_bytes()
+
+
 def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
     """A backfill with a kill of each kind, at moments while a run goes on."""
     dice.shuffle(kinds)
@@ -92,7 +120,7 @@ def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
     while True:
         with serving(lake) as server:
             if not started:
-                backfill(server)
+                backfill(server, lake.shards)
                 started = True
             while kinds:
                 server.wait_until(lambda: "STARTED" in statuses(server) or settled(server, lake), within_s=120)
@@ -124,13 +152,13 @@ def alone_on_its_device(server: DevServer, lake: Lake) -> None:
     assert not any(use["shared"] for use in uses(lake.root))
 
 
-def backfill(server: DevServer) -> None:
+def backfill(server: DevServer, shards: int) -> None:
     """All shards of today, all assets: what "Materialize" does after a choice of partitions."""
     today = datetime.now(UTC).date().isoformat()
     asked = server.ask(
         BACKFILL,
         params={
-            "partitionNames": [f"{today}|{shard}" for shard in range(SHARDS)],
+            "partitionNames": [f"{today}|{shard}" for shard in range(shards)],
             "assetSelection": [{"path": [name]} for name in ASSETS],
         },
     )["launchPartitionBackfill"]

@@ -83,8 +83,10 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
         code_server = ["dagster", "api", "grpc", "--socket", str(socket), "--lazy-load-user-code", "--module-name"]
         known = ["--workspace", str(workspace), "--log-level", "warning"]
+        # or a backfill fails for good, and takes its queued runs along, when the code server is away just then
+        patient = {**environment, "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1"}
         services = {
-            name: Service(name=name, command=command, environment=environment)
+            name: Service(name=name, command=command, environment=patient)
             for name, command in {
                 "code server": [*code_server, definitions, "--location-name", definitions],
                 "daemon": ["dagster._daemon", "run", *known],
