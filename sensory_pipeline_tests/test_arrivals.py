@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.definitions import defs
+from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import PATIENT_S, PROMPT_S, arrival_wait_s
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
@@ -89,6 +91,26 @@ def test_what_failed_is_left_alone_for_an_hour_and_not_at_night(
         assert keys(ticked(instance)) == partitions(source) - {failed}
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
         assert keys(list(nightly(context))) == partitions(source)  # type: ignore[arg-type]
+
+
+def test_what_is_put_off_is_left_alone_until_something_new_comes(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
+    with open_instance(tmp_path / "home") as instance:
+        ticked(instance)
+        ledger = Lake.open(tmp_path / "lake").ledger
+        for partition in ledger.pending_partitions():
+            for item in ledger.pending(partition):
+                ledger.deferred(item.recording, "out of reach")
+            instance.create_run_for_job(
+                defs.resolve_job_def("process_recordings"),
+                tags={"dagster/partition": partition.key},
+                status=dg.DagsterRunStatus.SUCCESS,
+            )
+        assert keys(ticked(instance)) == set()
+        os.utime(source / "300.wav")
+        assert len(keys(ticked(instance))) == 1
 
 
 def test_waiting_is_for_models(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import dagster as dg
 from sensory_pipeline.automation.ingest import register
 from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Backlog
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
@@ -47,12 +48,12 @@ def arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg
     now = datetime.now(UTC)
     backlog = lake.ledger.backlog()
     wait_s = arrival_wait_s(settings)
-    failed = _failed_lately(context.instance, now)
+    resting = _resting(backlog, context.instance, now)
     ripe = [
         item
         for item in backlog
         if (item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s)
-        and item.partition.key not in failed
+        and item.partition not in resting
     ]
     requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
     yield from requests
@@ -91,12 +92,18 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
     return lake
 
 
-def _failed_lately(instance: dg.DagsterInstance, now: datetime) -> set[str | None]:
-    """Partitions whose last run has failed within the hour: another would most likely fail as well, all day long."""
+def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:
+    """Partitions whose last run, within the hour, has failed, or put off all that is left: another would
+    most likely come to nothing as well, and so would one after the other, all day long."""
     last: dict[str | None, dg.DagsterRunStatus] = {}
     for run in instance.get_runs(filters=dg.RunsFilter(updated_after=now - timedelta(hours=1))):  # the newest first
         last.setdefault(run.tags.get("dagster/partition"), run.status)
-    return {partition for partition, status in last.items() if status is dg.DagsterRunStatus.FAILURE}
+    return {
+        item.partition
+        for item in backlog
+        if (status := last.get(item.partition.key))
+        and (status is dg.DagsterRunStatus.FAILURE or item.deferred == item.recordings)
+    }
 
 
 def _requests(backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:

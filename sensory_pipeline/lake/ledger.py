@@ -79,11 +79,12 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What waits in a partition. since, changed: when the first, and the last, of it became pending, or
-    was tried."""
+    """What waits in a partition. deferred: recordings that were tried and could not be worked on; since,
+    changed: when the first, and the last, of it became pending, or was tried."""
 
     partition: Partition
     recordings: int
+    deferred: int
     size_bytes: int
     since: datetime
     changed: datetime
@@ -221,18 +222,20 @@ class Ledger:
         """What waits in each partition, oldest partition first."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT date, shard, count(*), sum(size_bytes), min(updated_at), max(updated_at) FROM recordings"
+                "SELECT date, shard, count(*), count(note), sum(size_bytes), min(updated_at), max(updated_at)"
+                " FROM recordings"
                 " WHERE status = 'pending' AND present = 1 GROUP BY date, shard ORDER BY date, shard"
             ).fetchall()
         return tuple(
             Backlog(
                 partition=Partition(date=date.fromisoformat(day), shard=shard),
                 recordings=count,
+                deferred=deferred,
                 size_bytes=int(size),  # PostgreSQL sums to decimals
                 since=datetime.fromisoformat(since),
                 changed=datetime.fromisoformat(changed),
             )
-            for day, shard, count, size, since, changed in rows
+            for day, shard, count, deferred, size, since, changed in rows
         )
 
     def pending(self, partition: Partition) -> tuple[Pending, ...]:
