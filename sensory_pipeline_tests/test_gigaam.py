@@ -242,6 +242,17 @@ def test_a_turn_too_long_for_the_network_is_heard_in_pieces(engine: GigaamClassi
     np.testing.assert_allclose(probabilities([crossing])[0], softmax(logits[inside].mean(axis=0)), atol=1e-5)
 
 
+def test_a_long_turn_is_heard_in_its_parts(engine: GigaamClassifier, network: EmotionNetwork) -> None:
+    pcm = Pcm(samples=np.tile(recording("jfk16").samples, 3))
+    first, second = Span(start_ms=0, end_ms=16_000), Span(start_ms=16_500, end_ms=33_000)
+    long = EmotionWindow(span=pcm.span, turn=pcm.span, speaker=None, parts=(first, second))
+    logits = [network.frame_logits([pcm.cut(part).mono()])[0] for part in long.parts]
+    whole, *halves = answers(engine, [job(pcm, long, window(first), window(second))])["a"]
+    np.testing.assert_allclose(probabilities([whole])[0], softmax(np.concatenate(logits).mean(axis=0)), atol=1e-5)
+    for half, expected in zip(halves, logits, strict=True):
+        np.testing.assert_allclose(probabilities([half])[0], softmax(expected.mean(axis=0)), atol=1e-5)
+
+
 @pytest.mark.parametrize(("language", "caveat"), [("ru", None), (None, None), ("en", "out_of_language")])
 def test_another_language_than_russian_is_marked(
     language: str | None, caveat: str | None, engine: GigaamClassifier

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.emotions import EmotionWindow
 from sensory_pipeline.core.requests import EmotionLevel
 from sensory_pipeline.core.sentences import LIMIT_MS, sentences
 from sensory_pipeline.core.spans import Span
@@ -54,8 +53,17 @@ def test_a_window_never_crosses_speakers(spoken: tuple[Utterance, ...]) -> None:
             assert inside(window.turn, utterance.span)
             if utterance.span.duration_ms <= LIMIT_MS:
                 assert window.turn == utterance.span
-    whole = [EmotionWindow(span=one.span, turn=one.span, speaker=one.speaker) for one in spoken]
-    assert list(utterance_windows(spoken)) == whole
+    assert [(window.span, window.turn, window.speaker) for window in utterance_windows(spoken)] == [
+        (one.span, one.span, one.speaker) for one in spoken
+    ]
+
+
+@settings(deadline=None, max_examples=40)
+@given(spoken=said)
+def test_an_utterance_is_heard_in_the_turns_of_its_words(spoken: tuple[Utterance, ...]) -> None:
+    for utterance, window in zip(spoken, utterance_windows(spoken), strict=True):
+        turns = list(dict.fromkeys(word.turn for word in emotion_windows(WORD, [utterance], HOUR)))
+        assert (window.parts or (window.turn,)) == tuple(turns)
 
 
 @settings(deadline=None, max_examples=40)

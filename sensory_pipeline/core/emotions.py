@@ -21,6 +21,20 @@ Caveat = Literal["heuristic", "out_of_language"]
 trained on another language than the one spoken."""
 
 
+TRUSTED_MS = 1_000
+"""Of voice: a window with so much speaks for itself. Shorter ones, most words among them, hold too little
+for a classifier that was trained on utterances."""
+
+
+def trust(voiced_ms: int) -> float:
+    """How much of a window's answer is its own, from 0 to 1; the rest is that of its turn.
+
+    >>> [trust(voiced_ms) for voiced_ms in (0, 250, 1_000, 4_000)]
+    [0.0, 0.25, 1.0, 1.0]
+    """
+    return min(1.0, voiced_ms / TRUSTED_MS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmotionScores:
     """Probabilities of the four labels; they sum to 1."""
@@ -50,12 +64,14 @@ class EmotionWindow:
     """What an emotion classifier is asked about.
 
     span: the stretch to judge; turn: the stretch of the same speaker around it, which gives
-    context (span lies inside); speaker: None where nobody knows.
+    context (span lies inside); speaker: None where nobody knows; parts: where the turn is longer than a
+    classifier should hear at once, those that it hears one by one, in order.
     """
 
     span: Span
     turn: Span
     speaker: str | None
+    parts: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,19 @@ def emotion_windows(
 
 
 def utterance_windows(utterances: Sequence[Utterance]) -> tuple[EmotionWindow, ...]:
-    """One for each utterance, however long."""
-    return tuple(_whole(utterance.span, utterance.speaker) for utterance in utterances)
+    """One for each utterance, however long.
+
+    The parts of one longer than 25 s are the turns of its words, so that a classifier hears nothing twice.
+    """
+    return tuple(
+        EmotionWindow(
+            span=utterance.span,
+            turn=utterance.span,
+            speaker=utterance.speaker,
+            parts=tuple(part for part, _ in _turns([utterance])) if utterance.span.duration_ms > LIMIT_MS else (),
+        )
+        for utterance in utterances
+    )
 
 
 def _word_windows(utterances: Sequence[Utterance]) -> Iterator[EmotionWindow]:

@@ -3,10 +3,10 @@
 It was trained on Russian speech (Dusha; macro F1 0.84 on its crowd part, 0.67 on podcasts), so what it
 says of another language carries the caveat "out_of_language".
 
-A turn goes through the network once, in a batch with turns of this and other recordings. A window's
-answer is the mean of its frames' logits, so running sums give it for any window, and a turn asked
-about as a whole gets exactly what the network says of its sound. A window with little voice in it is
-shrunk toward its turn.
+A turn goes through the network once, in a batch with turns of this and other recordings; so does each
+part of one that is too long to be heard at once. A window's answer is the mean of its frames' logits,
+so running sums give it for any window, and a turn asked about as a whole gets exactly what the network
+says of its sound. A window with little voice in it is shrunk toward its turn.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
-from sensory_pipeline.core.emotions import LABELS, Caveat, Emotion, EmotionScores, EmotionWindow
+from sensory_pipeline.core.emotions import LABELS, Caveat, Emotion, EmotionScores, EmotionWindow, trust
 from sensory_pipeline.core.errors import ConfigurationError, EmptyAudio, EngineError, Terminal
+from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
@@ -48,7 +49,6 @@ LONGEST_MS = 30_000
 
 _FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 _SHORTEST = SAMPLE_RATE // 40  # samples: one window of the spectrogram
-_TRUSTED_MS = 1000  # of voice: a window with so much speaks for itself
 _LOOK_AHEAD = 4  # batches, so that turns of similar length meet
 _MOST_JOBS = 64  # waiting, each with its whole recording in memory
 _MOST_TURNS = 32  # in a batch: beyond it CUDA's convolutions fail
@@ -76,7 +76,7 @@ class GigaamClassifier:
         """A checkpoint is known by what is in it, wherever it lies. Raises ConfigurationError when it is not there."""
         path = Path(self._model)
         name, digest = (PUBLISHED, EMO.md5) if self._model == PUBLISHED else (path.stem, md5(_present(path)))
-        return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=1, device=self._device)
+        return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=2, device=self._device)
 
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[Answer]:
         """One answer a job, as soon as its last turn is through; takes some batches of jobs ahead.
@@ -120,7 +120,7 @@ class _Inquiry:
 
     def __init__(self, job: ClassifyJob) -> None:
         self.job = job
-        self.turns = {window.turn: _pieces(window.turn) for window in job.windows}
+        self.turns = {window.turn: _pieces(window.parts or (window.turn,)) for window in job.windows}
         self.missing = {piece for pieces in self.turns.values() for piece in pieces} if job.pcm.samples.size else set()
         self._logits: dict[Span, Doubles] = {}
 
@@ -175,9 +175,8 @@ class _Turn:
 
 
 def _emotion(window: EmotionWindow, turn: _Turn, voiced_ms: int, caveat: Caveat | None) -> Emotion:
-    trust = min(1.0, voiced_ms / _TRUSTED_MS)
     around = turn.mean(window.turn)
-    logits = around + trust * (turn.mean(window.span) - around)
+    logits = around + trust(voiced_ms) * (turn.mean(window.span) - around)
     odds = np.exp(logits - logits.max())
     return Emotion(
         window=window,
@@ -194,11 +193,9 @@ def _voiced_ms(voiced: npt.NDArray[np.int64], span: Span) -> int:
     return min(int(voiced[last] - voiced[first]) * pitch.FRAME_MS, span.duration_ms)
 
 
-def _pieces(turn: Span) -> tuple[Span, ...]:
-    """As few as `LONGEST_MS` allows, of one length."""
-    count = max(1, -(-turn.duration_ms // LONGEST_MS))
-    edges = [turn.start_ms + turn.duration_ms * i // count for i in range(count + 1)]
-    return tuple(Span(start_ms=edges[i], end_ms=edges[i + 1]) for i in range(count))
+def _pieces(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The spans, each in as few equal pieces as `LONGEST_MS` allows."""
+    return tuple(piece for span in spans for piece in parts(span, LONGEST_MS))
 
 
 def _heard(pcm: Pcm, piece: Span) -> Floats:
