@@ -441,19 +441,29 @@ def test_recordings_do_not_change_each_other(
     assert answers == {key: value for key, (_, value) in mixed.items()}
 
 
+class ShortOfMemory:
+    """A model of CTranslate2's on a device that holds three clips."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.sizes: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def generate(self, encoded: Any, prompts: list[list[int]], **options: Any) -> Any:
+        self.sizes.append(len(prompts))
+        if len(prompts) > 3:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return self._model.generate(encoded, prompts, **options)
+
+
 def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_changes(
     miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]]
 ) -> None:
     model = faster_whisper(miniature)
-    encode, sizes = model.encode, []
-
-    def short_of_memory(features: npt.NDArray[np.float32]) -> Any:
-        sizes.append(len(features))
-        if len(features) > 3:
-            raise RuntimeError("CUDA failed with error out of memory")
-        return encode(features)
-
-    model.encode = short_of_memory
+    model.model = ShortOfMemory(model.model)
+    sizes = model.model.sizes
     transcriber, cache = with_standing_in(miniature, model, batch_size=8)
     with closing(cache):
         answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
@@ -472,10 +482,10 @@ def test_a_clip_that_cannot_be_decoded_costs_its_recording_alone(
     (first, *_) = speech_clips(culprit.pcm.mono(), round(culprit.settings.clip_s * 1000))
     bad = model.feature_extractor(culprit.pcm.cut(first).mono())[..., :-1]
 
-    def choking(features: npt.NDArray[np.float32]) -> Any:
-        if any(np.array_equal(mel[:, : bad.shape[1]], bad) and not mel[:, bad.shape[1] :].any() for mel in features):
+    def choking(window: npt.NDArray[np.float32]) -> Any:
+        if np.array_equal(window[:, : bad.shape[1]], bad) and not window[:, bad.shape[1] :].any():
             raise RuntimeError("No position encodings are defined for positions >= 448, but got position 448")
-        return encode(features)
+        return encode(window)
 
     model.encode = choking
     transcriber, cache = with_standing_in(miniature, model, batch_size=8)

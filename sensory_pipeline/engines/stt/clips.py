@@ -17,7 +17,7 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.vad import Samples, speech_probabilities, speech_spans
 
 _PAD_MS = 200  # around speech, so that soft beginnings and ends of words are heard
-_PAUSE_MS = 2000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
+_PAUSE_MS = 3000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
 _SMOOTHING = 5  # windows of the voice activity detector
 
 

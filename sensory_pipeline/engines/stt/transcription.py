@@ -18,14 +18,15 @@ from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline.engines.stt.hallucinations import without_loops
 from sensory_pipeline.engines.stt.whisper_batches import Clip, Features, Heard, decode, features_of
-from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_window, language_of
+from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 FAULTS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What CTranslate2 and faster-whisper raise, who have no exceptions of their own."""
-_TELLING = 4  # clips by which a language is told at most
+_TELLING = 4  # clips by which a language is told at most,
+_TOLD_MS = 10_000  # and the speech in them that is enough
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
 Answer = tuple[str, "Transcript | Terminal"]
@@ -97,7 +98,7 @@ class Transcription:
         elif job.key in self._languages:
             self._stream.add(job.key, [], clips)
         else:
-            telling = list(first_window(clips))[: min(_TELLING, self._size())]
+            telling = list(first_clips(clips, _TOLD_MS))[: min(_TELLING, self._size())]
             self._stream.add(job.key, telling, clips[len(telling) :])
 
     def _decode_in_sequence(self, key: str, clips: Sequence[Clip]) -> None:

@@ -93,6 +93,12 @@ class WhisperTranscriber:
             _check(model, first[0].settings, self._model)
             yield first.popleft()  # without a name, so that it is not kept until the next is here
 
+    @property
+    def key(self) -> str:
+        """By which the cache knows its model."""
+        folder = self._folder
+        return f"whisper {folder.path} {folder.revision} {self._device.name} {self._compute_type} {self._cpu_threads}"
+
     @cached_property
     def _folder(self) -> WhisperFolder:
         return resolve(self._model)
@@ -100,9 +106,8 @@ class WhisperTranscriber:
     @contextmanager
     def _leased(self) -> Iterator[WhisperModel]:
         folder = self._folder
-        key = f"whisper {folder.path} {folder.revision} {self._device.name} {self._compute_type} {self._cpu_threads}"
         make = partial(load, folder, self._device, self._compute_type, self._cpu_threads)
-        with self._cache.lease(key, make, size_bytes=folder.size_bytes) as model:
+        with self._cache.lease(self.key, make, size_bytes=folder.size_bytes) as model:
             yield model
 
     def _fault(self, error: Exception, clips: int) -> EngineError:

@@ -43,16 +43,16 @@ def language_of(model: WhisperModel, clips: Sequence[Clip]) -> str:
     """By the first window's worth of speech."""
     if not model.model.is_multilingual:
         return "en"
-    speech = np.concatenate([clip.samples for clip in first_window(clips)])
+    speech = np.concatenate([clip.samples for clip in first_clips(clips, WINDOW_MS)])
     # as faster-whisper's own transcribe does; given the sound, it would cut it before computing the features
     return str(model.detect_language(features=model.feature_extractor(speech))[0])
 
 
-def first_window(clips: Iterable[Clip]) -> Iterator[Clip]:
-    """Those by which a recording's language is told."""
+def first_clips(clips: Iterable[Clip], enough_ms: int) -> Iterator[Clip]:
+    """So many that they hold that much speech, or all."""
     heard_ms = 0
     for clip in clips:
-        if heard_ms >= WINDOW_MS:
+        if heard_ms >= enough_ms:
             return
         heard_ms += clip.span.duration_ms
         yield clip
