@@ -7,12 +7,13 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -126,12 +127,13 @@ def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
                 server.wait_until(lambda: "STARTED" in statuses(server) or settled(server, lake), within_s=120)
                 time.sleep(dice.uniform(0, 3))
                 kind = kinds.pop()
-                print(f"{datetime.now(UTC):%H:%M:%S} kill: {kind}, runs: {statuses(server)}")  # noqa: T201
+                print(f"{datetime.now(UTC):%H:%M:%S} kill: {kind}")  # noqa: T201
                 if kind == ALL:
                     server.kill()
                     break
                 for victim in server.run_workers()[:1] if kind == WORKER else server.service(kind):
-                    victim.send_signal(signal.SIGKILL)
+                    with suppress(psutil.NoSuchProcess):
+                        victim.send_signal(signal.SIGKILL)
             else:
                 server.wait_until(lambda: settled(server, lake), within_s=240)
                 alone_on_its_device(server, lake)

@@ -36,7 +36,7 @@ def failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     ]
     return _tell(
         run,
-        what or [f"the run failed: {_first_line(None, context.failure_event.message)}"],
+        what or [f"the run failed: {_first_line(_of_run(context.failure_event), context.failure_event.message)}"],
         "What was done is kept. See to the cause, then materialise the partition again, or leave it to the night.",
         context.log,
     )
@@ -88,6 +88,11 @@ def _tell(run: dg.DagsterRun, what: list[str], advice: str, log: logging.Logger)
     partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "unknown"
     text = "\n".join([f"Partition {partition}, run {run.run_id[:8]}", *what, advice])
     return None if post(url.get_secret_value(), text, log) else dg.SkipReason("the webhook did not take the message")
+
+
+def _of_run(event: dg.DagsterEvent) -> SerializableErrorInfo | None:
+    """What a run without a failed step failed of; None when it was killed."""
+    return event.job_failure_data.error if event.event_specific_data is not None else None
 
 
 def _first_line(error: SerializableErrorInfo | None, otherwise: str | None) -> str:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,18 +110,19 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
 
 def _bury(services: set[int]) -> None:
     """Take note of the end of runs that were adopted, so that they are no zombies."""
-    for child in psutil.Process().children():
-        if child.pid not in services and child.status() == psutil.STATUS_ZOMBIE:
-            child.wait(0)
+    adopted = [child for child in psutil.Process().children() if child.pid not in services]
+    psutil.wait_procs(adopted, timeout=0)
 
 
 def _end_family() -> None:
     family = psutil.Process().children(recursive=True)
     for process in family:
-        process.send_signal(signal.SIGINT)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGINT)
     _, alive = psutil.wait_procs(family, timeout=END_LIMIT_S)
     for process in alive:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(alive)
 
 
