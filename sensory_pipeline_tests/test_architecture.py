@@ -47,6 +47,11 @@ def test_no_asset_has_a_backfill_policy() -> None:
     assert all(d.backfill_policy is None for d in defs.resolve_asset_graph().assets_defs)
 
 
+def test_steps_that_only_read_and_write_are_tried_again() -> None:
+    patient = {d.op.name for d in defs.resolve_asset_graph().assets_defs if d.op.retry_policy}
+    assert patient == {"normalized_audio", "merged_parquet"}
+
+
 def test_core_and_layers() -> None:
     if not (ROOT / "pyproject.toml").exists():
         pytest.skip("not a checkout")

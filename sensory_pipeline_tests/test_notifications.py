@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.notifications import TRIES, doubts, failures, post
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import ingested
@@ -99,6 +100,28 @@ def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch:
         instance.add_run_tags(instance.get_runs()[0].run_id, {"dagster/will_retry": "true"})
     assert isinstance(told(tmp_path / "lake" / ".dagster", dg.DagsterEventType.RUN_FAILURE), dg.SkipReason)
     assert len(webhook.texts) == 1
+
+
+def test_of_all_errors_the_one_is_told_that_says_what_to_do(
+    tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.op
+    def fetch() -> None:
+        try:
+            Path("/nowhere/model").read_bytes()
+        except OSError as error:
+            raise ConfigurationError("there is no model: run `sensory models fetch`\nand more") from error
+
+    @dg.job
+    def fetching() -> None:
+        fetch()
+
+    monkeypatch.setenv("SENSORY_WEBHOOK_URL", webhook.url)
+    with open_instance(tmp_path / "home") as instance:
+        fetching.execute_in_process(instance=instance, raise_on_error=False)
+    assert told(tmp_path / "home", dg.DagsterEventType.RUN_FAILURE) is None
+    (text,) = webhook.texts
+    assert text.splitlines()[1] == "fetch failed: ConfigurationError: there is no model: run `sensory models fetch`"
 
 
 def test_a_run_with_too_many_failed_recordings_is_told(

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster_shared.error import SerializableErrorInfo
 
+from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.settings import Settings
 
 TRIES = 3
@@ -96,9 +97,13 @@ def _of_run(event: dg.DagsterEvent) -> SerializableErrorInfo | None:
 
 
 def _first_line(error: SerializableErrorInfo | None, otherwise: str | None) -> str:
-    """Of the error that is at the root of it all, its class without the module."""
-    while error is not None and error.cause is not None:
+    """Of the error that is ours, since that says what to do, or else is at the root of it all; without its module."""
+    chain: list[str] = []
+    while error is not None:
+        chain.append(error.message)
         error = error.cause
-    line = next(iter((error.message if error else otherwise or "").strip().splitlines()), "no reason is known")
+    ours = [message for message in chain if message.startswith(SensoryError.__module__)]
+    told = (ours or chain[-1:] or [otherwise or ""])[0].strip()
+    line = next(iter(told.splitlines()), "no reason is known")
     name, colon, rest = line.partition(":")
     return line if " " in name else name.rpartition(".")[2] + colon + rest
