@@ -10,6 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
+from dagster._core.launcher import WorkerStatus
 
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.orphans import PROCESS_TAG, fail_launched, lives, this_process
@@ -51,6 +53,22 @@ def test_before_the_services_start_launched_runs_without_a_process_are_ended(tmp
         assert fail_launched(instance, tmp_path / "home") == 1
         statuses = {run.run_id: run.status for run in instance.get_runs()}
         assert statuses == {launched: dg.DagsterRunStatus.FAILURE, ingesting: dg.DagsterRunStatus.STARTED}
+
+
+def test_a_run_lives_with_any_process_that_was_started_for_it(tmp_path: Path) -> None:
+    job = defs.resolve_job_def("process_recordings")
+    with open_instance(tmp_path / "home") as instance:
+        tags = {".dagster/grpc_info": '{"host": "localhost", "socket": "/tmp/code.sock"}'}
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            for pid in (99999999, process.pid):
+                # as Dagster says it; the first was started just before the code server died
+                instance.report_engine_event(
+                    f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid)
+                )
+            assert instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+            process.kill()
+        assert instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.NOT_FOUND
 
 
 def test_run_monitoring_leaves_a_run_of_ingest_alone(tmp_path: Path) -> None:

@@ -40,11 +40,13 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
 
     def _process_lives(self, run: DagsterRun) -> bool:
-        for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
-            event = entry.dagster_event
-            if event is not None and str(event.message).startswith("Started process for run"):
-                return lives(int(str(event.engine_event_data.metadata["pid"].value)), began_s=entry.timestamp)
-        return False
+        """Whether any does: one that was started while the run went back to the queue ends by itself."""
+        log = self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
+        return any(
+            lives(int(str(event.engine_event_data.metadata["pid"].value)), began_s=entry.timestamp)
+            for entry in log
+            if (event := entry.dagster_event) and str(event.message).startswith("Started process for run")
+        )
 
     def _code_server_has(self, run: DagsterRun) -> bool:
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
