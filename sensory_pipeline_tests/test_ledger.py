@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
-from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.core.recordings import SourceObject, recording_id
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Pending
 from sensory_pipeline.lake.manifest import Manifest, Published
@@ -113,11 +113,46 @@ def test_a_version_that_is_back_is_not_made_again(ledger: SecretStr | None, tmp_
 def test_what_is_gone_does_not_wait(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"), thing("b.wav"))
-    assert lake.ledger.missing("s3://calls/", ["s3://calls/b.wav"]) == 1
+    sweep = lake.ledger.sweeps.begin("s3://calls/", afresh=False)
+    assert lake.ledger.sweeps.finish(sweep, seen=[recording_id("s3://calls/b.wav")], blind=False) == 1
     assert [item.recording.uri for item in waiting(lake)] == ["s3://calls/b.wav"]
     assert len(standing(lake.database).gone) == 1
     register(lake, thing("a.wav"))
     assert len(waiting(lake)) == 2
+
+
+def test_a_sweep_goes_on_where_it_was_left(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    sweeps = lake.ledger.sweeps
+    many = [thing(f"{index:04}.wav") for index in range(3000)]
+    register(lake, *many)
+    first = sweeps.begin("s3://calls/", afresh=False)
+    half = [recording_id(item.uri) for item in many[:1500]]
+    assert sweeps.advance(first, after=many[1499].uri, seen=half, blind=False)
+    second = sweeps.begin("s3://calls/", afresh=False)
+    assert (second.number, second.after) == (first.number, many[1499].uri)
+    assert sweeps.finish(second, seen=[recording_id(item.uri) for item in many[1500:2999]], blind=False) == 1
+    assert sweeps.begin("s3://calls/", afresh=False).after is None
+
+
+def test_of_two_sweeps_at_once_one_is_told(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    sweeps = lake.ledger.sweeps
+    register(lake, thing("a.wav"))
+    mine, theirs = (sweeps.begin("s3://calls/", afresh=True) for _ in range(2))
+    assert sweeps.advance(mine, after="s3://calls/b.wav", seen=[], blind=False) is None
+    assert sweeps.finish(mine, seen=[], blind=False) == 0
+    assert sweeps.finish(theirs, seen=[], blind=False) == 1
+
+
+def test_what_comes_behind_a_sweep_is_not_taken_for_gone(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    sweeps = lake.ledger.sweeps
+    register(lake, thing("old.wav"))
+    sweep = sweeps.begin("s3://calls/", afresh=False)
+    register(lake, thing("new.wav"))
+    assert sweeps.finish(sweep, seen=[], blind=False) == 1
+    assert [item.recording.uri for item in waiting(lake)] == ["s3://calls/new.wav"]
 
 
 def test_what_an_error_says_can_be_stored(ledger: SecretStr | None, tmp_path: Path) -> None:
@@ -183,7 +218,7 @@ def test_a_reader_may_be_somebody_else(postgres: PostgresServer, tmp_path: Path)
     url = SecretStr(postgres.new_database())
     lake = lake_in(tmp_path / "lake", url)
     register(lake, thing("a.wav"))
-    with lake.database.altering() as db:
+    with lake.database.exclusive() as db:
         (schema,) = db.execute("SELECT current_schema()").fetchall()[0]
         db.execute("DROP ROLE IF EXISTS analyst")
         db.execute("CREATE ROLE analyst LOGIN PASSWORD 'analyst'")

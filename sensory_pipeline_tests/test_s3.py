@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from sensory_pipeline.core.errors import NoRoom, SourceChanged, SourceUnavailable
+from sensory_pipeline.core.recordings import SourceObject
 from sensory_pipeline.storage import s3
 from sensory_pipeline.storage.files import sweep_temporaries, temporary
 from sensory_pipeline.storage.sources import listed, local_copy
@@ -88,6 +89,10 @@ def disconnect() -> None:
     s3.client.cache_clear()
 
 
+def everything(bucket: Bucket) -> list[SourceObject]:
+    return [item for page in listed(bucket.uri()).pages for item in page.objects]
+
+
 def sound(folder: Path, duration_ms: int) -> bytes:
     return tone(folder / "sound.wav", duration_ms).read_bytes()
 
@@ -154,7 +159,7 @@ def test_a_strange_prefix(bucket: Bucket, tmp_path: Path) -> None:
 def test_more_keys_than_a_page(bucket: Bucket) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda index: bucket.put(f"{index:05}.wav", b"sound"), range(1050)))
-    uris = [item.uri for item in listed(bucket.uri()).objects]
+    uris = [item.uri for item in everything(bucket)]
     assert uris == [bucket.uri(f"{index:05}.wav") for index in range(1050)]
 
 
@@ -192,7 +197,7 @@ def test_deleted_and_replaced(bucket: Bucket, tmp_path: Path) -> None:
 
 def test_each_version_is_itself_or_an_error(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("1.wav", b"first")
-    (first,) = listed(bucket.uri()).objects
+    (first,) = everything(bucket)
     assert first.size_bytes == 5
     assert abs((datetime.now(UTC) - first.modified_at).total_seconds()) < 60
     with local_copy(first.uri, first.version, tmp_path / "cache") as path:
@@ -249,7 +254,7 @@ def test_a_bad_network_loses_nothing(bucket: Bucket, tmp_path: Path, monkeypatch
         connect(far, monkeypatch)
         report = ingested(bucket.uri(), tmp_path / "lake")
         assert (report.published, report.failed, report.pending) == (24, 0, 0)
-        wanted = {item.uri: item for item in listed(bucket.uri()).objects}
+        wanted = {item.uri: item for item in everything(bucket)}
         assert len(wanted) == 24
         for turn in range(8):
             for index, item in enumerate(wanted.values()):
@@ -267,7 +272,7 @@ def test_a_stalled_network_is_not_waited_for(
     if not soak:
         pytest.skip("takes 30 s: --soak")
     bucket.put("1.wav", sound(tmp_path, 500))
-    (item,) = listed(bucket.uri()).objects
+    (item,) = everything(bucket)
     faults: Iterator[Fault | None] = iter(("stall", None))
     with behind_bad_network(bucket.server, lambda _path: next(faults)) as (far, seen):
         connect(far, monkeypatch)
@@ -279,7 +284,7 @@ def test_a_stalled_network_is_not_waited_for(
 
 def test_no_room_is_not_the_networks_fault(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("1.wav", b"sound")
-    (item,) = listed(bucket.uri()).objects
+    (item,) = everything(bucket)
     (tmp_path / "cache").write_text("in the way of the folder")
     with pytest.raises(NoRoom, match="permissions"), local_copy(item.uri, item.version, tmp_path / "cache"):
         pass

@@ -46,7 +46,7 @@ def made_lake(work: Path, *, shards: int, dates: int, per_partition: int = PER_P
     for back in range(dates):
         _fill(work / "in" / f"{back}", (today - timedelta(days=back)).timestamp(), shards, per_partition)
     plans = current_plans(Settings(lake=lake.root))
-    register(lake, plans, str(work / "in"), start_date=lake.start_date, retry_failed=False)
+    register(lake, plans, str(work / "in"), retry_failed=False)
     return lake
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from sensory_pipeline.automation.ingest import register
+from sensory_pipeline.automation.discovery import sweep_all
 from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
@@ -28,6 +28,9 @@ UNFINISHED = [
 ]
 MOST_RUNS = 50
 """Asked for at once; the rest comes with the next tick."""
+
+SWEEP_S = 20.0
+"""Of the 60 that Dagster gives a tick, for listing; a million keys take longer, and several ticks."""
 
 _settings = Settings()
 _watched = bool(_settings.sources)
@@ -76,19 +79,19 @@ def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
 
 
 def _swept(settings: Settings, log: logging.Logger) -> Lake:
-    """The lake, its ledger up to date with every source that answers."""
+    """The lake, its ledger up to date with every source that answers, as far as the time goes."""
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     plans = current_plans(settings)
-    for source in settings.sources:
-        try:
-            found, missing = register(lake, plans, source.uri, start_date=lake.start_date, retry_failed=False)
-        except SensoryError as error:  # one source that is down must not keep the others waiting
-            log.error(f"{source.uri}: {error}")
-        else:
-            log.info(
-                f"{source.uri}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
-                f"{found.unchanged} unchanged, {missing} no longer there"
-            )
+    for source, swept in sweep_all(lake, plans, [source.uri for source in settings.sources], seconds=SWEEP_S):
+        if isinstance(swept, SensoryError):
+            log.error(f"{source}: {swept}")
+            continue
+        found = swept.registration
+        log.info(
+            f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
+            f"{found.unchanged} unchanged, "
+            + (f"{swept.missing} no longer there" if swept.complete else "and more to list: the next tick goes on")
+        )
     return lake
 
 

@@ -5,21 +5,18 @@ The runs belong to a real Dagster instance, so its UI shows them beside those it
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 
 import dagster as dg
 
+from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.automation.orphans import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.processing.plan import Plans
-from sensory_pipeline.storage.sources import listed
-
-log = logging.getLogger(__name__)
+from sensory_pipeline.storage.sources import prefix_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Events go to the instance, where the UI shows them; the summary tells of failures."""
@@ -43,29 +40,17 @@ class IngestReport:
     run_failures: list[str] = field(default_factory=list)
 
 
-def register(
-    lake: Lake, plans: Plans, source: str, *, start_date: date, retry_failed: bool
-) -> tuple[Registration, int]:
+def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool) -> tuple[Registration, int]:
     """Bring the ledger up to date with a source; returns what changed and how many went missing.
 
     plans: what was published under another is pending again.
     """
     for partition in lake.ledger.pending_partitions():
         lake.ledger.catch_up(lake.manifest(partition))
-    listing = listed(source)
-    found = [item for item in listing.objects if plans.hold(item.uri)]
-    registration = lake.ledger.register(
-        found, fingerprint=lambda uri: plans.of(uri).fingerprint, shards=lake.shards, start_date=start_date
-    )
-    if listing.unreadable:
-        # what is in there is not gone, only out of sight
-        log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
-        missing = 0
-    else:
-        missing = lake.ledger.missing(listing.prefix, (item.uri for item in found))
+    swept = sweep(lake, plans, source)
     if retry_failed:
-        lake.ledger.retry_failed(listing.prefix)
-    return registration, missing
+        lake.ledger.retry_failed(prefix_of(source))
+    return swept.registration, swept.missing
 
 
 def ingest(

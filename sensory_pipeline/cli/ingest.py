@@ -61,9 +61,7 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> Ing
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
     def listed(processor: Processor) -> IngestReport:
-        registration, missing = register(
-            lake, processor.plans, source, start_date=settings.start_date, retry_failed=retry_failed
-        )
+        registration, missing = register(lake, processor.plans, source, retry_failed=retry_failed)
         return IngestReport(registration=registration, missing=missing)
 
     return work_off(lake, settings, listed)

@@ -24,6 +24,14 @@ class SourceObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A piece of a listing. after: uri after which the next piece begins, whether or not it is a recording's."""
+
+    objects: tuple[SourceObject, ...]
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """The unit of one run: the UTC day a recording was first seen with, and its shard."""
 

@@ -40,8 +40,8 @@ class Database(Protocol):
     def exists(self) -> bool:
         """Whether there is one to read from."""
 
-    def altering(self) -> AbstractContextManager[Transaction]:
-        """To make and alter tables: only one process at a time."""
+    def exclusive(self) -> AbstractContextManager[Transaction]:
+        """One process at a time, as for making and altering tables."""
 
     def writing(self) -> AbstractContextManager[Transaction]:
         """To change rows. Every UPDATE names the state it changes: others may have been there since."""

@@ -23,6 +23,7 @@ from sensory_pipeline.core.recordings import (
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.database import Database, Values
 from sensory_pipeline.lake.manifest import Manifest, Published
+from sensory_pipeline.lake.sweeps import LATEST, TABLES, Sweeps
 
 MAX_ATTEMPTS = 10
 """Times a recording may be started without an end that anybody saw, before it is given up."""
@@ -43,6 +44,7 @@ _COLUMNS = {
     "forgive_before": "TEXT",
     "redo_before": "TEXT",
     "redo_stages": "TEXT",
+    "seen_in": "BIGINT NOT NULL DEFAULT 0",
     "first_seen_at": "TEXT NOT NULL",
     "updated_at": "TEXT NOT NULL",
 }
@@ -76,6 +78,14 @@ class Registration:
     stale: int
     unchanged: int
 
+    def __add__(self, other: Registration) -> Registration:
+        return Registration(
+            new=self.new + other.new,
+            changed=self.changed + other.changed,
+            stale=self.stale + other.stale,
+            unchanged=self.unchanged + other.unchanged,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
@@ -96,13 +106,16 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         """The ledger that is there, made or brought up to date first where it must be."""
         self._database = database
-        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        with database.altering() as db:
-            db.execute(f"CREATE TABLE IF NOT EXISTS recordings ({columns})")
-            present = {column[0] for column in db.execute("SELECT * FROM recordings LIMIT 0").description or ()}
-            for name in _COLUMNS.keys() - present:  # made by an older version
-                db.execute(f"ALTER TABLE recordings ADD COLUMN {name} {_COLUMNS[name]}")
+        self.sweeps = Sweeps(database)
+        with database.exclusive() as db:
+            for table, columns in {"recordings": _COLUMNS, **TABLES}.items():
+                kinds = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+                db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({kinds})")
+                found = db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608
+                for name in columns.keys() - {column[0] for column in found}:  # made by an older version
+                    db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
             db.execute("CREATE INDEX IF NOT EXISTS recordings_by_partition ON recordings (status, date, shard)")
+            db.execute("CREATE INDEX IF NOT EXISTS swept_in ON swept (number, recording_id)")
 
     def register(
         self,
@@ -173,31 +186,20 @@ class Ledger:
             return
         with self._database.writing() as db:
             db.executemany(
-                "INSERT INTO recordings (recording_id, uri, version, size_bytes, date, shard, status, first_seen_at,"
-                " updated_at) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO recordings (recording_id, uri, version, size_bytes, date, shard, status, first_seen_at,"  # noqa: S608
+                f" updated_at, seen_in) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, {LATEST}) ON CONFLICT DO NOTHING",
                 new,
             )
             db.executemany(
-                "UPDATE recordings SET version = ?, size_bytes = ?, status = 'pending', fingerprint = ?, attempts = 0,"
-                " crashes = 0, note = NULL, present = 1, updated_at = ?"
+                "UPDATE recordings SET version = ?, size_bytes = ?, status = 'pending', fingerprint = ?, attempts = 0,"  # noqa: S608
+                f" crashes = 0, note = NULL, present = 1, seen_in = {LATEST}, updated_at = ?"
                 " WHERE recording_id = ? AND version = ? AND status = ? AND coalesce(fingerprint, '') = ?",
                 renewed,
             )
-            db.executemany("UPDATE recordings SET present = 1 WHERE recording_id = ? AND version = ?", returned)
-
-    def missing(self, prefix: str, listed: Iterable[str]) -> int:
-        """Note that of all uris under the prefix only the listed ones exist; the others are no
-        longer pending. Returns how many went missing since the last listing."""
-        with self._database.writing() as db:
-            db.execute("CREATE TEMP TABLE listed (uri TEXT PRIMARY KEY)")
-            db.executemany("INSERT INTO listed VALUES (?) ON CONFLICT DO NOTHING", ((uri,) for uri in listed))
-            gone = db.execute(
-                "UPDATE recordings SET present = 0, updated_at = ? WHERE present = 1"
-                " AND substr(uri, 1, length(?)) = ? AND uri NOT IN (SELECT uri FROM listed)",
-                (datetime.now(UTC).isoformat(), prefix, prefix),
-            ).rowcount
-            db.execute("DROP TABLE listed")
-        return gone
+            db.executemany(
+                f"UPDATE recordings SET present = 1, seen_in = {LATEST} WHERE recording_id = ? AND version = ?",  # noqa: S608
+                returned,
+            )
 
     def retry_failed(self, prefix: str) -> int:
         """Make every failed recording under the prefix pending again; returns how many."""

@@ -20,7 +20,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.database import Answer, Transaction, Values
 
 _PAUSES_S = (0, 1, 4, 10)  # before each try to connect again: a server that restarts is soon back
-_ALTERING = 0x5E4504  # any number, the same in every process
+_EXCLUSIVE = 0x5E4504  # any number, the same in every process
 _BATCH = 500
 
 
@@ -40,9 +40,9 @@ class PostgresDatabase:
         return True  # it shows when it is asked
 
     @contextmanager
-    def altering(self) -> Iterator[Transaction]:
+    def exclusive(self) -> Iterator[Transaction]:
         with self.writing() as db:
-            db.execute("SELECT pg_advisory_xact_lock(?)", (_ALTERING,))
+            db.execute("SELECT pg_advisory_xact_lock(?)", (_EXCLUSIVE,))
             assert isinstance(db, _Statements)
             db.cursor.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(self.schema)))
             yield db

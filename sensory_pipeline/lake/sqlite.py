@@ -21,7 +21,7 @@ class SqliteDatabase:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def altering(self) -> AbstractContextManager[Transaction]:
+    def exclusive(self) -> AbstractContextManager[Transaction]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self.writing()
 

@@ -20,22 +20,32 @@ SUFFIXES = frozenset(
 """File names that end so are taken for recordings."""
 
 
-def objects(folder: Path, *, unreadable: Callable[[OSError], None] = lambda _: None) -> Iterator[SourceObject]:
-    """Every recording below the folder, in order of path; hidden files and folders are left out, and lakes.
+def objects(
+    folder: Path, *, after: Path | None = None, unreadable: Callable[[OSError], None] = lambda _: None
+) -> Iterator[SourceObject]:
+    """Every recording below the folder, the files of a folder before its subfolders, each in order of name.
 
-    A file that cannot be looked at, or is none (a pipe, say), is left out as well: it has nothing
-    to be registered with. unreadable: told of each folder that cannot be listed. Raises
-    ConfigurationError when the folder does not exist or is a lake.
+    Hidden files and folders are left out, and lakes; so is a file that cannot be looked at, or is
+    none (a pipe, say): it has nothing to be registered with. after: path of a file, there or not, with
+    which the order has come so far; from the beginning when None. unreadable: told of each folder that
+    cannot be listed. Raises ConfigurationError when the folder does not exist or is a lake.
     """
     root = folder.resolve()
     if not root.is_dir():
         raise ConfigurationError(f"{folder} is not a folder: give the folder that holds the recordings")
     if any(_is_lake(parent) for parent in (root, *root.parents)):
         raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
+    done = () if after is None else after.relative_to(root).parts
     for parent, folders, files in os.walk(root, onerror=unreadable):
         # a lake's decoded audio must not come back as recordings
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_lake(Path(parent, name)))
-        for name in sorted(files):
+        names = sorted(files)
+        place = Path(parent).relative_to(root).parts
+        if len(place) < len(done) and place == done[: len(place)]:  # what was listed lies below, or is one of the files
+            *below, name = done[len(place) :]
+            names = [] if below else [each for each in names if each > name]
+            folders[:] = [each for each in folders if not below or each >= below[0]]
+        for name in names:
             path = Path(parent, name)
             if is_recording(name):
                 try:

@@ -13,8 +13,9 @@ from contextlib import closing
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
+from xml.etree import ElementTree
 
 from boto3.session import Session
 from botocore.config import Config
@@ -26,8 +27,6 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
 )
-from botocore.session import get_session
-from botocore.utils import parse_timestamp
 
 from sensory_pipeline.core.errors import (
     ConfigurationError,
@@ -36,12 +35,13 @@ from sensory_pipeline.core.errors import (
     SourceChanged,
     SourceUnavailable,
 )
-from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage.local import is_recording
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 SCHEME = "s3://"
 SLOWEST = 1e6
@@ -93,25 +93,20 @@ def folder_uri(source: str) -> str:
     return uri_of(bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
 
 
-def objects(folder: str) -> Iterator[SourceObject]:
+def pages(folder: str, *, after: str | None = None) -> Iterator[Page]:
     """Every recording whose uri begins with the folder's, in order of key.
 
     As in local folders, names that begin with a dot are left out, and what is below such a name.
+    after: uri of the object, there or not, after whose key to begin; at the first when None.
     Raises ConfigurationError when it cannot be listed, SourceUnavailable when the server fails.
     """
     bucket, prefix = place_of(folder)
     try:
-        for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", ()):
-                key = item["Key"]
-                *parents, name = key.removeprefix(prefix).split("/")
-                if is_recording(name) and not any(map(_hidden, parents)):
-                    yield SourceObject(
-                        uri=uri_of(bucket, key),
-                        version=f"{item['ETag']}-{item['Size']}".replace('"', ""),
-                        size_bytes=item["Size"],
-                        modified_at=item["LastModified"],
-                    )
+        start = "" if after is None else place_of(after)[1]
+        for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=start):
+            if found := page.get("Contents"):
+                objects = tuple(_object(bucket, item) for item in found if _listable(item["Key"].removeprefix(prefix)))
+                yield Page(objects=objects, after=uri_of(bucket, found[-1]["Key"]))
     except ClientError as error:
         raise _not_listed(folder, error) from error
     except (ConnectionError, HTTPClientError) as error:
@@ -149,19 +144,48 @@ def client() -> S3Client:
     """The one of this process, made when it is first needed."""
     logging.getLogger("botocore").setLevel(logging.INFO)  # its debugging tells session tokens
     try:
-        session = get_session()
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-        return Session(botocore_session=session).client("s3", config=_CONFIG)
+        made = Session().client("s3", config=_CONFIG)
     except (BotoCoreError, ValueError) as error:  # the latter for an endpoint that is no URL
         raise ConfigurationError(f"cannot use S3: {error}; {_CREDENTIALS}, and AWS_ENDPOINT_URL") from error
+    made.meta.events.register("before-parse.s3.ListObjectsV2", _take_contents)
+    return made
 
 
-def _moment(text: str) -> datetime:
-    """boto3's own way, which guesses the format, takes more than half the time of a listing."""
+def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Read the objects of a listing ourselves and hide them from boto3, which takes four times as long."""
+    if response_dict["status_code"] != 200:
+        return
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:  # as headers have it
-        return parse_timestamp(text)
+        root = ElementTree.fromstring(response_dict["body"])  # noqa: S314 - boto3 trusts it as well
+    except ElementTree.ParseError:  # cut off: boto3 knows what to do
+        return
+    space = root.tag.removesuffix("ListBucketResult")
+    found = root.findall(f"{space}Contents")
+    if not found:
+        return
+    names = [space + name for name in ("Key", "ETag", "Size", "LastModified")]
+    contents = []
+    for item in found:
+        key, etag, size, modified = (item.findtext(name, "") for name in names)
+        contents.append({"Key": key, "ETag": etag, "Size": int(size), "LastModified": datetime.fromisoformat(modified)})
+        root.remove(item)
+    customized_response_dict["Contents"] = contents
+    response_dict["body"] = ElementTree.tostring(root)
+
+
+def _listable(name: str) -> bool:
+    """name: below the folder that is listed."""
+    *parents, last = name.split("/")
+    return is_recording(last) and not any(map(_hidden, parents))
+
+
+def _object(bucket: str, item: ObjectTypeDef) -> SourceObject:
+    return SourceObject(
+        uri=uri_of(bucket, item["Key"]),
+        version=f"{item['ETag']}-{item['Size']}".replace('"', ""),
+        size_bytes=item["Size"],
+        modified_at=item["LastModified"],
+    )
 
 
 def _hidden(part: str) -> bool:

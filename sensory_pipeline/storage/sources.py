@@ -8,42 +8,50 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage import local
 from sensory_pipeline.storage.files import temporary
+
+_PAGE = 1000
+"""Objects of a folder in a page; S3 gives as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a source holds. prefix: the uris of all its objects begin so, and no others do; objects: found
-    as they are iterated over, once; unreadable: what could not be listed, known after that.
+    """What a source holds. pages: found as they are iterated over, once; unreadable: what could not be
+    listed, known after that.
     """
 
-    prefix: str
-    objects: Iterator[SourceObject]
+    pages: Iterator[Page]
     unreadable: list[str] = field(default_factory=list)
 
 
-def listed(source: str) -> Listing:
+def listed(source: str, *, after: str | None = None) -> Listing:
     """The recordings of a folder, or below `s3://bucket/prefix` (the key as it is, not encoded).
 
-    Raises ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
+    after: uri of the source that an earlier listing came to; from the beginning when None. Raises
+    ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
     SourceUnavailable when the server fails.
     """
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
-        prefix = prefix_of(source)
-        return Listing(prefix=prefix, objects=s3.objects(prefix))
-    folder = Path(source)
+        return Listing(pages=s3.pages(prefix_of(source), after=after))
     unreadable: list[str] = []
-    return Listing(
-        prefix=prefix_of(source),
-        objects=local.objects(folder, unreadable=lambda error: unreadable.append(str(error))),
-        unreadable=unreadable,
+    found = local.objects(
+        Path(source),
+        after=None if after is None else local.path_of(after),
+        unreadable=lambda error: unreadable.append(str(error)),
     )
+    return Listing(pages=_paged(found), unreadable=unreadable)
+
+
+def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
+    while page := tuple(islice(objects, _PAGE)):
+        yield Page(objects=page, after=page[-1].uri)
 
 
 def prefix_of(source: str) -> str:

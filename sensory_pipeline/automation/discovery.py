@@ -1,0 +1,90 @@
+"""What is in the sources, into the ledger: a sweep over each, whole or as far as the time goes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.core.recordings import recording_id
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import Registration
+from sensory_pipeline.lake.sweeps import Sweep
+from sensory_pipeline.processing.plan import Plans
+from sensory_pipeline.storage.sources import listed, prefix_of
+
+log = logging.getLogger(__name__)
+
+_MOST_SEEN = 200_000
+"""Recordings whose ids are kept in memory, 15 MB of it; then the position is written down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a sweep found so far. missing: recordings that are gone, known at its end; complete: whether
+    that was reached."""
+
+    registration: Registration
+    missing: int
+    complete: bool
+
+
+def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None) -> Swept:
+    """Register what is in a source. plans: what was published under another is pending again.
+
+    seconds: after which to leave off; the next such sweep goes on there. None: from its beginning
+    to its end. A page of the listing is registered before the position is moved past it, so that
+    no death in between loses anything. Raises what the listing raises.
+    """
+    ends = None if seconds is None else time.monotonic() + seconds
+    sweeps = lake.ledger.sweeps
+    position: Sweep | None = sweeps.begin(prefix_of(source), afresh=seconds is None)
+    assert position is not None
+    listing = listed(source, after=position.after)
+    found = Registration(new=0, changed=0, stale=0, unchanged=0)
+    blind, after = position.blind, position.after
+    seen: list[str] = []
+    complete = False
+    try:
+        for page in listing.pages:
+            held = [item for item in page.objects if plans.hold(item.uri)]
+            found += lake.ledger.register(
+                held, fingerprint=lambda uri: plans.of(uri).fingerprint, shards=lake.shards, start_date=lake.start_date
+            )
+            seen += (recording_id(item.uri) for item in held)
+            after = page.after
+            if position is not None and len(seen) >= _MOST_SEEN:
+                position = sweeps.advance(position, after=after, seen=seen, blind=blind or bool(listing.unreadable))
+                seen = []
+            if ends is not None and (position is None or time.monotonic() >= ends):
+                break
+        else:
+            complete = True
+    finally:
+        blind |= bool(listing.unreadable)
+        if position is not None and not complete and after is not None and after != position.after:
+            sweeps.advance(position, after=after, seen=seen, blind=blind)
+    if listing.unreadable:
+        # what is in there is not gone, only out of sight
+        log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
+    missing = sweeps.finish(position, seen=seen, blind=blind) if complete and position is not None else 0
+    return Swept(registration=found, missing=missing, complete=complete)
+
+
+def sweep_all(
+    lake: Lake, plans: Plans, sources: Iterable[str], *, seconds: float
+) -> Iterator[tuple[str, Swept | SensoryError]]:
+    """A sweep over each source, or what it failed with: one that is down must not keep the others waiting.
+
+    seconds: for all of them; what one leaves is for those after it.
+    """
+    ends = time.monotonic() + seconds
+    waiting = list(sources)
+    for place, source in enumerate(waiting):
+        share_s = max(0.0, ends - time.monotonic()) / (len(waiting) - place)
+        try:
+            yield source, sweep(lake, plans, source, seconds=share_s)
+        except SensoryError as error:
+            yield source, error
