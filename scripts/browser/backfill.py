@@ -139,9 +139,10 @@ def see(window: Browser, lake: Lake, pictures: Path) -> None:
     window.open("/assets/merged_parquet?view=checks&checkDetail=error_share")
     window.wait_for("Evaluation result")
     window.picture(pictures / "checks.png")
-    window.open("/assets/merged_parquet?view=events")
-    window.wait_for("cost_per_audio_hour")
-    window.picture(pictures / "materialization.png")
+    window.open("/assets/merged_parquet?view=overview")
+    window.press("Plots")
+    window.scroll_to("audio_hours")
+    window.picture(pictures / "plots.png")
 
 
 def judged(runs: Iterable[Held], lost: list[str]) -> int:

@@ -67,6 +67,10 @@ class Browser:
         for button in self._driver.find_elements(By.XPATH, path):
             button.click()
 
+    def scroll_to(self, text: str) -> None:
+        """What says this, to the upper edge."""
+        self._driver.execute_script("arguments[0].scrollIntoView()", self.wait_for(text))
+
     def picture(self, path: Path, *, height: int | None = None) -> None:
         """What is seen now, as a PNG of 128 colours. height: of its upper part, in pixels; all when None."""
         time.sleep(SETTLE_S)
