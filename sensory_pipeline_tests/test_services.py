@@ -14,7 +14,7 @@ from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
 from sensory_pipeline.automation.instance import open_instance
-from sensory_pipeline.automation.orphans import PROCESS_TAG, fail_launched, lives, this_process
+from sensory_pipeline.automation.orphans import PROCESS_TAG, fail_launched, fail_unlaunched, lives, this_process
 from sensory_pipeline.automation.services import MOST_DEATHS, Service
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.definitions import defs
@@ -53,6 +53,19 @@ def test_before_the_services_start_launched_runs_without_a_process_are_ended(tmp
         assert fail_launched(instance, tmp_path / "home") == 1
         statuses = {run.run_id: run.status for run in instance.get_runs()}
         assert statuses == {launched: dg.DagsterRunStatus.FAILURE, ingesting: dg.DagsterRunStatus.STARTED}
+
+
+def test_before_a_daemon_starts_what_the_last_one_did_not_launch_is_ended(tmp_path: Path) -> None:
+    job = defs.resolve_job_def("process_recordings")
+    with open_instance(tmp_path / "home") as instance:
+        asked = {".dagster/grpc_info": '{"host": "localhost", "socket": "/tmp/code.sock"}'}
+        starting = dg.DagsterRunStatus.STARTING
+        launched, ingesting, unlaunched = (
+            instance.create_run_for_job(job, tags=tags, status=starting).run_id for tags in (asked, this_process(), {})
+        )
+        assert fail_unlaunched(instance) == 1
+        statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses == {launched: starting, ingesting: starting, unlaunched: dg.DagsterRunStatus.FAILURE}
 
 
 def test_a_run_lives_with_any_process_that_was_started_for_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 PROCESS_TAG = "sensory/process"
 """host:pid:start of the process that executes a run itself, without a launcher."""
@@ -60,13 +61,23 @@ def fail_launched(instance: dg.DagsterInstance, home: Path) -> int:
     return _fail(instance, [run for run in _unfinished(instance) if PROCESS_TAG not in run.tags])
 
 
+def fail_unlaunched(instance: dg.DagsterInstance) -> int:
+    """End the runs that the daemon was about to launch when it died, before it had asked a code server; returns how
+    many.
+
+    For the moment before another daemon starts, since nobody else launches runs.
+    """
+    starting = [run for run in _unfinished(instance) if run.status is dg.DagsterRunStatus.STARTING]
+    return _fail(instance, [run for run in starting if PROCESS_TAG not in run.tags and GRPC_INFO_TAG not in run.tags])
+
+
 def _unfinished(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return list(instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED)))
 
 
 def _fail(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> int:
     for run in runs:
-        instance.report_run_failed(run, "the process that executed this run was killed")
+        instance.report_run_failed(run, "the process that executed this run, or was to start it, was killed")
     return len(runs)
 
 

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ import psutil
 import yaml
 
 from sensory_pipeline.automation.instance import open_instance
-from sensory_pipeline.automation.orphans import fail_launched
+from sensory_pipeline.automation.orphans import fail_launched, fail_unlaunched
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.storage.lock import held
 
@@ -38,11 +39,13 @@ _SET_DEATH_SIGNAL, _ADOPT_ORPHANS = 1, 36  # <linux/prctl.h>
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """One of them. command: what follows `python -m`; deaths: when the last ones were, in monotonic seconds."""
+    """One of them. command: what follows `python -m`; prepare: done before each start; deaths: when the last ones
+    were, in monotonic seconds."""
 
     name: str
     command: list[str]
     environment: Mapping[str, str]
+    prepare: Callable[[], None] = lambda: None
     process: subprocess.Popen[bytes] | None = None
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_DEATHS))
 
@@ -55,6 +58,7 @@ class Service:
             self.deaths.append(time.monotonic())
             if len(self.deaths) == MOST_DEATHS and self.deaths[-1] - self.deaths[0] < 60:
                 raise ConfigurationError(f"Dagster's {self.name} does not stay up: what it wrote last says why")
+        self.prepare()
         self.process = subprocess.Popen(
             [sys.executable, "-m", *self.command],
             env=self.environment,
@@ -86,26 +90,37 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         known = ["--workspace", str(workspace), "--log-level", "warning"]
         # or a backfill fails for good, and takes its queued runs along, when the code server is away just then
         patient = {**environment, "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1"}
-        services = {
-            name: Service(name=name, command=command, environment=patient)
-            for name, command in {
-                "code server": [*code_server, definitions, "--location-name", definitions],
-                "daemon": ["dagster._daemon", "run", *known],
-                "webserver": ["dagster_webserver", "--host", host, "--port", str(port), *known],
-            }.items()
-        }
+        code = Service(
+            name="code server", command=[*code_server, definitions, "--location-name", definitions], environment=patient
+        )
+        daemon = Service(
+            name="daemon",
+            command=["dagster._daemon", "run", *known],
+            environment=patient,
+            prepare=partial(_clear_starting, home),
+        )
+        webserver = Service(
+            name="webserver",
+            command=["dagster_webserver", "--host", host, "--port", str(port), *known],
+            environment=patient,
+        )
         try:
             while True:
-                services["code server"].keep_up()
+                code.keep_up()
                 if socket.exists():  # the others find it at once
-                    services["daemon"].keep_up()
-                    services["webserver"].keep_up()
-                _bury({service.process.pid for service in services.values() if service.process})
+                    daemon.keep_up()
+                    webserver.keep_up()
+                _bury({service.process.pid for service in (code, daemon, webserver) if service.process})
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             log.info("ending Dagster's services")
         finally:
             _end_family()
+
+
+def _clear_starting(home: Path) -> None:
+    with open_instance(home) as instance:
+        fail_unlaunched(instance)
 
 
 def _bury(services: set[int]) -> None:
