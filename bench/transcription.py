@@ -1,28 +1,27 @@
 """Whisper over a stream of recordings, against a loop of faster-whisper's own batched pipeline over them.
 
-    python -m bench.transcription --pairs 7 --json bench/results/transcription.json
+    python -m scripts.random_models whisper-base --out models
+    python -m bench.transcription --models models --json bench/results/transcription.json
 
-Both use one model in one process, of the base shape with random weights in int8, beam 5, on the same sound,
-in turn. Such a model never ends a text by itself, so each clip is given 40 tokens, which is what ten
-seconds of speech take. What counts is the ratio; seconds are those of this machine.
+Both use one model in one process, of the base shape with random weights in int8, beam 5, on the same sound.
+Such a model never ends a text by itself, so each clip is given 40 tokens, which is what ten seconds of
+speech take.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from bench.pairs import ROUNDS, Race, race, save
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
@@ -102,48 +101,28 @@ def engine_and_model(folder: Path, threads: int) -> Iterator[tuple[WhisperTransc
     cache.close()
 
 
-def timed(work: Callable[[], int]) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    words = work()
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "words": words}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=7, help="runs of each, in turn")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, required=True, help="folder that scripts.random_models wrote to")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--threads", type=int, default=2, help="of the processor")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
-    from scripts import random_models
-    from scripts.miniatures.whisper.shape import BASE
-
-    table = Table("recordings", "files", "theirs (s)", "ours (s)", "ratio", "ratio of CPU")
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        random_models.whisper(Path(folder, "whisper-base"), BASE, seed=1)
-        with engine_and_model(Path(folder, "whisper-base"), arguments.threads) as (engine, model):
-            for name, (shortest_s, longest_s, total_s, language) in CONDITIONS.items():
-                pcms = recordings(shortest_s, longest_s, total_s)
-                pairs = [
-                    (timed(lambda: theirs(model, pcms, language)), timed(lambda: ours(engine, pcms, language)))  # noqa: B023
-                    for _ in range(arguments.pairs)
-                ]
-                ratios = {
-                    kind: statistics.median(before[kind] / after[kind] for before, after in pairs)
-                    for kind in ("wall_s", "cpu_s")
-                }
-                results[name] = {"files": len(pcms), "ratio": ratios, "pairs": pairs}
-                medians = [statistics.median(pair[side]["wall_s"] for pair in pairs) for side in (0, 1)]
-                table.add_row(
-                    name,
-                    str(len(pcms)),
-                    *(f"{median:.1f}" for median in medians),
-                    *(f"{r:.2f}" for r in ratios.values()),
-                )
-    Console().print(table)
+    warnings.simplefilter("ignore")
+    races: list[Race] = []
+    console = Console()
+    with engine_and_model(arguments.models / "whisper-base", arguments.threads) as (engine, model):
+        for name, (shortest_s, longest_s, total_s, language) in CONDITIONS.items():
+            pcms = recordings(shortest_s, longest_s, total_s)
+            contenders = {
+                "faster-whisper, file by file": partial(theirs, model, pcms, language),
+                "engine": partial(ours, engine, pcms, language),
+            }
+            audio_s = sum(pcm.duration_ms for pcm in pcms) / 1000
+            races.append(race(f"{len(pcms)} recordings of {name}", audio_s, contenders, arguments.rounds))
+            console.print(races[-1].table())
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+        save(arguments.json, races, ("faster-whisper", "ctranslate2", "numpy"), batch_size=BATCH, tokens_a_clip=TOKENS)
 
 
 if __name__ == "__main__":
