@@ -6,6 +6,7 @@ As in S3, keys come in the order of their bytes and in pages; here a page is as 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,11 +40,11 @@ SIZE = 7
 
 @dataclass
 class FakeBucket:
-    """key -> what is there; page: keys a page; answered: how many pages so far."""
+    """key -> what is there; page: keys a page."""
 
     objects: dict[str, Stored] = field(default_factory=dict)
     page: int = 1000
-    answered: int = 0
+    _sorted: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
 
     def listing(self, query: dict[str, list[str]]) -> str:
         """The page that is asked for, as XML."""
@@ -51,10 +52,11 @@ class FakeBucket:
         (after,) = query.get("start-after", [""])
         if "continuation-token" in query:
             after = bytes.fromhex(query["continuation-token"][0]).decode()
-        keys = sorted(
-            (key for key in self.objects if key.startswith(prefix) and key.encode() > after.encode()), key=str.encode
+        ordered = self._ordered()
+        start = max(
+            bisect_right(ordered, after.encode(), key=str.encode), bisect_left(ordered, prefix.encode(), key=str.encode)
         )
-        self.answered += 1
+        keys = [key for key in ordered[start : start + self.page + 1] if key.startswith(prefix)]
         page = keys[: self.page]
         more = len(keys) > len(page)
         contents = "".join(
@@ -70,6 +72,13 @@ class FakeBucket:
             f"<EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>{following}{contents}"
             "</ListBucketResult>"
         )
+
+    def _ordered(self) -> list[str]:
+        """Sorted again only where other keys are there."""
+        keys = list(self.objects)
+        if keys != self._sorted[0]:
+            self._sorted = (keys, sorted(keys, key=str.encode))
+        return self._sorted[1]
 
 
 @contextmanager

@@ -129,10 +129,13 @@ def wait_for(port: int, *, seconds: float = 60) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def some(share: float, seed: int) -> Callable[[str], Fault | None]:
-    """That share of all requests fails, in one of four ways."""
+QUICK: tuple[Fault, ...] = ("500", "503", "short", "reset")
+"""What does not take half a minute."""
+
+
+def some(share: float, seed: int, kinds: tuple[Fault, ...] = QUICK) -> Callable[[str], Fault | None]:
+    """That share of all requests fails, in one of these ways."""
     dice = random.Random(seed)
-    kinds: tuple[Fault, ...] = ("500", "503", "short", "reset")
     return lambda _path: dice.choice(kinds) if dice.random() < share else None
 
 
