@@ -54,7 +54,7 @@ def launched(window: Browser, server: DevServer, pictures: Path | None = None) -
     """Materialize everything, as a person does it. Returns the backfill's id."""
     window.open("/asset-groups")
     window.press("Materialize all")
-    window.press("All")  # dates, and shards
+    window.press("All", until="Launch backfill")  # dates, and shards
     if pictures is not None:
         window.picture(pictures / "launch.png")
     window.press("Launch backfill")

@@ -60,12 +60,22 @@ class Browser:
         """What says this, once it is there. Raises selenium's TimeoutException."""
         return self._wait(f"//*[contains(normalize-space(text()), {_quoted(text)})]")
 
-    def press(self, label: str) -> None:
-        """Every button of this label, or whose label begins so, once there is one that can be pressed."""
-        path = f"//button[starts-with(normalize-space(.), {_quoted(label)})]"
-        self._wait(path)
-        for button in self._driver.find_elements(By.XPATH, path):
-            button.click()
+    def press(self, label: str, *, until: str | None = None) -> None:
+        """Every button whose label begins so, once there is one that can be pressed.
+
+        until: press again as long as the button of this label cannot be pressed, for a page that is
+        still loading may forget it.
+        """
+        end = time.monotonic() + WITHIN_S
+        while True:
+            self._wait(_button(label))
+            for button in self._driver.find_elements(By.XPATH, _button(label)):
+                button.click()
+            time.sleep(1 if until else 0)
+            if until is None or self._driver.find_element(By.XPATH, _button(until)).is_enabled():
+                return
+            if time.monotonic() > end:
+                raise TimeoutError(f"{until!r} cannot be pressed, however often {label!r} is")
 
     def scroll_to(self, text: str) -> None:
         """What says this, to the upper edge."""
@@ -96,6 +106,10 @@ def browser(url: str, *, width: int = 1280, height: int = 860) -> Iterator[Brows
             yield Browser(driver, url)
         finally:
             driver.quit()
+
+
+def _button(label: str) -> str:
+    return f"//button[starts-with(normalize-space(.), {_quoted(label)})]"
 
 
 def _quoted(text: str) -> str:
