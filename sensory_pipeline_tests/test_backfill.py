@@ -103,7 +103,7 @@ def test_instance_and_ledger_in_postgresql(
     lake = registered(source, tmp_path / "lake", config, shards=len(DEVICES))
     with serving(lake) as server:
         backfill(server, lake.shards)
-        server.wait_until(lambda: statuses(server) == ["SUCCESS"] * lake.shards, within_s=240)
+        server.wait_until(lambda: statuses(server) == ["SUCCESS"] * lake.shards, within_s=600)
         alone_on_its_device(server, lake)
     assert tables(lake.root) == expected
     assert not list(lake.root.rglob("*.sqlite*")) + list(lake.root.rglob("*.db"))
@@ -124,7 +124,7 @@ def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
                 backfill(server, lake.shards)
                 started = True
             while kinds:
-                server.wait_until(lambda: "STARTED" in statuses(server) or settled(server, lake), within_s=120)
+                server.wait_until(lambda: "STARTED" in statuses(server) or settled(server, lake), within_s=300)
                 time.sleep(dice.uniform(0, 3))
                 kind = kinds.pop()
                 print(f"{datetime.now(UTC):%H:%M:%S} kill: {kind}")  # noqa: T201
@@ -135,7 +135,7 @@ def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
                     with suppress(psutil.NoSuchProcess):
                         victim.send_signal(signal.SIGKILL)
             else:
-                server.wait_until(lambda: settled(server, lake), within_s=240)
+                server.wait_until(lambda: settled(server, lake), within_s=600)
                 alone_on_its_device(server, lake)
                 return
 
