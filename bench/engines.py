@@ -3,6 +3,7 @@
     python -m scripts.random_models pyannote gigaam --out models
     python -m bench.engines diarization --models models --json bench/results/diarization.json
     python -m bench.engines emotion --models models --json bench/results/emotion.json
+    python -m bench.engines emotion-monologue --models models --json bench/results/emotion-monologue.json
 
 Loading is not counted. The models have random weights in the published shapes: what they say means
 nothing, what they cost is that of the published ones. One thread, so that seconds of the processor mean
@@ -42,14 +43,12 @@ STOCK_BATCH = 32
 FAST_STEP = 0.25
 LEAST_S = 2.5
 """The shortest sound that GigaAM-Emo should be asked about."""
-EMOTION_MS = 10_000
-"""Of a sample: asking word by word takes minutes a round."""
 SAMPLES = Path("samples")
 
 
 def diarization(models: Path, rounds: int) -> tuple[list[Race], dict[str, object]]:
     """The stock pipeline at batch size 32, the engine, and the engine with a wider step."""
-    ((pcm, _),) = _samples("grocery_shopping.m4a")
+    pcm, _ = _sample("grocery_shopping.m4a")
     stock = stock_pyannote(models / "pyannote")
     with closing(ModelCache(CacheSettings(ttl_s=None))) as cache:
         ours, fast = (
@@ -68,14 +67,20 @@ def diarization(models: Path, rounds: int) -> tuple[list[Race], dict[str, object
     return [found], {"identical_turns": identical, "turns": len(expected)}
 
 
-def emotion(models: Path, rounds: int) -> tuple[list[Race], dict[str, object]]:
-    """Words one by one through the network, in three ways, beside the engine on word and on file level."""
+def emotion(
+    models: Path, rounds: int, *, sample: str, length_ms: int, alone_too: bool
+) -> tuple[list[Race], dict[str, object]]:
+    """Words one by one through the network beside the engine on word and on file level.
+
+    What the engine says of a word, a call hears only with the word's turn around it; alone_too: calls
+    that hear less are timed too.
+    """
     from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
-    ((whole_pcm, truth),) = _samples("weekend_trip.mp3")
-    pcm = whole_pcm.cut(Span(start_ms=0, end_ms=EMOTION_MS))
-    said = utterances([word for word in _words(truth) if word.spoken.end_ms <= EMOTION_MS])
+    whole_pcm, truth = _sample(sample)
+    pcm = whole_pcm.cut(Span(start_ms=0, end_ms=length_ms))
+    said = utterances([word for word in _words(truth) if word.spoken.end_ms <= length_ms])
     words = emotion_windows(EmotionLevel.WORD, said, pcm.span)
     whole = emotion_windows(EmotionLevel.FILE, said, pcm.span)
     network = EmotionNetwork.restored(read_checkpoint(models / "gigaam" / "emo.ckpt"), labels=4)
@@ -91,18 +96,19 @@ def emotion(models: Path, rounds: int) -> tuple[list[Race], dict[str, object]]:
             list(engine.classify([ClassifyJob(key="a", pcm=pcm, windows=tuple(windows), language=None)]))
 
         classify(whole)
-        found = race(
-            "emotion of every word",
-            pcm.duration_ms / 1000,
-            {
-                "one call a word: it and the turn around it": partial(ask, lambda window: window.turn),
+        contenders: dict[str, Callable[[], object]] = {
+            "one call a word: it and the turn around it": partial(ask, lambda window: window.turn)
+        }
+        if alone_too:
+            contenders |= {
                 f"one call a word: it and {LEAST_S} s around it": partial(ask, partial(_around, recording=pcm.span)),
                 "one call a word: it alone": partial(ask, lambda window: window.span),
-                "engine, word level": partial(classify, words + utterance_windows(said)),
-                "engine, file level": partial(classify, whole),
-            },
-            rounds,
-        )
+            }
+        contenders |= {
+            "engine, word level": partial(classify, words + utterance_windows(said)),
+            "engine, file level": partial(classify, whole),
+        }
+        found = race(f"emotion of every word, {truth.condition}", pcm.duration_ms / 1000, contenders, rounds)
     return [found], {
         "words": len(words),
         "turns": len({window.turn for window in words}),
@@ -112,13 +118,21 @@ def emotion(models: Path, rounds: int) -> tuple[list[Race], dict[str, object]]:
 
 BENCHES: dict[str, tuple[Callable[[Path, int], tuple[list[Race], dict[str, object]]], tuple[str, ...]]] = {
     "diarization": (diarization, ("pyannote.audio", "torch", "numpy")),
-    "emotion": (emotion, ("torch", "numpy")),
+    "emotion": (
+        partial(emotion, sample="weekend_trip.mp3", length_ms=10_000, alone_too=True),
+        ("torch", "numpy"),
+    ),
+    "emotion-monologue": (
+        partial(emotion, sample="morning_walk.m4a", length_ms=6_000, alone_too=False),
+        ("torch", "numpy"),
+    ),
 }
+"""Asking word by word takes minutes a round, hence only the first seconds of a sample."""
 
 
-def _samples(*names: str) -> list[tuple[Pcm, Truth]]:
+def _sample(name: str) -> tuple[Pcm, Truth]:
     truths = {truth.file: truth for truth in read_truths(SAMPLES)}
-    return [(decode(SAMPLES / name, max_duration_s=60).pcm, truths[name]) for name in names]
+    return decode(SAMPLES / name, max_duration_s=60).pcm, truths[name]
 
 
 def stock_pyannote(folder: Path) -> Any:

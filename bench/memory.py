@@ -124,17 +124,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 4.0])
+    parser.add_argument("--clustered", type=int, help="voices that pyannote's clustering is given, instead of 10,800")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         warnings.simplefilter("ignore")
+        if arguments.clustered:
+            from sensory_pipeline.engines.diarization import pipeline
+
+            pipeline.MOST_CLUSTERED = arguments.clustered
         print(json.dumps(measure(arguments.engines[0], arguments.hours[0])))
         return
     results = []
     for hours in arguments.hours:
         for engine in arguments.engines:
             command = [sys.executable, "-m", "bench.memory", "--one", "--engines", engine, "--hours", str(hours)]
+            command += ["--clustered", str(arguments.clustered)] if arguments.clustered else []
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
             if done.returncode:  # which for the stock pipeline is a result too
                 results.append({"engine": engine, "hours": hours, "ended": done.returncode})
