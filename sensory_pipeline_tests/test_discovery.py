@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.automation.discovery import sweep
@@ -146,6 +146,15 @@ histories = st.lists(
     max_size=8,
 )
 """Some changes, somebody who looks, and often somebody who does something about it; several times."""
+
+WHOLE, DONE = Sweep(None, None), Run(None, None)
+THERE_AND_BACK: list[list[Event]] = [
+    [WHOLE, DONE],
+    [Put("a.wav", "B", NOW), WHOLE],
+    [Put("a.wav", "A", NOW), WHOLE, DONE],
+]
+"""Rewritten twice, and as it was before anybody did something about it."""
+GONE_BETWEEN_PIECES: list[list[Event]] = [[WHOLE, DONE], [Delete("b.wav"), Sweep(1, None)], [Sweep(4, None)]]
 
 
 @dataclass
@@ -297,6 +306,8 @@ def test_no_history_loses_anything_or_does_it_twice(bucket: FakeBucket, plans: P
         suppress_health_check=list(HealthCheck),
     )
     @given(histories)
+    @example(THERE_AND_BACK)
+    @example(GONE_BETWEEN_PIECES)
     def lived(history: list[list[Event]]) -> None:
         bucket.objects = {key: Stored(content="A", modified_at=NOW) for key in KEYS}
         with TemporaryDirectory(prefix="history-", dir=MEMORY) as folder:
