@@ -27,7 +27,8 @@ from sensory_pipeline.lake.database import Database, Transaction
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Published
 from sensory_pipeline.processing.plan import Plans, make_plan
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3, sources
+from sensory_pipeline.storage.local import objects, path_of
 from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving
 from sensory_pipeline_tests.test_s3 import connect, disconnect
 
@@ -321,3 +322,36 @@ def test_no_history_loses_anything_or_does_it_twice(bucket: FakeBucket, plans: P
             assert not lake.ledger.pending_partitions()
 
     lived()
+
+
+def test_a_folder_is_gone_on_with_after_any_file(tmp_path: Path) -> None:
+    names = ["a.wav", "b.wav", "b/1.wav", "b/c/2.wav", "b/c/d/3.wav", "b/e/4.wav", "c.wav/5.wav", "z/6.wav", "ä.wav"]
+    for name in names:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+    whole = [item.uri for item in objects(tmp_path / "in")]
+    assert len(whole) == len(names)
+    for place, uri in enumerate(whole):
+        assert [item.uri for item in objects(tmp_path / "in", after=path_of(uri))] == whole[place + 1 :]
+    gone = [path_of(uri) for uri in whole]
+    for path in gone[::2]:
+        path.unlink()
+    left = [item.uri for item in objects(tmp_path / "in")]
+    for place, path in enumerate(gone):
+        after = [uri for uri in whole[place + 1 :] if uri in left]
+        assert [item.uri for item in objects(tmp_path / "in", after=path)] == after
+
+
+def test_a_folder_is_swept_in_pieces(tmp_path: Path, plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_PAGE", 2)
+    for index in range(7):
+        (tmp_path / "in" / f"{index % 3}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / f"{index % 3}" / f"{index}.wav").write_bytes(b"sound")
+    lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
+    pieces = [sweep(lake, plans, str(tmp_path / "in"), seconds=0) for _ in range(4)]
+    assert [piece.registration.new for piece in pieces] == [2, 2, 2, 1]
+    (tmp_path / "in" / "0" / "0.wav").unlink()
+    while not (last := sweep(lake, plans, str(tmp_path / "in"), seconds=0)).complete:
+        pass
+    assert sweep(lake, plans, str(tmp_path / "in")).missing + last.missing == 1
