@@ -46,7 +46,7 @@ def test_a_night_on_a_bad_network_is_as_any_other(
         ingested(bucket.uri(prefix), tmp_path / "calm", shards=1)
     published: Counter[str] = Counter()
     kinds = (*QUICK, "stall") if soak else QUICK
-    with behind_bad_network(server, some(0.05, seed=4, kinds=kinds)) as (far, seen):
+    with behind_bad_network(server, some(0.05, seed=5, kinds=kinds)) as (far, seen):
         connect(far, monkeypatch)
         for _ in range(20):  # nights; one or two are enough
             reports = [ingested(bucket.uri(prefix), tmp_path / "rough", shards=1) for prefix in PREFIXES]
