@@ -52,7 +52,7 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
         command.send_signal(signal.SIGINT)
         told = command.stderr.read()
     assert command.returncode == 130
-    assert told.splitlines()[-1] == "stopped; what is done is kept, run it again to continue"
+    assert told.splitlines()[-1] == "stopped; what is done is kept, the next ingest goes on"
     again = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
     assert again.returncode == 0
     published = "SELECT count(*) FROM recordings WHERE status = 'ok'"

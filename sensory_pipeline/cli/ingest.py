@@ -73,7 +73,7 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], Inge
     try:
         return _work_off(lake, settings, prepare)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        errors.print("stopped; what is done is kept, run it again to continue")
+        errors.print("stopped; what is done is kept, the next ingest goes on")
         raise typer.Exit(STOPPED) from None
 
 

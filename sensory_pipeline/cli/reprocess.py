@@ -41,6 +41,7 @@ def reprocess(
         raise ConfigurationError("say what to do again: recordings, --date 2026-11-22 or --engine whisper")
     settings = Settings()
     opened = Lake.open(lake or settings.lake, ledger=settings.ledger)
+    opened.check_made_with(shards=settings.shards, start_date=settings.start_date)
 
     def choose(processor: Processor) -> IngestReport:
         if engine is not None and engine not in (known := engines_of(processor.plans)):
@@ -63,6 +64,6 @@ def _of_uris(known: list[Recording], given: list[str]) -> list[Recording]:
     wanted = {uri: text for text in given if (uri := uri_of(text))}
     if unknown := [text for uri, text in wanted.items() if uri not in by_uri]:
         raise ConfigurationError(
-            f"no such recording here: {', '.join(unknown)}; the table `recordings` has those that are"
+            f"no such recording here: {', '.join(unknown)}; the table `recordings` has those that are, with `present`"
         )
     return [by_uri[uri] for uri in wanted]

@@ -103,17 +103,21 @@ class Lake:
                     birth = _Birth(format=FORMAT, shards=shards, start_date=start_date, ledger_schema=schema)
                     write_text_atomically(root / "lake.json", birth.model_dump_json(indent=1) + "\n")
         lake = cls.open(root, ledger=ledger)
-        if lake.shards != shards:
-            raise LakeMismatch(
-                f"{root} was made with {lake.shards} shards and SENSORY_SHARDS is {shards}: "
-                f"set it to {lake.shards}, or use a new lake"
-            )
-        if lake.start_date != start_date:
-            raise LakeMismatch(
-                f"{root} was made to start on {lake.start_date} and SENSORY_START_DATE is {start_date}: "
-                f"set it to {lake.start_date}, or use a new lake"
-            )
+        lake.check_made_with(shards=shards, start_date=start_date)
         return lake
+
+    def check_made_with(self, *, shards: int, start_date: date) -> None:
+        """Whoever works on the lake has to cut it as it was cut. Raises LakeMismatch."""
+        if self.shards != shards:
+            raise LakeMismatch(
+                f"{self.root} was made with {self.shards} shards and SENSORY_SHARDS is {shards}: "
+                f"set it to {self.shards}, or use a new lake"
+            )
+        if self.start_date != start_date:
+            raise LakeMismatch(
+                f"{self.root} was made to start on {self.start_date} and SENSORY_START_DATE is {start_date}: "
+                f"set it to {self.start_date}, or use a new lake"
+            )
 
     @cached_property
     def ledger(self) -> Ledger:
