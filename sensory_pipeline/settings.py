@@ -10,6 +10,7 @@ import os
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
@@ -180,6 +181,15 @@ class Settings(BaseSettings, RecordingSettings):
         if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://")
         return url
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # the last where it names a folder
+            raise ValueError("no such time zone is known here; write it as in Europe/Berlin") from None
+        return name
 
     @property
     def steps_elsewhere(self) -> bool:

@@ -20,6 +20,11 @@ TOKEN = "hf_not_to_be_seen"
         ("SENSORY_SHARDS", "many", "SENSORY_SHARDS is 'many': it should be a valid integer"),
         ("SENSORY_SHARDS", "0", "SENSORY_SHARDS is '0': it should be greater than or equal to 1"),
         ("SENSORY_EMO_LEVEL", "x", "SENSORY_EMO_LEVEL is 'x': use 'word', 'sentence' or 'file'"),
+        (
+            "SENSORY_TIME_ZONE",
+            "Europe/Berln",
+            "SENSORY_TIME_ZONE is 'Europe/Berln': no such time zone is known here; write it as in Europe/Berlin",
+        ),
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud': use 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("SENSORY_TEMPERATURES", "hot", "SENSORY_TEMPERATURES is no JSON: see .env.example"),
         ("PYANNOTE_TRUSTED_CLASSES", "a.B", "PYANNOTE_TRUSTED_CLASSES is no JSON: see .env.example"),

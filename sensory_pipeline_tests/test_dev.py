@@ -11,6 +11,7 @@ import pytest
 from sensory_pipeline.cli.dev import habits
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.dev_server import running
 from sensory_pipeline_tests.lakes import ingested
 
@@ -32,6 +33,13 @@ def test_it_says_what_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
     assert "after 10 s, or as soon as there is 1 GB of it" in said
     assert "at 0 2 * * * Europe/Berlin" in said
     assert "not all day" in "\n".join(habits(Settings(devices="cpu", arrivals=False)))
+
+
+@pytest.mark.parametrize("nightly", ["at two", "0 25 * * *", "0 2 31 2 *"])
+def test_a_night_that_never_comes_is_told_at_once(nightly: str, tmp_path: Path) -> None:
+    done = sensory("dev", "--lake", "lake", cwd=tmp_path, SENSORY_NIGHTLY=nightly)
+    assert (done.returncode, done.stderr.startswith(f"ConfigurationError: SENSORY_NIGHTLY is '{nightly}'")) == (2, True)
+    assert not (tmp_path / "lake").exists()
 
 
 def test_the_ui_answers_and_ends_with_its_command(tmp_path: Path) -> None:

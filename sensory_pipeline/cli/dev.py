@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from dagster._utils.schedules import is_valid_cron_schedule
 
 from sensory_pipeline.automation.instance import prepare_home
 from sensory_pipeline.automation.services import serve
@@ -29,8 +30,9 @@ def dev(
 
     Sources that the settings name are watched all day, and swept at night; what goes on by itself is said at the start.
     """
-    _check_free(host, port)
     settings = Settings()
+    _check_cron(settings.nightly)
+    _check_free(host, port)
     root = (lake or settings.lake).resolve()
     if not (root / "lake.json").exists():
         Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
@@ -64,6 +66,12 @@ def habits(settings: Settings) -> Iterator[str]:
         yield """watches nothing (SENSORY_SOURCES='["/recordings"]')"""
     devices = run_devices(settings.devices, visible_devices(), elsewhere=settings.steps_elsewhere)
     yield f"one run at a time on each of {', '.join(device.name for device in devices)} (SENSORY_DEVICES)"
+
+
+def _check_cron(nightly: str) -> None:
+    """Dagster would start without assets, and say why in a traceback."""
+    if not is_valid_cron_schedule(nightly):
+        raise ConfigurationError(f"SENSORY_NIGHTLY is {nightly!r}: write five fields, as cron has them: 0 2 * * *")
 
 
 def _check_free(host: str, port: int) -> None:
