@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 import resources
-from sensory_pipeline.core.errors import UnsupportedLanguage
+from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.settings import Settings
@@ -40,6 +40,7 @@ def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("nowhere.yaml", "SENSORY_SOURCES is 'nowhere.yaml': it is no list, and no file that can be read"),
         ("[{uri: a, langage: de}]", "SENSORY_SOURCES[0].langage is 'de': there is no such setting"),
         ("[a, {uri: b, speakers: 0}]", "SENSORY_SOURCES[1].speakers is 0: it should be greater than or equal to 1"),
+        ("[a, 5]", "SENSORY_SOURCES[1] is 5: write a folder, s3://bucket/prefix, or a mapping that has one as its uri"),
         ("[{language: de}]", "SENSORY_SOURCES[0].uri is {'language': 'de'}: Field required"),
         ("[{uri: a, speakers: 2, min_speakers: 1}]", "give the exact number of speakers or a range of it, not both"),
         ("[a: b: c]", "it is no YAML"),
@@ -60,6 +61,12 @@ def test_what_goes_together_is_not_mixed() -> None:
 def test_a_language_its_engine_does_not_know_names_the_source() -> None:
     with pytest.raises(UnsupportedLanguage, match=r"^s3://calls: pocketsphinx knows en only, not 'de'"):
         current_plans(Settings(sources=(Source(uri="s3://calls", language="de"),)))
+
+
+def test_none_is_given_twice(tmp_path: Path) -> None:
+    twice = (Source(uri=str(tmp_path), speakers=1), Source(uri=f"{tmp_path}/in/../", speakers=2))
+    with pytest.raises(ConfigurationError, match=r"in/\.\./ twice: give each folder or prefix once"):
+        current_plans(Settings(sources=twice))
 
 
 def test_no_setting_of_the_installation_belongs_to_a_source() -> None:

@@ -93,6 +93,8 @@ class Source(RecordingSettings):
     @model_validator(mode="before")
     @classmethod
     def _from_uri(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | Source):
+            raise ValueError("write a folder, s3://bucket/prefix, or a mapping that has one as its uri")
         return {"uri": value} if isinstance(value, str) else value
 
     @property

@@ -166,7 +166,10 @@ def run_devices(requested: str, visible: str | None, *, elsewhere: bool = False)
     if requested.strip().isdecimal():
         devices = _gpus(int(requested))
     else:
-        devices = tuple(Device.parse(name) for name in requested.split(","))
+        try:
+            devices = tuple(Device.parse(name) for name in requested.split(","))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"SENSORY_DEVICES is {requested!r}: {error}") from error
     gone = [device for device in devices if device.kind is DeviceKind.CUDA and device not in gpus and not elsewhere]
     if gone or not devices or len(set(devices)) < len(devices):
         there = ", ".join(gpu.name for gpu in gpus) or "none"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from socket import gethostname
 
-from sensory_pipeline.core.errors import UnsupportedLanguage
+from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
@@ -90,8 +90,11 @@ def _plans(settings: Settings, sets: Sequence[Engines]) -> Plans:
     for source in settings.sources:
         mine = settings.of(source)
         choice = choices.index(engine_choice(mine))
+        prefix = prefix_of(source.uri)
+        if prefix in found:
+            raise ConfigurationError(f"SENSORY_SOURCES has {source.uri} twice: give each folder or prefix once")
         try:
-            found[prefix_of(source.uri)] = source, make_plan(mine.request(), sets[choice], choice)
+            found[prefix] = source, make_plan(mine.request(), sets[choice], choice)
         except UnsupportedLanguage as error:
             raise UnsupportedLanguage(f"{source.uri}: {error}") from error
     return Plans(default=make_plan(settings.request(), sets[0]), sources=found)
