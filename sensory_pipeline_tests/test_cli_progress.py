@@ -10,6 +10,9 @@ import signal
 import subprocess
 from pathlib import Path
 
+from dagster._utils.interrupts import capture_interrupts
+
+from sensory_pipeline.cli.ingest import watched_for_stop
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import SENSORY, environment, sensory
 
@@ -58,3 +61,12 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
     published = "SELECT count(*) FROM recordings WHERE status = 'ok'"
     shown = sensory("sql", published, "--lake", "lake", "--format", "csv", cwd=tmp_path).stdout
     assert shown.splitlines()[1] == "12"
+
+
+def test_a_ctrl_c_that_dagster_forgets_is_heeded() -> None:
+    with watched_for_stop() as stop_asked:
+        with capture_interrupts():
+            assert not stop_asked()
+            signal.raise_signal(signal.SIGINT)
+        assert stop_asked()
+        assert not stop_asked(), "it was told"

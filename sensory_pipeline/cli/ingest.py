@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import shlex
+import signal
+import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +81,11 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], Inge
 
 
 def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], IngestReport]) -> IngestReport:
-    with IngestProgress() as progress, processor(settings, progress=progress.step) as engines:
+    with (
+        watched_for_stop() as stop_asked,
+        IngestProgress() as progress,
+        processor(settings, progress=progress.step) as engines,
+    ):
         report = prepare(engines)
         if not (waiting := _waiting(lake)):
             return report
@@ -89,21 +96,43 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], Ing
         def started(partition: Partition, _count: int) -> None:
             if report.runs:
                 progress.left(_waiting(lake))
-            _check_stopped(report)
+            _check_stopped(report, stop_asked)
             pending = (item.recording for item in lake.ledger.pending(partition))
             progress.partition({recording.recording_id: path_of(recording.uri).name for recording in pending})
 
         with open_instance(dagster_home() or lake.root / ".dagster") as instance:
             job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
             run_ingest(lake, job, instance, report, run_started=started)
-        _check_stopped(report)
+        _check_stopped(report, stop_asked)
         progress.left(report.pending)
     return report
 
 
-def _check_stopped(report: IngestReport) -> None:
-    """Dagster makes a failed run of Ctrl-C."""
-    if any(dg.DagsterExecutionInterruptedError.__name__ in failure for failure in report.run_failures):
+@contextmanager
+def watched_for_stop() -> Iterator[Callable[[], bool]]:
+    """Tells whether there was a Ctrl-C. Dagster has a handler of its own while it runs, and forgets one that comes
+    between two steps; what is written to this socket comes before any handler."""
+    asked, told = socket.socketpair()
+    with asked, told:
+        asked.setblocking(False)
+        told.setblocking(False)
+        before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+
+        def stop_asked() -> bool:
+            try:
+                return signal.SIGINT in asked.recv(4096)
+            except BlockingIOError:
+                return False
+
+        try:
+            yield stop_asked
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def _check_stopped(report: IngestReport, stop_asked: Callable[[], bool]) -> None:
+    """Dagster makes a failed run of Ctrl-C, if anything."""
+    if stop_asked() or any(dg.DagsterExecutionInterruptedError.__name__ in failure for failure in report.run_failures):
         raise KeyboardInterrupt
 
 
