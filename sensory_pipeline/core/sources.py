@@ -87,7 +87,7 @@ class Source(RecordingSettings):
     suffixes: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="Names of its recordings end so, in any case; unset: as those of audio files do.",
+        description="Of its audio files, only those whose names end so, in any case; unset: all.",
     )
 
     @model_validator(mode="before")
