@@ -60,7 +60,8 @@ class Service:
                 raise ConfigurationError(f"Dagster's {self.name} does not stay up: what it wrote last says why")
         self.prepare()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.command],
+            # -P: not of the folder one is in, where anything may have the name of a package
+            [sys.executable, "-P", "-m", *self.command],
             env=self.environment,
             preexec_fn=_end_with_parent,
         )
