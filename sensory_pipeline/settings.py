@@ -68,6 +68,11 @@ class Settings(BaseSettings, RecordingSettings):
         description='Folders and S3 prefixes that are watched: ["/recordings", "s3://bucket/calls"], or a YAML file '
         "with such a list, where each may have settings of its own.",
     )
+    sqs_queue: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="URL of the SQS queue that S3 tells of new and deleted objects; the sweeps find what it misses.",
+    )
     nightly: str = Field("0 2 * * *", description="When all sources are swept and what is pending is run, as cron.")
     time_zone: str = Field("UTC", description="Time zone of SENSORY_NIGHTLY, as in Europe/Berlin.")
     arrivals: bool = Field(True, description="Whether sources are also watched for arrivals all day.")

@@ -16,6 +16,7 @@ from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Backlog
+from sensory_pipeline.processing.plan import Plans
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings
 
@@ -31,6 +32,9 @@ MOST_RUNS = 50
 
 SWEEP_S = 20.0
 """Of the 60 that Dagster gives a tick, for listing; a million keys take longer, and several ticks."""
+
+EVENTS_S = 10.0
+"""Of the same, for a queue's messages."""
 
 _settings = Settings()
 _watched = bool(_settings.sources)
@@ -82,7 +86,10 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
     """The lake, its ledger up to date with every source that answers, as far as the time goes."""
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     plans = current_plans(settings)
-    for source, swept in sweep_all(lake, plans, [source.uri for source in settings.sources], seconds=SWEEP_S):
+    sources = [source.uri for source in settings.sources]
+    if settings.sqs_queue:
+        _heed(lake, plans, settings.sqs_queue, sources, log)
+    for source, swept in sweep_all(lake, plans, sources, seconds=SWEEP_S):
         if isinstance(swept, SensoryError):
             log.error(f"{source}: {swept}")
             continue
@@ -93,6 +100,18 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
             + (f"{swept.missing} no longer there" if swept.complete else "and more to list: the next tick goes on")
         )
     return lake
+
+
+def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], log: logging.Logger) -> None:
+    # imported when it is needed, as S3 is
+    from sensory_pipeline.automation.events import heed
+
+    try:
+        told = heed(lake, plans, queue, sources, seconds=EVENTS_S)
+    except SensoryError as error:  # the sweep finds it all, only later
+        log.error(str(error))
+    else:
+        log.info(f"the queue told of {told} objects")
 
 
 def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:

@@ -201,6 +201,15 @@ class Ledger:
                 returned,
             )
 
+    def gone(self, uris: Iterable[str]) -> None:
+        """These are no longer there, and so no longer pending."""
+        now = datetime.now(UTC).isoformat()
+        with self._database.writing() as db:
+            db.executemany(
+                "UPDATE recordings SET present = 0, updated_at = ? WHERE uri = ? AND present = 1",
+                [(now, uri) for uri in uris],
+            )
+
     def retry_failed(self, prefix: str) -> int:
         """Make every failed recording under the prefix pending again; returns how many."""
         with self._database.writing() as db:

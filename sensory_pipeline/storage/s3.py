@@ -50,7 +50,7 @@ SLOWEST = 1e6
 _CHUNK = 1 << 20
 _PATIENCE_S = 60  # beyond what the size allows
 _PAUSES_S = (0, 1, 4)  # before each try to get a whole body; requests are retried by boto3
-_CONFIG = Config(
+CONFIG = Config(
     connect_timeout=10,
     read_timeout=30,
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -115,6 +115,31 @@ def pages(folder: str, *, after: str | None = None) -> Iterator[Page]:
         raise ConfigurationError(f"cannot list {folder}: {error}; {_CREDENTIALS}") from error
 
 
+def look(uri: str) -> SourceObject | None:
+    """The object as it is now; None when it is not there.
+
+    Raises SourceUnavailable when the server fails or refuses, ConfigurationError without credentials.
+    """
+    bucket, key = place_of(uri)
+    try:
+        found = client().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _answer(error)[0] == 404:
+            return None
+        raise _not_read(uri, error) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {_NETWORK}") from error
+    except BotoCoreError as error:
+        raise ConfigurationError(f"cannot read {uri}: {error}; {_CREDENTIALS}") from error
+    size = found["ContentLength"]
+    return _object(bucket, {"Key": key, "ETag": found["ETag"], "Size": size, "LastModified": found["LastModified"]})
+
+
+def listable(uri: str, prefix: str) -> bool:
+    """Whether a listing of what begins with the prefix would name an object."""
+    return _listable(unquote(uri.removeprefix(prefix)))
+
+
 def download(uri: str, version: str, target: Path) -> None:
     """Write this version of an object to a file; its folder is made. A failure may leave part of it.
 
@@ -144,7 +169,7 @@ def client() -> S3Client:
     """The one of this process, made when it is first needed."""
     logging.getLogger("botocore").setLevel(logging.INFO)  # its debugging tells session tokens
     try:
-        made = Session().client("s3", config=_CONFIG)
+        made = Session().client("s3", config=CONFIG)
     except (BotoCoreError, ValueError) as error:  # the latter for an endpoint that is no URL
         raise ConfigurationError(f"cannot use S3: {error}; {_CREDENTIALS}, and AWS_ENDPOINT_URL") from error
     made.meta.events.register("before-parse.s3.ListObjectsV2", _take_contents)

@@ -1,0 +1,91 @@
+"""What S3 tells a queue of SQS: that an object came, or went.
+
+An event is a hint where to look and no more: events come late, twice and out of order, so what counts is
+what is there when one looks (docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.storage import s3
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+log = logging.getLogger(__name__)
+
+_MOST = 10  # that SQS gives at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """uris: of the objects it is about, none where it says nothing of any; receipt: to delete it by."""
+
+    uris: tuple[str, ...]
+    receipt: str
+
+
+def receive(queue: str) -> tuple[Message, ...]:
+    """At most ten messages, none when none wait. queue: its URL. They come again unless they are deleted.
+
+    Raises ConfigurationError when the queue cannot be read.
+    """
+    try:
+        answer = client().receive_message(QueueUrl=queue, MaxNumberOfMessages=_MOST, WaitTimeSeconds=0)
+    except (ClientError, BotoCoreError) as error:
+        raise _unreadable(queue, error) from error
+    return tuple(
+        Message(uris=tuple(_uris(message.get("Body", ""))), receipt=message["ReceiptHandle"])
+        for message in answer.get("Messages", ())
+    )
+
+
+def delete(queue: str, messages: Sequence[Message]) -> None:
+    """They have been heeded. Raises ConfigurationError when the queue cannot be written to."""
+    try:
+        client().delete_message_batch(
+            QueueUrl=queue,
+            Entries=[{"Id": str(index), "ReceiptHandle": message.receipt} for index, message in enumerate(messages)],
+        )
+    except (ClientError, BotoCoreError) as error:
+        raise _unreadable(queue, error) from error
+
+
+def _uris(body: str) -> Iterator[str]:
+    try:
+        told = json.loads(body)
+        if "Records" not in told and "Message" in told:  # by way of SNS
+            told = json.loads(told["Message"])
+        records = told.get("Records", ())
+        if not records and told.get("Event") != "s3:TestEvent":
+            log.warning("a message of the queue tells of no object; it is left out")
+        for record in records:
+            # keys are encoded as in a form
+            place = record["s3"]
+            yield s3.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        log.warning("a message of the queue is none of S3's; it is left out")
+
+
+@cache
+def client() -> SQSClient:
+    """The one of this process, made when it is first needed."""
+    return Session().client("sqs", config=s3.CONFIG)
+
+
+def _unreadable(queue: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot read the queue {queue} ({error}): check SENSORY_SQS_QUEUE, AWS_REGION and the credentials, and that "
+        "they allow sqs:ReceiveMessage and sqs:DeleteMessage on it"
+    )
