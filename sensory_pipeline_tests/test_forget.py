@@ -81,6 +81,9 @@ def test_the_command(source: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "1 recording removed\n")
     again = sensory("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
     assert again.returncode == 0, "so that an interrupted one can be repeated"
+    (tmp_path / "link").symlink_to("in")
+    by_link = sensory("forget", "link/other.wav", "--yes", "--lake", "lake", cwd=tmp_path)
+    assert (by_link.returncode, by_link.stderr) == (0, "1 recording removed\n")
     unknown = sensory("forget", "in/nobody.wav", "--yes", "--lake", "lake", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "knows no in/nobody.wav" in unknown.stderr

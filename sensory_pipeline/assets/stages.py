@@ -28,8 +28,10 @@ PATIENCE = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL
 class StageConfig(dg.Config):
     """What a run can be told, in its launchpad."""
 
-    reprocess: bool = Field(False, description="Do again what is done, of this asset and those that build on it.")
-    recordings: list[str] = Field([], description="Uris of those to do again; empty: all of the partition.")
+    reprocess: bool = Field(
+        False, description="Do all of the partition again, in this asset and those that build on it."
+    )
+    recordings: list[str] = Field([], description="Uris of those to do again, and only those.")
 
 
 def _materialize(
@@ -40,7 +42,7 @@ def _materialize(
     engines: dg.ResourceParam[Processor],
 ) -> dg.MaterializeResult:
     partition = Partition.parse(context.partition_key)
-    if config.reprocess:
+    if config.reprocess or config.recordings:
         reprocess_stage(lake, stage, partition, config.recordings)
     report = run_stage(lake, engines, stage, partition, context.run.run_id)
     metadata = stage_metadata(report, Settings().price_per_hour)

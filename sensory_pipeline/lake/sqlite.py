@@ -31,6 +31,8 @@ class SqliteDatabase:
             db.execute("PRAGMA journal_mode = WAL")
             # or a recording that takes down the machine would never be counted as started
             db.execute("PRAGMA synchronous = FULL")
+            # what is forgotten is not to be read out of free pages
+            db.execute("PRAGMA secure_delete = ON")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield _Statements(db)

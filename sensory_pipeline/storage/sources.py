@@ -64,8 +64,11 @@ def prefix_of(source: str) -> str:
 
 
 def uri_of(recording: str) -> str:
-    """The uri of a recording that is given as one, or as a path."""
-    return recording if "://" in recording else local.uri_of(Path(recording))
+    """The uri of a recording that is given as one, or as a path, as a listing of its folder would have it."""
+    if "://" in recording:
+        return recording
+    path = Path(recording)
+    return local.uri_of(path.parent.resolve() / path.name)
 
 
 @contextmanager
