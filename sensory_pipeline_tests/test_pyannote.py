@@ -226,6 +226,20 @@ def test_a_checkpoint_that_calls_something_is_refused_before_it_does(
     assert not (tmp_path / "ran").exists()
 
 
+def test_getattr_gives_the_members_of_enums_alone(model: Path, cache: ModelCache, tmp_path: Path) -> None:
+    """By it some versions of Python name such members, and a pickle could get hold of anything."""
+    from pyannote.audio.core.task import Problem, Specifications
+
+    checkpoint = torch.load(model / "segmentation" / NETWORK, weights_only=False)
+    path = replaced(model / "segmentation" / NETWORK)
+    torch.save({**checkpoint, "more": Attack(getattr, Problem, "BINARY_CLASSIFICATION")}, path)
+    assert answers(PyannoteDiarizer(str(model), cache=cache), DiarizeJob(key="a", pcm=silence(100), settings=ANY))
+    for owner, name in ((Specifications, "__init__"), (Problem, "__reduce__")):
+        torch.save({**checkpoint, "more": Attack(getattr, owner, name)}, path)
+        with closing(ModelCache(CacheSettings())) as fresh:
+            assert str(path) in refusal(model, fresh)
+
+
 @pytest.mark.parametrize("form", ["newer protocol", "no zip", "old tar"])
 def test_a_pickle_in_any_other_form_is_refused_too(form: str, model: Path, cache: ModelCache, tmp_path: Path) -> None:
     attack, path = touching(tmp_path / "ran")["posix.system"], replaced(model / "segmentation" / NETWORK)

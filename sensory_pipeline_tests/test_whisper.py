@@ -156,7 +156,7 @@ def expected_lines(
         asked["language"] = language
     answers = []
     for clip, part in zip(clips, parts, strict=True):
-        if batch_size == 1:
+        if batch_size == 1 or request.hallucination_silence_s is not None:
             segments = model.transcribe(part, **asked)[0]
         else:
             whole = [{"start": 0, "end": len(part) / SAMPLE_RATE}]

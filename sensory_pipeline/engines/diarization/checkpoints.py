@@ -21,6 +21,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, EnumMeta
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -254,13 +255,26 @@ def _plain(content: bytes, path: Path) -> dict[str, Any]:
     import torch
     from pyannote.audio.core.task import Problem, Resolution, Specifications
 
-    harmless: list[Any] = [Specifications, Problem, Resolution, (str, "torch.torch_version.TorchVersion")]
+    harmless: list[Any] = [
+        Specifications,
+        Problem,
+        Resolution,
+        (str, "torch.torch_version.TorchVersion"),
+        (_member, "builtins.getattr"),  # by which Python 3.11.2 and some others name the member of an enum
+    ]
     with _weights_only, torch.serialization.safe_globals(harmless):
         forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(BytesIO(content))
         if forbidden:
             raise _refused(path, ", ".join(sorted(forbidden)))
         checkpoint: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         return checkpoint
+
+
+def _member(owner: object, name: str) -> Enum:
+    """What getattr gives of an enum; of nothing else, for by it a pickle could get hold of anything."""
+    if isinstance(owner, EnumMeta) and name in owner.__members__:
+        return owner.__members__[name]
+    raise pickle.UnpicklingError(f"it asks {owner!r} for {name!r}")
 
 
 def _refused(path: Path, names: str) -> ConfigurationError:
