@@ -49,7 +49,15 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
     for index in range(12):
         tone(tmp_path / "in" / f"{index}.wav", 3000)
     asked = [SENSORY, "ingest", "in", "--lake", "lake"]
-    with subprocess.Popen(asked, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as command:
+    with subprocess.Popen(
+        asked,
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # as on a terminal: a shell without job control makes what is in the background deaf to it, and its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as command:
         assert command.stderr is not None
         command.stderr.readline()  # a partition is done
         command.send_signal(signal.SIGINT)
