@@ -497,6 +497,19 @@ def test_a_clip_that_cannot_be_decoded_costs_its_recording_alone(
     assert answers == {key: value for key, (_, value) in mixed.items() if key != "3"}
 
 
+def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(miniature: Path, cache: ModelCache) -> None:
+    class Broken(Pcm):
+        def mono(self) -> Any:
+            raise ValueError("no channel")
+
+    good, bad = phrase("english-two"), Broken(samples=np.zeros((1, 16), np.int16))
+    answers = dict(engine(miniature, cache).transcribe(jobs(good, bad, good)))
+    assert isinstance(answers["1"], EngineError)
+    assert "no channel" in str(answers["1"])
+    assert isinstance(answers["0"], Transcript)
+    assert answers["0"] == answers["2"]
+
+
 def test_what_a_batch_doubts_is_decoded_again_alone(miniature: Path) -> None:
     again: list[Any] = []
 

@@ -84,7 +84,12 @@ class Transcription:
             yield self._ready.popleft()
 
     def _take_up(self, job: TranscribeJob, spoken: Future[tuple[Span, ...]]) -> None:
-        clips = [Clip(recording=job.key, pcm=job.pcm, span=span, settings=job.settings) for span in spoken.result()]
+        try:
+            spans = spoken.result()
+        except FAULTS as error:
+            self._ready.append((job.key, self._fault(error, 1)))
+            return
+        clips = [Clip(recording=job.key, pcm=job.pcm, span=span, settings=job.settings) for span in spans]
         if not clips:
             self._ready.append((job.key, Transcript(language=None, segments=())))
             return
