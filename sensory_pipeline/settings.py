@@ -120,6 +120,11 @@ class Settings(BaseSettings, RecordingSettings):
     workers: int | None = Field(
         None, ge=1, description="Engine processes side by side; unset: one per core, one for engines with models."
     )
+    side_by_side: bool | None = Field(
+        None,
+        description="Whether stages go on side by side, each in processes of its own, so that the device does not wait "
+        "for disk, network or decoding; unset: where there are models, and memory enough for all of them at once.",
+    )
     worker_memory_mb: int = Field(8192, ge=128, description="Megabytes of memory at which an engine process is killed.")
     recording_timeout_s: float = Field(
         300,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
@@ -37,19 +37,24 @@ GPU_STEPS = {"transcripts", "diarization", "emotions"}
 @pytest.fixture
 def partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Partition:
     """With two recordings, registered in a lake that the settings name."""
-    for length_ms in (300, 310):
-        tone(tmp_path / "in" / f"{length_ms}.wav", length_ms)
     settings = {"SENSORY_LAKE": str(tmp_path / "lake"), "SENSORY_SHARDS": "1", "SENSORY_WORKERS": "1"}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    lake = Lake.create(tmp_path / "lake", shards=1, start_date=Settings().start_date)
+    return register(tmp_path, (300, 310))
+
+
+def register(folder: Path, lengths_ms: Iterable[int]) -> Partition:
+    """Recordings that are pending then, in the lake that the settings name."""
+    for length_ms in lengths_ms:
+        tone(folder / "in" / f"{length_ms}.wav", length_ms)
+    lake = Lake.create(folder / "lake", shards=1, start_date=Settings().start_date)
     with processor(Settings(), engines=slow) as ready:
-        found = objects(tmp_path / "in")
+        found = objects(folder / "in")
         lake.ledger.register(
             found, fingerprint=lambda _: ready.plans.default.fingerprint, shards=1, start_date=lake.start_date
         )
-    (found_partition,) = lake.ledger.pending_partitions()
-    return found_partition
+    (partition,) = lake.ledger.pending_partitions()
+    return partition
 
 
 def executed(lake: Path, partition: Partition) -> list[dg.EventLogEntry]:
@@ -77,6 +82,23 @@ def test_a_process_each(partition: Partition, tmp_path: Path, monkeypatch: pytes
         elif event and event.step_key in GPU_STEPS and event.event_type is dg.DagsterEventType.STEP_SUCCESS:
             working.remove(event.step_key)
         assert len(working) <= 1
+
+
+def test_stages_side_by_side_in_the_process_of_the_run(
+    partition: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSORY_SIDE_BY_SIDE", "true")
+    register(tmp_path, range(320, 400, 10))
+    log = executed(tmp_path / "lake", partition)
+    # transcribing a recording takes 0.3 s
+    order = [stage for (stage,) in rows(tmp_path / "lake", "SELECT stage FROM stages ORDER BY made_at")]
+    assert order.index("emotions") < len(order) - 1 - order[::-1].index("transcripts")
+    (published,) = [
+        entry.dagster_event.step_materialization_data.materialization.metadata
+        for entry in log
+        if entry.dagster_event and entry.dagster_event.is_step_materialization and entry.step_key == "merged_parquet"
+    ]
+    assert {"timeline", "timeline_json", "device_idle_share"} < set(published)
 
 
 @pytest.mark.filterwarnings(

@@ -13,7 +13,8 @@ from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable
 from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
-from sensory_pipeline.processing.pool import Answer, EnginePool, Trial
+from sensory_pipeline.processing.pool import EnginePool
+from sensory_pipeline.processing.stage_stream import Answer, Trial
 from sensory_pipeline.processing.work import Source, Work
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline_tests import trivial_engines as engines

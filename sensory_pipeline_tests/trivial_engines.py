@@ -14,7 +14,7 @@ from functools import partial
 
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.emotions import Emotion, EmotionScores
-from sensory_pipeline.core.errors import EngineError, Terminal, UnsupportedLanguage
+from sensory_pipeline.core.errors import EngineError, EngineUnavailable, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, EngineInfo, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
@@ -170,3 +170,14 @@ def mumbling() -> Engines:
 def stillborn() -> Engines:
     """Engines whose process cannot even start."""
     os._exit(7)
+
+
+class UnableDiarizer(TrivialDiarizer):
+    """Has no model, say."""
+
+    def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        raise EngineUnavailable("no diarization today")
+
+
+def unable_to_diarize() -> Engines:
+    return replace(trivial(), diarizer=UnableDiarizer())

@@ -10,6 +10,7 @@ from sensory_pipeline.assets.metadata import OWNERS, column_schemas, publication
 from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.assets.picture import picture
 from sensory_pipeline.assets.stages import PATIENCE, diarization, emotions, normalized_audio, transcripts
+from sensory_pipeline.assets.timeline_picture import timeline_metadata
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
@@ -43,6 +44,8 @@ def merged_parquet(
     census = take(lake, partition, pending=report.pending)
     found = checks.results(violations(lake, partition), census.counts)
     drawn = {"picture": picture(census)} if census.durations_s else {}
+    if (timeline := engines.pool.timeline()) is not None:  # else the stages were done by other processes than this one
+        drawn |= timeline_metadata(timeline)
     metadata = publication_metadata(report, _age_s(context), Settings().price_per_hour)
     return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
 

@@ -1,6 +1,9 @@
 """The four assets that work on sound and words. Each brings its stage up to date for the partition."""
 
+from typing import Any
+
 import dagster as dg
+from dagster._core.definitions.executor_definition import execute_in_process_executor
 from pydantic import Field
 
 from sensory_pipeline.assets.metadata import OWNERS, stage_columns, stage_metadata
@@ -44,7 +47,7 @@ def _materialize(
     partition = Partition.parse(context.partition_key)
     if config.reprocess or config.recordings:
         reprocess_stage(lake, stage, partition, config.recordings)
-    report = run_stage(lake, engines, stage, partition, context.run.run_id)
+    report = run_stage(lake, engines, stage, partition, context.run.run_id, later=_later(context, stage))
     metadata = stage_metadata(report, Settings().price_per_hour)
     if engines_at_fault(report.computed, report.engine_faults):
         raise dg.Failure(
@@ -54,6 +57,21 @@ def _materialize(
             allow_retries=False,
         )
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _later(context: dg.AssetExecutionContext, stage: Stage) -> tuple[Stage, ...]:
+    """The stages that this process is going to be asked for after this one, and that may therefore begin now."""
+    if context.job_def.executor_def not in (dg.in_process_executor, execute_in_process_executor):
+        return ()
+    run = context.run
+    told: Any = run.run_config.get("ops", {})
+    if any(any(op.get("config", {}).values()) for op in told.values()):
+        return ()  # what is to be done again is marked when its own step begins
+    # the latter are fewer in a run that is made again from where it failed
+    chosen = {key.to_user_string() for key in run.asset_selection or ()} or set(Stage)
+    chosen &= set(run.step_keys_to_execute or chosen)
+    stages = tuple(Stage)
+    return tuple(later for later in stages[stages.index(stage) + 1 :] if later in chosen)
 
 
 @dg.asset(

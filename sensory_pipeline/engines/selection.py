@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import Diarizer, EmotionClassifier, Transcriber
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, Device, choose, choose_compute_type, nvidia_smi_gpus
@@ -15,12 +16,14 @@ from sensory_pipeline.engines.devices import CPU, Device, choose, choose_compute
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """One engine of each kind, living in one process. cache: of their models; None where none has any."""
+    """One engine of each kind, living in one process. cache: of their models; None where none has any;
+    activity: what they do, as far as they note it."""
 
     transcriber: Transcriber
     diarizer: Diarizer
     classifier: EmotionClassifier
     cache: ModelCache | None = None
+    activity: ActivityLog = field(default_factory=ActivityLog)
 
 
 EngineFactory = Callable[[], Engines]
@@ -75,11 +78,13 @@ def chosen_engines(choice: EngineChoice, cache: ModelCache | None = None) -> Eng
     """
     available = _available(choice)
     cache = cache or ModelCache(choice.cache)
+    activity = ActivityLog()
     return Engines(
-        transcriber=_transcriber(choice, available, cache),
-        diarizer=_diarizer(choice, available, cache),
-        classifier=_classifier(choice, available, cache),
+        transcriber=_transcriber(choice, available, cache, activity),
+        diarizer=_diarizer(choice, available, cache, activity),
+        classifier=_classifier(choice, available, cache, activity),
         cache=None if choice.offline else cache,
+        activity=activity,
     )
 
 
@@ -89,11 +94,13 @@ def _available(choice: EngineChoice) -> tuple[Device, ...]:
     return (CPU,) if choice.offline else (*nvidia_smi_gpus(choice.visible_devices), CPU)
 
 
-def _transcriber(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> Transcriber:
+def _transcriber(
+    choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache, activity: ActivityLog
+) -> Transcriber:
     if choice.stt == "pocketsphinx":
         from sensory_pipeline.engines.stt.pocketsphinx import PocketSphinxTranscriber
 
-        return PocketSphinxTranscriber()
+        return PocketSphinxTranscriber(activity)
     from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 
     device = choose(choice.whisper_device, available)
@@ -107,15 +114,17 @@ def _transcriber(choice: EngineChoice, available: tuple[Device, ...], cache: Mod
     )
 
 
-def _diarizer(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> Diarizer:
+def _diarizer(
+    choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache, activity: ActivityLog
+) -> Diarizer:
     if choice.stereo:
         from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 
-        return ChannelDiarizer()
+        return ChannelDiarizer(activity)
     if choice.diarization == "offline":
         from sensory_pipeline.engines.diarization.offline import OfflineDiarizer
 
-        return OfflineDiarizer()
+        return OfflineDiarizer(activity)
     from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
 
     return PyannoteDiarizer(
@@ -128,11 +137,13 @@ def _diarizer(choice: EngineChoice, available: tuple[Device, ...], cache: ModelC
     )
 
 
-def _classifier(choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache) -> EmotionClassifier:
+def _classifier(
+    choice: EngineChoice, available: tuple[Device, ...], cache: ModelCache, activity: ActivityLog
+) -> EmotionClassifier:
     if choice.emotion == "prosody":
         from sensory_pipeline.engines.emotion.prosody import ProsodyClassifier
 
-        return ProsodyClassifier()
+        return ProsodyClassifier(activity)
     from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
 
     device = choose(choice.gigaam_device, available)

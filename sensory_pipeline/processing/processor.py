@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
@@ -14,6 +15,9 @@ from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.processing.payloads import FACTS
 from sensory_pipeline.processing.plan import Plan, Plans, StagePlan
 from sensory_pipeline.processing.pool import EnginePool
+
+if TYPE_CHECKING:
+    from sensory_pipeline.processing.partition_run import PartitionRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +39,22 @@ class Limits:
         return self.recording_timeout_s + size_bytes / 5e5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Processor:
-    """What does the work, and how. progress: told (stage, recording_id) as each recording is done."""
+    """What does the work, and how. progress: told (stage, recording_id) as each recording is done; run: what
+    it is at, or was at last."""
 
     pool: EnginePool
     plans: Plans
     limits: Limits
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None
+    run: PartitionRun | None = None
+
+    def close(self) -> None:
+        """Stop what it is at."""
+        if self.run is not None:
+            self.run.close()
+            self.run = None
 
 
 def stage_results(

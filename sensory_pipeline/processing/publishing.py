@@ -17,8 +17,8 @@ from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
 from sensory_pipeline.processing.payloads import FACTS, assembled
-from sensory_pipeline.processing.pipeline import VERSION
 from sensory_pipeline.processing.processor import Limits, Processor, share, stage_results
+from sensory_pipeline.processing.stage_run import VERSION
 from sensory_pipeline.storage.files import sweep_temporaries
 
 
@@ -37,6 +37,7 @@ class PublicationReport:
 
 def publish_partition(lake: Lake, processor: Processor, partition: Partition, run_id: str) -> PublicationReport:
     """Commit every pending recording of the partition whose stages are decided, good or bad."""
+    processor.close()  # whose lease it may still be
     with lake.lease(partition):
         base = lake.manifest(partition)
         lake.ledger.catch_up(base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,8 @@ from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
-from sensory_pipeline.engines.devices import CPU, Device, device_lock, run_devices
+from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
+from sensory_pipeline.engines.memory import free_bytes
 from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, Engines, engine_sets
 from sensory_pipeline.processing.models import fetch_missing
 from sensory_pipeline.processing.plan import Plan, Plans, make_plan
@@ -21,6 +22,10 @@ from sensory_pipeline.processing.processor import Limits, Processor
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.sources import prefix_of
 
+SIDE_BY_SIDE_BYTES = {DeviceKind.CPU: 8 << 30, DeviceKind.CUDA: 16 << 30}
+"""Free memory of a device from which stages go on side by side, each with its models: the largest published
+ones and their libraries take 6 GB on a CPU (docs/engines.md); on a GPU, where batches are larger, nobody
+has measured."""
 PATIENT_S, PROMPT_S = 600.0, 10.0
 """Seconds that what is little waits for more: it spares loading models, where there are any. As a file that
 is still written to begins to wait anew with every look, it also comes in whole."""
@@ -46,9 +51,17 @@ def processor(
         for choice in choices:
             fetch_missing(choice)
     sets = partial(engine_sets, choices) if engines is None else partial(_alike, engines, len(choices))
-    size = settings.workers or (cores() if offline(settings) else 1)
-    with _alone_on(mine, settings), EnginePool(sets, size=size, memory_mb=settings.worker_memory_mb) as pool:
-        yield Processor(
+    apart = _apart(settings, mine)
+    pool = EnginePool(
+        sets,
+        size=settings.workers or (cores() if offline(settings) else 1),
+        memory_mb=settings.worker_memory_mb,
+        apart=apart,
+        # three stages calculate at once, and threads that wait for a core would slow down those that have one
+        threads=max(1, cores() // 3) if apart else None,
+    )
+    with _alone_on(mine, settings), pool:
+        ready = Processor(
             pool=pool,
             plans=_plans(settings, sets()),
             limits=Limits(
@@ -59,6 +72,25 @@ def processor(
             ),
             progress=progress,
         )
+        try:
+            yield ready
+        finally:
+            ready.close()
+
+
+def _apart(settings: Settings, device: Device) -> Mapping[Stage, int] | None:
+    """How many processes each stage has to itself; None where all stages share some, one after the other.
+
+    Without models every core is busy as it is.
+    """
+    wanted = settings.side_by_side
+    if wanted is None:
+        wanted = not offline(settings) and free_bytes(device, visible_devices()) >= SIDE_BY_SIDE_BYTES[device.kind]
+    if not wanted:
+        return None
+    return {
+        stage: max(1, cores() // 4) if stage is Stage.NORMALIZED_AUDIO else settings.workers or 1 for stage in Stage
+    }
 
 
 def current_plans(settings: Settings) -> Plans:

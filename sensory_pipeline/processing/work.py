@@ -102,10 +102,11 @@ def perform(stage: Stage, engines: Engines, works: Iterator[Work]) -> Iterator[A
     return _STAGES[stage](engines, works)
 
 
-def _normalize(_: Engines, works: Iterator[Work]) -> Iterator[Answer]:
+def _normalize(engines: Engines, works: Iterator[Work]) -> Iterator[Answer]:
     for work in works:
         try:
-            facts = work.source.decode()[1]
+            with engines.activity.noting("host", "decoding"):
+                facts = work.source.decode()[1]
         except (Terminal, Transient) as error:
             yield work.recording_id, error
         else:

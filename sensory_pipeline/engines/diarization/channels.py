@@ -8,6 +8,7 @@ from sensory_pipeline.core.channels import channel_diarization
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.engines import vad
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 
 
@@ -16,7 +17,11 @@ class ChannelDiarizer:
 
     info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1, heeds=frozenset())
 
+    def __init__(self, activity: ActivityLog | None = None) -> None:
+        self._activity = activity or ActivityLog()
+
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
         for job in jobs:
-            speech = [vad.speech_spans(job.pcm.channel(index).mono()) for index in range(job.pcm.channels)]
+            with self._activity.noting("device", "looking for speech"):
+                speech = [vad.speech_spans(job.pcm.channel(index).mono()) for index in range(job.pcm.channels)]
             yield job.key, channel_diarization(speech)

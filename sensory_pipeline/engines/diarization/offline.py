@@ -19,6 +19,7 @@ from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines import vad
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.diarization.clustering import cluster, merge, null_ratio
 from sensory_pipeline.engines.diarization.mfcc import HOP_MS, Cepstra, mfcc
@@ -36,6 +37,9 @@ Mask = npt.NDArray[np.bool_]
 class OfflineDiarizer:
     """A Diarizer for any machine: see the module. Overlap is not found: exclusive turns equal turns."""
 
+    def __init__(self, activity: ActivityLog | None = None) -> None:
+        self._activity = activity or ActivityLog()
+
     @property
     def info(self) -> EngineInfo:
         return EngineInfo(
@@ -51,7 +55,8 @@ class OfflineDiarizer:
         A wanted number of speakers is kept as far as the recording has that many pieces of speech.
         """
         for job in jobs:
-            turns = _turns(job.pcm, job.settings)
+            with self._activity.noting("device", "clustering voices"):
+                turns = _turns(job.pcm, job.settings)
             yield job.key, Diarization(turns=turns, exclusive=turns)
 
 

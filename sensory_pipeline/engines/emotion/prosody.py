@@ -23,6 +23,7 @@ import numpy.typing as npt
 from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionScores, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, VoiceTrack, frame_at, track
 
@@ -60,6 +61,9 @@ class Baseline:
 class ProsodyClassifier:
     """An EmotionClassifier that needs no weights, and knows no language."""
 
+    def __init__(self, activity: ActivityLog | None = None) -> None:
+        self._activity = activity or ActivityLog()
+
     @property
     def info(self) -> EngineInfo:
         return EngineInfo(engine="prosody", model="none", revision="none", algorithm=1)
@@ -67,7 +71,9 @@ class ProsodyClassifier:
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[tuple[str, tuple[Emotion, ...] | Terminal]]:
         """One answer a job, in the order of the jobs."""
         for job in jobs:
-            yield job.key, _emotions(job)
+            with self._activity.noting("device", "prosody"):
+                answer = _emotions(job)
+            yield job.key, answer
 
 
 def _emotions(job: ClassifyJob) -> tuple[Emotion, ...]:

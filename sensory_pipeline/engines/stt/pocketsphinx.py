@@ -21,6 +21,7 @@ from sensory_pipeline.core.pauses import parts, stretches
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines import vad
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import EngineInfo, TranscribeJob
 from sensory_pipeline.engines.stt.bandwidth import Samples, widened
 from sensory_pipeline.engines.stt.denoising import Spectrum, denoised, noise_power
@@ -38,6 +39,9 @@ class PocketSphinxTranscriber:
 
     settings.beam_size does not apply: this decoder's beams are widths, not numbers of hypotheses.
     """
+
+    def __init__(self, activity: ActivityLog | None = None) -> None:
+        self._activity = activity or ActivityLog()
 
     @property
     def info(self) -> EngineInfo:
@@ -59,10 +63,14 @@ class PocketSphinxTranscriber:
                     f"pocketsphinx transcribes English only, not {language!r}: "
                     "set SENSORY_LANGUAGE to en or auto, or choose another engine with SENSORY_STT"
                 )
-            samples = job.pcm.mono()
-            speech = vad.speech_spans(samples, pad_ms=_PAD_MS)
-            noise = noise_power(samples, speech)
-            segments = tuple(segment for span in utterances(speech) for segment in self._segments(samples, span, noise))
+            with self._activity.noting("host", "looking for speech"):
+                samples = job.pcm.mono()
+                speech = vad.speech_spans(samples, pad_ms=_PAD_MS)
+                noise = noise_power(samples, speech)
+            with self._activity.noting("device", "pocketsphinx"):
+                segments = tuple(
+                    segment for span in utterances(speech) for segment in self._segments(samples, span, noise)
+                )
             yield job.key, Transcript(language="en" if segments else None, segments=segments)
 
     @cached_property

@@ -1,0 +1,144 @@
+"""What each engine process of a run did when, and where the device had nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Kind = Literal["device", "host", "waiting"]
+"""device: a model calculates, be its device a GPU or the processor; host: what surrounds that, such as decoding;
+waiting: for the next recording."""
+
+SHORTEST_IDLE_S = 0.05
+"""A shorter pause of the device is how one call follows another."""
+_MOST_IDLE = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """lane: whose it is, as in "transcripts"; what: in a word, as in "whisper"; seconds since 1970."""
+
+    lane: str
+    kind: Kind
+    what: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """A pause of the device. meanwhile: what the processes did then, as in "normalized_audio: decoding"."""
+
+    start_s: float
+    end_s: float
+    meanwhile: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """activities: by lane and time. Seconds since 1970."""
+
+    activities: tuple[Activity, ...]
+
+    @property
+    def start_s(self) -> float:
+        return min(activity.start_s for activity in self.activities)
+
+    @property
+    def end_s(self) -> float:
+        return max(activity.end_s for activity in self.activities)
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """In order of their first activity."""
+        ordered = sorted(self.activities, key=lambda activity: activity.start_s)
+        return tuple(dict.fromkeys(activity.lane for activity in ordered))
+
+    def busy_s(self, *kinds: Kind) -> float:
+        """Seconds in which at least one process did something of these kinds."""
+        return sum(end - start for start, end in _union(a for a in self.activities if a.kind in kinds))
+
+    def idle(self) -> tuple[Idle, ...]:
+        """The pauses of the device, from the first activity of all to the last."""
+        busy = _union(activity for activity in self.activities if activity.kind == "device")
+        edges = [(self.start_s, self.start_s), *busy, (self.end_s, self.end_s)]
+        pauses = [(before[1], after[0]) for before, after in pairwise(edges)]
+        return tuple(
+            Idle(start_s=start, end_s=end, meanwhile=self._between(start, end))
+            for start, end in pauses
+            if end - start >= SHORTEST_IDLE_S
+        )
+
+    def _between(self, start_s: float, end_s: float) -> tuple[str, ...]:
+        found = (
+            f"{activity.lane}: {activity.what}"
+            for activity in self.activities
+            if activity.kind == "host" and activity.start_s < end_s and start_s < activity.end_s
+        )
+        return tuple(dict.fromkeys(found))
+
+    def as_json(self, *, most: int) -> dict[str, object]:
+        """Seconds from the beginning. At most about so many activities, and of the device's pauses the longest."""
+        pauses = sorted(self.idle(), key=lambda pause: pause.start_s - pause.end_s)[:_MOST_IDLE]
+        return {
+            "start_s": round(self.start_s, 3),
+            "seconds": round(self.end_s - self.start_s, 3),
+            "device_busy_s": round(self.busy_s("device"), 3),
+            "any_busy_s": round(self.busy_s("device", "host"), 3),
+            "device_idle": [
+                {
+                    "start_s": round(pause.start_s - self.start_s, 3),
+                    "end_s": round(pause.end_s - self.start_s, 3),
+                    "meanwhile": list(pause.meanwhile),
+                }
+                for pause in sorted(pauses, key=lambda pause: pause.start_s)
+            ],
+            "activities": [
+                [a.lane, a.kind, a.what, round(a.start_s - self.start_s, 3), round(a.end_s - self.start_s, 3)]
+                for a in condensed(self.activities, most=most)
+            ],
+        }
+
+
+def condensed(activities: Iterable[Activity], *, most: int) -> tuple[Activity, ...]:
+    """The same in about so many: what one process does again and again becomes one, over ever longer pauses.
+
+    >>> made = [Activity(lane="a", kind="device", what="x", start_s=s, end_s=s + 0.9) for s in range(100)]
+    >>> [(a.start_s, round(a.end_s, 1)) for a in condensed(made, most=10)]
+    [(0, 99.9)]
+    """
+    found = sorted(activities, key=lambda a: (a.lane, a.kind, a.what, a.start_s))
+    pause_s, longest_s = 0.02, 86400
+    while len(found) > most and pause_s < longest_s:
+        found = _joined(found, pause_s)
+        pause_s *= 2
+    return tuple(sorted(found, key=lambda a: (a.lane, a.start_s)))
+
+
+def _joined(activities: Sequence[Activity], pause_s: float) -> list[Activity]:
+    found: list[Activity] = []
+    for activity in activities:
+        last = found[-1] if found else None
+        if (
+            last
+            and (last.lane, last.kind, last.what) == (activity.lane, activity.kind, activity.what)
+            and activity.start_s - last.end_s <= pause_s
+        ):
+            end_s = max(last.end_s, activity.end_s)
+            found[-1] = Activity(lane=last.lane, kind=last.kind, what=last.what, start_s=last.start_s, end_s=end_s)
+        else:
+            found.append(activity)
+    return found
+
+
+def _union(activities: Iterable[Activity]) -> list[tuple[float, float]]:
+    """Disjoint stretches, in order, in which at least one of them goes on."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted((activity.start_s, activity.end_s) for activity in activities):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return found

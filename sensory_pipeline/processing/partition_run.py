@@ -1,0 +1,147 @@
+"""Stages of one partition in one run, side by side: what one has made of a recording, the next takes up at once.
+
+A single thread drives them. Each stage is a generator that does what there is to do and pauses; the engines
+work in processes of their own meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.core.stages import READS, Stage, engines_at_fault
+from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.processor import Processor, share
+from sensory_pipeline.processing.stage_run import Budget, StageRun
+
+ENGINE_FAULTS = (Crashed.__name__, EngineError.__name__, Abandoned.__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageReport:
+    """What one stage did in one run: counts of recordings, seconds of audio and of work.
+
+    audio_s: of what was worked on; fault: what the first engine to fail said; caches: of the models
+    in each engine process, counted since it began, empty without models.
+    """
+
+    stage: Stage
+    computed: int
+    reused: int
+    failed: int
+    engine_faults: int
+    fault: str | None
+    deferred: int
+    audio_s: float
+    seconds: float
+    engine: str
+    device: str
+    caches: tuple[CacheStats, ...]
+
+
+class PartitionRun:
+    """It holds the partition's lease from its making until its last stage has ended, or it is closed."""
+
+    def __init__(
+        self, lake: Lake, processor: Processor, partition: Partition, run_id: str, stages: Collection[Stage]
+    ) -> None:
+        self.partition = partition
+        self.run_id = run_id
+        self._lake = lake
+        self._processor = processor
+        self._lease = ExitStack()
+        self._outcomes: dict[Stage, StageReport | Exception] = {}
+        self._lease.enter_context(lake.lease(partition))
+        try:
+            lake.ledger.catch_up(lake.manifest(partition))
+            runs = self._runs(stages)
+        except BaseException:
+            self._lease.close()
+            raise
+        self._under_way = {stage: self._worked(stage, runs[stage]) for stage in stages}
+
+    def has(self, stage: Stage) -> bool:
+        """Whether the stage goes on, or has ended and nobody has asked how."""
+        return stage in self._under_way or stage in self._outcomes
+
+    def report(self, stage: Stage) -> StageReport:
+        """Go on until the stage has ended. Raises what it failed with; the others can go on."""
+        while stage not in self._outcomes:
+            for name in list(self._under_way):
+                self._step(name)
+        outcome = self._outcomes.pop(stage)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        """Stop what still goes on; what was done is kept."""
+        for work in self._under_way.values():
+            work.close()
+        self._under_way.clear()
+        self._lease.close()
+
+    def _runs(self, stages: Collection[Stage]) -> dict[Stage, list[StageRun]]:
+        """Of each stage one for each plan."""
+        found: dict[Stage, list[StageRun]] = {stage: [] for stage in stages}
+        budget = Budget(limit_s=self._processor.limits.run_audio_hours * 3600)
+        for plan, pending in share(self._lake, self._processor, self.partition):
+            mine: dict[Stage, StageRun] = {}
+            for stage in (s for s in plan.stages if s in found):
+                mine[stage] = StageRun(
+                    self._lake,
+                    self._processor,
+                    plan,
+                    stage,
+                    pending,
+                    partition=self.partition,
+                    run_id=self.run_id,
+                    budget=budget,
+                    upstream={read: mine[read] for read in READS[stage] if read in mine},
+                )
+                found[stage].append(mine[stage])
+            for run in reversed(mine.values()):
+                run.prepare()
+        return found
+
+    def _step(self, stage: Stage) -> None:
+        try:
+            next(self._under_way[stage])
+            return
+        except StopIteration as end:
+            self._outcomes[stage] = end.value
+        except Exception as error:  # noqa: BLE001 - it is raised where this stage is asked for, not another
+            self._outcomes[stage] = error
+        del self._under_way[stage]
+        if not self._under_way:
+            self._lease.close()
+
+    def _worked(self, stage: Stage, runs: list[StageRun]) -> Generator[None, None, StageReport]:
+        began = time.monotonic()
+        for run in runs:
+            yield from run.work()
+        made = [result for run in runs for result in run.made]
+        faults = [result for result in made if result.error_class in ENGINE_FAULTS]
+        if engines_at_fault(len(made), len(faults)):
+            recordings = {identity: recording for run in runs for identity, recording in run.recordings.items()}
+            self._lake.ledger.forgive(recordings[result.recording_id] for result in faults)
+        infos = [run.plan.info for run in runs] or [self._processor.plans.default.stages[stage].info]
+        return StageReport(
+            stage=stage,
+            computed=len(made),
+            reused=sum(run.reused for run in runs),
+            failed=sum(result.error_class is not None for result in made),
+            engine_faults=len(faults),
+            fault=faults[0].error_message if faults else None,
+            deferred=sum(run.deferred for run in runs),
+            audio_s=sum(run.audio_s for run in runs),
+            seconds=time.monotonic() - began,
+            engine=", ".join(dict.fromkeys(f"{info.engine} {info.model}" for info in infos)),
+            device=", ".join(dict.fromkeys(info.device for info in infos)),
+            caches=self._processor.pool.caches,
+        )

@@ -1,0 +1,257 @@
+"""One stage over the recordings of one plan, in one run: what is not known yet goes through the engines."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal, Transient
+from sensory_pipeline.core.recordings import Partition, Recording
+from sensory_pipeline.core.stages import READS, Stage, fingerprint
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Ledger, Pending
+from sensory_pipeline.lake.stage_store import StageResult, StageWriter
+from sensory_pipeline.processing.plan import Plan
+from sensory_pipeline.processing.processor import Processor, duration_s, stage_results
+from sensory_pipeline.processing.stage_stream import MAX_CRASHES, Trial
+from sensory_pipeline.processing.work import Source, Work
+
+VERSION = version("sensory-pipeline")
+
+
+@dataclass(slots=True)
+class Budget:
+    """Seconds of audio that a run may take, and has taken."""
+
+    limit_s: float
+    taken_s: float = 0.0
+
+    @property
+    def spent(self) -> bool:
+        return self.taken_s >= self.limit_s
+
+
+class StageRun:
+    """What it does shows in its counts of recordings; made: their results, without payloads.
+
+    upstream: the stages it reads that go on beside it and feed it; what it reads of others lies in the
+    stage store. budget: heeded and used up by a stage that reads none.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        processor: Processor,
+        plan: Plan,
+        stage: Stage,
+        pending: Sequence[Pending],
+        *,
+        partition: Partition,
+        run_id: str,
+        budget: Budget,
+        upstream: Mapping[Stage, StageRun],
+    ) -> None:
+        self._lake = lake
+        self._processor = processor
+        self._whole = plan
+        self.plan = plan.stages[stage]
+        self._run_id = run_id
+        self._budget = budget
+        self._upstream = upstream
+        self._feeds: list[StageRun] = []
+        for run in upstream.values():
+            run._feeds.append(self)
+        self._partition = partition
+        self._pending = {item.recording.recording_id: item for item in pending}
+        self._reads = tuple(read for read in plan.stages if read in READS[stage])
+        self._inputs: dict[str, dict[Stage, StageResult]] = {identity: {} for identity in self._pending}
+        self._known: dict[str, StageResult] = {}
+        self._ready: deque[str] = deque()
+        self._given_up: deque[tuple[str, Terminal]] = deque()
+        self._over = False
+        self.made: list[StageResult] = []
+        self.audio_s = 0.0
+        self.reused = 0
+        self.deferred = 0
+
+    @property
+    def recordings(self) -> dict[str, Recording]:
+        """By their ids."""
+        return {identity: item.recording for identity, item in self._pending.items()}
+
+    def prepare(self) -> None:
+        """See what is known already. Those that this one feeds have to be prepared before."""
+        pending = list(self._pending.values())
+        self._known = stage_results(self._lake, self.plan, self._partition, pending)
+        stored = {
+            read: stage_results(self._lake, self._whole.stages[read], self._partition, pending)
+            for read in self._reads
+            if read not in self._upstream
+        }
+        for identity in self._pending:
+            if not self._reads:
+                self._consider(identity)
+            for read, results in stored.items():
+                if identity in results:
+                    self.feed(read, results[identity], fresh=False)
+
+    def feed(self, stage: Stage, result: StageResult, *, fresh: bool) -> None:
+        """Take in what a stage before this one has made of a recording. fresh: in this run."""
+        if result.error_class is not None:
+            return
+        identity = result.recording_id
+        if fresh:  # what it was blamed for before has gone well now
+            self._pending[identity] = replace(self._pending[identity], attempts=0, crashes=0, note=None)
+        self._inputs[identity][stage] = result
+        if len(self._inputs[identity]) == len(self._reads):
+            self._consider(identity)
+
+    def work(self) -> Iterator[None]:
+        """Until nothing more can come; pauses after each step, so that others can take theirs."""
+        try:
+            with self._lake.stages.writer(self.plan.stage, self._partition, self._run_id) as writer:
+                yield from self._work(writer)
+        finally:
+            self._over = True
+
+    def _work(self, writer: StageWriter) -> Iterator[None]:
+        journal = _LedgerJournal(self._lake.ledger, self.recordings)
+        run = self._processor.pool.run(self.plan.stage, self._whole.choice, self._trials(), journal)
+        with closing(run) as answers:
+            for answer in answers:
+                if answer is None:
+                    writer.flush_when_due()
+                else:
+                    self._settle(writer, answer.recording_id, answer.value, answer.seconds)
+                self._settle_given_up(writer)
+                yield
+        self._settle_given_up(writer)
+
+    def _settle_given_up(self, writer: StageWriter) -> None:
+        while self._given_up:
+            self._settle(writer, *self._given_up.popleft(), 0.0)
+
+    def _consider(self, identity: str) -> None:
+        """All that it needs is there."""
+        item = self._pending[identity]
+        if identity in self._known:
+            self.reused += 1
+            self._take_account(self._known[identity])
+            self._pass_on(self._known.pop(identity), fresh=False)
+        elif (error := _given_up(item)) is not None:
+            self._given_up.append((identity, error))
+        else:
+            self._ready.append(identity)
+
+    def _trials(self) -> Iterator[Trial | None]:
+        while True:
+            while self._ready:
+                if not self._reads and self._budget.spent:
+                    return
+                identity = self._ready.popleft()
+                item = self._pending[identity]
+                work = self._work_on(item.recording, self._inputs[identity])
+                yield Trial(work=work, suspect=bool(item.attempts), crashes=item.crashes)
+            if all(run._over for run in self._upstream.values()) and not self._ready:
+                return
+            yield None
+
+    def _settle(self, writer: StageWriter, identity: str, answer: str | Terminal | Transient, seconds: float) -> None:
+        recording = self._pending[identity].recording
+        if isinstance(answer, Transient):
+            self._lake.ledger.deferred(recording, str(answer))
+            self.deferred += 1
+            return
+        result = self._result(recording, answer, seconds)
+        writer.add(result)
+        self._lake.ledger.progressed(recording)
+        self._take_account(result)
+        decoded = self._inputs[identity].get(Stage.NORMALIZED_AUDIO, result)
+        self.audio_s += duration_s(decoded)
+        self.made.append(replace(result, payload=None))
+        self._pass_on(result, fresh=True)
+        self._processor.progress(self.plan.stage, identity)
+
+    def _take_account(self, result: StageResult) -> None:
+        if not self._reads:
+            self._budget.taken_s += duration_s(result)
+
+    def _pass_on(self, result: StageResult, *, fresh: bool) -> None:
+        self._inputs[result.recording_id].clear()  # which may be large
+        for run in self._feeds:
+            run.feed(self.plan.stage, result, fresh=fresh)
+
+    def _work_on(self, recording: Recording, results: dict[Stage, StageResult]) -> Work:
+        limits = self._processor.limits
+        decoded = results.get(Stage.NORMALIZED_AUDIO)
+        transcript, diarization = results.get(Stage.TRANSCRIPTS), results.get(Stage.DIARIZATION)
+        audio = fingerprint(
+            {
+                "version": recording.version,
+                "audio": self._whole.stages[Stage.NORMALIZED_AUDIO].fingerprint,
+            }
+        )
+        return Work(
+            recording_id=recording.recording_id,
+            source=Source(
+                uri=recording.uri,
+                version=recording.version,
+                decoded=self._lake.audio / f"{recording.recording_id}-{audio}.wav",
+                max_duration_s=limits.max_audio_hours * 3600,
+                stereo=self._whole.request.stereo,
+            ),
+            request=self._whole.request,
+            limit_s=limits.silence_s(duration_s(decoded)) if decoded else limits.decoding_s(recording.size_bytes),
+            transcript=transcript.payload if transcript else None,
+            diarization=diarization.payload if diarization else None,
+        )
+
+    def _result(self, recording: Recording, answer: str | Terminal, seconds: float) -> StageResult:
+        failed = isinstance(answer, Terminal)
+        return StageResult(
+            recording_id=recording.recording_id,
+            version=recording.version,
+            fingerprint=self.plan.fingerprint,
+            payload=None if failed else str(answer),
+            error_class=type(answer).__name__ if failed else None,
+            error_message=str(answer) if failed else None,
+            engine=self.plan.info.engine,
+            model=self.plan.info.model,
+            revision=self.plan.info.revision,
+            settings=self.plan.settings,
+            device=self.plan.info.device,
+            run_id=self._run_id,
+            pipeline_version=VERSION,
+            seconds=seconds,
+            made_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _LedgerJournal:
+    ledger: Ledger
+    recordings: dict[str, Recording]
+
+    def started(self, work: Work) -> None:
+        self.ledger.started(self.recordings[work.recording_id])
+
+    def died(self, work: Work, cause: str) -> None:
+        self.ledger.crashed(self.recordings[work.recording_id], cause)
+
+    def returned(self, work: Work) -> None:
+        self.ledger.returned(self.recordings[work.recording_id])
+
+
+def _given_up(item: Pending) -> Terminal | None:
+    if item.crashes >= MAX_CRASHES:
+        return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
+    if item.attempts >= MAX_ATTEMPTS:
+        return Abandoned(
+            f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}; "
+            "retry it with `sensory ingest --retry-failed`"
+        )
+    return None
