@@ -118,7 +118,10 @@ class Settings(BaseSettings, RecordingSettings):
         None, description="URL of Celery's broker, as in redis://:password@host:6379/0."
     )
     workers: int | None = Field(
-        None, ge=1, description="Engine processes side by side; unset: one per core, one for engines with models."
+        None,
+        ge=1,
+        description="Engine processes, of each stage where those go on side by side; unset: one per core, one for "
+        "engines with models.",
     )
     side_by_side: bool | None = Field(
         None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import wave
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionWindow  # noq
 from sensory_pipeline.core.errors import ConfigurationError, EmptyAudio, EngineError  # noqa: E402
 from sensory_pipeline.core.spans import Span  # noqa: E402
 from sensory_pipeline.engines.base import ClassifyJob  # noqa: E402
-from sensory_pipeline.engines.cache import CacheSettings, ModelCache  # noqa: E402
+from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache  # noqa: E402
 from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint  # noqa: E402
 from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape  # noqa: E402
-from sensory_pipeline.engines.emotion.gigaam import LONGEST_MS, GigaamClassifier  # noqa: E402
+from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier  # noqa: E402
+from sensory_pipeline.engines.emotion.inquiry import LONGEST_MS  # noqa: E402
 
 DATA = Path(__file__).parent / "data" / "gigaam"
 CHECKPOINT = DATA / "emo.ckpt"
@@ -364,3 +365,74 @@ def test_a_gpu_answers_as_the_reference() -> None:
     given = answers(engine, [job(recording(name), key=name) for name in RECORDINGS])
     for name in RECORDINGS:
         assert np.abs(probabilities(given[name])[0] - list(EXPECTED[name]["probs"].values())).max() < 5e-3
+
+
+@contextmanager
+def hooked(hook: Callable[[Sequence[Any]], None]) -> Iterator[GigaamClassifier]:
+    """An engine whose network shows the hook the sounds of each batch, as tensors, before it hears them."""
+    network = EmotionNetwork.restored(read_checkpoint(CHECKPOINT), labels=4)
+    network.register_forward_pre_hook(lambda _, given: hook(given[0]))
+    with closing(ModelCache(CacheSettings(ttl_s=None))) as cache:
+        engine = GigaamClassifier(str(CHECKPOINT), cache=cache)
+        with cache.lease(engine.key, lambda: LoadedModel(model=network, size_bytes=1, unload=lambda: None)):
+            yield engine
+
+
+FOUR = [(0, 3000), (2000, 4500), (4000, 7000), (6000, 9900)]
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_and_not_tried_again(engine: GigaamClassifier) -> None:
+    jobs = [job(spoken(span), key=str(index)) for index, span in enumerate(FOUR * 4)]
+    sizes: list[int] = []
+
+    def short(batch: Sequence[Any]) -> None:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with hooked(short) as starved:
+        answered = answers(starved, jobs)
+        failed = sum(size > 2 for size in sizes)
+        assert failed
+        assert set(answers(starved, jobs)) == set(answered)
+    assert sum(size > 2 for size in sizes) == failed
+    for each, expected in answers(engine, jobs).items():
+        assert np.abs(probabilities(answered[each]) - probabilities(expected)).max() < 1e-5
+
+
+def test_a_batch_that_fails_costs_the_recording_it_fails_on(engine: GigaamClassifier) -> None:
+    jobs = [job(spoken(span), key=str(index)) for index, span in enumerate(FOUR)]
+    poison = spoken(FOUR[2]).mono()[:100]
+
+    def refuse(batch: Sequence[Any]) -> None:
+        if any(np.array_equal(sound[:100].numpy(), poison) for sound in batch):
+            raise RuntimeError("a tensor of the wrong size")
+
+    with hooked(refuse) as choosy:
+        answered = dict(choosy.classify(jobs))
+    error = answered.pop("2")
+    assert isinstance(error, EngineError)
+    assert "wrong size" in str(error)
+    expected = answers(engine, [each for each in jobs if each.key != "2"])
+    assert set(answered) == set(expected)
+    for key, emotions in answered.items():
+        assert isinstance(emotions, tuple)
+        assert np.abs(probabilities(emotions) - probabilities(expected[key])).max() < 1e-5
+
+
+def test_a_recording_too_long_for_the_memory_says_what_can_be_done() -> None:
+    def none_left(_: Sequence[Any]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with hooked(none_left) as starved:
+        ((_, error),) = starved.classify([job(spoken((0, 3000)))])
+    assert isinstance(error, EngineError)
+    assert "SENSORY_SIDE_BY_SIDE" in str(error)
+
+
+def test_a_fault_of_the_device_is_nobodys() -> None:
+    def broken(_: Sequence[Any]) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with hooked(broken) as lost, pytest.raises(RuntimeError, match="illegal memory access"):
+        list(lost.classify([job(spoken((0, 3000)))]))

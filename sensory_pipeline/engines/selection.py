@@ -147,4 +147,4 @@ def _classifier(
     from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
 
     device = choose(choice.gigaam_device, available)
-    return GigaamClassifier(choice.gigaam_model, device=device.torch_name, cache=cache)
+    return GigaamClassifier(choice.gigaam_model, device=device.torch_name, cache=cache, activity=activity)

@@ -12,42 +12,44 @@ says of its sound. A window with little voice in it is shrunk toward its turn.
 from __future__ import annotations
 
 import textwrap
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
-from sensory_pipeline.core.emotions import LABELS, Caveat, Emotion, EmotionScores, EmotionWindow, trust
-from sensory_pipeline.core.errors import ConfigurationError, EmptyAudio, EngineError, Terminal
-from sensory_pipeline.core.pauses import parts
+from sensory_pipeline.core.emotions import LABELS, Emotion
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
-from sensory_pipeline.engines.emotion import pitch
 from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
+from sensory_pipeline.engines.emotion.inquiry import Doubles, Inquiry
 from sensory_pipeline.engines.emotion.published import EMO, md5
+from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Answer = tuple[str, "tuple[Emotion, ...] | Terminal"]
+Piece = tuple[Span, Inquiry]
+"""Sound that is heard at once, and the job that asks for it."""
 
 PUBLISHED = "emo"
 """The name of the model its authors publish; any other is the path of a checkpoint."""
 
-LANGUAGE = "ru"
-LONGEST_MS = 30_000
-"""A longer turn is cut in pieces, since attention grows with the square of the length."""
+BATCH_ON_GPU_S, BATCH_ON_CPU_S = 100.0, 10.0
+"""Seconds of sound in a batch; 100 take 1.5 GB beside the weights. On a CPU words and short turns together spare
+reading the weights for each; what is longer is fastest alone: 0.30 CPU s a second of sound, and 0.37 in
+batches of 20 s."""
 
-_FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 _SHORTEST = SAMPLE_RATE // 40  # samples: one window of the spectrogram
 _LOOK_AHEAD = 4  # batches, so that turns of similar length meet
 _MOST_JOBS = 64  # waiting, each with its whole recording in memory
@@ -59,17 +61,24 @@ class GigaamClassifier:
 
     model: "emo", or the path of a checkpoint in its format. device: as torch names it; on a GPU the
     encoder computes in half precision. batch_s: seconds of sound, padding included, that go through
-    the network at once; 100 take 1.5 GB beside the weights. cache: where the model lives while it is
-    loaded; one of its own by default.
+    the network at once, None for what suits the device; less once its memory has been too small.
+    cache: where the model lives while it is loaded; one of its own by default.
     """
 
     def __init__(
-        self, model: str, *, device: str = "cpu", batch_s: float = 100.0, cache: ModelCache | None = None
+        self,
+        model: str,
+        *,
+        device: str = "cpu",
+        batch_s: float | None = None,
+        cache: ModelCache | None = None,
+        activity: ActivityLog | None = None,
     ) -> None:
         self._model = model
         self._device = device
-        self._batch_s = batch_s
+        self._batch_s = batch_s or (BATCH_ON_GPU_S if device.startswith("cuda") else BATCH_ON_CPU_S)
         self._cache = cache or ModelCache(CacheSettings(ttl_s=None))
+        self._activity = activity or ActivityLog()
 
     @property
     def info(self) -> EngineInfo:
@@ -78,14 +87,19 @@ class GigaamClassifier:
         name, digest = (PUBLISHED, EMO.md5) if self._model == PUBLISHED else (path.stem, md5(_present(path)))
         return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=2, device=self._device)
 
+    @property
+    def key(self) -> str:
+        """By which the cache knows its model."""
+        return f"gigaam {self.info.revision} {self._device}"
+
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[Answer]:
         """One answer a job, as soon as its last turn is through; takes some batches of jobs ahead.
 
         Raises ConfigurationError when the model cannot be had.
         """
-        waiting: list[_Inquiry] = []
+        waiting: list[Inquiry] = []
         seconds = 0.0
-        for inquiry in map(_Inquiry, jobs):
+        for inquiry in map(Inquiry, jobs):
             if not inquiry.missing:
                 yield inquiry.job.key, inquiry.answer()
                 continue
@@ -97,123 +111,80 @@ class GigaamClassifier:
         if waiting:
             yield from self._answers(waiting)
 
-    def _answers(self, inquiries: Sequence[_Inquiry]) -> Iterator[Answer]:
+    def _answers(self, inquiries: Sequence[Inquiry]) -> Iterator[Answer]:
         pieces = [(piece, inquiry) for inquiry in inquiries for piece in inquiry.missing]
+        # from short to long, so that little is padded
+        left = deque(sorted(pieces, key=lambda item: item[0].duration_ms))
         with self._network() as network:
-            for batch in _batches(pieces, self._batch_s):
-                sounds = [_heard(inquiry.job.pcm, piece) for piece, inquiry in batch]
-                for (piece, inquiry), logits in zip(batch, network.frame_logits(sounds), strict=True):
-                    inquiry.add(piece, logits.astype(np.float64))
+            while left:
+                batch = _batch(left, self._batch_s)
+                for (piece, inquiry), found in zip(batch, self._heard(network, batch), strict=True):
+                    if inquiry.failed:
+                        continue
+                    if isinstance(found, EngineError):
+                        inquiry.failed = True
+                        left = deque(item for item in left if item[1] is not inquiry)
+                        yield inquiry.job.key, found
+                        continue
+                    inquiry.add(piece, found)
                     if not inquiry.missing:
-                        yield inquiry.job.key, inquiry.answer()
+                        with self._activity.noting("host", "answering"):
+                            answer = inquiry.answer()
+                        yield inquiry.job.key, answer
+
+    def _heard(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
+        """The logits of each piece. Where a batch fails, halves of it are tried, so that a piece befalls no other."""
+        try:
+            with self._activity.noting("device", "gigaam"):
+                sounds = [_sound(inquiry.job.pcm, piece) for piece, inquiry in batch]
+                return [logits.astype(np.float64) for logits in network.frame_logits(sounds)]
+        except FAULTS as error:
+            fault = self._fault(error, batch)
+        # out of the handler, so that the error no longer holds what filled the memory
+        if len(batch) == 1:
+            return [fault]
+        middle = len(batch) // 2
+        return self._heard(network, batch[:middle]) + self._heard(network, batch[middle:])
+
+    def _fault(self, error: Exception, batch: Sequence[Piece]) -> EngineError:
+        """What an error says about the batch it came from. Raises it anew where it is not about that."""
+        if of_the_device(error):
+            raise error
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        if not short_of_memory(error):
+            return EngineError(f"GigaAM gave up: {reason}")
+        seconds = max(piece.duration_s for piece, _ in batch)
+        self._batch_s = min(self._batch_s, len(batch) * seconds / 2)
+        return EngineError(
+            f"{self._device} has too little memory for GigaAM on {seconds:.0f} s of speech ({reason}): see what else "
+            "uses it, or set SENSORY_SIDE_BY_SIDE=false"
+        )
 
     @contextmanager
     def _network(self) -> Iterator[EmotionNetwork]:
         path = EMO.fetch(Path.home() / ".cache") if self._model == PUBLISHED else _present(Path(self._model))
-        key = f"gigaam {md5(path)} {self._device}"
-        with self._cache.lease(key, partial(_load, path, self._device), size_bytes=path.stat().st_size) as network:
+
+        def load() -> LoadedModel[EmotionNetwork]:
+            with self._activity.noting("host", "loading GigaAM"):
+                return _load(path, self._device)
+
+        with self._cache.lease(self.key, load, size_bytes=path.stat().st_size) as network:
             yield network
 
 
-class _Inquiry:
-    """A job on its way. turns: the pieces of each; missing: those of them still without logits."""
-
-    def __init__(self, job: ClassifyJob) -> None:
-        self.job = job
-        self.turns = {window.turn: _pieces(window.parts or (window.turn,)) for window in job.windows}
-        self.missing = {piece for pieces in self.turns.values() for piece in pieces} if job.pcm.samples.size else set()
-        self._logits: dict[Span, Doubles] = {}
-
-    def add(self, piece: Span, logits: Doubles) -> None:
-        """logits: shape (frames, labels)."""
-        self._logits[piece] = logits
-        self.missing.remove(piece)
-
-    def answer(self) -> tuple[Emotion, ...] | Terminal:
-        """Once nothing is missing."""
-        job = self.job
-        if not job.windows:
-            return ()
-        if not job.pcm.samples.size:
-            return EmptyAudio("there is no sound in it to hear an emotion in")
-        if not all(np.isfinite(logits).all() for logits in self._logits.values()):
-            return EngineError("the emotion model's numbers overflow on this sound; try it on the CPU")
-        voiced = np.pad((pitch.track(job.pcm).f0_hz > 0).cumsum(), (1, 0))
-        turns = {
-            turn: _Turn.joined([(piece.start_ms, self._logits[piece]) for piece in pieces])
-            for turn, pieces in self.turns.items()
-        }
-        caveat: Caveat | None = None if job.language in (None, LANGUAGE) else "out_of_language"
-        return tuple(
-            _emotion(window, turns[window.turn], _voiced_ms(voiced, window.span), caveat) for window in job.windows
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Turn:
-    """times_ms: of its frames' centres, ascending; sums: running sums of logits, (frames + 1, labels)."""
-
-    times_ms: npt.NDArray[np.int64]
-    sums: Doubles
-
-    @classmethod
-    def joined(cls, pieces: Sequence[tuple[int, Doubles]]) -> Self:
-        """Of pieces in order: where each starts, in ms, and its logits."""
-        times_ms = np.concatenate([start_ms + _FRAME_MS * np.arange(len(logits)) for start_ms, logits in pieces])
-        sums = np.concatenate([logits for _, logits in pieces]).cumsum(axis=0)
-        return cls(times_ms=times_ms, sums=np.pad(sums, ((1, 0), (0, 0))))
-
-    def mean(self, span: Span) -> Doubles:
-        """Over frames centred between both ends of the span; over the nearest one where there is none."""
-        first = int(np.searchsorted(self.times_ms, span.start_ms, side="left"))
-        last = int(np.searchsorted(self.times_ms, span.end_ms, side="right"))
-        if first == last:
-            first = int(np.abs(2 * self.times_ms - span.start_ms - span.end_ms).argmin())
-            last = first + 1
-        mean: Doubles = (self.sums[last] - self.sums[first]) / (last - first)
-        return mean
-
-
-def _emotion(window: EmotionWindow, turn: _Turn, voiced_ms: int, caveat: Caveat | None) -> Emotion:
-    around = turn.mean(window.turn)
-    logits = around + trust(voiced_ms) * (turn.mean(window.span) - around)
-    odds = np.exp(logits - logits.max())
-    return Emotion(
-        window=window,
-        scores=EmotionScores(**dict(zip(LABELS, (odds / odds.sum()).tolist(), strict=True))),
-        arousal=None,
-        voiced_ms=voiced_ms,
-        caveat=caveat,
-    )
-
-
-def _voiced_ms(voiced: npt.NDArray[np.int64], span: Span) -> int:
-    """How much of the span carries voice. voiced: how many frames before each do, shape (frames + 1,)."""
-    first, last = (min(pitch.frame_at(ms), len(voiced) - 1) for ms in (span.start_ms, span.end_ms))
-    return min(int(voiced[last] - voiced[first]) * pitch.FRAME_MS, span.duration_ms)
-
-
-def _pieces(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """The spans, each in as few equal pieces as `LONGEST_MS` allows."""
-    return tuple(piece for span in spans for piece in parts(span, LONGEST_MS))
-
-
-def _heard(pcm: Pcm, piece: Span) -> Floats:
+def _sound(pcm: Pcm, piece: Span) -> Floats:
     """Its samples, filled up with silence to a window of the spectrogram."""
     end_ms = piece.end_ms + (piece.end_ms == pcm.duration_ms)  # what rounding to milliseconds left over
     sound = pcm.cut(Span(start_ms=piece.start_ms, end_ms=end_ms)).mono()
     return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
 
-def _batches(pieces: Iterable[tuple[Span, _Inquiry]], seconds: float) -> Iterator[list[tuple[Span, _Inquiry]]]:
-    """From short to long, each with at most so many seconds, padding included, but one piece at least."""
-    batch: list[tuple[Span, _Inquiry]] = []
-    for piece, inquiry in sorted(pieces, key=lambda item: item[0].duration_ms):
-        if batch and (len(batch) == _MOST_TURNS or (len(batch) + 1) * piece.duration_s > seconds):
-            yield batch
-            batch = []
-        batch.append((piece, inquiry))
-    yield batch
+def _batch(left: deque[Piece], seconds: float) -> list[Piece]:
+    """Takes the first ones, with at most so many seconds, padding included, but one at least."""
+    batch = [left.popleft()]
+    while left and len(batch) < _MOST_TURNS and (len(batch) + 1) * left[0][0].duration_s <= seconds:
+        batch.append(left.popleft())
+    return batch
 
 
 def _present(path: Path) -> Path:

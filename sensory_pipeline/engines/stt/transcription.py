@@ -14,6 +14,7 @@ from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import TranscribeJob
+from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline.engines.stt.hallucinations import without_loops
@@ -23,8 +24,6 @@ from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_cl
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-FAULTS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-"""What CTranslate2 and faster-whisper raise, who have no exceptions of their own."""
 _TELLING = 4  # clips by which a language is told at most,
 _TOLD_MS = 10_000  # and the speech in them that is enough
 _AHEAD = 8  # recordings whose speech is looked for before they are needed

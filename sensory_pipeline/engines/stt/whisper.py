@@ -7,7 +7,6 @@ alone, at higher temperatures, by drawing at random: it may differ the next time
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import EngineInfo, TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
+from sensory_pipeline.engines.faults import of_the_device, short_of_memory
 from sensory_pipeline.engines.stt.transcription import Transcription
 from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 BATCH = {DeviceKind.CPU: 8, DeviceKind.CUDA: 32}
 """Clips decoded together where nobody says how many; halved when the device's memory is too small for it."""
 _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
-_DEVICE_FAULT = re.compile(r"cuda|cublas|cudnn", re.IGNORECASE)
-_NO_MEMORY = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
 
 
 class WhisperTranscriber:
@@ -112,14 +110,14 @@ class WhisperTranscriber:
 
     def _fault(self, error: Exception, clips: int) -> EngineError:
         """What an error says about the clips, so many, it came from. Raises it anew where it is not about them."""
-        if _NO_MEMORY.search(str(error)):
+        if short_of_memory(error):
             if clips == 1:
                 raise ConfigurationError(
                     f"{self._device.name} has too little memory for Whisper {self._model} in {self._compute_type} "
                     f"({error}): choose a smaller model or beam, or another compute type"
                 ) from error
             self._batch_size = min(self._batch_size, clips // 2)
-        elif _DEVICE_FAULT.search(str(error)):
+        elif of_the_device(error):
             raise error
         return EngineError(f"Whisper gave up: {type(error).__name__}: {error}")
 
