@@ -34,6 +34,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.devices import COMPUTE_TYPES, CPU, ComputeType, Device
+from sensory_pipeline.engines.stt.batch_size import BatchSizes
 from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline.engines.stt.hallucinations import without_loops
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
@@ -459,18 +460,20 @@ class ShortOfMemory:
 
 
 def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_changes(
-    miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]]
+    miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]], tmp_path: Path
 ) -> None:
     model = faster_whisper(miniature)
     model.model = ShortOfMemory(model.model)
     sizes = model.model.sizes
-    transcriber, cache = with_standing_in(miniature, model, batch_size=8)
+    remembered = BatchSizes(path=tmp_path / "sizes.json", place="here")
+    transcriber, cache = with_standing_in(miniature, model, batch_size=8, sizes=remembered)
     with closing(cache):
         answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
         assert answers == {key: value for key, (_, value) in mixed.items()}
         sizes.clear()
         assert dict(transcriber.transcribe(job for job, _ in mixed.values())) == answers
     assert max(sizes) <= 4, "the size that fits is remembered"
+    assert set(json.loads((tmp_path / "sizes.json").read_text()).values()) <= {2, 4}, "and by other processes too"
 
 
 def test_a_clip_that_cannot_be_decoded_costs_its_recording_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr
@@ -11,7 +12,9 @@ from pydantic import SecretStr
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import Diarizer, EmotionClassifier, Transcriber
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.devices import CPU, Device, choose, choose_compute_type, nvidia_smi_gpus
+from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, choose, choose_compute_type, nvidia_smi_gpus
+from sensory_pipeline.engines.gpu import gpu_name
+from sensory_pipeline.engines.stt.batch_size import BatchSizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,17 @@ def _transcriber(
         cache=cache,
         cpu_threads=choice.whisper_cpu_threads,
         batch_size=choice.whisper_batch_size,
+        sizes=_batch_sizes(choice, device),
+        activity=activity,
     )
+
+
+def _batch_sizes(choice: EngineChoice, device: Device) -> BatchSizes | None:
+    """For a GPU; a CPU is as fast with any."""
+    if device.kind is DeviceKind.CPU:
+        return None
+    path = Path.home() / ".cache" / "sensory_pipeline" / "batch_sizes.json"
+    return BatchSizes(path=path, place=gpu_name(device, choice.visible_devices))
 
 
 def _diarizer(

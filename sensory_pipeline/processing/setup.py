@@ -13,7 +13,7 @@ from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
-from sensory_pipeline.engines.memory import free_bytes
+from sensory_pipeline.engines.gpu import free_bytes
 from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, Engines, engine_sets
 from sensory_pipeline.processing.models import fetch_missing
 from sensory_pipeline.processing.plan import Plan, Plans, make_plan

@@ -13,6 +13,7 @@ from sensory_pipeline.core.errors import EngineError, Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
@@ -54,11 +55,13 @@ class Transcription:
         size: Callable[[], int],
         sequential: bool,
         fault: Callable[[Exception, int], EngineError],
+        activity: ActivityLog,
     ) -> None:
         self._model = model
         self._size = size
         self._sequential = sequential
         self._fault = fault
+        self._activity = activity
         self._stream = ClipStream()
         self._open: dict[str, _Open] = {}
         self._languages: dict[str, str] = {}
@@ -69,7 +72,7 @@ class Transcription:
         """One a job, in any order. No more than a few batches of jobs are pulled ahead."""
         # one thread looks for speech and computes features while the device decodes
         with ThreadPoolExecutor(max_workers=1) as pool:
-            for job, spoken in _ahead(jobs, pool):
+            for job, spoken in self._ahead(jobs, pool):
                 self._take_up(job, spoken)
                 while self._stream.clips >= self._size() * AHEAD:
                     self._decode_next(pool)
@@ -77,6 +80,22 @@ class Transcription:
             while self._upcoming or self._stream.clips:
                 self._decode_next(pool)
                 yield from self._given()
+
+    def _ahead(
+        self, jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[TranscribeJob, Future[tuple[Span, ...]]]]:
+        """Each with its speech, looked for before it is needed."""
+        waiting: deque[tuple[TranscribeJob, Future[tuple[Span, ...]]]] = deque()
+        for job in jobs:
+            waiting.append((job, pool.submit(self._spoken, job)))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+    def _spoken(self, job: TranscribeJob) -> tuple[Span, ...]:
+        with self._activity.noting("host", "looking for speech"):
+            return speech_clips(job.pcm.mono(), round(job.settings.clip_s * 1000))
 
     def _given(self) -> Iterator[Answer]:
         while self._ready:
@@ -108,7 +127,8 @@ class Transcription:
     def _decode_in_sequence(self, key: str, clips: Sequence[Clip]) -> None:
         try:
             if key not in self._languages:
-                self._languages[key] = language_of(self._model, clips)
+                with self._activity.noting("device", "whisper, language"):
+                    self._languages[key] = language_of(self._model, clips)
         except FAULTS as error:
             self._fail(key, self._fault(error, 1))
         for clip in clips:
@@ -129,12 +149,17 @@ class Transcription:
 
     def _prepared(self, pool: ThreadPoolExecutor) -> tuple[list[Clip], list[Future[Features]]] | None:
         clips = self._stream.batch(self._size())
-        return (clips, [pool.submit(features_of, self._model, clip) for clip in clips]) if clips else None
+        return (clips, [pool.submit(self._features, clip) for clip in clips]) if clips else None
+
+    def _features(self, clip: Clip) -> Features:
+        with self._activity.noting("host", "features"):
+            return features_of(self._model, clip)
 
     def _together(self, clips: Sequence[Clip], features: Sequence[Features]) -> list[list[Heard] | EngineError]:
         """Where a batch fails, halves of it are tried, so that what a clip does befalls no other."""
         try:
-            found = decode(self._model, clips, features, self._languages)
+            with self._activity.noting("device", "whisper"):
+                found = decode(self._model, clips, features, self._languages)
         except FAULTS as error:
             fault = self._fault(error, len(clips))
             if len(clips) == 1:
@@ -148,7 +173,8 @@ class Transcription:
 
     def _alone(self, clip: Clip) -> list[Heard] | EngineError:
         try:
-            return decode_alone(self._model, clip, self._languages[clip.recording])
+            with self._activity.noting("device", "whisper, alone"):
+                return decode_alone(self._model, clip, self._languages[clip.recording])
         except FAULTS as error:
             return self._fault(error, 1)
 
@@ -169,23 +195,6 @@ class Transcription:
         del self._open[key]
         self._stream.drop(key)
         self._ready.append((key, error))
-
-
-def _ahead(
-    jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor
-) -> Iterator[tuple[TranscribeJob, Future[tuple[Span, ...]]]]:
-    """Each with its speech, looked for before it is needed."""
-    waiting: deque[tuple[TranscribeJob, Future[tuple[Span, ...]]]] = deque()
-    for job in jobs:
-        waiting.append((job, pool.submit(_spoken, job)))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft()
-    while waiting:
-        yield waiting.popleft()
-
-
-def _spoken(job: TranscribeJob) -> tuple[Span, ...]:
-    return speech_clips(job.pcm.mono(), round(job.settings.clip_s * 1000))
 
 
 def _needs_sequence(settings: TranscriptionSettings) -> bool:

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import EngineInfo, TranscribeJob
-from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
+from sensory_pipeline.engines.cache import LoadedModel, ModelCache
+from sensory_pipeline.engines.devices import ComputeType, Device
 from sensory_pipeline.engines.faults import of_the_device, short_of_memory
+from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of
 from sensory_pipeline.engines.stt.transcription import Transcription
 from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-BATCH = {DeviceKind.CPU: 8, DeviceKind.CUDA: 32}
-"""Clips decoded together where nobody says how many; halved when the device's memory is too small for it."""
+BATCH = 8
+"""Clips decoded together where nobody says how many and nobody has tried: 2 to 32 cost a CPU the same."""
 _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
 
 
@@ -36,9 +38,11 @@ class WhisperTranscriber:
     """A Transcriber. Its model is loaded, and downloaded if need be, with the first job.
 
     model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU; 0 for
-    CTranslate2's own choice. batch_size: clips decoded together, of whatever recordings; None for what
-    suits the device; 1 decodes one after the other. In batches a segment is a whole clip. What a batch
-    cannot do is done one after the other: a first temperature above 0, and silence around improbable words.
+    CTranslate2's own choice. batch_size: clips decoded together, of whatever recordings; 1 decodes one
+    after the other; None for what `sizes` remembers, or else is found to be fastest and remembered there,
+    or else for BATCH. It is halved when the device's memory is too small for it. In batches a segment is
+    a whole clip. What a batch cannot do is done one after the other: a first temperature above 0, and
+    silence around improbable words.
     """
 
     def __init__(
@@ -50,14 +54,18 @@ class WhisperTranscriber:
         cache: ModelCache,
         cpu_threads: int = 0,
         batch_size: int | None = None,
+        sizes: BatchSizes | None = None,
+        activity: ActivityLog | None = None,
     ) -> None:
         self._model = model
         self._device = device
         self._compute_type = compute_type
         self._cache = cache
         self._cpu_threads = cpu_threads
-        self._batch_size = batch_size or BATCH[device.kind]
+        self._batch_size = batch_size
         self._sequential = batch_size == 1
+        self._sizes = sizes
+        self._activity = activity or ActivityLog()
 
     @property
     def info(self) -> EngineInfo:
@@ -80,7 +88,11 @@ class WhisperTranscriber:
             return
         with self._leased() as model:
             transcription = Transcription(
-                model, size=lambda: self._batch_size, sequential=self._sequential, fault=self._fault
+                model,
+                size=lambda: self._size(model),
+                sequential=self._sequential,
+                fault=self._fault,
+                activity=self._activity,
             )
             yield from transcription.answers(self._checked(model, first, remaining))
 
@@ -104,9 +116,28 @@ class WhisperTranscriber:
     @contextmanager
     def _leased(self) -> Iterator[WhisperModel]:
         folder = self._folder
-        make = partial(load, folder, self._device, self._compute_type, self._cpu_threads)
+
+        def make() -> LoadedModel[WhisperModel]:
+            with self._activity.noting("host", "loading Whisper"):
+                return load(folder, self._device, self._compute_type, self._cpu_threads)
+
         with self._cache.lease(self.key, make, size_bytes=folder.size_bytes) as model:
             yield model
+
+    @property
+    def _weights(self) -> str:
+        """What the size of a batch depends on, beside the device."""
+        return f"whisper {self._folder.name} {self._folder.revision} {self._compute_type}"
+
+    def _size(self, model: WhisperModel) -> int:
+        if self._batch_size is None and self._sizes is not None:
+            self._batch_size = self._sizes.get(self._weights)
+            if self._batch_size is None:
+                with self._activity.noting("device", "finding the batch size"):
+                    seconds_of(model, 1)  # whose first time is slower
+                    self._batch_size = fastest(partial(seconds_of, model))
+                self._sizes.keep(self._weights, self._batch_size)
+        return self._batch_size or BATCH
 
     def _fault(self, error: Exception, clips: int) -> EngineError:
         """What an error says about the clips, so many, it came from. Raises it anew where it is not about them."""
@@ -116,7 +147,9 @@ class WhisperTranscriber:
                     f"{self._device.name} has too little memory for Whisper {self._model} in {self._compute_type} "
                     f"({error}): choose a smaller model or beam, or another compute type"
                 ) from error
-            self._batch_size = min(self._batch_size, clips // 2)
+            self._batch_size = min(self._batch_size or BATCH, clips // 2)
+            if self._sizes is not None:
+                self._sizes.keep(self._weights, self._batch_size)
         elif of_the_device(error):
             raise error
         return EngineError(f"Whisper gave up: {type(error).__name__}: {error}")

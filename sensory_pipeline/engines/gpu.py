@@ -1,0 +1,42 @@
+"""What nvidia-smi says of one GPU, and how much memory any device has left. Imports no framework."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+
+import psutil
+
+from sensory_pipeline.engines.devices import NVIDIA_SMI_LIMIT_S, Device, DeviceKind
+
+log = logging.getLogger(__name__)
+
+
+def free_bytes(device: Device, visible: str | None) -> int:
+    """Bytes that nobody uses now, on a CPU or a GPU; 0 where nvidia-smi does not tell.
+
+    visible: CUDA_VISIBLE_DEVICES, by which this process numbers GPUs.
+    """
+    if device.kind is DeviceKind.CPU:
+        return psutil.virtual_memory().available
+    told = _told(device, visible, "memory.free")
+    return int(told) << 20 if told.isdecimal() else 0
+
+
+def gpu_name(device: Device, visible: str | None) -> str:
+    """The model of a GPU and its memory, as in "NVIDIA H100 80GB HBM3, 81559"; else the device's own name."""
+    return _told(device, visible, "name,memory.total") or device.name
+
+
+def _told(device: Device, visible: str | None, fields: str) -> str:
+    """Values as nvidia-smi writes them, memory in MiB; empty where it does not tell."""
+    names = visible.split(",") if visible else []
+    name = names[device.ordinal].strip() if device.ordinal < len(names) else str(device.ordinal)
+    query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={name}"]
+    try:
+        return subprocess.run(
+            query, capture_output=True, text=True, timeout=NVIDIA_SMI_LIMIT_S, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("nvidia-smi does not tell the %s of %s: %s", fields, device.name, error)
+        return ""
