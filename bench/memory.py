@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.der import diarization_errors
-from bench.engines import spoken, stock_pyannote, stock_turns
+from bench.diarization import stock_pyannote, stock_turns
+from bench.emotion import spoken
 from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
