@@ -1,11 +1,15 @@
-"""How much memory an engine takes on a long recording: each in a process of its own, at its peak.
+"""How much memory an engine takes, each in a process of its own: on a long recording, and over many short ones.
 
-    python -m bench.memory --hours 1 4 --json bench/results/memory.json
+    python -m bench.memory --hours 1 4 --models models --json bench/results/memory.json
+    python -m bench.memory --recordings 1000 --models models --json bench/results/memory-recordings.json
 
-The tests' conversations, one after the other and over again, so that the truth is known, through their
-miniature models: the published shapes take longer, and no more memory beside their weights and one
-batch (docs/engines.md). The miniature's windows are half a second apart, not a second, so four hours
-hold as many as eight. "stock" is pyannote.audio's own pipeline.
+The first: the peak, on the tests' conversations, one after the other and over again, so that the truth is
+known. Whisper has the published shape; the others are the tests' miniatures: the published shapes take
+longer, and no more memory beside their weights and one batch (docs/engines.md). The miniature's windows are
+half a second apart, not a second, so four hours hold as many as eight. "stock" is pyannote.audio's own pipeline.
+
+The second: what is held after each tenth of the recordings, all in the published shapes. Exits with 1 where
+that grows.
 """
 
 from __future__ import annotations
@@ -26,7 +30,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.der import diarization_errors
-from bench.engines import spoken, stock_pyannote, stock_turns
+from bench.diarization import stock_pyannote, stock_turns
+from bench.emotion import spoken
+from bench.growth import GROWING, held_mb, judged
+from bench.models import prepared
+from bench.transcription import PLAIN
 from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
@@ -36,14 +44,16 @@ from sensory_pipeline.core.requests import DiarizationSettings, EmotionLevel
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.utterances import AttributedWord, utterances
 from sensory_pipeline.core.windows import emotion_windows, utterance_windows
-from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob
+from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.devices import CPU, ComputeType
 from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
+from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 
 MINIATURES = Path("sensory_pipeline_tests/data/miniatures")
 NETWORKS = frozenset(f"sensory_pipeline_tests.miniature_pyannote.{name}" for name in ("TinySeg", "TinyXVector"))
-ENGINES = ("stock", "pyannote", "gigaam")
+ENGINES = ("stock", "pyannote", "gigaam", "whisper")
 MOST_SPEAKERS = 8
 """Asked for, so that the truth's voices can be tried against all that are found."""
 
@@ -69,8 +79,11 @@ def recording(hours: float) -> tuple[Pcm, list[Turn], list[AttributedWord]]:
     return Pcm(samples=np.concatenate(sounds, axis=1)), turns, words
 
 
-def measure(engine: str, hours: float) -> dict[str, float | str]:
-    """In this process. Peak and what was held before the engine started, in MB; seconds; DER without a collar."""
+def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
+    """In this process. Peak and what was held before the engine started, in MB; seconds; DER without a collar.
+
+    models: folder of the published shapes.
+    """
     pcm, truth, words = recording(hours)
     before, start = _peak_mb(), time.process_time()
     found: Sequence[Turn] = ()
@@ -78,6 +91,8 @@ def measure(engine: str, hours: float) -> dict[str, float | str]:
         said = utterances(words)
         windows = emotion_windows(EmotionLevel.WORD, said, pcm.span) + utterance_windows(said)
         _classify(pcm, windows)
+    elif engine == "whisper":
+        _transcribe(pcm, prepared(models).whisper)
     elif engine == "stock":
         pipeline = stock_pyannote(MINIATURES / "pyannote")
         found = [
@@ -106,6 +121,14 @@ def _classify(pcm: Pcm, windows: tuple[EmotionWindow, ...]) -> None:
         raise answer
 
 
+def _transcribe(pcm: Pcm, model: Path) -> None:
+    cache = ModelCache(CacheSettings(ttl_s=None))
+    engine = WhisperTranscriber(str(model), device=CPU, compute_type=ComputeType.INT8, cache=cache)
+    ((_, answer),) = engine.transcribe([TranscribeJob(key="a", pcm=pcm, settings=PLAIN)])
+    if isinstance(answer, Exception):
+        raise answer
+
+
 def _diarize(pcm: Pcm) -> tuple[Turn, ...]:
     cache = ModelCache(CacheSettings(ttl_s=None))
     engine = PyannoteDiarizer(str(MINIATURES / "pyannote"), cache=cache, trusted_classes=NETWORKS)
@@ -120,10 +143,53 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def alone(engine: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """This command in a process of its own, for one engine; its last line is JSON."""
+    command = [sys.executable, "-m", "bench.memory", "--one", "--engines", engine, *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True)
+
+
+def peaks(arguments: argparse.Namespace, console: Console) -> tuple[list[dict[str, object]], bool]:
+    """Of every engine and length."""
+    found: list[dict[str, object]] = []
+    clustered = ["--clustered", str(arguments.clustered)] if arguments.clustered else []
+    for hours in arguments.hours:
+        for engine in arguments.engines:
+            done = alone(engine, "--models", str(arguments.models), "--hours", str(hours), *clustered)
+            if done.returncode:  # which for the stock pipeline is a result too
+                found.append({"engine": engine, "hours": hours, "ended": done.returncode})
+            else:
+                found.append(json.loads(done.stdout.splitlines()[-1]))
+    columns = ("engine", "hours", "recording_mb", "peak_mb", "cpu_s", "der", "ended")
+    table = Table(*columns)
+    for row in found:
+        cells = (row.get(name, "-") for name in columns)
+        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) and cell < 1 else str(cell) for cell in cells))
+    console.print(table)
+    return found, True
+
+
+def series(arguments: argparse.Namespace, console: Console) -> tuple[list[dict[str, object]], bool]:
+    """Of every engine, and whether all are flat."""
+    found: list[dict[str, object]] = []
+    for engine in (engine for engine in arguments.engines if engine in GROWING):
+        done = alone(engine, "--models", str(arguments.models), "--recordings", str(arguments.recordings))
+        done.check_returncode()
+        noted = json.loads(done.stdout.splitlines()[-1])
+        verdict = judged(engine, noted)
+        console.print(f"{engine}, MB after each tenth of {arguments.recordings}:", *(f"{mb:.0f}" for mb in noted))
+        verdict.show(console)
+        row = {"engine": engine, "recordings": arguments.recordings, "held_mb": noted}
+        found.append({**row, "flat": verdict.met})
+    return found, all(row["flat"] for row in found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 4.0])
+    parser.add_argument("--recordings", type=int, help="how many short ones, instead of long ones")
+    parser.add_argument("--models", type=Path, required=True, help="folder of the published shapes")
     parser.add_argument("--clustered", type=int, help="voices that pyannote's clustering is given, instead of 10,800")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -134,27 +200,17 @@ def main() -> None:
             from sensory_pipeline.engines.diarization import pipeline
 
             pipeline.MOST_CLUSTERED = arguments.clustered
-        print(json.dumps(measure(arguments.engines[0], arguments.hours[0])))
+        (engine,) = arguments.engines
+        if arguments.recordings:
+            print(json.dumps(held_mb(engine, prepared(arguments.models), arguments.recordings)))
+        else:
+            print(json.dumps(measure(engine, arguments.hours[0], arguments.models)))
         return
-    results = []
-    for hours in arguments.hours:
-        for engine in arguments.engines:
-            command = [sys.executable, "-m", "bench.memory", "--one", "--engines", engine, "--hours", str(hours)]
-            command += ["--clustered", str(arguments.clustered)] if arguments.clustered else []
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-            if done.returncode:  # which for the stock pipeline is a result too
-                results.append({"engine": engine, "hours": hours, "ended": done.returncode})
-            else:
-                results.append(json.loads(done.stdout.splitlines()[-1]))
-    columns = ("engine", "hours", "recording_mb", "peak_mb", "cpu_s", "der", "ended")
-    table = Table(*columns)
-    for row in results:
-        cells = (row.get(name, "-") for name in columns)
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) and cell < 1 else str(cell) for cell in cells))
-    Console().print(table)
+    found, good = (series if arguments.recordings else peaks)(arguments, Console())
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    sys.exit(not good)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Contenders for the same work, one after the other, round by round, in one process.
+"""Contenders for the same work, one after the other, round by round.
 
-What else the machine does then meets all of them alike. A ratio is the median over rounds of how many
-times as long as another one takes, in seconds of the clock and of the processor.
+What else the machine does then meets all of them alike. A ratio is taken within a round: how many times
+as long as another one a contender takes, in seconds of the clock and of the processor. What is demanded
+of a race stands beside it, and goes by the clock.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from bench.processes import cpu_s
 
 ROUNDS = 7
 
@@ -31,47 +35,136 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """How many times as fast, over rounds."""
+
+    median: float
+    least: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f} to {self.largest:.2f})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One contender has to be so many times as fast as another in the median; with never_slower, also as
+    fast at least in every round. Below 1 it says how much slower it may be."""
+
+    faster: str
+    slower: str
+    at_least: float
+    never_slower: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """what: was demanded; found: in figures; met: whether it is so."""
+
+    what: str
+    found: str
+    met: bool
+
+    def show(self, console: Console) -> None:
+        console.print(f"{'met' if self.met else 'MISSED'}: {self.what}: {self.found}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
-    """title: what was done, on what; audio_s: how long that is; contenders: by name, in order."""
+    """title: what was done, on what; audio_s: how long that is; threads: that models compute with;
+    contenders: by name, in order, the first being what the others are compared with; checks: what had
+    to be so beside the times, and whether it was; facts: worth keeping with the figures."""
 
     title: str
     audio_s: float
+    threads: int
     contenders: Mapping[str, Timed]
+    limits: tuple[Limit, ...] = ()
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
-    def ratio(self, slower: str, faster: str, *, cpu: bool = False) -> float:
-        """How many times as long the first takes."""
-        pairs = [self.contenders[name].cpu_s if cpu else self.contenders[name].wall_s for name in (slower, faster)]
-        ratio: float = median(first / second for first, second in zip(*pairs, strict=True))
-        return ratio
+    def ratio(self, slower: str, faster: str, *, cpu: bool = False) -> Ratio:
+        """Of the seconds of the first to those of the second."""
+        first, second = (
+            self.contenders[name].cpu_s if cpu else self.contenders[name].wall_s for name in (slower, faster)
+        )
+        ratios = [one / other for one, other in zip(first, second, strict=True)]
+        return Ratio(median=median(ratios), least=min(ratios), largest=max(ratios))
 
-    def table(self) -> Table:
-        """One row a contender; the first is what the others are compared with."""
+    def verdicts(self) -> list[Verdict]:
+        """On each limit and check."""
+        found = []
+        for limit in self.limits:
+            ratio = self.ratio(limit.slower, limit.faster)
+            what = f"{limit.faster}: at least {limit.at_least:.2f} times as fast as {limit.slower}"
+            met = ratio.median >= limit.at_least and not (limit.never_slower and ratio.least < 1)
+            found.append(Verdict(what=what + (", never slower" * limit.never_slower), found=str(ratio), met=met))
+        return found + [Verdict(what=what, found="yes" if so else "no", met=so) for what, so in self.checks.items()]
+
+    def show(self, console: Console) -> None:
+        """A row for each contender, and a line for each verdict."""
         first = next(iter(self.contenders))
-        table = Table("contender", title=f"{self.title} ({self.audio_s:.0f} s of audio)")
+        table = Table("contender", title=f"{self.title} ({self.audio_s:.0f} s of audio, threads: {self.threads})")
         for heading in ("wall s", "CPU s", "times as fast: wall", "CPU"):
             table.add_column(heading, justify="right")
         for name, timed in self.contenders.items():
-            ratios = (self.ratio(first, name), self.ratio(first, name, cpu=True))
-            times = (median(timed.wall_s), median(timed.cpu_s))
-            table.add_row(name, *(f"{value:.2f}" for value in (*times, *ratios)))
-        return table
+            seconds = (f"{median(timed.wall_s):.2f}", f"{median(timed.cpu_s):.2f}")
+            table.add_row(name, *seconds, str(self.ratio(first, name)), str(self.ratio(first, name, cpu=True)))
+        console.print(table)
+        for verdict in self.verdicts():
+            verdict.show(console)
+
+    def report(self) -> dict[str, object]:
+        """For JSON: every round, the medians, and the ratios to the first contender."""
+        first = next(iter(self.contenders))
+        return {
+            "title": self.title,
+            "audio_s": self.audio_s,
+            "threads": self.threads,
+            "facts": dict(self.facts),
+            "contenders": {
+                name: {
+                    "median_wall_s": median(timed.wall_s),
+                    "median_cpu_s": median(timed.cpu_s),
+                    "times_as_fast_wall": asdict(self.ratio(first, name)),
+                    "times_as_fast_cpu": asdict(self.ratio(first, name, cpu=True)),
+                    **asdict(timed),
+                }
+                for name, timed in self.contenders.items()
+            },
+            "verdicts": [asdict(verdict) for verdict in self.verdicts()],
+        }
 
 
-def race(title: str, audio_s: float, contenders: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> Race:
+def race(
+    title: str,
+    audio_s: float,
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    threads: int,
+    limits: Sequence[Limit] = (),
+    checks: Mapping[str, bool] | None = None,
+    facts: Mapping[str, object] | None = None,
+) -> Race:
     """Each contender once a round, in turn; those who need to warm up have done so before."""
     timed: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in track(range(rounds), title):
         for name, work in contenders.items():
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, cpu = time.perf_counter(), cpu_s()
             work()
-            timed[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            timed[name].append((time.perf_counter() - wall, cpu_s() - cpu))
     return Race(
         title=title,
         audio_s=audio_s,
+        threads=threads,
         contenders={
             name: Timed(wall_s=tuple(wall for wall, _ in values), cpu_s=tuple(cpu for _, cpu in values))
             for name, values in timed.items()
         },
+        limits=tuple(limits),
+        checks=checks or {},
+        facts=facts or {},
     )
 
 
@@ -81,12 +174,12 @@ def save(path: Path, races: Sequence[Race], packages: Sequence[str], **facts: ob
         "machine": {
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)),
+            "gpu": _gpu(),
             "load_1min": os.getloadavg()[0],
-            "threads": _threads(),
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         **facts,
-        "races": [asdict(race) for race in races],
+        "races": [race.report() for race in races],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -97,7 +190,7 @@ def _processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _threads() -> int:
+def _gpu() -> str | None:
     import torch
 
-    return torch.get_num_threads()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -32,17 +32,31 @@ WHISPERS = {"whisper-base": BASE, "whisper-small": SMALL, "whisper-large-v3-turb
 MODELS = (*WHISPERS, "pyannote", "gigaam")
 EMBEDDING_STD = 0.1
 """Large enough for one token to stand out, so that rounding does not decide which."""
+PROMPT = 4
+"""Tokens before the first of a text: start, language, task, no timestamps."""
+LOUD = 100.0
+"""What a token's embedding is multiplied by to be the answer at a position, whatever else is heard there."""
 LOGIT_STD = 4.0
 """Over time, of each class of the segmentation network."""
 
 
-def whisper(folder: Path, shape: Shape, seed: int, *, quantization: Quantization = "float16") -> None:
-    """A CTranslate2 folder for faster-whisper, with the published vocabulary's size and special tokens."""
+def whisper(
+    folder: Path, shape: Shape, seed: int, *, quantization: Quantization = "float16", tokens_a_text: int | None = None
+) -> None:
+    """A CTranslate2 folder for faster-whisper, with the published vocabulary's size and special tokens.
+
+    tokens_a_text: how many it writes of any clip, where no prompt comes before; None for as many as fit. Such a
+    model hears Chinese wherever it is asked for the language: there every character is a word.
+    """
     from scripts.miniatures.whisper import ctranslate
     from scripts.miniatures.whisper.tokens import LANGUAGES, pair_tokens
 
     tokens = pair_tokens((*LANGUAGES, "yue") if shape is LARGE_V3_TURBO else LANGUAGES)
     weights = _whisper_weights(shape, len(tokens.all), np.random.default_rng(seed))
+    if tokens_a_text is not None:
+        embeddings, positions = (weights[f"decoder.embed_{name}.weight"] for name in ("tokens", "positions"))
+        positions[0] += LOUD * embeddings[tokens.id("zh")]
+        positions[PROMPT + tokens_a_text - 1 :] += LOUD * embeddings[tokens.id("endoftext")]
     ctranslate.save(folder, shape, weights, tokens, quantization)
 
 

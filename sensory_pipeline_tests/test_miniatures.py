@@ -9,6 +9,7 @@ import pytest
 
 from scripts.miniatures.conversations import read_truth
 from scripts.miniatures.voices import WORDS
+from scripts.miniatures.whisper.shape import MINIATURE
 from scripts.miniatures.whisper.tokens import LANGUAGES, pair_tokens
 from sensory_pipeline.audio.decode import decode
 
@@ -44,6 +45,20 @@ def test_random_models_have_the_published_tokens(languages: tuple[str, ...], siz
     assert tokens.id("notimestamps") == 50_363 + shift
     assert tokens.timestamp(30.0) == 51_864 + shift
     assert tokens.text.decode(tokens.text.encode(" Привет, world!").ids) == " Привет, world!"
+
+
+def test_texts_of_a_random_model_are_as_long_as_one_likes(tmp_path: Path) -> None:
+    from faster_whisper import WhisperModel
+
+    from scripts import random_models
+
+    random_models.whisper(tmp_path / "random", MINIATURE, 1, tokens_a_text=12)
+    model = WhisperModel(str(tmp_path / "random"), device="cpu", compute_type="int8", cpu_threads=1)
+    samples = decode(MINIATURES / "conversations" / f"{CONVERSATIONS[0]}.flac", max_duration_s=60).pcm.mono()
+    for clip in (samples[:40_000], samples[40_000:160_000]):
+        segments, info = model.transcribe(clip, beam_size=2, temperature=0, without_timestamps=True)
+        assert sum(len(segment.tokens) for segment in segments) == 12
+        assert info.language == "zh"
 
 
 def test_miniature_whisper_understands_turns() -> None:
