@@ -50,9 +50,10 @@ def silence(frames: int) -> Pcm:
 
 
 def answers(engine: PyannoteDiarizer, *jobs: DiarizeJob) -> list[Any]:
+    """In order of the jobs."""
     answered = list(engine.diarize(jobs))
-    assert [key for key, _ in answered] == [job.key for job in jobs]
-    return [answer for _, answer in answered]
+    assert sorted(key for key, _ in answered) == sorted(job.key for job in jobs)
+    return [dict(answered)[job.key] for job in jobs]
 
 
 def answer(engine: PyannoteDiarizer, pcm: Pcm, settings: DiarizationSettings = ANY) -> Diarization:

@@ -12,7 +12,7 @@ import pytest
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.diarization.checkpoints import PipelineFolder
+from sensory_pipeline.engines.diarization.checkpoints import BATCH_SIZE, PipelineFolder
 from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
 from sensory_pipeline_tests.stock_pyannote import (
     ANY,
@@ -91,13 +91,15 @@ def test_turns_are_the_stock_pipelines_where_three_talk_at_once(
 def test_windows_where_nobody_speaks_change_nothing(exclude_overlap: bool, stock_miniature: Stock) -> None:
     pcm, stock = everybody_at_once(), stock_miniature.pipeline
     ours, _ = PipelineFolder.read(MINIATURE).pipeline(MINIATURE_CLASSES)
-    spoken = stock.get_segmentations(sound(pcm))
+    ours.embedding_exclude_overlap = exclude_overlap
+    file = {"waveform": torch.from_numpy(pcm.samples)}
+    ours.segment([file], {})
+    spoken = file["segmentations"]
     spoken.data[np.random.default_rng(1).random(len(spoken.data)) < 0.3] = 0
     active = spoken.data.any(axis=1)
-    expected, found = (
-        pipeline.get_embeddings(file, spoken, exclude_overlap=exclude_overlap)
-        for pipeline, file in ((stock, sound(pcm)), (ours, {"waveform": torch.from_numpy(pcm.samples)}))
-    )
+    ours.embed([file], {})
+    found = file["embeddings"]
+    expected = stock.get_embeddings(sound(pcm), spoken, exclude_overlap=exclude_overlap)
     np.testing.assert_allclose(found[active], expected[active], rtol=1e-3, atol=1e-4)
     expected, found = (
         pipeline.clustering(embeddings=values, segmentations=spoken)[0][active]
@@ -106,13 +108,11 @@ def test_windows_where_nobody_speaks_change_nothing(exclude_overlap: bool, stock
     np.testing.assert_array_equal(found, expected)
 
 
-def test_turns_are_the_stock_pipelines_over_several_stretches_of_windows(
+def test_turns_are_the_stock_pipelines_over_several_batches_of_windows(
     stock_miniature: Stock, miniature: PyannoteDiarizer
 ) -> None:
-    from sensory_pipeline.engines.diarization.pipeline import WINDOWS_AT_ONCE
-
     pcm = excerpt(2, shortest_s=75, longest_s=75)
-    assert len(stock_miniature.voices_by_window(pcm)) > 2 * WINDOWS_AT_ONCE
+    assert len(stock_miniature.voices_by_window(pcm)) > 4 * BATCH_SIZE
     assert_identical(miniature, stock_miniature, pcm, ANY)
 
 

@@ -15,7 +15,7 @@ import re
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import chain
@@ -26,12 +26,13 @@ from pydantic import SecretStr
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
+from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
-from sensory_pipeline.engines.devices import CPU, Device
+from sensory_pipeline.engines.devices import CPU, Device, DeviceKind
 from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig, PipelineFolder
+from sensory_pipeline.engines.diarization.window_batches import FAULTS, engine_error
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
@@ -39,10 +40,13 @@ if TYPE_CHECKING:
 PUBLISHED = "pyannote/speaker-diarization-community-1"
 """On https://huggingface.co, for those who accept its terms."""
 
-_SIZE_BYTES = 64 << 20  # expected, of the published networks; measured once they are loaded
-_FAILURES = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-"""What numerical code raises on an odd recording, and torch when memory is short."""
+WINDOWS_AHEAD = {DeviceKind.CPU: 1, DeviceKind.CUDA: 128}
+"""Windows of sound at which no further recording is waited for: on a GPU those of four full batches. On a CPU,
+whose batches are two windows, nothing is won by several: there one goes alone, and so answers to the last digit
+what it always does."""
+_MOST_JOBS = 64  # taken together, each with its whole recording in memory
 
+_SIZE_BYTES = 64 << 20  # expected, of the published networks; measured once they are loaded
 _silence = threading.Lock()  # which warnings are shown is a setting of the process
 
 
@@ -53,7 +57,8 @@ class PyannoteDiarizer:
     is used as it is. cache: where the pipeline lives while it is loaded. token: of an account that
     has accepted the model's terms, for a download. trusted_classes: networks, as "module.Class",
     which checkpoints may be of besides pyannote's own: importing the module runs its code, so name
-    only what you would import yourself.
+    only what you would import yourself. windows_ahead: that recordings taken together hold; None for what
+    suits the device.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class PyannoteDiarizer:
         token: SecretStr | None = None,
         trusted_classes: frozenset[str] = frozenset(),
         window_step: float | None = None,
+        windows_ahead: int | None = None,
     ) -> None:
         self._model = model
         self._device = device
@@ -72,6 +78,7 @@ class PyannoteDiarizer:
         self._token = token
         self._trusted_classes = trusted_classes
         self._window_step = window_step
+        self._windows_ahead = windows_ahead or WINDOWS_AHEAD[device.kind]
 
     @property
     def info(self) -> EngineInfo:
@@ -87,13 +94,30 @@ class PyannoteDiarizer:
         return EngineInfo(engine="pyannote", model=name, revision=revision, algorithm=2, device=self._device.name)
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
-        """One answer a job, in order of the jobs.
+        """One answer a job, in any order.
 
-        A wanted number of speakers is kept as far as there is speech enough to tell so many apart.
-        Raises ConfigurationError when the model cannot be had, or is none.
+        Jobs are taken until they hold windows enough; one that holds enough by itself goes alone. A wanted
+        number of speakers is kept as far as there is speech enough to tell so many apart. Raises
+        ConfigurationError when the model cannot be had, or is none.
         """
+        group: list[DiarizeJob] = []
+        waiting = 0  # windows of the group
         for job in jobs:
-            yield job.key, self._answer(job)
+            if not job.pcm.duration_ms:
+                yield job.key, Diarization(turns=(), exclusive=())
+                continue
+            with self._leased() as pipeline:
+                windows = pipeline.windows(job.pcm.samples.shape[1])
+            if group and windows >= self._windows_ahead:
+                yield from self._answers(group)
+                group, waiting = [], 0
+            group.append(job)
+            waiting += windows
+            if waiting >= self._windows_ahead or len(group) == _MOST_JOBS:
+                yield from self._answers(group)
+                group, waiting = [], 0
+        if group:
+            yield from self._answers(group)
 
     @cached_property
     def _folder(self) -> Path:
@@ -103,15 +127,24 @@ class PyannoteDiarizer:
     def _revision(self) -> str:
         return _revision(PipelineFolder.read(self._folder))
 
-    def _answer(self, job: DiarizeJob) -> Diarization | Terminal:
-        if not job.pcm.duration_ms:
-            return Diarization(turns=(), exclusive=())
+    @contextmanager
+    def _leased(self) -> Iterator[FrugalDiarization]:
         key = f"pyannote {self._revision} {self._window_step} {self._device.name}"
         load = partial(
             _load, self._folder, self._revision, self._device, self._trusted_classes, window_step=self._window_step
         )
         with self._cache.lease(key, load, size_bytes=_SIZE_BYTES) as pipeline:
-            return _diarize(pipeline, job)
+            yield pipeline
+
+    def _answers(self, jobs: Sequence[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        import torch
+
+        files = [{"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE} for job in jobs]
+        with self._leased() as pipeline:
+            with _silenced():
+                faults = pipeline.run_networks(files)
+            for number, job in enumerate(jobs):
+                yield job.key, faults.get(number) or _diarize(pipeline, files[number], job)
 
 
 def local(model: str) -> Path | None:
@@ -206,23 +239,19 @@ def _silenced() -> Iterator[None]:
         yield
 
 
-def _diarize(pipeline: FrugalDiarization, job: DiarizeJob) -> Diarization | Terminal:
-    import torch
-
+def _diarize(pipeline: FrugalDiarization, file: dict[str, Any], job: DiarizeJob) -> Diarization | Terminal:
+    """file: has been through the pipeline's networks."""
     settings = job.settings
     try:
         with _silenced():
             output = pipeline(
-                {"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE},
+                file,
                 num_speakers=settings.speakers,
                 min_speakers=settings.min_speakers,
                 max_speakers=settings.max_speakers,
             )
-    except _FAILURES as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-        return EngineError(
-            f"pyannote failed on this recording ({reason}); if memory is short, process it on another device or cut it"
-        )
+    except FAULTS as error:
+        return engine_error(error)
     return _diarization(output, job.pcm.span)
 
 
