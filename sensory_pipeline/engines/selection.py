@@ -147,6 +147,7 @@ def _diarizer(
         token=choice.pyannote_token,
         trusted_classes=choice.pyannote_trusted_classes,
         window_step=choice.pyannote_window_step,
+        activity=activity,
     )
 
 

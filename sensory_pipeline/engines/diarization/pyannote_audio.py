@@ -28,11 +28,13 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind
 from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig, PipelineFolder
-from sensory_pipeline.engines.diarization.window_batches import FAULTS, engine_error
+from sensory_pipeline.engines.diarization.window_batches import engine_error
+from sensory_pipeline.engines.faults import FAULTS
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
@@ -71,6 +73,7 @@ class PyannoteDiarizer:
         trusted_classes: frozenset[str] = frozenset(),
         window_step: float | None = None,
         windows_ahead: int | None = None,
+        activity: ActivityLog | None = None,
     ) -> None:
         self._model = model
         self._device = device
@@ -79,6 +82,7 @@ class PyannoteDiarizer:
         self._trusted_classes = trusted_classes
         self._window_step = window_step
         self._windows_ahead = windows_ahead or WINDOWS_AHEAD[device.kind]
+        self._activity = activity or ActivityLog()
 
     @property
     def info(self) -> EngineInfo:
@@ -130,9 +134,13 @@ class PyannoteDiarizer:
     @contextmanager
     def _leased(self) -> Iterator[FrugalDiarization]:
         key = f"pyannote {self._revision} {self._window_step} {self._device.name}"
-        load = partial(
-            _load, self._folder, self._revision, self._device, self._trusted_classes, window_step=self._window_step
-        )
+
+        def load() -> LoadedModel[FrugalDiarization]:
+            with self._activity.noting("host", "loading pyannote"):
+                return _load(
+                    self._folder, self._revision, self._device, self._trusted_classes, window_step=self._window_step
+                )
+
         with self._cache.lease(key, load, size_bytes=_SIZE_BYTES) as pipeline:
             yield pipeline
 
@@ -141,10 +149,12 @@ class PyannoteDiarizer:
 
         files = [{"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE} for job in jobs]
         with self._leased() as pipeline:
-            with _silenced():
+            with _silenced(), self._activity.noting("device", "pyannote"):
                 faults = pipeline.run_networks(files)
             for number, job in enumerate(jobs):
-                yield job.key, faults.get(number) or _diarize(pipeline, files[number], job)
+                with self._activity.noting("host", "clustering voices"):
+                    answer = faults.get(number) or _diarize(pipeline, files[number], job)
+                yield job.key, answer
 
 
 def local(model: str) -> Path | None:

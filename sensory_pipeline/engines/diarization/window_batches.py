@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from sensory_pipeline.core.errors import EngineError
-
-FAULTS = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-"""What numerical code raises on an odd recording, and torch when memory is short."""
-_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC_FAILED", re.IGNORECASE)
+from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
 
 
 class Window(NamedTuple):
@@ -49,7 +45,7 @@ class WindowBatches:
             compute(batch)
             return
         except FAULTS as error:
-            short, fault = _is_no_memory(error), engine_error(error)
+            short, fault = short_of_memory(error), engine_error(error)
         # not before the error is gone, which holds on to all that was being computed
         if len(batch) == 1:
             faults[batch[0].recording] = fault
@@ -64,15 +60,13 @@ class WindowBatches:
 
 
 def engine_error(error: Exception) -> EngineError:
-    """What an error says about the recording that it came from."""
+    """What an error says about the recording that it came from. Raises it anew where it is not about that."""
+    if of_the_device(error):
+        raise error
     reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-    if _is_no_memory(error):
+    if short_of_memory(error):
         return EngineError(
             f"pyannote has too little memory for this recording, however few windows of it go together ({reason}): "
             "end what else uses the device, process it on another one, or cut it"
         )
     return EngineError(f"pyannote failed on this recording ({reason})")
-
-
-def _is_no_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
