@@ -45,16 +45,19 @@ def test_views_are_as_documented(empty: bool, root: Path, tmp_path: Path) -> Non
 def test_files_of_an_older_version_lack_columns(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 500)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
-    (file,) = (tmp_path / "lake" / "data" / "segments").rglob("*.parquet")
-    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["language"]), file)
+    for table, column in (("segments", "language"), ("recordings", "untranscribed_ms")):
+        (file,) = (tmp_path / "lake" / "data" / table).rglob("*.parquet")
+        pq.write_table(pq.read_table(file, partitioning=None).drop_columns([column]), file)
     with connect(Lake.open(tmp_path / "lake")) as db:
         ((text, language),) = db.execute("SELECT text, language FROM segments").fetchall()
+        assert db.execute("SELECT untranscribed_s FROM recordings").fetchall() == [(None,)]
     assert text
     assert language is None
     tone(tmp_path / "in" / "b.wav", 700)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
     with connect(Lake.open(tmp_path / "lake")) as db:
         assert len(db.execute("SELECT text FROM segments").fetchall()) == 2
+        assert db.execute("SELECT untranscribed_s FROM recordings ORDER BY uri").fetchall() == [(None,), (0.0,)]
 
 
 def test_every_column_is_described() -> None:

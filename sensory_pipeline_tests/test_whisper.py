@@ -476,28 +476,89 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_changes(
     assert set(json.loads((tmp_path / "sizes.json").read_text()).values()) <= {2, 4}, "and by other processes too"
 
 
-def test_a_clip_that_cannot_be_decoded_costs_its_recording_alone(
-    miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]]
-) -> None:
-    model = faster_whisper(miniature)
+SHORT = REQUESTS["short clips"]
+CHOKED = "No position encodings are defined for positions >= 448, but got position 448"
+
+
+def clips_of(pcm: Pcm, request: TranscriptionSettings) -> tuple[Span, ...]:
+    return speech_clips(pcm.mono(), round(request.clip_s * 1000))
+
+
+def choking_on(folder: Path, *sounds: Pcm) -> Any:
+    """The miniature, whose encoder fails on these clips, alone or not."""
+    model = faster_whisper(folder)
     encode = model.encode
-    culprit = mixed["3"][0]
-    (first, *_) = speech_clips(culprit.pcm.mono(), round(culprit.settings.clip_s * 1000))
-    bad = model.feature_extractor(culprit.pcm.cut(first).mono())[..., :-1]
+    bad = [model.feature_extractor(sound.mono())[..., :-1] for sound in sounds]
 
     def choking(window: npt.NDArray[np.float32]) -> Any:
-        if np.array_equal(window[:, : bad.shape[1]], bad) and not window[:, bad.shape[1] :].any():
-            raise RuntimeError("No position encodings are defined for positions >= 448, but got position 448")
+        for mel in bad:
+            if np.array_equal(window[:, : mel.shape[1]], mel) and not window[:, mel.shape[1] :].any():
+                raise RuntimeError(CHOKED)
         return encode(window)
 
     model.encode = choking
-    transcriber, cache = with_standing_in(miniature, model, batch_size=8)
+    return model
+
+
+def test_a_recording_of_which_no_clip_can_be_decoded_fails_alone(
+    miniature: Path, mixed: dict[str, tuple[TranscribeJob, Transcript | Terminal]]
+) -> None:
+    culprit = mixed["3"][0]
+    bad = [culprit.pcm.cut(span) for span in clips_of(culprit.pcm, culprit.settings)]
+    transcriber, cache = with_standing_in(miniature, choking_on(miniature, *bad), batch_size=8)
     with closing(cache):
         answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
     failed = answers.pop("3")
     assert isinstance(failed, EngineError)
     assert "position 448" in str(failed)
     assert answers == {key: value for key, (_, value) in mixed.items() if key != "3"}
+
+
+@pytest.mark.parametrize(("batch_size", "language"), [(1, "auto"), (2, "en"), (8, "auto")])
+def test_a_clip_that_cannot_be_decoded_is_a_gap_among_the_others(
+    miniature: Path, cache: ModelCache, batch_size: int, language: str
+) -> None:
+    pcm, request = conversation("english-two"), SHORT.model_copy(update={"language": language})
+    whole = heard(engine(miniature, cache, batch_size=batch_size), pcm, request)
+    spans = clips_of(pcm, request)
+    assert len(spans) >= 3
+    for gap in (spans[0], spans[-1]):
+        transcriber, own = with_standing_in(miniature, choking_on(miniature, pcm.cut(gap)), batch_size=batch_size)
+        with closing(own):
+            found = heard(transcriber, pcm, request)
+        assert found.gaps == (gap,)
+        assert found.language == whole.language
+        left = [segment for segment in whole.segments if not segment.span.overlap_ms(gap)]
+        assert 0 < len(left) < len(whole.segments)
+        assert list(found.segments) == left
+
+
+def test_a_clip_that_a_batch_cannot_decode_is_tried_alone(miniature: Path) -> None:
+    pcm = conversation("english-two")
+    spans = clips_of(pcm, SHORT)
+    model = choking_on(miniature, pcm.cut(spans[0]))
+    model.transcribe = lambda *_, **__: ([said((" alone", 0, 0.5))], ENGLISH)
+    transcriber, cache = with_standing_in(miniature, model, batch_size=8)
+    with closing(cache):
+        found = heard(transcriber, pcm, SHORT.model_copy(update={"language": "en"}))
+    assert found.gaps == ()
+    assert found.words[0].text == "alone"
+    assert [word.text for word in found.words].count("alone") == 1
+
+
+def test_what_was_doubted_is_kept_where_it_cannot_be_heard_again(miniature: Path) -> None:
+    def transcribe(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(CHOKED)
+
+    sure = TranscriptionSettings(language="en", log_prob_threshold=None, compression_ratio_threshold=None)
+    model = faster_whisper(miniature)
+    model.transcribe = transcribe
+    transcriber, cache = with_standing_in(miniature, model, batch_size=4)
+    with closing(cache):
+        expected = heard(transcriber, phrase("english-two"), sure)
+        found = heard(transcriber, phrase("english-two"), sure.model_copy(update={"log_prob_threshold": 0.0}))
+    assert found == expected
+    assert found.words
 
 
 def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(miniature: Path, cache: ModelCache) -> None:

@@ -18,7 +18,7 @@ from sensory_pipeline.core.utterances import AttributedWord
 def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
     """One transcript from one a channel: segments in order of time, words marked with their channel.
 
-    The language is that of the channel with the most words.
+    The language is that of the channel with the most words; a gap is one of any channel.
     """
     segments = [
         replace(segment, words=tuple(replace(word, channel=channel) for word in segment.words))
@@ -26,7 +26,11 @@ def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
         for segment in transcript.segments
     ]
     longest = max(channels, key=lambda transcript: len(transcript.words))
-    return Transcript(language=longest.language, segments=tuple(sorted(segments, key=_start)))
+    return Transcript(
+        language=longest.language,
+        segments=tuple(sorted(segments, key=_start)),
+        gaps=tuple(sorted(gap for transcript in channels for gap in transcript.gaps)),
+    )
 
 
 def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:

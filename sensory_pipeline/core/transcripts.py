@@ -36,10 +36,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """All segments in order of time. language: ISO 639-1 code of the recording, or None when nothing was said."""
+    """All segments in order of time.
+
+    language: ISO 639-1 code of the recording, or None when nothing was said. gaps: stretches of speech that
+    could not be transcribed, in order of their starts; those of different channels may overlap.
+    """
 
     language: str | None
     segments: tuple[Segment, ...]
+    gaps: tuple[Span, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -42,6 +42,9 @@ class RecordingRow:
     language: Annotated[str | None, "ISO 639-1 code of the language, null when nothing was said."]
     speakers: Annotated[int | None, "How many speakers were found."]
     words: Annotated[int | None, "How many words were recognised."]
+    untranscribed_ms: Annotated[
+        int | None, "Speech that could not be transcribed, over all channels; null without a transcript."
+    ]
     run_id: Annotated[str, "Dagster run that published the row."]
     pipeline_version: Annotated[str, "Version of this software that published the row."]
     published_at: Annotated[datetime, "When the row was published, UTC."]

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=1)
 """Raise `algorithm` when decoding gives other samples."""
-PUBLICATION = 2
+PUBLICATION = 3
 """Raise when the same stage results give other rows (attribution, sentences, columns)."""
 
 

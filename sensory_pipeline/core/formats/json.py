@@ -1,11 +1,13 @@
 """JSON of one recording's result, as the service this pipeline replaces gave it.
 
     {"tra": {"text", "language", "segments": [{"start", "end", "text",
-             "words": [{"start", "end", "word", "probability", "speaker"}]}]},
+             "words": [{"start", "end", "word", "probability", "speaker"}]}],
+             "gaps": [{"start", "end"}]},
      "dia": {"speakers", "turns": [{"start", "end", "speaker"}]},
      "emo": {"level", "items": [{"start", "end", "label", "scores": {"angry", "sad", "neutral", "positive"}}]}}
 
-A part that was not asked for is left out. Times are seconds from the start of the recording.
+A part that was not asked for is left out, and so are the gaps, speech that could not be transcribed,
+where there are none. Times are seconds from the start of the recording.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ def _transcript(transcript: Transcript, words: Iterator[AttributedWord]) -> dict
             }
             for segment in transcript.segments
         ],
+        **({"gaps": [_times(gap) for gap in transcript.gaps]} if transcript.gaps else {}),
     }
 
 

@@ -1,6 +1,7 @@
 """Plain text of one recording's result, for reading.
 
     [00:01.20 - 00:03.45] SPEAKER_00 (neutral): so when does it leave
+    [00:03.45 - 00:09.10] (could not be transcribed)
 
 Without a transcript, one line a turn, or one line an emotion. Nobody's name where nobody asked who spoke.
 """
@@ -13,7 +14,7 @@ from sensory_pipeline.core.spans import Span
 
 
 def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
-    """One line for each utterance, turn or emotion; empty when nothing was said."""
+    """One line for each utterance and gap, turn or emotion; empty when nothing was said."""
     if Task.TRANSCRIBE in tasks:
         lines = _utterances(result, tasks)
     elif Task.DIARIZATION in tasks and result.diarization is not None:
@@ -26,13 +27,15 @@ def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
 
 def _utterances(result: RecordingResult, tasks: frozenset[Task]) -> list[str]:
     emotions = result.emotions.utterances if result.emotions and Task.EMOTION in tasks else ()
+    gaps = result.transcript.gaps if result.transcript else ()
     labels = [f"({emotion.scores.label})" for emotion in emotions] or [""] * len(result.utterances)
-    lines = []
+    lines = [(gap, f"{_clock(gap)} (could not be transcribed)") for gap in gaps]
     for said, label in zip(result.utterances, labels, strict=True):
         speaker = (said.speaker or "unknown") if Task.DIARIZATION in tasks else ""
         how = " ".join(filter(None, (speaker, label)))
-        lines.append(f"{_clock(said.span)} {how}: {said.text}" if how else f"{_clock(said.span)} {said.text}")
-    return lines
+        line = f"{_clock(said.span)} {how}: {said.text}" if how else f"{_clock(said.span)} {said.text}"
+        lines.append((said.span, line))
+    return [line for _, line in sorted(lines, key=lambda item: item[0].start_ms)]
 
 
 def _clock(span: Span) -> str:

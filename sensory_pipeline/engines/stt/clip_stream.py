@@ -38,11 +38,6 @@ class ClipStream:
         """The language of a recording is known by now: its other clips may go."""
         self._units += [[clip] for clip in self._waiting.pop(recording, ())]
 
-    def drop(self, recording: str) -> None:
-        """Nobody asks for a recording any more."""
-        self._waiting.pop(recording, None)
-        self._units = [unit for unit in self._units if unit[0].recording != recording]
-
     def batch(self, size: int) -> list[Clip]:
         """At most `size` clips to be decoded together, those of a recording side by side; empty when none can.
 

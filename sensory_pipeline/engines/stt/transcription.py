@@ -38,7 +38,7 @@ class _Open:
 
     job: TranscribeJob
     clips: Sequence[Clip]
-    answers: dict[Clip, list[Heard]] = field(default_factory=dict)
+    answers: dict[Clip, list[Heard] | EngineError] = field(default_factory=dict)
 
 
 class Transcription:
@@ -130,10 +130,9 @@ class Transcription:
                 with self._activity.noting("device", "whisper, language"):
                     self._languages[key] = language_of(self._model, clips)
         except FAULTS as error:
-            self._fail(key, self._fault(error, 1))
+            self._fault(error, 1)  # where it is about them, the first clip that can be decoded tells
         for clip in clips:
-            if key in self._open:
-                self._settle(clip, self._alone(clip))
+            self._settle(clip, self._alone(clip))
 
     def _decode_next(self, pool: ThreadPoolExecutor) -> None:
         """A batch, while the features of the one after it are computed."""
@@ -143,7 +142,8 @@ class Transcription:
             return
         clips, features = batch
         for clip, found in zip(clips, self._together(clips, [mel.result() for mel in features]), strict=True):
-            self._settle(clip, found)
+            # after the whole batch, in which others may have told the language
+            self._settle(clip, self._alone(clip) if isinstance(found, EngineError) else found)
         for recording in dict.fromkeys(clip.recording for clip in clips):
             self._stream.told(recording)
 
@@ -167,34 +167,43 @@ class Transcription:
             middle = _between_recordings(clips)
             return self._together(clips[:middle], features[:middle]) + self._together(clips[middle:], features[middle:])
         return [
-            self._alone(clip) if heard.doubtful and len(clip.settings.temperatures) > 1 else [heard]
+            self._surer(clip, heard) if heard.doubtful and len(clip.settings.temperatures) > 1 else [heard]
             for clip, heard in zip(clips, found, strict=True)
         ]
+
+    def _surer(self, clip: Clip, heard: Heard) -> list[Heard]:
+        """What is heard at higher temperatures; what was heard before where that fails, doubtful as it is."""
+        again = self._alone(clip)
+        return [heard] if isinstance(again, EngineError) else again
 
     def _alone(self, clip: Clip) -> list[Heard] | EngineError:
         try:
             with self._activity.noting("device", "whisper, alone"):
+                if clip.recording not in self._languages:
+                    self._languages[clip.recording] = language_of(self._model, [clip])
                 return decode_alone(self._model, clip, self._languages[clip.recording])
         except FAULTS as error:
             return self._fault(error, 1)
 
     def _settle(self, clip: Clip, found: list[Heard] | EngineError) -> None:
-        if (recording := self._open.get(clip.recording)) is None:
-            return  # it has failed already
-        if isinstance(found, EngineError):
-            self._fail(clip.recording, found)
-            return
+        recording = self._open[clip.recording]
         recording.answers[clip] = found
         if len(recording.answers) == len(recording.clips):
             del self._open[clip.recording]
-            language = self._languages.pop(clip.recording)
-            segments = tuple(_segments(recording))
-            self._ready.append((clip.recording, Transcript(language=language if segments else None, segments=segments)))
+            self._ready.append((clip.recording, _answer(recording, self._languages.pop(clip.recording, None))))
 
-    def _fail(self, key: str, error: EngineError) -> None:
-        del self._open[key]
-        self._stream.drop(key)
-        self._ready.append((key, error))
+
+def _answer(recording: _Open, language: str | None) -> Transcript | EngineError:
+    """What was heard, with a gap for each clip that failed; an error where that are all of them."""
+    failed = {clip: found for clip, found in recording.answers.items() if isinstance(found, EngineError)}
+    if len(failed) == len(recording.clips):
+        return next(iter(failed.values()))
+    segments = tuple(_segments(recording))
+    return Transcript(
+        language=language if segments else None,
+        segments=segments,
+        gaps=tuple(clip.span for clip in recording.clips if clip in failed),
+    )
 
 
 def _needs_sequence(settings: TranscriptionSettings) -> bool:
@@ -210,7 +219,8 @@ def _between_recordings(clips: Sequence[Clip]) -> int:
 
 def _segments(recording: _Open) -> Iterator[Segment]:
     """What is left without loops. Words are in order of their starts, inside the recording."""
-    found = [(clip, heard) for clip in recording.clips for heard in recording.answers[clip]]
+    answers = ((clip, recording.answers[clip]) for clip in recording.clips)
+    found = [(clip, heard) for clip, answer in answers if not isinstance(answer, EngineError) for heard in answer]
     texts = [word.word for _, heard in found for word in heard.words]
     settings = recording.job.settings
     kept = set(
