@@ -574,6 +574,31 @@ def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(miniature:
     assert answers["0"] == answers["2"]
 
 
+def test_a_clip_without_features_costs_no_other(miniature: Path) -> None:
+    good, bad = phrase("english-two"), phrase("english-three")
+    (clip,) = speech_clips(bad.mono(), LONGEST_MS)
+    model = faster_whisper(miniature)
+    extractor = model.feature_extractor
+
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(extractor, name)
+
+        def __call__(self, samples: npt.NDArray[np.float32], **options: Any) -> Any:
+            if len(samples) == clip.duration_ms * 16:
+                raise ValueError("no spectrogram")
+            return extractor(samples, **options)
+
+    model.feature_extractor = Failing()
+    transcriber, cache = with_standing_in(miniature, model)
+    request = PLAIN.model_copy(update={"language": "en"})
+    with closing(cache):
+        answers = dict(transcriber.transcribe(jobs(good, bad, good, request=request)))
+    assert isinstance(answers["0"], Transcript)
+    assert answers["0"] == answers["2"]
+    assert isinstance(answers["1"], EngineError)
+
+
 def test_what_a_batch_doubts_is_decoded_again_alone(miniature: Path) -> None:
     again: list[Any] = []
 

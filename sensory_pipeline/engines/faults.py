@@ -7,7 +7,7 @@ import re
 FAULTS = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What torch, CTranslate2 and those who build on them raise over what they are given, or when memory is short."""
 
-_NO_MEMORY = re.compile(r"out of memory|ALLOC_FAILED|can't allocate memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"out of memory|ALLOC_FAILED|can't allocate memory|not enough memory", re.IGNORECASE)
 _DEVICE = re.compile(r"cuda|cublas|cudnn", re.IGNORECASE)
 
 

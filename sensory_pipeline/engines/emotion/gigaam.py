@@ -51,7 +51,7 @@ reading the weights for each; what is longer is fastest alone: 0.30 CPU s a seco
 batches of 20 s."""
 
 _SHORTEST = SAMPLE_RATE // 40  # samples: one window of the spectrogram
-_LOOK_AHEAD = 4  # batches, so that turns of similar length meet
+_LOOK_AHEAD = 2  # batches, so that turns of similar length meet
 _MOST_JOBS = 64  # waiting, each with its whole recording in memory
 _MOST_TURNS = 32  # in a batch: beyond it CUDA's convolutions fail
 
@@ -154,11 +154,15 @@ class GigaamClassifier:
         if not short_of_memory(error):
             return EngineError(f"GigaAM gave up: {reason}")
         seconds = max(piece.duration_s for piece, _ in batch)
-        self._batch_s = min(self._batch_s, len(batch) * seconds / 2)
-        return EngineError(
+        fault = (
             f"{self._device} has too little memory for GigaAM on {seconds:.0f} s of speech ({reason}): see what else "
             "uses it, or set SENSORY_SIDE_BY_SIDE=false"
         )
+        if len(batch) > 1:
+            self._batch_s = min(self._batch_s, len(batch) * seconds / 2)
+        elif self._device.startswith("cuda"):  # where all pieces fail then, be it for another process
+            raise ConfigurationError(fault) from error
+        return EngineError(fault)
 
     @contextmanager
     def _network(self) -> Iterator[EmotionNetwork]:

@@ -141,7 +141,7 @@ class Transcription:
         if batch is None:
             return
         clips, features = batch
-        for clip, found in zip(clips, self._together(clips, [mel.result() for mel in features]), strict=True):
+        for clip, found in zip(clips, self._together(clips, features), strict=True):
             # after the whole batch, in which others may have told the language
             self._settle(clip, self._alone(clip) if isinstance(found, EngineError) else found)
         for recording in dict.fromkeys(clip.recording for clip in clips):
@@ -155,21 +155,24 @@ class Transcription:
         with self._activity.noting("host", "features"):
             return features_of(self._model, clip)
 
-    def _together(self, clips: Sequence[Clip], features: Sequence[Features]) -> list[list[Heard] | EngineError]:
+    def _together(self, clips: Sequence[Clip], features: Sequence[Future[Features]]) -> list[list[Heard] | EngineError]:
         """Where a batch fails, halves of it are tried, so that what a clip does befalls no other."""
         try:
+            known = [mel.result() for mel in features]
             with self._activity.noting("device", "whisper"):
-                found = decode(self._model, clips, features, self._languages)
+                found = decode(self._model, clips, known, self._languages)
         except FAULTS as error:
             fault = self._fault(error, len(clips))
-            if len(clips) == 1:
-                return [fault]
-            middle = _between_recordings(clips)
-            return self._together(clips[:middle], features[:middle]) + self._together(clips[middle:], features[middle:])
-        return [
-            self._surer(clip, heard) if heard.doubtful and len(clip.settings.temperatures) > 1 else [heard]
-            for clip, heard in zip(clips, found, strict=True)
-        ]
+        else:
+            return [
+                self._surer(clip, heard) if heard.doubtful and len(clip.settings.temperatures) > 1 else [heard]
+                for clip, heard in zip(clips, found, strict=True)
+            ]
+        # out of the handler, so that the error no longer holds what filled the memory
+        if len(clips) == 1:
+            return [fault]
+        middle = _between_recordings(clips)
+        return self._together(clips[:middle], features[:middle]) + self._together(clips[middle:], features[middle:])
 
     def _surer(self, clip: Clip, heard: Heard) -> list[Heard]:
         """What is heard at higher temperatures; what was heard before where that fails, doubtful as it is."""
