@@ -116,6 +116,29 @@ def test_an_exception_of_the_engine_costs_one_recording(tmp_path: Path) -> None:
     assert_only_culprit_failed(answers, EngineError, "RuntimeError: cannot allocate")
 
 
+def test_a_process_is_not_trusted_after_an_exception(tmp_path: Path) -> None:
+    answers, _ = run(engines.poisoned, trials(tmp_path, culprit=True), size=1)
+    assert_only_culprit_failed(answers, EngineError, "illegal memory access")
+
+
+class Forgetful(Notes):
+    """Cannot write down that work begins."""
+
+    def started(self, work: Work) -> None:
+        raise OSError("no space left on device")
+
+
+def test_what_fails_for_one_stream_is_told_to_that_one(tmp_path: Path) -> None:
+    apart = dict.fromkeys(Stage, 1)
+    with EnginePool(partial(alone, engines.slow), size=1, memory_mb=4096, apart=apart) as pool:
+        good = pool.run(Stage.TRANSCRIPTS, 0, trials(tmp_path, culprit=False), Notes())
+        bad = pool.run(Stage.DIARIZATION, 0, trials(tmp_path, culprit=False), Forgetful())
+        assert next(bad) is None
+        assert len([answer for answer in good if answer]) == 6
+        with pytest.raises(OSError, match="no space left"):
+            list(bad)
+
+
 def test_suspects_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -> None:
     items = trials(tmp_path, culprit=True)
     items[3].suspect, items[3].crashes = True, 2

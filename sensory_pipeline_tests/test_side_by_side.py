@@ -113,6 +113,8 @@ def test_an_engine_that_fails_is_told_where_its_stage_is_asked_for(source: Path,
 def test_a_run_that_is_left_half_way_lets_go_of_the_partition(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake", engines.slow) as (lake, ready, partition):
         run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run", later=LATER)
+        ready.close()
+        assert {item.attempts for item in lake.ledger.pending(partition)} == {0}
         # as after a step that Dagster gave up; the next run takes the partition
         reports = [run_stage(lake, ready, stage, partition, "next", later=LATER) for stage in Stage]
         assert [report.computed + report.reused for report in reports] == [10, 9, 9, 9]
@@ -127,3 +129,19 @@ def test_a_run_takes_no_more_audio_than_it_may(tmp_path: Path) -> None:
     computed = [report.computed for report in reports]
     assert computed == [computed[0]] * 4
     assert 4 <= computed[0] <= 12  # some are on their way when the limit is reached
+
+
+def test_stages_on_one_recording_are_one_attempt(source: Path, tmp_path: Path) -> None:
+    with one_partition(source, tmp_path / "lake", engines.slow) as (lake, ready, partition):
+        seen: set[int] = set()
+
+        def look(stage: Stage, _: str) -> None:
+            if stage is Stage.DIARIZATION:  # which is done while most are still to be transcribed
+                seen.update(item.attempts for item in lake.ledger.pending(partition))
+
+        ready.progress = look
+        for stage in Stage:
+            run_stage(lake, ready, stage, partition, "run", later=LATER)
+        assert seen <= {0, 1}
+        assert 1 in seen
+        assert {item.attempts for item in lake.ledger.pending(partition)} == {0}

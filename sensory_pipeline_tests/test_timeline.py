@@ -38,8 +38,8 @@ def test_the_device_is_busy_while_anybody_calculates() -> None:
 
 def test_a_pause_says_what_was_done_meanwhile() -> None:
     first, second = RUN.idle()
-    assert (first.start_s, first.end_s, first.meanwhile) == (100, 102, ("normalized_audio 1: decoding",))
-    assert (second.start_s, second.end_s, second.meanwhile) == (106, 108, ("transcripts 1: features",))
+    assert (first.start_s, first.end_s, RUN.meanwhile(first)) == (100, 102, ("normalized_audio 1: decoding",))
+    assert (second.start_s, second.end_s, RUN.meanwhile(second)) == (106, 108, ("transcripts 1: features",))
 
 
 def test_json_counts_from_the_beginning() -> None:

@@ -466,7 +466,8 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_changes(
     model.model = ShortOfMemory(model.model)
     sizes = model.model.sizes
     remembered = BatchSizes(path=tmp_path / "sizes.json", place="here")
-    transcriber, cache = with_standing_in(miniature, model, batch_size=8, sizes=remembered)
+    remembered.keep(f"whisper {resolve(str(miniature)).name} {resolve(str(miniature)).revision} int8", 8)
+    transcriber, cache = with_standing_in(miniature, model, sizes=remembered)
     with closing(cache):
         answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))
         assert answers == {key: value for key, (_, value) in mixed.items()}

@@ -99,6 +99,18 @@ class MumblingTranscriber(TrivialTranscriber):
             yield key, Transcript(language="de", segments=() if silent else doubtful)
 
 
+class PoisonedTranscriber(TrivialTranscriber):
+    """Fails over the culprit, and from then on over everything, as a GPU does after some faults."""
+
+    poisoned = False
+
+    def _answers(self, batch: list[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        self.poisoned |= any(job.pcm.duration_ms == CULPRIT_MS for job in batch)
+        if self.poisoned:
+            raise RuntimeError("an illegal memory access was encountered")
+        yield from super()._answers(batch)
+
+
 class TrivialClassifier:
     """Everything is neutral."""
 
@@ -157,6 +169,10 @@ raising = partial(_make, _raise, 4)
 
 def segfaulting_in_diarization() -> Engines:
     return replace(trivial(), diarizer=SegfaultingDiarizer())
+
+
+def poisoned() -> Engines:
+    return replace(trivial(), transcriber=PoisonedTranscriber())
 
 
 def broken() -> Engines:

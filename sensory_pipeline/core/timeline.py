@@ -29,11 +29,10 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """A pause of the device. meanwhile: what the processes did then, as in "normalized_audio: decoding"."""
+    """A pause of the device."""
 
     start_s: float
     end_s: float
-    meanwhile: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +64,14 @@ class Timeline:
         busy = _union(activity for activity in self.activities if activity.kind == "device")
         edges = [(self.start_s, self.start_s), *busy, (self.end_s, self.end_s)]
         pauses = [(before[1], after[0]) for before, after in pairwise(edges)]
-        return tuple(
-            Idle(start_s=start, end_s=end, meanwhile=self._between(start, end))
-            for start, end in pauses
-            if end - start >= SHORTEST_IDLE_S
-        )
+        return tuple(Idle(start_s=start, end_s=end) for start, end in pauses if end - start >= SHORTEST_IDLE_S)
 
-    def _between(self, start_s: float, end_s: float) -> tuple[str, ...]:
+    def meanwhile(self, pause: Idle) -> tuple[str, ...]:
+        """What the processes did then, as in "normalized_audio 1: decoding"."""
         found = (
             f"{activity.lane}: {activity.what}"
             for activity in self.activities
-            if activity.kind == "host" and activity.start_s < end_s and start_s < activity.end_s
+            if activity.kind == "host" and activity.start_s < pause.end_s and pause.start_s < activity.end_s
         )
         return tuple(dict.fromkeys(found))
 
@@ -91,7 +87,7 @@ class Timeline:
                 {
                     "start_s": round(pause.start_s - self.start_s, 3),
                     "end_s": round(pause.end_s - self.start_s, 3),
-                    "meanwhile": list(pause.meanwhile),
+                    "meanwhile": list(self.meanwhile(pause)),
                 }
                 for pause in sorted(pauses, key=lambda pause: pause.start_s)
             ],

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
+from pathlib import Path
 
 import psutil
 
 from sensory_pipeline.engines.devices import NVIDIA_SMI_LIMIT_S, Device, DeviceKind
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +22,7 @@ def free_bytes(device: Device, visible: str | None) -> int:
     visible: CUDA_VISIBLE_DEVICES, by which this process numbers GPUs.
     """
     if device.kind is DeviceKind.CPU:
-        return psutil.virtual_memory().available
+        return min(psutil.virtual_memory().available, _left_to_the_container())
     told = _told(device, visible, "memory.free")
     return int(told) << 20 if told.isdecimal() else 0
 
@@ -26,6 +30,15 @@ def free_bytes(device: Device, visible: str | None) -> int:
 def gpu_name(device: Device, visible: str | None) -> str:
     """The model of a GPU and its memory, as in "NVIDIA H100 80GB HBM3, 81559"; else the device's own name."""
     return _told(device, visible, "name,memory.total") or device.name
+
+
+def _left_to_the_container() -> int:
+    """Bytes below its limit (cgroup v2); more than there can be where it has none."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        return limit - int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no cgroup, or the word "max"
+        return sys.maxsize
 
 
 def _told(device: Device, visible: str | None, fields: str) -> str:

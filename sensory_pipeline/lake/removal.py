@@ -15,7 +15,7 @@ from sensory_pipeline.lake.publication import publish
 def forget(lake: Lake, uri: str) -> bool:
     """Remove a recording from the ledger, the tables, the stage results and the decoded audio.
 
-    Returns whether the lake knew it, now or before. Waits for a stage that is at work in its
+    Returns whether the lake knew it, now or before. Waits for a run that is at work in its
     partition. Repeat it if it was interrupted.
     """
     identity = recording_id(uri)

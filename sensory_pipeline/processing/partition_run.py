@@ -17,7 +17,7 @@ from sensory_pipeline.core.stages import READS, Stage, engines_at_fault
 from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.processor import Processor, share
-from sensory_pipeline.processing.stage_run import Budget, StageRun
+from sensory_pipeline.processing.stage_run import AtWork, Budget, StageRun
 
 ENGINE_FAULTS = (Crashed.__name__, EngineError.__name__, Abandoned.__name__)
 
@@ -81,15 +81,17 @@ class PartitionRun:
 
     def close(self) -> None:
         """Stop what still goes on; what was done is kept."""
-        for work in self._under_way.values():
-            work.close()
-        self._under_way.clear()
-        self._lease.close()
+        with ExitStack() as ends:  # each of them, also when one cannot be written down
+            ends.enter_context(self._lease)
+            for work in self._under_way.values():
+                ends.callback(work.close)
+            self._under_way.clear()
 
     def _runs(self, stages: Collection[Stage]) -> dict[Stage, list[StageRun]]:
         """Of each stage one for each plan."""
         found: dict[Stage, list[StageRun]] = {stage: [] for stage in stages}
         budget = Budget(limit_s=self._processor.limits.run_audio_hours * 3600)
+        at_work = AtWork()
         for plan, pending in share(self._lake, self._processor, self.partition):
             mine: dict[Stage, StageRun] = {}
             for stage in (s for s in plan.stages if s in found):
@@ -102,6 +104,7 @@ class PartitionRun:
                     partition=self.partition,
                     run_id=self.run_id,
                     budget=budget,
+                    at_work=at_work,
                     upstream={read: mine[read] for read in READS[stage] if read in mine},
                 )
                 found[stage].append(mine[stage])
@@ -123,8 +126,12 @@ class PartitionRun:
 
     def _worked(self, stage: Stage, runs: list[StageRun]) -> Generator[None, None, StageReport]:
         began = time.monotonic()
-        for run in runs:
-            yield from run.work()
+        try:
+            for run in runs:
+                yield from run.work()
+        finally:
+            for run in runs:  # for those that it feeds, and a failure may come before it has begun
+                run.over = True
         made = [result for run in runs for result in run.made]
         faults = [result for result in made if result.error_class in ENGINE_FAULTS]
         if engines_at_fault(len(made), len(faults)):

@@ -101,6 +101,8 @@ class EnginePool:
                     self.discard(process)
                 else:
                     process.stream = None
+            for work in stream.undelivered():
+                journal.returned(work)
 
     def size(self, stage: Stage) -> int:
         """How many processes may work for the stage at once."""
@@ -129,10 +131,15 @@ class EnginePool:
         processes = list(self.processes)
         ready = multiprocessing.connection.wait([process.pipe for process in processes], timeout=_POLL_S)
         for process in processes:
-            if process.pipe in ready:
-                self._hear(process)
-            elif process.stream is not None:
-                process.stream.watch(process)
+            try:
+                if process.pipe in ready:
+                    self._hear(process)
+                elif process.stream is not None:
+                    process.stream.watch(process)
+            except Exception as error:
+                if process.stream is None:
+                    raise
+                process.stream.fail(error)  # and not whoever listens now
 
     def _hear(self, process: EngineProcess) -> None:
         try:

@@ -35,11 +35,29 @@ class Budget:
         return self.taken_s >= self.limit_s
 
 
+class AtWork:
+    """Which stages are at work on which recordings: for the ledger they are one attempt."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, set[Stage]] = {}
+
+    def begun(self, identity: str, stage: Stage) -> bool:
+        """Whether it is the first."""
+        stages = self._stages.setdefault(identity, set())
+        stages.add(stage)
+        return len(stages) == 1
+
+    def ended(self, identity: str, stage: Stage) -> bool:
+        """Whether none is left."""
+        self._stages.setdefault(identity, set()).discard(stage)
+        return not self._stages[identity]
+
+
 class StageRun:
     """What it does shows in its counts of recordings; made: their results, without payloads.
 
     upstream: the stages it reads that go on beside it and feed it; what it reads of others lies in the
-    stage store. budget: heeded and used up by a stage that reads none.
+    stage store. budget: heeded and used up by a stage that reads none. over: nothing more comes of it.
     """
 
     def __init__(
@@ -53,6 +71,7 @@ class StageRun:
         partition: Partition,
         run_id: str,
         budget: Budget,
+        at_work: AtWork,
         upstream: Mapping[Stage, StageRun],
     ) -> None:
         self._lake = lake
@@ -61,6 +80,7 @@ class StageRun:
         self.plan = plan.stages[stage]
         self._run_id = run_id
         self._budget = budget
+        self._at_work = at_work
         self._upstream = upstream
         self._feeds: list[StageRun] = []
         for run in upstream.values():
@@ -72,7 +92,7 @@ class StageRun:
         self._known: dict[str, StageResult] = {}
         self._ready: deque[str] = deque()
         self._given_up: deque[tuple[str, Terminal]] = deque()
-        self._over = False
+        self.over = False
         self.made: list[StageResult] = []
         self.audio_s = 0.0
         self.reused = 0
@@ -116,18 +136,18 @@ class StageRun:
             with self._lake.stages.writer(self.plan.stage, self._partition, self._run_id) as writer:
                 yield from self._work(writer)
         finally:
-            self._over = True
+            self.over = True
 
     def _work(self, writer: StageWriter) -> Iterator[None]:
-        journal = _LedgerJournal(self._lake.ledger, self.recordings)
+        journal = _LedgerJournal(self.plan.stage, self._lake.ledger, self.recordings, self._at_work)
         run = self._processor.pool.run(self.plan.stage, self._whole.choice, self._trials(), journal)
         with closing(run) as answers:
             for answer in answers:
-                if answer is None:
-                    writer.flush_when_due()
-                else:
+                if answer is not None:
                     self._settle(writer, answer.recording_id, answer.value, answer.seconds)
+                    continue
                 self._settle_given_up(writer)
+                writer.flush_when_due()
                 yield
         self._settle_given_up(writer)
 
@@ -156,19 +176,21 @@ class StageRun:
                 item = self._pending[identity]
                 work = self._work_on(item.recording, self._inputs[identity])
                 yield Trial(work=work, suspect=bool(item.attempts), crashes=item.crashes)
-            if all(run._over for run in self._upstream.values()) and not self._ready:
+            if all(run.over for run in self._upstream.values()) and not self._ready:
                 return
             yield None
 
     def _settle(self, writer: StageWriter, identity: str, answer: str | Terminal | Transient, seconds: float) -> None:
         recording = self._pending[identity].recording
         if isinstance(answer, Transient):
+            self._at_work.ended(identity, self.plan.stage)
             self._lake.ledger.deferred(recording, str(answer))
             self.deferred += 1
             return
         result = self._result(recording, answer, seconds)
         writer.add(result)
-        self._lake.ledger.progressed(recording)
+        if self._at_work.ended(identity, self.plan.stage):
+            self._lake.ledger.progressed(recording)
         self._take_account(result)
         decoded = self._inputs[identity].get(Stage.NORMALIZED_AUDIO, result)
         self.audio_s += duration_s(decoded)
@@ -233,17 +255,22 @@ class StageRun:
 
 @dataclass(frozen=True, slots=True)
 class _LedgerJournal:
+    stage: Stage
     ledger: Ledger
     recordings: dict[str, Recording]
+    at_work: AtWork
 
     def started(self, work: Work) -> None:
-        self.ledger.started(self.recordings[work.recording_id])
+        if self.at_work.begun(work.recording_id, self.stage):
+            self.ledger.started(self.recordings[work.recording_id])
 
     def died(self, work: Work, cause: str) -> None:
+        self.at_work.ended(work.recording_id, self.stage)
         self.ledger.crashed(self.recordings[work.recording_id], cause)
 
     def returned(self, work: Work) -> None:
-        self.ledger.returned(self.recordings[work.recording_id])
+        if self.at_work.ended(work.recording_id, self.stage):
+            self.ledger.returned(self.recordings[work.recording_id])
 
 
 def _given_up(item: Pending) -> Terminal | None:

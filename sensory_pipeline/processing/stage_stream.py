@@ -81,7 +81,7 @@ class StageStream:
         self._complete = False  # nothing more is incoming
         self._fresh: deque[Trial] = deque()
         self._suspects: deque[Trial] = deque()
-        self._answers: deque[Answer] = deque()
+        self._answers: deque[tuple[Work, Answer]] = deque()
         self._error: Exception | None = None
         self._stillborn = 0
 
@@ -89,16 +89,24 @@ class StageStream:
         """As EnginePool.run."""
         while True:
             self._staff()
+            # all of them, since other streams hear answers for this one too
+            while self._answers:
+                yield self._answers.popleft()[1]
             if self._error is not None:
                 raise self._error
-            if self._answers:
-                yield self._answers.popleft()
-            elif self._complete and not self._waiting() and not self._at_work():
+            if self._complete and not self._waiting() and not self._at_work():
                 return
-            else:
-                self._pool.listen()
-                if not self._answers:
-                    yield None
+            self._pool.listen()
+            if not self._answers:
+                yield None
+
+    def fail(self, error: Exception) -> None:
+        """Raise it where this stream's results are asked for."""
+        self._error = error
+
+    def undelivered(self) -> list[Work]:
+        """Of which there are answers that nobody has asked for."""
+        return [work for work, _ in self._answers]
 
     def _at_work(self) -> bool:
         return any(process.open and process.stream is self for process in self._pool.processes)
@@ -121,9 +129,9 @@ class StageStream:
         """Give processes that wait what there is, and take on more if that is too much for them."""
         for process in [p for p in self._pool.processes if p.stream is self and p.hungry]:
             self._hand_out(process)
-        # one gets ready while the first recording is still under way to it
-        waiting = self._waiting() or int(not self._complete)
-        mates = self._pool.of(self.stage)
+        waiting, mates = self._waiting(), self._pool.of(self.stage)
+        if not waiting and not self._complete:  # one gets ready while the first recording is under way to it
+            waiting = int(not any(process.open for process in mates))
         idle = [process for process in mates if process.ready and not process.open][:waiting]
         for process in idle:
             self._open(process)
@@ -162,6 +170,7 @@ class StageStream:
                 if not process.in_flight:
                     self._error = EngineUnavailable(f"{self.stage} failed before it took a recording: {error}")
                 self._suspect(process, error)
+                self._pool.discard(process)  # who knows in what state it is; a GPU's may fail on everything now
 
     def _hand_out(self, process: EngineProcess) -> None:
         self._waiting()
@@ -222,4 +231,5 @@ class StageStream:
 
     def _answer(self, trial: Trial, value: str | Terminal | Transient) -> None:
         seconds = time.monotonic() - trial.began
-        self._answers.append(Answer(recording_id=trial.work.recording_id, value=value, seconds=seconds))
+        answer = Answer(recording_id=trial.work.recording_id, value=value, seconds=seconds)
+        self._answers.append((trial.work, answer))

@@ -64,7 +64,7 @@ class WhisperTranscriber:
         self._cpu_threads = cpu_threads
         self._batch_size = batch_size
         self._sequential = batch_size == 1
-        self._sizes = sizes
+        self._sizes = sizes if batch_size is None else None
         self._activity = activity or ActivityLog()
 
     @property
@@ -141,14 +141,15 @@ class WhisperTranscriber:
 
     def _fault(self, error: Exception, clips: int) -> EngineError:
         """What an error says about the clips, so many, it came from. Raises it anew where it is not about them."""
-        if short_of_memory(error):
+        if short_of_memory(error) and not isinstance(error, MemoryError):  # which is about this process
             if clips == 1:
                 raise ConfigurationError(
                     f"{self._device.name} has too little memory for Whisper {self._model} in {self._compute_type} "
                     f"({error}): choose a smaller model or beam, or another compute type"
                 ) from error
-            self._batch_size = min(self._batch_size or BATCH, clips // 2)
-            if self._sizes is not None:
+            size = self._batch_size or BATCH
+            self._batch_size = min(size, clips // 2)
+            if self._sizes is not None and clips >= size:  # what is less may be short for another process's sake
                 self._sizes.keep(self._weights, self._batch_size)
         elif of_the_device(error):
             raise error
