@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
@@ -37,6 +38,7 @@ def held_mb(engine: str, models: Models, count: int) -> list[float]:
             raise answer
         if number * NOTES % count < NOTES:
             noted.append(process.memory_info().rss / 1e6)
+            print(f"{engine}: {number} of {count} done, {noted[-1]:.0f} MB held", file=sys.stderr)
     return noted
 
 
