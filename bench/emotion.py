@@ -35,7 +35,8 @@ THREADS = 1
 LEAST_S = 2.5
 """The shortest sound that GigaAM-Emo should be asked about."""
 SEED = 4
-"""Of the conversation: the first whose beginning has turns as long as a conversation's are on average."""
+"""Of the conversation: chosen among twelve by the lengths of its turns, which are about what they are on average,
+before anything was timed. Where turns are shorter, less is gained."""
 WITH_TURN = "one call a word: it and the turn around it"
 WITH_LEAST = f"one call a word: it and {LEAST_S} s around it"
 ALONE = "one call a word: it alone"
