@@ -113,7 +113,7 @@ def written(folder: Path, pcms: Sequence[Pcm]) -> Path:
 
 def raced(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Race:
     """Both on the same recordings, ours under new names in each round, since what is done is not done again."""
-    pcms = recordings(2, 15, total_s=50)
+    pcms = recordings(2, 15, total_s=20)
     source = written(root / "source", pcms)
     numbers = count()
 

@@ -147,9 +147,9 @@ class PyannoteDiarizer:
     def _answers(self, jobs: Sequence[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
         import torch
 
-        files = [{"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE} for job in jobs]
         with self._leased() as pipeline:
             with _silenced(), self._activity.noting("device", "pyannote"):
+                files = [{"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE} for job in jobs]
                 faults = pipeline.run_networks(files)
             for number, job in enumerate(jobs):
                 with self._activity.noting("host", "clustering voices"):
