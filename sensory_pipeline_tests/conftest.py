@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests import miniature_whisper
 from sensory_pipeline_tests import postgres as postgresql
 
 collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
@@ -35,6 +38,32 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     yield
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For torch: sounds as short as tests have are through sooner than threads have met."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def cache() -> Iterator[ModelCache]:
+    """For all models that a module's tests load."""
+    with closing(ModelCache(CacheSettings(max_models=None, ttl_s=None))) as models:
+        yield models
+
+
+@pytest.fixture(scope="session")
+def whisper() -> Path:
+    """The miniature's folder."""
+    if not miniature_whisper.MINIATURE.is_dir():
+        pytest.skip("the miniature Whisper is not there: scripts/train_miniatures.py makes it")
+    return miniature_whisper.MINIATURE
 
 
 @pytest.fixture(scope="session")

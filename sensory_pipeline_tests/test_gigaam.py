@@ -29,6 +29,8 @@ from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape  # 
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier  # noqa: E402
 from sensory_pipeline.engines.emotion.inquiry import LONGEST_MS  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = Path(__file__).parent / "data" / "gigaam"
 CHECKPOINT = DATA / "emo.ckpt"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
@@ -73,15 +75,6 @@ def probabilities(emotions: Iterable[Emotion]) -> npt.NDArray[np.float64]:
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     odds = np.exp(logits.astype(np.float64))
     return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sounds this short are through sooner than threads have met."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig
-from sensory_pipeline.engines.diarization.pyannote_audio import PUBLISHED, PyannoteDiarizer
+from sensory_pipeline.engines.diarization.hub import PUBLISHED
+from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
 from sensory_pipeline.settings import environment_with
 from sensory_pipeline_tests.stock_pyannote import (
     ANY,
@@ -47,20 +48,13 @@ from sensory_pipeline_tests.stock_pyannote import (
 )
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 needs_miniature = pytest.mark.skipif(
     not (MINIATURE / CONFIG).is_file(), reason="no miniature pyannote: make it with scripts.train_miniatures"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from sensory_pipeline.engines.diarization.window_batches import Window, WindowBa
 from sensory_pipeline_tests.stock_pyannote import ANY, MINIATURE, MINIATURE_CLASSES, answers, excerpt, silence
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 
 Faults = dict[int, EngineError]
 MARK = 32_767
@@ -31,20 +31,6 @@ MARK = 32_767
 AHEAD = 20
 """Windows; on a CPU recordings go together only where they are told to."""
 SETTINGS = (ANY, DiarizationSettings(speakers=2), DiarizationSettings(min_speakers=2), DiarizationSettings(speakers=1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def cache() -> Iterator[ModelCache]:
-    with closing(ModelCache(CacheSettings(ttl_s=None))) as models:
-        yield models
 
 
 def engine_of(cache: ModelCache, windows_ahead: int | None = AHEAD) -> PyannoteDiarizer:

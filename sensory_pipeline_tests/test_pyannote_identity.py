@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.requests import DiarizationSettings
-from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.diarization.checkpoints import BATCH_SIZE, PipelineFolder
 from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
 from sensory_pipeline_tests.stock_pyannote import (
@@ -27,21 +25,7 @@ from sensory_pipeline_tests.stock_pyannote import (
 )
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def cache() -> Iterator[ModelCache]:
-    with closing(ModelCache(CacheSettings(ttl_s=None))) as models:
-        yield models
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

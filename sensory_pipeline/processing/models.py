@@ -91,7 +91,7 @@ def _whisper_missing(model: str) -> bool:
 
 
 def _pyannote_missing(model: str) -> bool:
-    from sensory_pipeline.engines.diarization.pyannote_audio import local
+    from sensory_pipeline.engines.diarization.hub import local
 
     return local(model) is None
 

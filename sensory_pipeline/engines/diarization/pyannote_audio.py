@@ -11,8 +11,6 @@ On a GPU pyannote switches TensorFloat-32 off for the whole process, with each r
 from __future__ import annotations
 
 import os
-import re
-import textwrap
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,15 +30,13 @@ from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind
-from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig, PipelineFolder
+from sensory_pipeline.engines.diarization.checkpoints import PipelineFolder
+from sensory_pipeline.engines.diarization.hub import PUBLISHED, fetched, local
 from sensory_pipeline.engines.diarization.window_batches import engine_error
 from sensory_pipeline.engines.faults import FAULTS
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
-
-PUBLISHED = "pyannote/speaker-diarization-community-1"
-"""On https://huggingface.co, for those who accept its terms."""
 
 WINDOWS_AHEAD = {DeviceKind.CPU: 1, DeviceKind.CUDA: 128}
 """Windows of sound at which no further recording is waited for: on a GPU those of four full batches. On a CPU,
@@ -125,7 +121,7 @@ class PyannoteDiarizer:
 
     @cached_property
     def _folder(self) -> Path:
-        return local(self._model) or _fetched(self._model, self._token)
+        return local(self._model) or fetched(self._model, self._token)
 
     @cached_property
     def _revision(self) -> str:
@@ -155,52 +151,6 @@ class PyannoteDiarizer:
                 with self._activity.noting("host", "clustering voices"):
                     answer = faults.get(number) or _diarize(pipeline, files[number], job)
                 yield job.key, answer
-
-
-def local(model: str) -> Path | None:
-    """The folder of a model, if it is on this machine in full. Raises ConfigurationError for what names none."""
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    path = Path(model)
-    if path.is_dir():
-        return path
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is None:
-        raise ConfigurationError(
-            f"there is no diarization model {model!r}: set PYANNOTE_MODEL to a folder that holds one (its "
-            f"{CONFIG} and what that names), or to its id on https://huggingface.co, such as {PUBLISHED}"
-        )
-    try:
-        folder = _snapshot(model, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
-    return folder if _complete(folder) else None
-
-
-def _fetched(model: str, token: SecretStr | None) -> Path:
-    try:
-        return _snapshot(model, token=token.get_secret_value() if token else None)
-    except (OSError, ValueError) as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-        raise ConfigurationError(
-            f"cannot download the diarization model {model} ({reason}). Accept its terms on "
-            f"https://huggingface.co/{model}, make a token on https://huggingface.co/settings/tokens and set "
-            "PYANNOTE_AUTH_TOKEN to it. Where there is no network, copy the model's folder from a machine that "
-            "has one, and set PYANNOTE_MODEL to its path: PYANNOTE_MODEL=/path/to/folder"
-        ) from error
-
-
-def _snapshot(model: str, **options: Any) -> Path:
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(model, allow_patterns=[CONFIG, f"*/{NETWORK}", "*/*.npz"], **options))
-
-
-def _complete(folder: Path) -> bool:
-    """Whether a download went through to its end."""
-    config = folder / CONFIG
-    if not config.is_file():
-        return False
-    return all((folder / name).is_file() for name in PipelineConfig.parse(config.read_bytes(), config).files)
 
 
 def _revision(content: PipelineFolder) -> str:

@@ -1,0 +1,64 @@
+"""Where a diarization model comes from: a folder, or https://huggingface.co."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig
+
+PUBLISHED = "pyannote/speaker-diarization-community-1"
+"""On https://huggingface.co, for those who accept its terms."""
+
+
+def local(model: str) -> Path | None:
+    """The folder of a model, if it is on this machine in full. Raises ConfigurationError for what names none."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is None:
+        raise ConfigurationError(
+            f"there is no diarization model {model!r}: set PYANNOTE_MODEL to a folder that holds one (its "
+            f"{CONFIG} and what that names), or to its id on https://huggingface.co, such as {PUBLISHED}"
+        )
+    try:
+        folder = _snapshot(model, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    return folder if _complete(folder) else None
+
+
+def fetched(model: str, token: SecretStr | None) -> Path:
+    """The folder of a model that is downloaded, as far as it is not here. token: of an account that has accepted
+    the model's terms. Raises ConfigurationError where it cannot be had."""
+    try:
+        return _snapshot(model, token=token.get_secret_value() if token else None)
+    except (OSError, ValueError) as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        raise ConfigurationError(
+            f"cannot download the diarization model {model} ({reason}). Accept its terms on "
+            f"https://huggingface.co/{model}, make a token on https://huggingface.co/settings/tokens and set "
+            "PYANNOTE_AUTH_TOKEN to it. Where there is no network, copy the model's folder from a machine that "
+            "has one, and set PYANNOTE_MODEL to its path: PYANNOTE_MODEL=/path/to/folder"
+        ) from error
+
+
+def _snapshot(model: str, **options: Any) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model, allow_patterns=[CONFIG, f"*/{NETWORK}", "*/*.npz"], **options))
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a download went through to its end."""
+    config = folder / CONFIG
+    if not config.is_file():
+        return False
+    return all((folder / name).is_file() for name in PipelineConfig.parse(config.read_bytes(), config).files)
