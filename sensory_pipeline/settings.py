@@ -148,7 +148,11 @@ class Settings(BaseSettings, RecordingSettings):
         description="auto, float16, int8_float16, int8 or float32; auto: float16 on a GPU, int8 on a CPU.",
     )
     whisper_cpu_threads: int = Field(
-        0, ge=0, validation_alias="WHISPER_CPU_THREADS", description="Threads of Whisper on a CPU; 0: its own choice."
+        0,
+        ge=0,
+        validation_alias="WHISPER_CPU_THREADS",
+        description="Threads of Whisper on a CPU, each with clips of its own; 0: one a core, or a third of them "
+        "where stages go side by side.",
     )
     whisper_batch_size: int | None = Field(
         None,

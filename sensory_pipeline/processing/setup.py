@@ -45,20 +45,22 @@ def processor(
     None. engines: instead of those the settings choose.
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
-    choices = [replace(choice, device=mine.name) for choice in _choices(settings)]
+    apart = _apart(settings, mine)
+    # three stages calculate at once, and threads that wait for a core would slow down those that have one
+    threads = max(1, cores() // 3) if apart else None
+    whisper_threads = settings.whisper_cpu_threads or threads or cores()
+    choices = [replace(choice, device=mine.name, whisper_cpu_threads=whisper_threads) for choice in _choices(settings)]
     if engines is None:
         # here, where nobody takes the silence of a download for a hang
         for choice in choices:
             fetch_missing(choice)
     sets = partial(engine_sets, choices) if engines is None else partial(_alike, engines, len(choices))
-    apart = _apart(settings, mine)
     pool = EnginePool(
         sets,
         size=settings.workers or (cores() if offline(settings) else 1),
         memory_mb=settings.worker_memory_mb,
         apart=apart,
-        # three stages calculate at once, and threads that wait for a core would slow down those that have one
-        threads=max(1, cores() // 3) if apart else None,
+        threads=threads,
     )
     with _alone_on(mine, settings), pool:
         ready = Processor(
@@ -155,7 +157,7 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
         whisper_model=settings.whisper_model_size or settings.default_model_name,
         whisper_device=settings.whisper_device,
         whisper_compute_type=settings.whisper_compute_type,
-        whisper_cpu_threads=settings.whisper_cpu_threads,
+        whisper_cpu_threads=settings.whisper_cpu_threads or cores(),
         whisper_batch_size=settings.whisper_batch_size,
         pyannote_model=settings.pyannote_model or defaults.pyannote_model,
         pyannote_device="auto" if settings.pyannote_use_gpu else "cpu",

@@ -18,8 +18,9 @@ from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips
+from sensory_pipeline.engines.stt.encoder_output import Features
 from sensory_pipeline.engines.stt.hallucinations import without_loops
-from sensory_pipeline.engines.stt.whisper_batches import Clip, Features, Heard, decode, features_of
+from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, decode, features_of
 from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Transcription:
         self._sequential = sequential
         self._fault = fault
         self._activity = activity
+        self._workers = ThreadPoolExecutor(max_workers=model.model.num_workers)
         self._stream = ClipStream()
         self._open: dict[str, _Open] = {}
         self._languages: dict[str, str] = {}
@@ -71,7 +73,7 @@ class Transcription:
     def answers(self, jobs: Iterable[TranscribeJob]) -> Iterator[Answer]:
         """One a job, in any order. No more than a few batches of jobs are pulled ahead."""
         # one thread looks for speech and computes features while the device decodes
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with ThreadPoolExecutor(max_workers=1) as pool, self._workers:
             for job, spoken in self._ahead(jobs, pool):
                 self._take_up(job, spoken)
                 while self._stream.clips >= self._size() * AHEAD:
@@ -131,8 +133,10 @@ class Transcription:
                     self._languages[key] = language_of(self._model, clips)
         except FAULTS as error:
             self._fault(error, 1)  # where it is about them, the first clip that can be decoded tells
-        for clip in clips:
-            self._settle(clip, self._alone(clip))
+        # the first that can be decoded tells the language, where that is not known
+        answers = self._workers.map(self._alone, clips) if key in self._languages else map(self._alone, clips)
+        for clip, found in zip(clips, answers, strict=True):
+            self._settle(clip, found)
 
     def _decode_next(self, pool: ThreadPoolExecutor) -> None:
         """A batch, while the features of the one after it are computed."""
@@ -160,14 +164,11 @@ class Transcription:
         try:
             known = [mel.result() for mel in features]
             with self._activity.noting("device", "whisper"):
-                found = decode(self._model, clips, known, self._languages)
+                found = decode(self._model, clips, known, self._languages, self._workers)
         except FAULTS as error:
             fault = self._fault(error, len(clips))
         else:
-            return [
-                self._surer(clip, heard) if heard.doubtful and len(clip.settings.temperatures) > 1 else [heard]
-                for clip, heard in zip(clips, found, strict=True)
-            ]
+            return list(self._workers.map(self._surer, clips, found))
         # out of the handler, so that the error no longer holds what filled the memory
         if len(clips) == 1:
             return [fault]
@@ -175,7 +176,9 @@ class Transcription:
         return self._together(clips[:middle], features[:middle]) + self._together(clips[middle:], features[middle:])
 
     def _surer(self, clip: Clip, heard: Heard) -> list[Heard]:
-        """What is heard at higher temperatures; what was heard before where that fails, doubtful as it is."""
+        """What is heard at higher temperatures, where it is doubtful; what was heard before where that fails."""
+        if not heard.doubtful or len(clip.settings.temperatures) == 1:
+            return [heard]
         again = self._alone(clip)
         return [heard] if isinstance(again, EngineError) else again
 

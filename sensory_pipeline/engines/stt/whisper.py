@@ -30,19 +30,21 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 BATCH = 8
-"""Clips decoded together where nobody says how many and nobody has tried: 2 to 32 cost a CPU the same."""
+"""Clips decoded together where nobody says how many and nobody has tried; on a CPU of many threads
+_CLIPS_A_WORKER for each: alone a clip takes a third longer to decode."""
+_CLIPS_A_WORKER = 4
 _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
 
 
 class WhisperTranscriber:
     """A Transcriber. Its model is loaded, and downloaded if need be, with the first job.
 
-    model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU; 0 for
-    CTranslate2's own choice. batch_size: clips decoded together, of whatever recordings; 1 decodes one
-    after the other; None for what `sizes` remembers, or else is found to be fastest and remembered there,
-    or else for BATCH. It is halved when the device's memory is too small for it. In batches a segment is
-    a whole clip. What a batch cannot do is done one after the other: a first temperature above 0, and
-    silence around improbable words.
+    model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU, where each takes clips of
+    its own; 0 for CTranslate2's own choice, all for one clip. batch_size: clips decoded together, of whatever
+    recordings; 1 decodes one after the other, with all threads; None for what `sizes` remembers, or else is
+    found to be fastest and remembered there, or else for BATCH. It is halved when the device's memory is too
+    small for it. In batches a segment is a whole clip. What a batch cannot do is done clip by clip: a first
+    temperature above 0, and silence around improbable words.
     """
 
     def __init__(
@@ -107,7 +109,8 @@ class WhisperTranscriber:
     def key(self) -> str:
         """By which the cache knows its model."""
         folder = self._folder
-        return f"whisper {folder.path} {folder.revision} {self._device.name} {self._compute_type} {self._cpu_threads}"
+        threads = f"{self._cpu_threads} {'for one clip' if self._sequential else 'for as many'}"
+        return f"whisper {folder.path} {folder.revision} {self._device.name} {self._compute_type} {threads}"
 
     @cached_property
     def _folder(self) -> WhisperFolder:
@@ -119,7 +122,7 @@ class WhisperTranscriber:
 
         def make() -> LoadedModel[WhisperModel]:
             with self._activity.noting("host", "loading Whisper"):
-                return load(folder, self._device, self._compute_type, self._cpu_threads)
+                return load(folder, self._device, self._compute_type, self._cpu_threads, workers=not self._sequential)
 
         with self._cache.lease(self.key, make, size_bytes=folder.size_bytes) as model:
             yield model
@@ -137,7 +140,9 @@ class WhisperTranscriber:
                     seconds_of(model, 1)  # whose first time is slower
                     self._batch_size = fastest(partial(seconds_of, model))
                 self._sizes.keep(self._weights, self._batch_size)
-        return self._batch_size or BATCH
+        if self._batch_size is None:
+            self._batch_size = max(BATCH, _CLIPS_A_WORKER * model.model.num_workers)
+        return self._batch_size
 
     def _fault(self, error: Exception, clips: int) -> EngineError:
         """What an error says about the clips, so many, it came from. Raises it anew where it is not about them."""

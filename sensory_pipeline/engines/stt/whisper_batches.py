@@ -6,27 +6,22 @@ What a batch answers for a clip is what faster-whisper's batched pipeline answer
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features
 from sensory_pipeline.engines.vad import Samples
 
 if TYPE_CHECKING:
-    from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
     from faster_whisper.tokenizer import Tokenizer
 
-Features = npt.NDArray[np.float32]
-"""Log-mel, shape (mels, frames), a frame every 10 ms."""
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"
 
@@ -75,39 +70,6 @@ class _Decoded:
     no_speech: float
 
 
-class _Encoded:
-    """A batch as the encoder left it, on its device."""
-
-    def __init__(self, whole: StorageView) -> None:
-        self._whole = whole
-
-    @classmethod
-    def together(cls, model: WhisperModel, windows: Sequence[Features]) -> Self:
-        return cls(model.encode(np.stack(windows)))
-
-    @classmethod
-    def alone(cls, model: WhisperModel, windows: Sequence[Features]) -> Self:
-        """On a processor, whose caches a batch does not fit: a fifth less time than together."""
-        import ctranslate2
-
-        rows = np.concatenate([np.array(model.encode(window)) for window in windows])
-        return cls(ctranslate2.StorageView.from_array(rows))
-
-    def rows(self, indices: Sequence[int]) -> StorageView:
-        """Some of it; CTranslate2 has no way to slice, so that goes by way of the processor's memory."""
-        import ctranslate2
-
-        if len(indices) == self._whole.shape[0]:
-            return self._whole
-        return ctranslate2.StorageView.from_array(np.ascontiguousarray(self._here[list(indices)]))
-
-    @cached_property
-    def _here(self) -> npt.NDArray[np.floating]:
-        import ctranslate2
-
-        return np.array(self._whole.to_device(ctranslate2.Device.cpu))
-
-
 def features_of(model: WhisperModel, clip: Clip) -> Features:
     """What the encoder wants of a clip, not padded."""
     found: Features = model.feature_extractor(clip.samples)[..., :-1]
@@ -115,20 +77,28 @@ def features_of(model: WhisperModel, clip: Clip) -> Features:
 
 
 def decode(
-    model: WhisperModel, clips: Sequence[Clip], features: Sequence[Features], languages: dict[str, str]
+    model: WhisperModel,
+    clips: Sequence[Clip],
+    features: Sequence[Features],
+    languages: dict[str, str],
+    workers: Executor,
 ) -> list[Heard]:
     """What was said in each clip, at a temperature of 0.
 
     languages: of recordings, where known; those that a clip of here lets one tell are added: the one
-    that is the most probable over its clips, each weighed by its duration.
+    that is the most probable over its clips, each weighed by its duration. workers: a thread for each worker of
+    the model; on a processor that is faster than all of its cores for one call.
     """
     from faster_whisper.audio import pad_or_trim
 
     windows = [pad_or_trim(mel) for mel in features]
-    encoded = _Encoded.alone(model, windows) if model.model.device == "cpu" else _Encoded.together(model, windows)
+    if model.model.device == "cpu":
+        encoded = EncoderOutput.alone(model, windows, workers)
+    else:
+        encoded = EncoderOutput.together(model, windows)
     spoken = _languages(model, clips, encoded, languages)
-    decoded = _generated(model, clips, encoded, spoken)
-    words = _words(model, clips, encoded, decoded)
+    decoded = _generated(model, clips, encoded, spoken, workers)
+    words = _words(model, clips, encoded, decoded, workers)
     return [
         Heard(
             text="" if _silent(found, clip.settings) else found.text,
@@ -140,7 +110,7 @@ def decode(
     ]
 
 
-def _languages(model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, known: dict[str, str]) -> list[str]:
+def _languages(model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, known: dict[str, str]) -> list[str]:
     """Of each clip."""
     if not model.model.is_multilingual:
         return ["en"] * len(clips)
@@ -163,16 +133,15 @@ def _languages(model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, kn
 
 
 def _generated(
-    model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, languages: Sequence[str]
+    model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, languages: Sequence[str], workers: Executor
 ) -> list[_Decoded]:
     from faster_whisper.transcribe import get_suppressed_tokens
 
     tokenizers = [_tokenizer(model, clip.settings, language) for clip, language in zip(clips, languages, strict=True)]
     prompts = [_prompt(model, clip.settings, tok) for clip, tok in zip(clips, tokenizers, strict=True)]
-    decoded: dict[int, _Decoded] = {}
-    # CTranslate2 decodes together what has one width of beam and prompts of one length
-    for indices in _alike((clip.settings.beam_size, len(prompt)) for clip, prompt in zip(clips, prompts, strict=True)):
-        results = model.model.generate(
+
+    def generate(indices: Sequence[int]) -> list[Any]:
+        results: list[Any] = model.model.generate(
             encoded.rows(indices),
             [prompts[i] for i in indices],
             beam_size=clips[indices[0]].settings.beam_size,
@@ -181,6 +150,13 @@ def _generated(
             return_scores=True,
             return_no_speech_prob=True,
         )
+        return results
+
+    # CTranslate2 decodes together what has one width of beam and prompts of one length
+    alike = _alike((clip.settings.beam_size, len(prompt)) for clip, prompt in zip(clips, prompts, strict=True))
+    shares = [share for indices in alike for share in _shares(indices, model.model.num_workers)]
+    decoded: dict[int, _Decoded] = {}
+    for indices, results in zip(shares, workers.map(generate, shares), strict=True):
         for i, result in zip(indices, results, strict=True):
             tokens = result.sequences_ids[0]
             decoded[i] = _Decoded(
@@ -195,26 +171,33 @@ def _generated(
 
 
 def _words(
-    model: WhisperModel, clips: Sequence[Clip], encoded: _Encoded, decoded: Sequence[_Decoded]
+    model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, decoded: Sequence[_Decoded], workers: Executor
 ) -> list[list[HeardWord]]:
     """Their times, by where the decoder looked."""
-    words: list[list[HeardWord]] = [[] for _ in clips]
     alone = model.model.device == "cpu"  # where that takes half the time
     keys = (
         # CTranslate2 pads shorter texts, and the padding moves the times of their words by a frame or two
         (found.language, clip.settings.translate, len(found.tokens), index if alone else None)
         for index, (clip, found) in enumerate(zip(clips, decoded, strict=True))
     )
-    for indices in _alike(keys):
+
+    def align(indices: Sequence[int]) -> list[list[HeardWord]]:
         tokenizer = _tokenizer(model, clips[indices[0]].settings, decoded[indices[0]].language)
         texts = [[token for token in decoded[i].tokens if token < tokenizer.eot] for i in indices]
         if not texts[0]:
-            continue
+            return [[] for _ in indices]
         sizes = [ceil(clips[i].span.duration_ms / 1000) * model.frames_per_second for i in indices]
         alignments = model.find_alignment(tokenizer, texts, encoded.rows(indices), sizes)
-        for i, alignment in zip(indices, alignments, strict=True):
-            words[i] = _trimmed(model, tokenizer, clips[i], decoded[i], alignment)
-    return words
+        return [
+            _trimmed(model, tokenizer, clips[i], decoded[i], alignment)
+            for i, alignment in zip(indices, alignments, strict=True)
+        ]
+
+    alike = _alike(keys)
+    words: dict[int, list[HeardWord]] = {}
+    for indices, found in zip(alike, workers.map(align, alike), strict=True):
+        words |= zip(indices, found, strict=True)
+    return [words[i] for i in range(len(clips))]
 
 
 def _trimmed(
@@ -272,3 +255,13 @@ def _alike(keys: Iterable[object]) -> list[list[int]]:
     for index, key in enumerate(keys):
         found.setdefault(key, []).append(index)
     return list(found.values())
+
+
+def _shares(indices: list[int], count: int) -> list[list[int]]:
+    """Of as many workers, as even as can be.
+
+    >>> _shares([3, 4, 5, 6, 7], 2)
+    [[3, 4, 5], [6, 7]]
+    """
+    size = ceil(len(indices) / count)
+    return [indices[start : start + size] for start in range(0, len(indices), size)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.cache import LoadedModel
-from sensory_pipeline.engines.devices import ComputeType, Device
+from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +49,18 @@ def resolve(model: str) -> WhisperFolder:
     return local(model) or fetch(model)
 
 
-def load(folder: WhisperFolder, device: Device, compute_type: ComputeType, cpu_threads: int) -> LoadedModel[Any]:
-    """faster-whisper's model. Raises ConfigurationError when it cannot be loaded there."""
+def load(
+    folder: WhisperFolder, device: Device, compute_type: ComputeType, cpu_threads: int, *, workers: bool
+) -> LoadedModel[Any]:
+    """faster-whisper's model. Raises ConfigurationError when it cannot be loaded there.
+
+    cpu_threads: on a CPU; 0 for CTranslate2's own choice. workers: each of these threads answers calls of its own,
+    all with the same weights; else all answer one call.
+    """
     import ctranslate2
     from faster_whisper import WhisperModel
 
+    count = max(1, cpu_threads) if workers and device.kind is DeviceKind.CPU else 1
     ctranslate2.set_random_seed(_SEED)
     try:
         model = WhisperModel(
@@ -61,7 +68,8 @@ def load(folder: WhisperFolder, device: Device, compute_type: ComputeType, cpu_t
             device=str(device.kind),
             device_index=device.ordinal,
             compute_type=str(compute_type),
-            cpu_threads=cpu_threads,
+            cpu_threads=cpu_threads // count,
+            num_workers=count,
             local_files_only=True,
         )
     except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
