@@ -59,7 +59,7 @@ def _answers(engine: str, models: Models, count: int) -> Iterator[object]:
     pieces = recordings(2, 4, total_s=300)
     numbered = enumerate(Pcm(samples=piece.samples.copy()) for piece in islice(cycle(pieces), count))
     if engine == "whisper":
-        transcriber = WhisperTranscriber(str(models.whisper), device=CPU, compute_type=ComputeType.INT8, cache=cache)
+        transcriber = WhisperTranscriber(str(models.tiny), device=CPU, compute_type=ComputeType.INT8, cache=cache)
         for _, transcript in transcriber.transcribe(
             TranscribeJob(key=str(number), pcm=pcm, settings=PLAIN) for number, pcm in numbered
         ):

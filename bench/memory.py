@@ -4,12 +4,12 @@
     python -m bench.memory --recordings 1000 --models models --json bench/results/memory-recordings.json
 
 The first: the peak, on the tests' conversations, one after the other and over again, so that the truth is
-known. Whisper has the published shape; the others are the tests' miniatures: the published shapes take
+known. Whisper has the published tiny shape; the others are the tests' miniatures: the published shapes take
 longer, and no more memory beside their weights and one batch (docs/engines.md). The miniature's windows are
 half a second apart, not a second, so four hours hold as many as eight. "stock" is pyannote.audio's own pipeline.
 
-The second: what is held after each tenth of the recordings, all in the published shapes. Exits with 1 where
-that grows.
+The second: what is held after each tenth of the recordings, in the published shapes, of Whisper the tiny one.
+Exits with 1 where that grows.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
         windows = emotion_windows(EmotionLevel.WORD, said, pcm.span) + utterance_windows(said)
         _classify(pcm, windows)
     elif engine == "whisper":
-        _transcribe(pcm, prepared(models).whisper)
+        _transcribe(pcm, prepared(models).tiny)
     elif engine == "stock":
         pipeline = stock_pyannote(MINIATURES / "pyannote")
         found = [

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from scripts import random_models
-from scripts.miniatures.whisper.shape import BASE
+from scripts.miniatures.whisper.shape import BASE, TINY
 
 TOKENS = 40
 """Of every clip's text: what ten seconds of speech take. A model with random weights would never end one."""
@@ -20,9 +20,10 @@ SEED = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Folders, and the file of the checkpoint."""
+    """Folders, and the file of the checkpoint. tiny: Whisper's, where only memory is looked at."""
 
     whisper: Path
+    tiny: Path
     pyannote: Path
     gigaam: Path
 
@@ -31,11 +32,13 @@ def prepared(folder: Path) -> Models:
     """Those in the folder, made first where they are not there."""
     models = Models(
         whisper=folder / f"whisper-base-{TOKENS}",
+        tiny=folder / f"whisper-tiny-{TOKENS}",
         pyannote=folder / "pyannote",
         gigaam=folder / "gigaam" / "emo.ckpt",
     )
     makers: dict[Path, Callable[[], None]] = {
         models.whisper: partial(random_models.whisper, models.whisper, BASE, SEED, tokens_a_text=TOKENS),
+        models.tiny: partial(random_models.whisper, models.tiny, TINY, SEED, tokens_a_text=TOKENS),
         models.pyannote: partial(random_models.pyannote, models.pyannote, SEED),
         models.gigaam: partial(random_models.gigaam, models.gigaam, SEED),
     }

@@ -151,8 +151,7 @@ class Settings(BaseSettings, RecordingSettings):
         0,
         ge=0,
         validation_alias="WHISPER_CPU_THREADS",
-        description="Threads of Whisper on a CPU, each with clips of its own; 0: one a core, or a third of them "
-        "where stages go side by side.",
+        description="Threads of Whisper on a CPU, each with clips of its own; 0: one a core.",
     )
     whisper_batch_size: int | None = Field(
         None,

@@ -46,9 +46,11 @@ def processor(
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
     apart = _apart(settings, mine)
-    # three stages calculate at once, and threads that wait for a core would slow down those that have one
+    # three stages calculate at once, and threads that wait for a core would slow down those that have one,
+    # but for Whisper's, which wait for nobody: they take what the others leave
     threads = max(1, cores() // 3) if apart else None
-    whisper_threads = settings.whisper_cpu_threads or threads or cores()
+    together = settings.whisper_batch_size != 1
+    whisper_threads = settings.whisper_cpu_threads or (cores() if together or threads is None else threads)
     choices = [replace(choice, device=mine.name, whisper_cpu_threads=whisper_threads) for choice in _choices(settings)]
     if engines is None:
         # here, where nobody takes the silence of a download for a hang

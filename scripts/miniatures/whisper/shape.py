@@ -22,6 +22,14 @@ class Shape:
 
 
 MINIATURE = Shape(mels=80, dimensions=64, heads=2, encoder_layers=3, decoder_layers=2, alignment_heads=((1, 0),))
+TINY = Shape(
+    mels=80,
+    dimensions=384,
+    heads=6,
+    encoder_layers=4,
+    decoder_layers=4,
+    alignment_heads=((2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)),
+)
 BASE = Shape(
     mels=80,
     dimensions=512,
