@@ -40,6 +40,7 @@ def test_on_a_cpu_each_thread_takes_clips_of_its_own(whisper: Path, cache: Model
     def workers(**options: Any) -> int:
         transcriber = engine(whisper, cache, **options)
         heard(transcriber, conversation("english-two"))
+        model: Any
         with cache.lease(transcriber.key, lambda: pytest.fail("is not loaded")) as model:
             return int(model.model.num_workers)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -16,25 +15,24 @@ if TYPE_CHECKING:
 
 Features = npt.NDArray[np.float32]
 """Log-mel, shape (mels, frames), a frame every 10 ms."""
+Prepared = Union[Features, "StorageView"]
+"""A clip on its way into a batch: on a GPU the window that goes into the encoder, on a processor what came out of it,
+since its caches do not fit a batch: alone each takes a fifth less time."""
+
+
+def on_a_cpu(model: WhisperModel) -> bool:
+    """Where each worker of the model is a thread."""
+    return bool(model.model.device == "cpu")
 
 
 class EncoderOutput:
     """A batch as the encoder left it, on its device."""
 
-    def __init__(self, whole: StorageView) -> None:
-        self._whole = whole
-
-    @classmethod
-    def together(cls, model: WhisperModel, windows: Sequence[Features]) -> Self:
-        return cls(model.encode(np.stack(windows)))
-
-    @classmethod
-    def alone(cls, model: WhisperModel, windows: Sequence[Features], workers: Executor) -> Self:
-        """On a processor, whose caches a batch does not fit: a fifth less time than together."""
+    def __init__(self, model: WhisperModel, clips: Sequence[Prepared]) -> None:
         import ctranslate2
 
-        rows = np.concatenate([np.array(encoded) for encoded in workers.map(model.encode, windows)])
-        return cls(ctranslate2.StorageView.from_array(rows))
+        rows = np.concatenate([np.array(clip, ndmin=3) for clip in clips])
+        self._whole = ctranslate2.StorageView.from_array(rows) if on_a_cpu(model) else model.encode(rows)
 
     def rows(self, indices: Sequence[int]) -> StorageView:
         """Some of it; CTranslate2 has no way to slice, so that goes by way of the processor's memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips
-from sensory_pipeline.engines.stt.encoder_output import Features
+from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
 from sensory_pipeline.engines.stt.hallucinations import without_loops
 from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, decode, features_of
 from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
@@ -68,12 +69,13 @@ class Transcription:
         self._open: dict[str, _Open] = {}
         self._languages: dict[str, str] = {}
         self._ready: deque[Answer] = deque()
-        self._upcoming: tuple[list[Clip], list[Future[Features]]] | None = None
+        self._upcoming: tuple[list[Clip], list[Future[Prepared]]] | None = None
 
     def answers(self, jobs: Iterable[TranscribeJob]) -> Iterator[Answer]:
         """One a job, in any order. No more than a few batches of jobs are pulled ahead."""
-        # one thread looks for speech and computes features while the device decodes
-        with ThreadPoolExecutor(max_workers=1) as pool, self._workers:
+        # one thread looks for speech, and computes features for a GPU, while the device decodes
+        with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as ends:
+            ends.callback(self._workers.shutdown, cancel_futures=True)
             for job, spoken in self._ahead(jobs, pool):
                 self._take_up(job, spoken)
                 while self._stream.clips >= self._size() * AHEAD:
@@ -139,30 +141,35 @@ class Transcription:
             self._settle(clip, found)
 
     def _decode_next(self, pool: ThreadPoolExecutor) -> None:
-        """A batch, while the features of the one after it are computed."""
+        """A batch, while the one after it is prepared."""
         batch = self._upcoming or self._prepared(pool)
         self._upcoming = self._prepared(pool)
         if batch is None:
             return
-        clips, features = batch
-        for clip, found in zip(clips, self._together(clips, features), strict=True):
+        clips, ready = batch
+        for clip, found in zip(clips, self._together(clips, ready), strict=True):
             # after the whole batch, in which others may have told the language
             self._settle(clip, self._alone(clip) if isinstance(found, EngineError) else found)
         for recording in dict.fromkeys(clip.recording for clip in clips):
             self._stream.told(recording)
 
-    def _prepared(self, pool: ThreadPoolExecutor) -> tuple[list[Clip], list[Future[Features]]] | None:
+    def _prepared(self, pool: ThreadPoolExecutor) -> tuple[list[Clip], list[Future[Prepared]]] | None:
         clips = self._stream.batch(self._size())
-        return (clips, [pool.submit(self._features, clip) for clip in clips]) if clips else None
+        threads = self._workers if on_a_cpu(self._model) else pool
+        return (clips, [threads.submit(self._prepare, clip) for clip in clips]) if clips else None
 
-    def _features(self, clip: Clip) -> Features:
+    def _prepare(self, clip: Clip) -> Prepared:
         with self._activity.noting("host", "features"):
-            return features_of(self._model, clip)
+            window = features_of(self._model, clip)
+        if not on_a_cpu(self._model):
+            return window
+        with self._activity.noting("device", "whisper"):
+            return self._model.encode(window)
 
-    def _together(self, clips: Sequence[Clip], features: Sequence[Future[Features]]) -> list[list[Heard] | EngineError]:
+    def _together(self, clips: Sequence[Clip], ready: Sequence[Future[Prepared]]) -> list[list[Heard] | EngineError]:
         """Where a batch fails, halves of it are tried, so that what a clip does befalls no other."""
         try:
-            known = [mel.result() for mel in features]
+            known = [clip.result() for clip in ready]
             with self._activity.noting("device", "whisper"):
                 found = decode(self._model, clips, known, self._languages, self._workers)
         except FAULTS as error:
@@ -173,7 +180,7 @@ class Transcription:
         if len(clips) == 1:
             return [fault]
         middle = _between_recordings(clips)
-        return self._together(clips[:middle], features[:middle]) + self._together(clips[middle:], features[middle:])
+        return self._together(clips[:middle], ready[:middle]) + self._together(clips[middle:], ready[middle:])
 
     def _surer(self, clip: Clip, heard: Heard) -> list[Heard]:
         """What is heard at higher temperatures, where it is doubtful; what was heard before where that fails."""

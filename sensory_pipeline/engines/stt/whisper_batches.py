@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features
+from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu
 from sensory_pipeline.engines.vad import Samples
 
 if TYPE_CHECKING:
@@ -71,31 +71,27 @@ class _Decoded:
 
 
 def features_of(model: WhisperModel, clip: Clip) -> Features:
-    """What the encoder wants of a clip, not padded."""
-    found: Features = model.feature_extractor(clip.samples)[..., :-1]
-    return found
+    """What the encoder wants of a clip: a whole window."""
+    from faster_whisper.audio import pad_or_trim
+
+    window: Features = pad_or_trim(model.feature_extractor(clip.samples)[..., :-1])
+    return window
 
 
 def decode(
     model: WhisperModel,
     clips: Sequence[Clip],
-    features: Sequence[Features],
+    ready: Sequence[Prepared],
     languages: dict[str, str],
     workers: Executor,
 ) -> list[Heard]:
     """What was said in each clip, at a temperature of 0.
 
-    languages: of recordings, where known; those that a clip of here lets one tell are added: the one
-    that is the most probable over its clips, each weighed by its duration. workers: a thread for each worker of
-    the model; on a processor that is faster than all of its cores for one call.
+    languages: of recordings, where known; those that a clip of here lets one tell are added: the one that is the
+    most probable over its clips, each weighed by its duration. workers: a thread for each worker of the model; on a
+    processor that is faster than all of its cores for one call.
     """
-    from faster_whisper.audio import pad_or_trim
-
-    windows = [pad_or_trim(mel) for mel in features]
-    if model.model.device == "cpu":
-        encoded = EncoderOutput.alone(model, windows, workers)
-    else:
-        encoded = EncoderOutput.together(model, windows)
+    encoded = EncoderOutput(model, ready)
     spoken = _languages(model, clips, encoded, languages)
     decoded = _generated(model, clips, encoded, spoken, workers)
     words = _words(model, clips, encoded, decoded, workers)
@@ -174,7 +170,7 @@ def _words(
     model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, decoded: Sequence[_Decoded], workers: Executor
 ) -> list[list[HeardWord]]:
     """Their times, by where the decoder looked."""
-    alone = model.model.device == "cpu"  # where that takes half the time
+    alone = on_a_cpu(model)  # where that takes half the time
     keys = (
         # CTranslate2 pads shorter texts, and the padding moves the times of their words by a frame or two
         (found.language, clip.settings.translate, len(found.tokens), index if alone else None)
