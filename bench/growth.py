@@ -54,9 +54,9 @@ def judged(engine: str, noted: Sequence[float]) -> Verdict:
 
 
 def _answers(engine: str, models: Models, count: int) -> Iterator[object]:
-    """Of the engine, on recordings of 2 to 4 s, each with samples of its own."""
+    """Of the engine, on recordings of 1 to 2 s, each with samples of its own."""
     cache = ModelCache(CacheSettings(ttl_s=None))
-    pieces = recordings(2, 4, total_s=300)
+    pieces = recordings(1, 2, total_s=150)
     numbered = enumerate(Pcm(samples=piece.samples.copy()) for piece in islice(cycle(pieces), count))
     if engine == "whisper":
         transcriber = WhisperTranscriber(str(models.tiny), device=CPU, compute_type=ComputeType.INT8, cache=cache)

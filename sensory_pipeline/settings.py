@@ -120,8 +120,8 @@ class Settings(BaseSettings, RecordingSettings):
     workers: int | None = Field(
         None,
         ge=1,
-        description="Engine processes, of each stage where those go on side by side; unset: one per core, one for "
-        "engines with models.",
+        description="Engine processes, of each stage but decoding where those go on side by side; unset: one per core, "
+        "one for engines with models.",
     )
     side_by_side: bool | None = Field(
         None,
@@ -151,7 +151,7 @@ class Settings(BaseSettings, RecordingSettings):
         0,
         ge=0,
         validation_alias="WHISPER_CPU_THREADS",
-        description="Threads of Whisper on a CPU, each with clips of its own; 0: one a core.",
+        description="Threads of Whisper on a CPU, each with clips of its own unless they go one by one; 0: one a core.",
     )
     whisper_batch_size: int | None = Field(
         None,
@@ -172,7 +172,7 @@ class Settings(BaseSettings, RecordingSettings):
         le=1,
         validation_alias="PYANNOTE_WINDOW_STEP",
         description="From one of pyannote's windows to the next, as a part of a window; unset: the model's own, 0.1. "
-        "0.25 takes 0.4 times as long and is less exact.",
+        "0.25 takes half as long and is less exact.",
     )
     pyannote_trusted_classes: frozenset[str] = Field(
         frozenset(),
