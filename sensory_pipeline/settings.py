@@ -151,7 +151,8 @@ class Settings(BaseSettings, RecordingSettings):
         0,
         ge=0,
         validation_alias="WHISPER_CPU_THREADS",
-        description="Threads of Whisper on a CPU, each with clips of its own unless they go one by one; 0: one a core.",
+        description="Threads of Whisper on a CPU; four share them, each with clips of its own, unless those go one by "
+        "one; 0: as many as suit the cores.",
     )
     whisper_batch_size: int | None = Field(
         None,

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
 from sensory_pipeline.processing.diagnosis import diagnose
 from sensory_pipeline.processing.plan import make_plan
 from sensory_pipeline.processing.setup import engine_choice
-from sensory_pipeline.settings import Settings
+from sensory_pipeline.settings import Settings, cores
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "gigaam"
@@ -44,6 +45,15 @@ def test_a_model_setting_alone_chooses_its_engine() -> None:
 def test_an_engine_setting_wins_over_a_model_setting() -> None:
     assert names(WHISPER_MODEL_SIZE="small", SENSORY_STT="pocketsphinx")[0] == "pocketsphinx"
     assert names(SENSORY_STT="whisper")[0] == "whisper"
+
+
+def test_whisper_takes_all_cores_in_batches_and_leaves_them_to_its_library_else() -> None:
+    def threads(**options: Any) -> int:
+        return engine_choice(Settings(**{name.upper(): value for name, value in options.items()})).whisper_cpu_threads
+
+    assert threads() == cores()
+    assert threads(whisper_batch_size=1) == 0
+    assert threads(whisper_cpu_threads=3) == threads(whisper_cpu_threads=3, whisper_batch_size=1) == 3
 
 
 def test_stereo_needs_no_diarizer() -> None:

@@ -36,7 +36,7 @@ def test_to_know_a_model_is_not_to_load_it(whisper: Path, tmp_path: Path) -> Non
     assert resolve(str(copy)).revision != info.revision
 
 
-def test_on_a_cpu_each_thread_takes_clips_of_its_own(whisper: Path, cache: ModelCache) -> None:
+def test_on_a_cpu_up_to_four_workers_share_the_threads(whisper: Path, cache: ModelCache) -> None:
     def workers(**options: Any) -> int:
         transcriber = engine(whisper, cache, **options)
         heard(transcriber, conversation("english-two"))
@@ -45,6 +45,7 @@ def test_on_a_cpu_each_thread_takes_clips_of_its_own(whisper: Path, cache: Model
             return int(model.model.num_workers)
 
     assert workers(cpu_threads=3) == 3
+    assert workers(cpu_threads=9) == 4
     assert workers(cpu_threads=3, batch_size=1) == 1
     assert workers(cpu_threads=0) == 1
 

@@ -15,6 +15,7 @@ from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
 from sensory_pipeline.engines.gpu import free_bytes
 from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, Engines, engine_sets
+from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
 from sensory_pipeline.processing.models import fetch_missing
 from sensory_pipeline.processing.plan import Plan, Plans, make_plan
 from sensory_pipeline.processing.pool import EnginePool
@@ -46,11 +47,9 @@ def processor(
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
     apart = _apart(settings, mine)
-    # three stages calculate at once, and threads that wait for a core would slow down those that have one,
-    # but for Whisper's, which wait for nobody: they take what the others leave
+    # three stages calculate at once, and threads that wait for a core would slow down those that have one
     threads = max(1, cores() // 3) if apart else None
-    together = settings.whisper_batch_size != 1
-    whisper_threads = settings.whisper_cpu_threads or (cores() if together or threads is None else threads)
+    whisper_threads = _whisper_threads(settings, threads or cores())
     choices = [replace(choice, device=mine.name, whisper_cpu_threads=whisper_threads) for choice in _choices(settings)]
     if engines is None:
         # here, where nobody takes the silence of a download for a hang
@@ -148,6 +147,16 @@ def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None
     return device_lock(device, settings.lake / "locks" / gethostname(), visible=visible_devices())
 
 
+def _whisper_threads(settings: Settings, share: int) -> int:
+    """Of Whisper on a CPU; 0 for what its library does by itself. share: of the cores, that a stage has.
+
+    One a worker at least: they wait for nobody, and so take what other stages leave.
+    """
+    if settings.whisper_cpu_threads or settings.whisper_batch_size == 1:
+        return settings.whisper_cpu_threads
+    return max(share, min(cores(), MOST_WORKERS))
+
+
 def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:
     """What the settings choose. stereo: instead of theirs."""
     defaults = EngineChoice()
@@ -159,7 +168,7 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
         whisper_model=settings.whisper_model_size or settings.default_model_name,
         whisper_device=settings.whisper_device,
         whisper_compute_type=settings.whisper_compute_type,
-        whisper_cpu_threads=settings.whisper_cpu_threads or cores(),
+        whisper_cpu_threads=_whisper_threads(settings, cores()),
         whisper_batch_size=settings.whisper_batch_size,
         pyannote_model=settings.pyannote_model or defaults.pyannote_model,
         pyannote_device="auto" if settings.pyannote_use_gpu else "cpu",

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 BATCH = 8
-"""Clips decoded together where nobody says how many and nobody has tried; on a CPU of many threads
-_CLIPS_A_WORKER for each: alone a clip takes a third longer to decode."""
+"""Clips decoded together where nobody says how many and nobody has tried; on a CPU _CLIPS_A_WORKER for each, if
+that is more: alone a clip takes a third longer to decode."""
 _CLIPS_A_WORKER = 4
 _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
 
@@ -39,12 +39,12 @@ _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whis
 class WhisperTranscriber:
     """A Transcriber. Its model is loaded, and downloaded if need be, with the first job.
 
-    model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU, where each takes clips of
-    its own; 0 for CTranslate2's own choice, all for one clip. batch_size: clips decoded together, of whatever
-    recordings; 1 decodes one after the other, with all threads; None for what `sizes` remembers, or else is
-    found to be fastest and remembered there, or else for BATCH. It is halved when the device's memory is too
-    small for it. In batches a segment is a whole clip. What a batch cannot do is done clip by clip: a first
-    temperature above 0, and silence around improbable words.
+    model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU, where up to MOST_WORKERS share
+    them, each with clips of its own; 0 for CTranslate2's own choice, all for one clip. batch_size: clips decoded
+    together, of whatever recordings; 1 decodes one after the other, with all threads; None for what `sizes`
+    remembers, or else is found to be fastest and remembered there, or else for BATCH. It is halved when the
+    device's memory is too small for it. In batches a segment is a whole clip. What a batch cannot do is done clip
+    by clip: a first temperature above 0, and silence around improbable words.
     """
 
     def __init__(
