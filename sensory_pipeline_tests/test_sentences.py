@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.core.pauses import parts, stretches
+from sensory_pipeline.core.pauses import fewest, parts, stretches
 from sensory_pipeline.core.sentences import LIMIT_MS, sentences
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
@@ -67,15 +70,49 @@ def test_what_is_too_long_is_cut_at_its_longest_pause() -> None:
 @settings(deadline=None, max_examples=40)
 @given(found=words(), limit_ms=st.integers(1_000, 30_000))
 def test_stretches_cover_everything_within_the_limit(found: list[Word], limit_ms: int) -> None:
-    now = 0
-    spans: list[Span] = []
-    for one in found:
-        spans.append(span(max(now, one.span.start_ms), max(now, one.span.end_ms)))
-        now = spans[-1].end_ms
+    spans = disjoint(found)
     runs = list(stretches(spans, limit_ms))
     assert [one for run in runs for one in spans[run]] == spans
     for run in runs:
         assert len(spans[run]) == 1 or cover(spans[run]).duration_ms <= limit_ms
+
+
+@settings(deadline=None, max_examples=100)
+@given(found=words(), limit_ms=st.integers(200, 30_000))
+def test_the_fewest_cover_everything_within_the_limit(found: list[Word], limit_ms: int) -> None:
+    spans = disjoint(found)
+    ways = [way for way in divisions(spans[:8]) if all(fits(run, limit_ms) for run in way)]
+    best = min(ways, key=lambda way: cost(way, limit_ms), default=[])
+    runs = [spans[:8][run] for run in fewest(spans[:8], limit_ms)]
+    assert [one for run in runs for one in run] == spans[:8]
+    assert all(fits(run, limit_ms) for run in runs)
+    assert cost(runs, limit_ms) == cost(best, limit_ms)
+
+
+def disjoint(found: list[Word]) -> list[Span]:
+    """Of the words, in order of time."""
+    spans: list[Span] = []
+    now = 0
+    for one in found:
+        spans.append(span(max(now, one.span.start_ms), max(now, one.span.end_ms)))
+        now = spans[-1].end_ms
+    return spans
+
+
+def divisions(spans: list[Span]) -> Iterator[list[list[Span]]]:
+    """All ways to divide them into runs."""
+    for cuts in range(len(spans)):
+        for at in combinations(range(1, len(spans)), cuts):
+            yield [spans[first:last] for first, last in pairwise([0, *at, len(spans)])]
+
+
+def fits(run: list[Span], limit_ms: int) -> bool:
+    return len(run) == 1 or cover(run).duration_ms <= limit_ms
+
+
+def cost(runs: list[list[Span]], limit_ms: int) -> tuple[int, int, int]:
+    short = sum(cover(run).duration_ms < limit_ms / 3 for run in runs)
+    return len(runs), short, -sum(before[-1].gap_ms(after[0]) for before, after in pairwise(runs))
 
 
 @settings(deadline=None, max_examples=40)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, cover
 
 
 def stretches(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
@@ -39,6 +39,34 @@ def _cut(spans: Sequence[Span], first: int, limit_ms: int) -> int:
         sizeable = min(before_ms - start_ms, end_ms - after_ms) >= limit_ms / 3
         best = max(best, (sizeable, after_ms - before_ms, i))
     return best[2]
+
+
+def fewest(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
+    """Runs of consecutive spans, each from first start to last end at most `limit_ms` long, as few as there can be.
+
+    Of the ways to have so few, the one with the fewest runs shorter than a third of the limit, and then the one whose
+    pauses between runs are the longest, all together. A single span may exceed the limit. Spans are in order of time.
+
+    >>> spans = [Span(start_ms=start, end_ms=start + 900) for start in (0, 1_000, 3_000, 4_000, 5_000)]
+    >>> list(fewest(spans, 4_000))
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    # for what is left from each span on, from the last to the first: runs, short ones, minus the pauses; the first cut
+    best: list[tuple[tuple[int, int, int], int]] = [((0, 0, 0), len(spans))] * (len(spans) + 1)
+    for first in range(len(spans) - 1, -1, -1):
+        ways = []
+        for last in range(first + 1, len(spans) + 1):
+            length_ms = cover(spans[first:last]).duration_ms
+            if length_ms > limit_ms and last > first + 1:
+                break
+            runs, short, pauses_ms = best[last][0]
+            pause_ms = spans[last - 1].gap_ms(spans[last]) if last < len(spans) else 0
+            ways.append(((runs + 1, short + (length_ms < limit_ms / 3), pauses_ms - pause_ms), last))
+        best[first] = min(ways)
+    first = 0
+    while first < len(spans):
+        yield slice(first, best[first][1])
+        first = best[first][1]
 
 
 def parts(span: Span, limit_ms: int) -> Iterator[Span]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
-from sensory_pipeline.core.pauses import stretches
+from sensory_pipeline.core.pauses import fewest
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.vad import Samples, speech_probabilities, speech_spans
 
@@ -24,14 +24,15 @@ _SMOOTHING = 5  # windows of the voice activity detector
 def speech_clips(samples: Samples, longest_ms: int) -> tuple[Span, ...]:
     """In order of time and disjoint; none where nobody speaks. samples: 16 kHz mono, shape (frames,).
 
-    Speech is cut in its pauses; what has none for longer than `longest_ms`, where its voice is weakest.
+    Speech is cut in its pauses, into as few clips as can be, since to Whisper's encoder a short clip is as much work as
+    a long one; what has no pause for longer than `longest_ms`, where its voice is weakest.
     """
     spoken = [piece for span in speech_spans(samples, pad_ms=_PAD_MS) for piece in _pieces(samples, span, longest_ms)]
     breaks = [i for i, (before, after) in enumerate(pairwise(spoken), 1) if before.gap_ms(after) > _PAUSE_MS]
     return tuple(
         cover(spoken[first:last][run])
         for first, last in pairwise([0, *breaks, len(spoken)])
-        for run in stretches(spoken[first:last], longest_ms)
+        for run in fewest(spoken[first:last], longest_ms)
     )
 
 
