@@ -1,9 +1,7 @@
 """Where a transcriber listens: stretches of a recording with speech in them, each short enough for one window.
 
-A clip is a contiguous piece of the recording, as full as a window can be: "Cut & Merge" of WhisperX (Bain et al.,
-Interspeech 2023), which made transcripts better, and takes the fewest passes of the encoder. The silence between what
-is said stays in it: joining speech without, as faster-whisper's own filter does, lets a word straddle the joint, and
-its time is then anybody's guess.
+A clip is a contiguous piece of the recording. Joining speech across the silence in between, as
+faster-whisper's own filter does, lets a word straddle the joint, and its time is then anybody's guess.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.vad import Samples, speech_probabilities, speech_spans
 
 _PAD_MS = 200  # around speech, so that soft beginnings and ends of words are heard
-_PAUSE_MS = 10_000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
+_PAUSE_MS = 3000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
 _SMOOTHING = 5  # windows of the voice activity detector
 
 
