@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.spans import Span
 
 
 def stretches(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
@@ -55,8 +55,10 @@ def fewest(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
     best: list[tuple[tuple[int, int, int], int]] = [((0, 0, 0), len(spans))] * (len(spans) + 1)
     for first in range(len(spans) - 1, -1, -1):
         ways = []
+        end_ms = 0
         for last in range(first + 1, len(spans) + 1):
-            length_ms = cover(spans[first:last]).duration_ms
+            end_ms = max(end_ms, spans[last - 1].end_ms)
+            length_ms = end_ms - spans[first].start_ms
             if length_ms > limit_ms and last > first + 1:
                 break
             runs, short, pauses_ms = best[last][0]
