@@ -24,8 +24,8 @@ _SMOOTHING = 5  # windows of the voice activity detector
 def speech_clips(samples: Samples, longest_ms: int) -> tuple[Span, ...]:
     """In order of time and disjoint; none where nobody speaks. samples: 16 kHz mono, shape (frames,).
 
-    Speech is cut in its pauses, into as few clips as those allow, since to Whisper's encoder a short clip is as much work as
-    a long one; what has no pause for longer than `longest_ms`, where its voice is weakest.
+    Speech is cut in its pauses, into as few clips as those allow, since to Whisper's encoder a short clip is as much
+    work as a long one; what has no pause for longer than `longest_ms`, where its voice is weakest.
     """
     spoken = [piece for span in speech_spans(samples, pad_ms=_PAD_MS) for piece in _pieces(samples, span, longest_ms)]
     breaks = [i for i, (before, after) in enumerate(pairwise(spoken), 1) if before.gap_ms(after) > _PAUSE_MS]
