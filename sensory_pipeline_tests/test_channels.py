@@ -16,7 +16,7 @@ from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError, Terminal
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import reconciled
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo, TranscribeJob
@@ -41,6 +41,13 @@ def transcript(*spans: Span) -> Transcript:
             Segment(span=span, text="yes", words=(Word(text="yes", span=span, probability=1.0),)) for span in spans
         ),
     )
+
+
+def segment(*words: tuple[str, int, int]) -> Transcript:
+    """All of them in one segment: text, start and end in milliseconds."""
+    said = tuple(Word(text=text, span=Span(start_ms=a, end_ms=b), probability=1.0) for text, a, b in words)
+    whole = Segment(span=cover(word.span for word in said), text=" ".join(word.text for word in said), words=said)
+    return Transcript(language="en", segments=(whole,))
 
 
 def disjoint(spans: list[Span]) -> list[Span]:
@@ -81,6 +88,25 @@ def test_talking_at_once_is_marked() -> None:
     a, b = Span(start_ms=0, end_ms=1000), Span(start_ms=800, end_ms=2000)
     merged = merged_transcript([transcript(a), transcript(b)])
     assert [w.overlapped for w in attribute_channels(merged.words, channel_diarization([[a], [b]]))] == [True, True]
+
+
+def test_a_question_comes_before_its_answer() -> None:
+    asks = segment(("How", 0, 300), ("are", 300, 500), ("you?", 500, 900), ("Good.", 5000, 5400))
+    answers = segment(("Fine.", 1500, 1900), ("Bye.", 6500, 6900))
+    merged = merged_transcript([asks, answers])
+    assert merged.text == "How are you? Fine. Good. Bye."
+    assert [(s.span.start_ms, s.span.end_ms) for s in merged.segments] == [
+        (0, 900), (1500, 1900), (5000, 5400), (6500, 6900)
+    ]  # fmt: skip
+    found = channel_diarization([[word.span for word in one.words] for one in (asks, answers)])
+    starts = [utterance.span.start_ms for utterance in reconciled(merged, found)]
+    assert starts == [0, 1500, 5000, 6500]
+
+
+def test_who_speaks_into_a_sentence_does_not_cut_it() -> None:
+    tells = segment(("I", 0, 200), ("think", 200, 700), ("so.", 700, 1000))
+    agrees = segment(("Mhm.", 300, 600))
+    assert merged_transcript([tells, agrees]).text == "I think so. Mhm."
 
 
 def test_a_word_without_a_channel_is_an_error() -> None:

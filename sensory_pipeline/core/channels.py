@@ -6,11 +6,13 @@ Nobody has to be guessed: who is heard on channel 0 is `SPEAKER_00`, on channel 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from sensory_pipeline.core.diarization import Diarization, Turn, label
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.punctuation import join
+from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord
 
@@ -18,12 +20,19 @@ from sensory_pipeline.core.utterances import AttributedWord
 def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
     """One transcript from one a channel: segments in order of time, words marked with their channel.
 
-    The language is that of the channel with the most words; a gap is one of any channel.
+    A segment is cut where somebody on another channel begins to speak in a pause of it, so that a question comes
+    before its answer; who speaks into its words cuts nothing. The language is that of the channel with the most
+    words; a gap is one of any channel.
     """
+    starts = [[word.span.start_ms for word in transcript.words] for transcript in channels]
     segments = [
-        replace(segment, words=tuple(replace(word, channel=channel) for word in segment.words))
+        piece
         for channel, transcript in enumerate(channels)
         for segment in transcript.segments
+        for piece in _pieces(
+            replace(segment, words=tuple(replace(word, channel=channel) for word in segment.words)),
+            [*starts[:channel], *starts[channel + 1 :]],
+        )
     ]
     longest = max(channels, key=lambda transcript: len(transcript.words))
     return Transcript(
@@ -31,6 +40,23 @@ def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
         segments=tuple(sorted(segments, key=_start)),
         gaps=tuple(sorted(gap for transcript in channels for gap in transcript.gaps)),
     )
+
+
+def _pieces(segment: Segment, others: Sequence[Sequence[int]]) -> Iterator[Segment]:
+    """others: when words begin on each of the other channels, in order, in milliseconds."""
+    cuts = [
+        index
+        for index, (before, after) in enumerate(pairwise(segment.words), 1)
+        if any(bisect_left(starts, before.span.end_ms) < bisect_left(starts, after.span.start_ms) for starts in others)
+    ]
+    if not cuts:
+        yield segment
+        return
+    for first, last in pairwise([0, *cuts, len(segment.words)]):
+        words = segment.words[first:last]
+        yield replace(
+            segment, span=cover(word.span for word in words), text=join(word.text for word in words), words=words
+        )
 
 
 def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
