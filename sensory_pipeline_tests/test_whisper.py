@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.recordings import recordings
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
@@ -189,6 +190,12 @@ def test_clips_hold_all_speech_and_fit_a_window() -> None:
     assert clips[-1].end_ms <= len(samples) // 16
     gaps = [before.gap_ms(after) for before, after in pairwise(clips)]
     assert max(gaps) > 2000
+
+
+def test_clips_are_as_few_as_can_be() -> None:
+    (_, pcm, *_) = recordings(2, 90, total_s=80)
+    assert 60_000 < pcm.duration_ms < 90_000
+    assert len(speech_clips(pcm.mono(), LONGEST_MS)) == 3
 
 
 def test_speech_without_a_pause_is_cut_too() -> None:

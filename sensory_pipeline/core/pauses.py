@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from sensory_pipeline.core.spans import Span
 
@@ -51,24 +52,36 @@ def fewest(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
     >>> list(fewest(spans, 4_000))
     [slice(0, 2, None), slice(2, 5, None)]
     """
-    # for what is left from each span on, from the last to the first: runs, short ones, minus the pauses; the first cut
-    best: list[tuple[tuple[int, int, int], int]] = [((0, 0, 0), len(spans))] * (len(spans) + 1)
-    for first in range(len(spans) - 1, -1, -1):
+    end = len(spans)
+    best = [_Way(runs=0, short=0, pauses_ms=0, cut=end)] * (end + 1)  # for what is left, from each span on
+    for first in reversed(range(end)):
         ways = []
         end_ms = 0
-        for last in range(first + 1, len(spans) + 1):
-            end_ms = max(end_ms, spans[last - 1].end_ms)
+        for cut in range(first + 1, end + 1):
+            end_ms = max(end_ms, spans[cut - 1].end_ms)
             length_ms = end_ms - spans[first].start_ms
-            if length_ms > limit_ms and last > first + 1:
+            if length_ms > limit_ms and cut > first + 1:
                 break
-            runs, short, pauses_ms = best[last][0]
-            pause_ms = spans[last - 1].gap_ms(spans[last]) if last < len(spans) else 0
-            ways.append(((runs + 1, short + (length_ms < limit_ms / 3), pauses_ms - pause_ms), last))
+            pause_ms = spans[cut - 1].gap_ms(spans[cut]) if cut < end else 0
+            rest, short = best[cut], length_ms < limit_ms / 3
+            ways.append(_Way(rest.runs + 1, rest.short + short, rest.pauses_ms - pause_ms, cut))
         best[first] = min(ways)
     first = 0
-    while first < len(spans):
-        yield slice(first, best[first][1])
-        first = best[first][1]
+    while first < end:
+        yield slice(first, best[first].cut)
+        first = best[first].cut
+
+
+class _Way(NamedTuple):
+    """To divide spans into runs; the least is the best.
+
+    short: runs that are; pauses_ms: all between runs, below zero; cut: where the first run ends.
+    """
+
+    runs: int
+    short: int
+    pauses_ms: int
+    cut: int
 
 
 def parts(span: Span, limit_ms: int) -> Iterator[Span]:

@@ -29,11 +29,8 @@ def speech_clips(samples: Samples, longest_ms: int) -> tuple[Span, ...]:
     """
     spoken = [piece for span in speech_spans(samples, pad_ms=_PAD_MS) for piece in _pieces(samples, span, longest_ms)]
     breaks = [i for i, (before, after) in enumerate(pairwise(spoken), 1) if before.gap_ms(after) > _PAUSE_MS]
-    return tuple(
-        cover(spoken[first:last][run])
-        for first, last in pairwise([0, *breaks, len(spoken)])
-        for run in fewest(spoken[first:last], longest_ms)
-    )
+    parts = [spoken[first:last] for first, last in pairwise([0, *breaks, len(spoken)])]
+    return tuple(cover(part[run]) for part in parts for run in fewest(part, longest_ms))
 
 
 def cut(samples: Samples, span: Span) -> Samples:
