@@ -86,7 +86,7 @@ def test_exclusive_turns_do_not_overlap_and_cover_the_same(channels: list[list[S
 
 def test_talking_at_once_is_marked() -> None:
     a, b = Span(start_ms=0, end_ms=1000), Span(start_ms=800, end_ms=2000)
-    merged = merged_transcript([transcript(a), transcript(b)])
+    merged = merged_transcript([segment(("Certainly.", 0, 1000)), segment(("Absolutely!", 800, 2000))])
     assert [w.overlapped for w in attribute_channels(merged.words, channel_diarization([[a], [b]]))] == [True, True]
 
 
@@ -107,6 +107,15 @@ def test_who_speaks_into_a_sentence_does_not_cut_it() -> None:
     tells = segment(("I", 0, 200), ("think", 200, 700), ("so.", 700, 1000))
     agrees = segment(("Mhm.", 300, 600))
     assert merged_transcript([tells, agrees]).text == "I think so. Mhm."
+
+
+def test_a_word_stretched_over_silence_is_where_its_channel_is_heard() -> None:
+    heard = [[Span(start_ms=0, end_ms=500), Span(start_ms=8000, end_ms=8400)], [Span(start_ms=1500, end_ms=3000)]]
+    asks = segment(("Well?", 0, 4000), ("Yes.", 5000, 8400))
+    well, yes = attribute_channels(merged_transcript([asks, transcript()]).words, channel_diarization(heard))
+    assert (well.spoken, well.overlapped) == (Span(start_ms=0, end_ms=700), False)
+    assert yes.spoken == Span(start_ms=7800, end_ms=8400)
+    assert yes.overlap_share == pytest.approx(400 / 600)
 
 
 def test_a_word_without_a_channel_is_an_error() -> None:

@@ -13,8 +13,7 @@ once, the exclusive view has guessed whom the transcriber heard, and may be wron
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -23,6 +22,7 @@ from unicodedata import east_asian_width
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.punctuation import ends_sentence
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.tracks import Track
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.core.utterances import AttributedWord
 
@@ -56,6 +56,20 @@ def plausible_ms(text: str) -> int:
     return 300 + 100 * max(1, letters)
 
 
+def spoken_span(word: Word, speech: Track) -> Span:
+    """The word's span, clipped to what `plausible_ms` allows. speech: where its speaker may be heard.
+
+    The end with more speech stays; the start when there is no difference, since aligners mostly
+    stretch the last word before a silence.
+    """
+    longest = plausible_ms(word.text)
+    if word.span.duration_ms <= longest:
+        return word.span
+    head = Span(start_ms=word.span.start_ms, end_ms=word.span.start_ms + longest)
+    tail = Span(start_ms=word.span.end_ms - longest, end_ms=word.span.end_ms)
+    return tail if speech.overlap_ms(tail) > speech.overlap_ms(head) else head
+
+
 def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
     """The words in the same order, each with its speaker and the evidence.
 
@@ -69,9 +83,9 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
     ('SPEAKER_00', 0.5)
     """
     voices = {name: _Voice.of(name, diarization) for name in _speakers(diarization)}
-    speech = _Track(turn.span for turn in diarization.exclusive)
+    speech = Track(turn.span for turn in diarization.exclusive)
     crosstalk = _crosstalk(voice.regular for voice in voices.values())
-    spans = [_spoken(word, speech) for word in words]
+    spans = [spoken_span(word, speech) for word in words]
     evidence = [_evidence(word, spoken, voices) for word, spoken in zip(words, spans, strict=True)]
     speakers = _cheapest(evidence, _prices(words, spans))
     return tuple(
@@ -87,53 +101,13 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
     )
 
 
-class _Track:
-    """Sorted, disjoint stretches of speech, to be asked about many short spans."""
-
-    def __init__(self, spans: Iterable[Span]) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        for span in sorted(span for span in spans if span.duration_ms):
-            if self._ends and span.start_ms <= self._ends[-1]:
-                self._ends[-1] = max(self._ends[-1], span.end_ms)
-            else:
-                self._starts.append(span.start_ms)
-                self._ends.append(span.end_ms)
-
-    def __iter__(self) -> Iterator[Span]:
-        for start_ms, end_ms in zip(self._starts, self._ends, strict=True):
-            yield Span(start_ms=start_ms, end_ms=end_ms)
-
-    def within(self, span: Span) -> tuple[int, float]:
-        """How much of the speech lies inside: in milliseconds, and in stretches or parts of one."""
-        time_ms, stretches = 0, 0.0
-        i = bisect_right(self._ends, span.start_ms)
-        while i < len(self._starts) and self._starts[i] < span.end_ms:
-            start_ms, end_ms = self._starts[i], self._ends[i]
-            shared = min(end_ms, span.end_ms) - max(start_ms, span.start_ms)
-            time_ms += shared
-            stretches += shared / (end_ms - start_ms)
-            i += 1
-        return time_ms, stretches
-
-    def overlap_ms(self, span: Span) -> int:
-        return self.within(span)[0]
-
-    def gap_ms(self, span: Span) -> float:
-        """To the nearest edge; 0 when they touch or overlap, infinite when there is no stretch."""
-        i = bisect_right(self._ends, span.start_ms)
-        before = span.start_ms - self._ends[i - 1] if i else inf
-        after = self._starts[i] - span.end_ms if i < len(self._starts) else inf
-        return max(0.0, min(before, after))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Voice:
     """One speaker's turns: in each view, and in either."""
 
-    exclusive: _Track
-    regular: _Track
-    either: _Track
+    exclusive: Track
+    regular: Track
+    either: Track
 
     @classmethod
     def of(cls, speaker: str, diarization: Diarization) -> _Voice:
@@ -141,7 +115,7 @@ class _Voice:
             [turn.span for turn in view if turn.speaker == speaker]
             for view in (diarization.exclusive, diarization.turns)
         )
-        return cls(exclusive=_Track(exclusive), regular=_Track(regular), either=_Track((*exclusive, *regular)))
+        return cls(exclusive=Track(exclusive), regular=Track(regular), either=Track((*exclusive, *regular)))
 
     def within(self, span: Span) -> tuple[float, float]:
         """Milliseconds and turns of this speaker inside the span: the mean of both views."""
@@ -160,7 +134,7 @@ def _speakers(diarization: Diarization) -> list[str]:
     return sorted({turn.speaker for turn in (*diarization.turns, *diarization.exclusive)})
 
 
-def _crosstalk(tracks: Iterable[_Track]) -> _Track:
+def _crosstalk(tracks: Iterable[Track]) -> Track:
     """Where two or more speakers are active at once."""
     edges = sorted(edge for track in tracks for span in track for edge in ((span.start_ms, 1), (span.end_ms, -1)))
     active = 0
@@ -169,21 +143,7 @@ def _crosstalk(tracks: Iterable[_Track]) -> _Track:
         active += step
         if active > 1:
             stretches.append(Span(start_ms=start_ms, end_ms=end_ms))
-    return _Track(stretches)
-
-
-def _spoken(word: Word, speech: _Track) -> Span:
-    """The word's span, clipped to a plausible length.
-
-    The end with more speech stays; the start when there is no difference, since aligners mostly
-    stretch the last word before a silence.
-    """
-    longest = plausible_ms(word.text)
-    if word.span.duration_ms <= longest:
-        return word.span
-    head = Span(start_ms=word.span.start_ms, end_ms=word.span.start_ms + longest)
-    tail = Span(start_ms=word.span.end_ms - longest, end_ms=word.span.end_ms)
-    return tail if speech.overlap_ms(tail) > speech.overlap_ms(head) else head
+    return Track(stretches)
 
 
 def _evidence(word: Word, spoken: Span, voices: dict[str, _Voice]) -> _Evidence:

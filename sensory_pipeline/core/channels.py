@@ -5,16 +5,20 @@ Nobody has to be guessed: who is heard on channel 0 is `SPEAKER_00`, on channel 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from sensory_pipeline.core.attribution import spoken_span
 from sensory_pipeline.core.diarization import Diarization, Turn, label
 from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.tracks import Track
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord
+
+_SILENCE = Track(())
 
 
 def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
@@ -85,39 +89,27 @@ def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
 def attribute_channels(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
     """Each word with its channel's speaker. Raises ValueError for a word without a channel."""
     tracks = {
-        speaker: _Track(t.span for t in diarization.turns if t.speaker == speaker) for speaker in diarization.speakers
+        speaker: Track(t.span for t in diarization.turns if t.speaker == speaker) for speaker in diarization.speakers
     }
     attributed = []
     for word in words:
         if word.channel is None:
             raise ValueError(f"the word {word.text!r} has no channel")
         speaker = label(word.channel)
-        heard_ms = {name: track.overlap_ms(word.span) for name, track in tracks.items()}
+        spoken = spoken_span(word, tracks.get(speaker, _SILENCE))
+        heard_ms = {name: track.overlap_ms(spoken) for name, track in tracks.items()}
         own_ms = heard_ms.pop(speaker, 0)
         attributed.append(
             AttributedWord(
                 word=word,
-                spoken=word.span,
+                spoken=spoken,
                 speaker=speaker,
-                overlap_share=own_ms / word.span.duration_ms if word.span.duration_ms else 0.0,
+                overlap_share=own_ms / spoken.duration_ms if spoken.duration_ms else 0.0,
                 runner_up=None,
                 overlapped=bool(own_ms and any(heard_ms.values())),
             )
         )
     return tuple(attributed)
-
-
-class _Track:
-    """Disjoint spans in order of time, for many look-ups."""
-
-    def __init__(self, spans: Iterable[Span]) -> None:
-        self._spans = list(spans)
-        self._ends = [span.end_ms for span in self._spans]
-
-    def overlap_ms(self, span: Span) -> int:
-        first = bisect_right(self._ends, span.start_ms)
-        last = bisect_left(self._spans, span.end_ms, lo=first, key=lambda s: s.start_ms)
-        return sum(s.overlap_ms(span) for s in self._spans[first:last])
 
 
 def _start(segment: Segment) -> tuple[int, int]:

@@ -52,7 +52,7 @@ class RecordingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentRow:
-    """One phrase as the transcriber cut it."""
+    """One stretch of speech as the transcriber cut it: a phrase, or a clip of Whisper's."""
 
     recording_id: RecordingId
     segment: Annotated[int, "Position in the recording, from 0."]

@@ -1,0 +1,49 @@
+"""Where something is heard in a recording, for many look-ups."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from math import inf
+
+from sensory_pipeline.core.spans import Span
+
+
+class Track:
+    """Sorted, disjoint stretches of speech, to be asked about many short spans."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for span in sorted(span for span in spans if span.duration_ms):
+            if self._ends and span.start_ms <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], span.end_ms)
+            else:
+                self._starts.append(span.start_ms)
+                self._ends.append(span.end_ms)
+
+    def __iter__(self) -> Iterator[Span]:
+        for start_ms, end_ms in zip(self._starts, self._ends, strict=True):
+            yield Span(start_ms=start_ms, end_ms=end_ms)
+
+    def within(self, span: Span) -> tuple[int, float]:
+        """How much of the speech lies inside: in milliseconds, and in stretches or parts of one."""
+        time_ms, stretches = 0, 0.0
+        i = bisect_right(self._ends, span.start_ms)
+        while i < len(self._starts) and self._starts[i] < span.end_ms:
+            start_ms, end_ms = self._starts[i], self._ends[i]
+            shared = min(end_ms, span.end_ms) - max(start_ms, span.start_ms)
+            time_ms += shared
+            stretches += shared / (end_ms - start_ms)
+            i += 1
+        return time_ms, stretches
+
+    def overlap_ms(self, span: Span) -> int:
+        return self.within(span)[0]
+
+    def gap_ms(self, span: Span) -> float:
+        """To the nearest edge; 0 when they touch or overlap, infinite when there is no stretch."""
+        i = bisect_right(self._ends, span.start_ms)
+        before = span.start_ms - self._ends[i - 1] if i else inf
+        after = self._starts[i] - span.end_ms if i < len(self._starts) else inf
+        return max(0.0, min(before, after))
