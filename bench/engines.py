@@ -43,8 +43,8 @@ def main() -> None:
         for found in RACES[engine](models, arguments.rounds):
             found.show(console)
             races.append(found)
-    if arguments.json:
-        save(arguments.json, races, PACKAGES, batch_size=transcription.BATCH, tokens_a_clip=TOKENS)
+            if arguments.json:  # after each race: all of them take an hour, and may be broken off
+                save(arguments.json, races, PACKAGES, batch_size=transcription.BATCH, tokens_a_clip=TOKENS)
     sys.exit(not all(verdict.met for found in races for verdict in found.verdicts()))
 
 
