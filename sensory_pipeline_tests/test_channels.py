@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.audio.pcm import Pcm
-from sensory_pipeline.core.channels import attribute_channels, channel_diarization, merged_transcript
+from sensory_pipeline.core.channels import PAUSE_MS, attribute_channels, channel_diarization, merged_transcript
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError, Terminal
 from sensory_pipeline.core.requests import ProcessRequest
@@ -103,9 +103,29 @@ def test_a_question_comes_before_its_answer() -> None:
     assert starts == [0, 1500, 5000, 6500]
 
 
-def test_who_speaks_into_a_sentence_does_not_cut_it() -> None:
-    tells = segment(("I", 0, 200), ("think", 200, 700), ("so.", 700, 1000))
-    agrees = segment(("Mhm.", 300, 600))
+@pytest.mark.parametrize("starts_ms", [850, 950])
+def test_a_word_answers_though_it_begins_within_the_question(starts_ms: int) -> None:
+    asks = segment(("How", 0, 300), ("are", 300, 500), ("you?", 500, 900), ("Good.", 5000, 5400))
+    answers = segment(("Fine.", starts_ms, 1300))
+    assert merged_transcript([asks, answers]).text == "How are you? Fine. Good."
+
+
+def test_an_answer_comes_before_what_follows_a_stretched_word() -> None:
+    asks = segment(("Well?", 0, 4000), ("Good.", 4000, 4400))
+    answers = segment(("Fine.", 1500, 1900))
+    merged = merged_transcript([asks, answers])
+    assert merged.text == "Well? Fine. Good."
+    heard = [[Span(start_ms=0, end_ms=500), Span(start_ms=4000, end_ms=4400)], [Span(start_ms=1500, end_ms=1900)]]
+    said = reconciled(merged, channel_diarization(heard))
+    assert [(utterance.text, utterance.span.start_ms) for utterance in said] == [
+        ("Well?", 0), ("Fine.", 1500), ("Good.", 4000)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pause_ms", [0, PAUSE_MS - 1])
+def test_who_speaks_into_a_sentence_does_not_cut_it(pause_ms: int) -> None:
+    tells = segment(("I", 0, 200), ("think", 200 + pause_ms, 700 + pause_ms), ("so.", 700 + pause_ms, 1000 + pause_ms))
+    agrees = segment(("Mhm.", 250, 350))
     assert merged_transcript([tells, agrees]).text == "I think so. Mhm."
 
 
@@ -116,6 +136,12 @@ def test_a_word_stretched_over_silence_is_where_its_channel_is_heard() -> None:
     assert (well.spoken, well.overlapped) == (Span(start_ms=0, end_ms=700), False)
     assert yes.spoken == Span(start_ms=7800, end_ms=8400)
     assert yes.overlap_share == pytest.approx(400 / 600)
+
+
+def test_who_talks_before_or_after_does_not_talk_at_once() -> None:
+    merged = merged_transcript([segment(("Certainly.", 0, 1000)), segment(("Fine.", 700, 900))])
+    found = channel_diarization([[Span(start_ms=0, end_ms=300)], [Span(start_ms=700, end_ms=900)]])
+    assert [word.overlapped for word in attribute_channels(merged.words, found)] == [False, False]
 
 
 def test_a_word_without_a_channel_is_an_error() -> None:

@@ -13,7 +13,7 @@ once, the exclusive view has guessed whom the transcriber heard, and may be wron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -22,7 +22,7 @@ from unicodedata import east_asian_width
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.punctuation import ends_sentence
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.core.tracks import Track
+from sensory_pipeline.core.tracks import Track, crosstalk
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.core.utterances import AttributedWord
 
@@ -84,7 +84,7 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
     """
     voices = {name: _Voice.of(name, diarization) for name in _speakers(diarization)}
     speech = Track(turn.span for turn in diarization.exclusive)
-    crosstalk = _crosstalk(voice.regular for voice in voices.values())
+    at_once = crosstalk(voice.regular for voice in voices.values())
     spans = [spoken_span(word, speech) for word in words]
     evidence = [_evidence(word, spoken, voices) for word, spoken in zip(words, spans, strict=True)]
     speakers = _cheapest(evidence, _prices(words, spans))
@@ -95,7 +95,7 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
             speaker=speaker,
             overlap_share=voices[speaker].share(spoken) if speaker is not None else 0.0,
             runner_up=min((name for name in against if name != speaker), key=against.__getitem__, default=None),
-            overlapped=crosstalk.overlap_ms(spoken) > 0,
+            overlapped=at_once.overlap_ms(spoken) > 0,
         )
         for word, spoken, against, speaker in zip(words, spans, evidence, speakers, strict=True)
     )
@@ -132,18 +132,6 @@ class _Voice:
 
 def _speakers(diarization: Diarization) -> list[str]:
     return sorted({turn.speaker for turn in (*diarization.turns, *diarization.exclusive)})
-
-
-def _crosstalk(tracks: Iterable[Track]) -> Track:
-    """Where two or more speakers are active at once."""
-    edges = sorted(edge for track in tracks for span in track for edge in ((span.start_ms, 1), (span.end_ms, -1)))
-    active = 0
-    stretches: list[Span] = []
-    for (start_ms, step), (end_ms, _) in pairwise(edges):
-        active += step
-        if active > 1:
-            stretches.append(Span(start_ms=start_ms, end_ms=end_ms))
-    return Track(stretches)
 
 
 def _evidence(word: Word, spoken: Span, voices: dict[str, _Voice]) -> _Evidence:

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from sensory_pipeline.core.attribution import spoken_span
+from sensory_pipeline.core.attribution import plausible_ms, spoken_span
 from sensory_pipeline.core.diarization import Diarization, Turn, label
 from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover
-from sensory_pipeline.core.tracks import Track
+from sensory_pipeline.core.tracks import Track, crosstalk
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord
+
+PAUSE_MS = 200
+"""A shorter silence between two words is a part of saying them (Heldner and Edlund, 2010, Journal of Phonetics 38)."""
 
 _SILENCE = Track(())
 
@@ -24,20 +27,17 @@ _SILENCE = Track(())
 def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
     """One transcript from one a channel: segments in order of time, words marked with their channel.
 
-    A segment is cut where somebody on another channel begins to speak in a pause of it, so that a question comes
-    before its answer; who speaks into its words cuts nothing. The language is that of the channel with the most
-    words; a gap is one of any channel.
+    A segment is cut where somebody on another channel says a word in a pause of it, so that a question comes before
+    its answer; who speaks into its words cuts nothing. The language is that of the channel with the most words; a
+    gap is one of any channel.
     """
-    starts = [[word.span.start_ms for word in transcript.words] for transcript in channels]
-    segments = [
-        piece
-        for channel, transcript in enumerate(channels)
-        for segment in transcript.segments
-        for piece in _pieces(
-            replace(segment, words=tuple(replace(word, channel=channel) for word in segment.words)),
-            [*starts[:channel], *starts[channel + 1 :]],
-        )
-    ]
+    middles = [[(word.span.start_ms + _end_ms(word)) // 2 for word in transcript.words] for transcript in channels]
+    segments: list[Segment] = []
+    for channel, transcript in enumerate(channels):
+        others = sorted(ms for other, found in enumerate(middles) if other != channel for ms in found)
+        for segment in transcript.segments:
+            words = tuple(replace(word, channel=channel) for word in segment.words)
+            segments += _pieces(replace(segment, words=words), others)
     longest = max(channels, key=lambda transcript: len(transcript.words))
     return Transcript(
         language=longest.language,
@@ -46,12 +46,13 @@ def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
     )
 
 
-def _pieces(segment: Segment, others: Sequence[Sequence[int]]) -> Iterator[Segment]:
-    """others: when words begin on each of the other channels, in order, in milliseconds."""
+def _pieces(segment: Segment, others: Sequence[int]) -> Iterator[Segment]:
+    """others: the middles of all words on other channels, in order, in milliseconds."""
+    pauses = [(_end_ms(before), after.span.start_ms) for before, after in pairwise(segment.words)]
     cuts = [
         index
-        for index, (before, after) in enumerate(pairwise(segment.words), 1)
-        if any(bisect_left(starts, before.span.end_ms) < bisect_left(starts, after.span.start_ms) for starts in others)
+        for index, (start_ms, end_ms) in enumerate(pauses, 1)
+        if end_ms - start_ms >= PAUSE_MS and bisect_left(others, start_ms) < bisect_left(others, end_ms)
     ]
     if not cuts:
         yield segment
@@ -61,6 +62,11 @@ def _pieces(segment: Segment, others: Sequence[Sequence[int]]) -> Iterator[Segme
         yield replace(
             segment, span=cover(word.span for word in words), text=join(word.text for word in words), words=words
         )
+
+
+def _end_ms(word: Word) -> int:
+    """At the latest: an aligner stretches what comes before a silence."""
+    return min(word.span.end_ms, word.span.start_ms + plausible_ms(word.text))
 
 
 def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
@@ -91,22 +97,22 @@ def attribute_channels(words: Sequence[Word], diarization: Diarization) -> tuple
     tracks = {
         speaker: Track(t.span for t in diarization.turns if t.speaker == speaker) for speaker in diarization.speakers
     }
+    at_once = crosstalk(tracks.values())
     attributed = []
     for word in words:
         if word.channel is None:
             raise ValueError(f"the word {word.text!r} has no channel")
         speaker = label(word.channel)
-        spoken = spoken_span(word, tracks.get(speaker, _SILENCE))
-        heard_ms = {name: track.overlap_ms(spoken) for name, track in tracks.items()}
-        own_ms = heard_ms.pop(speaker, 0)
+        own = tracks.get(speaker, _SILENCE)
+        spoken = spoken_span(word, own)
         attributed.append(
             AttributedWord(
                 word=word,
                 spoken=spoken,
                 speaker=speaker,
-                overlap_share=own_ms / spoken.duration_ms if spoken.duration_ms else 0.0,
+                overlap_share=own.overlap_ms(spoken) / spoken.duration_ms if spoken.duration_ms else 0.0,
                 runner_up=None,
-                overlapped=bool(own_ms and any(heard_ms.values())),
+                overlapped=at_once.overlap_ms(spoken) > 0,
             )
         )
     return tuple(attributed)

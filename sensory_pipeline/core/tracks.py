@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from math import inf
 
 from sensory_pipeline.core.spans import Span
@@ -47,3 +48,15 @@ class Track:
         before = span.start_ms - self._ends[i - 1] if i else inf
         after = self._starts[i] - span.end_ms if i < len(self._starts) else inf
         return max(0.0, min(before, after))
+
+
+def crosstalk(tracks: Iterable[Track]) -> Track:
+    """Where two or more are heard at once."""
+    edges = sorted(edge for track in tracks for span in track for edge in ((span.start_ms, 1), (span.end_ms, -1)))
+    active = 0
+    stretches: list[Span] = []
+    for (start_ms, step), (end_ms, _) in pairwise(edges):
+        active += step
+        if active > 1:
+            stretches.append(Span(start_ms=start_ms, end_ms=end_ms))
+    return Track(stretches)

@@ -21,9 +21,9 @@ class AttributedWord:
 
     spoken: the part of the word's span in which it was most likely said; shorter than
     `word.span` only where that is implausibly long. speaker: None when nobody speaks within
-    `attribution.REACH_MS`. overlap_share: part of `spoken` that the speaker's exclusive turns cover,
-    0 to 1. runner_up: the next likely speaker within reach. overlapped: two or more people speak
-    at once during the word.
+    `attribution.REACH_MS`. overlap_share: part of `spoken` that the speaker's turns cover, the
+    exclusive ones unless each channel is a speaker, 0 to 1. runner_up: the next likely speaker
+    within reach. overlapped: two or more people speak at once during the word.
     """
 
     word: Word

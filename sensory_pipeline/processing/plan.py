@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=1)
 """Raise `algorithm` when decoding gives other samples."""
+RECONCILIATION = 1
+"""Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
 PUBLICATION = 3
-"""Raise when the same stage results give other rows (attribution, sentences, columns)."""
+"""Raise when the same stage results and utterances give other rows (sentences, columns)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         info = infos[stage]
         heeded = {name: value for name, value in settings[stage].items() if info.heeds is None or name in info.heeds}
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
+        utterances = {"reconciliation": RECONCILIATION} if stage is Stage.EMOTIONS else {}
         plans[stage] = StagePlan(
             stage=stage,
             info=info,
@@ -98,12 +101,14 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
                     "engine": [info.engine, info.model, info.revision, info.algorithm],
                     "settings": heeded,
                     "upstream": built_on,
+                    **utterances,
                 }
             ),
         )
     whole = fingerprint(
         {
             "publication": PUBLICATION,
+            "reconciliation": RECONCILIATION,
             "tasks": sorted(request.tasks),
             "stages": {stage.value: plan.fingerprint for stage, plan in plans.items()},
         }

@@ -15,7 +15,7 @@ from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 class ChannelDiarizer:
     """Channel 0 is `SPEAKER_00` and so on, whoever speaks first; numbers of speakers do not apply."""
 
-    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=2, heeds=frozenset())
+    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1, heeds=frozenset())
 
     def __init__(self, activity: ActivityLog | None = None) -> None:
         self._activity = activity or ActivityLog()

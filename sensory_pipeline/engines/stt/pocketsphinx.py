@@ -49,7 +49,7 @@ class PocketSphinxTranscriber:
             engine="pocketsphinx",
             model=f"en-us+{vad.MODEL}",
             revision=f"pocketsphinx-{version('pocketsphinx')}+faster-whisper-{version('faster-whisper')}",
-            algorithm=5,
+            algorithm=6,
             heeds=frozenset({"language"}),
             languages=frozenset({"en"}),
         )

@@ -77,7 +77,7 @@ class WhisperTranscriber:
             engine="whisper-sequential" if self._sequential else "whisper",
             model=folder.name,
             revision=folder.revision,
-            algorithm=3,
+            algorithm=4,
             device=f"{self._device.name} {self._compute_type}",
         )
 
