@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,27 @@ def test_every_word_has_its_channels_speaker(channels: list[list[Span]]) -> None
         assert word.overlap_share == pytest.approx(1.0)
     assert [s.span.start_ms for s in merged.segments] == sorted(s.span.start_ms for s in merged.segments)
     assert sum(len(u.words) for u in reconciled(merged, found)) == len(words)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(SPANS.map(disjoint).filter(bool), min_size=2, max_size=3))
+def test_no_word_is_lost_and_nobody_is_heard_in_a_pause_of_a_segment(channels: list[list[Span]]) -> None:
+    """Each channel says all it has to say in one segment; a word of eight letters may take 1,100 ms."""
+    merged = merged_transcript(
+        [segment(*((f"word{channel}{i:03d}", s.start_ms, s.end_ms) for i, s in enumerate(spans)))
+         for channel, spans in enumerate(channels)]
+    )  # fmt: skip
+    for channel, spans in enumerate(channels):
+        assert [word.span for word in merged.words if word.channel == channel] == spans
+    assert [s.span.start_ms for s in merged.segments] == sorted(s.span.start_ms for s in merged.segments)
+    for part in merged.segments:
+        assert part.text == " ".join(word.text for word in part.words)
+        for before, after in pairwise(part.words):
+            if after.span.start_ms - before.span.end_ms >= PAUSE_MS:
+                middles = [
+                    w.span.start_ms + w.span.duration_ms // 2 for w in merged.words if w.channel != before.channel
+                ]
+                assert not [ms for ms in middles if before.span.end_ms <= ms < after.span.start_ms]
 
 
 @settings(max_examples=60, deadline=None)
