@@ -23,7 +23,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """The transcriber's unit: a phrase between pauses or a whole clip, cut where another channel's words begin.
+    """The transcriber's unit: a phrase between pauses or a whole clip, cut where another channel speaks in a pause.
 
     language: ISO 639-1 code, where it was determined for this segment; else the transcript's holds.
     """

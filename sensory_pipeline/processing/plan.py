@@ -90,7 +90,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         info = infos[stage]
         heeded = {name: value for name, value in settings[stage].items() if info.heeds is None or name in info.heeds}
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
-        utterances = {"reconciliation": RECONCILIATION} if stage is Stage.EMOTIONS else {}
+        rules = {"reconciliation": RECONCILIATION} if stage is Stage.EMOTIONS else {}
         plans[stage] = StagePlan(
             stage=stage,
             info=info,
@@ -101,7 +101,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
                     "engine": [info.engine, info.model, info.revision, info.algorithm],
                     "settings": heeded,
                     "upstream": built_on,
-                    **utterances,
+                    **rules,
                 }
             ),
         )
