@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo models test soak check dev docs samples clean
+.PHONY: demo models test test-models soak check dev docs samples clean
 
 demo: $(VENV)/.installed        ## process the sample recordings and show the tables
 	$(BIN)/sensory demo
@@ -13,10 +13,13 @@ models: $(VENV)/.installed-models  ## install what Whisper, pyannote and GigaAM 
 dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake
 
-test: $(VENV)/.installed-dev    ## all tests; installs torch and its friends, 6 GB, for the engines with models
+test: $(VENV)/.installed-dev test-models  ## all tests; installs torch and its friends, 6 GB, for the engines that need them
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-soak: $(VENV)/.installed-dev    ## the tests, with the long ones at full length
+test-models: $(VENV)/.installed  ## the models that tests run for real, 110 MB; without them those tests are skipped
+	-$(BIN)/sensory models fetch whisper-tiny.en segmentation-3.0 campplus
+
+soak: $(VENV)/.installed-dev test-models  ## the tests, with the long ones at full length
 	$(BIN)/python -m pytest -n 2 --dist loadfile --soak
 
 check: $(VENV)/.installed-dev   ## style, types, layers
@@ -24,10 +27,10 @@ check: $(VENV)/.installed-dev   ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m scripts.document_tables --check
+	$(BIN)/python -m scripts.document --check
 
-docs: $(VENV)/.installed-dev    ## write docs/tables.md from the schemas
-	$(BIN)/python -m scripts.document_tables
+docs: $(VENV)/.installed-dev    ## write what code knows into docs/
+	$(BIN)/python -m scripts.document
 
 samples: $(VENV)/.installed     ## make samples/ anew (needs Debian's flite)
 	$(BIN)/python -m scripts.make_samples --seed 1 --out samples

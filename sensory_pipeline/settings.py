@@ -80,8 +80,8 @@ class Settings(BaseSettings, RecordingSettings):
     arrival_wait_s: float | None = Field(
         None,
         ge=0,
-        description="Seconds after which what is pending is run, however little; unset: 600, or 10 where no engine has "
-        "a model to load.",
+        description="Seconds after which what is pending is run, however little; unset: 600, or 10 where no engine "
+        "needs torch.",
     )
     owners: tuple[Owner, ...] = Field(
         (), description='Who answers for the tables, shown in Dagster: addresses, or ["team:speech"].'
@@ -98,6 +98,7 @@ class Settings(BaseSettings, RecordingSettings):
     keep_runs_days: int = Field(
         90, ge=1, description="Days that Dagster keeps runs and their events, beyond the last of each partition."
     )
+    models: Path | None = Field(None, description="Folder of fetched models; unset: ~/.cache/sensory_pipeline/models.")
     shards: int = Field(8, ge=1, le=256, description="Shards of a new lake; frozen once it exists.")
     start_date: date = Field(
         date(2024, 1, 1), description="First date of the lake; older recordings count as of this day."
@@ -120,13 +121,12 @@ class Settings(BaseSettings, RecordingSettings):
     workers: int | None = Field(
         None,
         ge=1,
-        description="Engine processes, of each stage but decoding where those go on side by side; unset: one per core, "
-        "one for engines with models.",
+        description="Engine processes, of each stage but decoding where those go on side by side; unset: one.",
     )
     side_by_side: bool | None = Field(
         None,
         description="Whether stages go on side by side, each in processes of its own, so that the device does not wait "
-        "for disk, network or decoding; unset: where there are models, and memory enough for all of them at once.",
+        "for disk, network or decoding; unset: where there is memory enough for all models at once.",
     )
     worker_memory_mb: int = Field(8192, ge=128, description="Megabytes of memory at which an engine process is killed.")
     recording_timeout_s: float = Field(
@@ -137,7 +137,7 @@ class Settings(BaseSettings, RecordingSettings):
     )
 
     default_model_name: str = Field(
-        "small", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model where WHISPER_MODEL_SIZE is unset."
+        "base", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model where WHISPER_MODEL_SIZE is unset."
     )
     whisper_device: str = Field(
         "auto", validation_alias="WHISPER_DEVICE", description="auto, cpu, cuda or cuda:1; auto falls back to the CPU."

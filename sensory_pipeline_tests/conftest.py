@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.catalogue.store import HOME
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import miniature_whisper
 from sensory_pipeline_tests import postgres as postgresql
@@ -64,6 +65,15 @@ def whisper() -> Path:
     if not miniature_whisper.MINIATURE.is_dir():
         pytest.skip("the miniature Whisper is not there: scripts/train_miniatures.py makes it")
     return miniature_whisper.MINIATURE
+
+
+@pytest.fixture
+def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings' engines with real weights, the smallest of Whisper's."""
+    for name in ("whisper-tiny.en", "segmentation-3.0", "campplus"):
+        if not HOME.here(name):
+            pytest.skip(f"the model {name} is not on this machine: sensory models fetch {name}")
+    monkeypatch.setenv("WHISPER_MODEL_SIZE", "tiny.en")
 
 
 @pytest.fixture(scope="session")

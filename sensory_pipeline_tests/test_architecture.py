@@ -16,7 +16,7 @@ from sensory_pipeline.definitions import defs
 
 ROOT = Path(resources.__file__).parent.parent
 HEAVY = (
-    "torch", "torchaudio", "pyannote", "faster_whisper", "ctranslate2", "pocketsphinx", "onnxruntime", "boto3",
+    "torch", "torchaudio", "pyannote", "faster_whisper", "ctranslate2", "onnxruntime", "boto3",
     "matplotlib",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ TOKEN = "hf_not_to_be_seen"
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("SENSORY_STT", "bogus", "SENSORY_STT is 'bogus': use 'whisper' or 'pocketsphinx'"),
+        ("SENSORY_STT", "bogus", "SENSORY_STT is 'bogus', and the engines for transcripts are whisper"),
         ("SENSORY_SHARDS", "many", "SENSORY_SHARDS is 'many': it should be a valid integer"),
         ("SENSORY_SHARDS", "0", "SENSORY_SHARDS is '0': it should be greater than or equal to 1"),
         ("SENSORY_EMO_LEVEL", "x", "SENSORY_EMO_LEVEL is 'x': use 'word', 'sentence' or 'file'"),
@@ -51,7 +51,7 @@ def test_no_error_of_the_settings_holds_the_token(monkeypatch: pytest.MonkeyPatc
 
 def test_a_variable_that_is_no_setting_is_told_once(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SENSORY_SHARD=4\nOTHER=1\n")
-    done = sensory("models", "list", cwd=tmp_path, SENSORY_DIARISATION="offline")
+    done = sensory("models", "list", cwd=tmp_path, SENSORY_DIARISATION="onnx")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
         "there is no setting SENSORY_DIARISATION: did you mean SENSORY_DIARIZATION?",

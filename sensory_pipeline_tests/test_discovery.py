@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.core.recordings import recording_id, shard_of
 from sensory_pipeline.core.requests import ProcessRequest
-from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
 from sensory_pipeline.lake import manifest as manifests
 from sensory_pipeline.lake.database import Database, Transaction
 from sensory_pipeline.lake.lake import Lake
@@ -31,6 +30,7 @@ from sensory_pipeline.storage import s3, sources
 from sensory_pipeline.storage.local import objects, path_of
 from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving
 from sensory_pipeline_tests.test_s3 import connect, disconnect
+from sensory_pipeline_tests.trivial_engines import trivial
 
 KEYS = ("a.wav", "b.wav", "b/1.wav", "c d.wav", "z.txt", "é.wav")
 """Their order as keys is not that of their uris."""
@@ -295,7 +295,7 @@ def bucket() -> Iterator[FakeBucket]:
 
 @pytest.fixture(scope="module")
 def plans() -> Plans:
-    return Plans(default=make_plan(ProcessRequest(), chosen_engines(EngineChoice())))
+    return Plans(default=make_plan(ProcessRequest(), trivial()))
 
 
 def test_no_history_loses_anything_or_does_it_twice(bucket: FakeBucket, plans: Plans, soak: bool) -> None:

@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import resources
-from scripts.document_tables import document
+from scripts.document import engines_page, tables_page
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.settings import Settings
 
@@ -52,8 +52,10 @@ def test_every_command_has_help_that_says_something() -> None:
         assert len(shown.stdout) > 200, name
 
 
-def test_tables_page_is_what_the_schemas_say() -> None:
-    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == document()
+def test_pages_are_what_the_code_says() -> None:
+    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == tables_page()
+    engines = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    assert engines == engines_page(engines)
 
 
 def test_documents_name_files_that_exist() -> None:

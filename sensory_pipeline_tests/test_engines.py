@@ -7,24 +7,18 @@ from itertools import pairwise, permutations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.errors import UnsupportedLanguage
-from sensory_pipeline.core.requests import DiarizationSettings, TranscriptionSettings
+from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines import vad
-from sensory_pipeline.engines.base import DiarizeJob, TranscribeJob
+from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.engines.diarization.offline import OfflineDiarizer
 from sensory_pipeline.engines.emotion.prosody import ProsodyClassifier
-from sensory_pipeline.engines.stt.bandwidth import widened
-from sensory_pipeline.engines.stt.denoising import denoised, noise_power
-from sensory_pipeline.engines.stt.pocketsphinx import PocketSphinxTranscriber
-from sensory_pipeline_tests.engine_contract import SPEECH, check_classifier, check_diarizer, check_transcriber
+from sensory_pipeline_tests.engine_contract import check_classifier, check_diarizer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -42,12 +36,6 @@ def diarized(pcm: Pcm, **wanted: int) -> Diarization:
     return found
 
 
-def test_pocketsphinx_keeps_the_contract() -> None:
-    speech = check_transcriber(PocketSphinxTranscriber())["speech"]
-    assert isinstance(speech, Transcript)
-    assert {"and", "my", "fellow", "americans"} & set(speech.text.split())
-
-
 def test_offline_diarization_keeps_the_contract() -> None:
     speech = check_diarizer(OfflineDiarizer())["speech"]
     assert isinstance(speech, Diarization)
@@ -56,14 +44,6 @@ def test_offline_diarization_keeps_the_contract() -> None:
 
 def test_prosody_keeps_the_contract() -> None:
     check_classifier(ProsodyClassifier())
-
-
-@pytest.mark.parametrize("language", ["ru", "de"])
-def test_pocketsphinx_refuses_other_languages(language: str) -> None:
-    pcm = decode(SPEECH, max_duration_s=60).pcm
-    job = TranscribeJob(key="a", pcm=pcm, settings=TranscriptionSettings(language=language))
-    with pytest.raises(UnsupportedLanguage, match="SENSORY_LANGUAGE"):
-        next(PocketSphinxTranscriber().transcribe([job]))
 
 
 def test_who_speaks_when_in_a_conversation() -> None:
@@ -112,35 +92,3 @@ def test_channels_are_speakers() -> None:
     ((_, found),) = ChannelDiarizer().diarize([DiarizeJob(key="a", pcm=call, settings=DiarizationSettings())])
     assert isinstance(found, Diarization)
     assert found.speakers == ("SPEAKER_01",)
-
-
-def test_noise_is_turned_down_and_speech_is_not() -> None:
-    pcm, truth = conversation()
-    clean = pcm.mono()
-    noise = np.random.default_rng(3).normal(0, 0.003, len(clean)).astype(np.float32)
-    noisy = clean + noise
-    found = noise_power(noisy, [span for span, _ in truth])
-    assert found is not None
-    quiet = denoised(noisy, found)
-    assert len(quiet) == len(noisy)
-    lead = slice(0, truth[0][0].start_ms * 16 - 1600)
-    assert np.std(quiet[lead]) < 0.5 * np.std(noisy[lead])
-    first = slice(truth[0][0].start_ms * 16, truth[0][0].end_ms * 16)
-    assert np.std(quiet[first]) == pytest.approx(np.std(clean[first]), rel=0.1)
-
-
-def test_without_a_pause_there_is_no_noise_to_learn() -> None:
-    samples = np.ones(16_000, np.float32)
-    assert noise_power(samples, [Span(start_ms=0, end_ms=1000)]) is None
-
-
-def test_only_narrow_bands_are_widened() -> None:
-    wide = conversation()[0].mono()[:64_000]
-    assert np.array_equal(widened(wide), wide)
-    spectrum = np.fft.rfft(wide)
-    spectrum[len(spectrum) * 34 // 80 :] = 0  # nothing above 3.4 kHz, as on a telephone
-    narrow = np.fft.irfft(spectrum, len(wide)).astype(np.float32)
-    power = np.abs(np.fft.rfft(widened(narrow))) ** 2
-    top = power[len(power) * 45 // 80 : len(power) * 70 // 80].mean()
-    assert top > 1e-4 * power[len(power) * 20 // 80 : len(power) * 30 // 80].mean()
-    assert np.abs(np.fft.rfft(narrow)[len(power) * 45 // 80 :]).max() < 1e-2 * np.sqrt(top)

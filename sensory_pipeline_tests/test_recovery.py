@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged, LakeMismatch
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
+from sensory_pipeline.core.requests import DiarizationSettings, ProcessRequest
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
+from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.views import connect
@@ -214,10 +215,10 @@ def _written(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.name not in locks and path.is_file()}
 
 
-def test_a_setting_that_the_engine_does_not_heed_redoes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    offline = chosen_engines(EngineChoice())
-    plain = make_plan(ProcessRequest(), offline)
+def test_a_setting_that_the_engine_ignores_redoes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    stereo = replace(engines.trivial(), diarizer=ChannelDiarizer())
+    plain = make_plan(ProcessRequest(stereo=True), stereo)
     assert not caplog.records
-    other = make_plan(ProcessRequest(tra=TranscriptionSettings(beam_size=2)), offline)
+    other = make_plan(ProcessRequest(stereo=True, dia=DiarizationSettings(speakers=2)), stereo)
     assert other.fingerprint == plain.fingerprint
-    assert "does not heed beam_size" in caplog.text
+    assert "channels ignores speakers" in caplog.text

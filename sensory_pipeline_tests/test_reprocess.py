@@ -85,6 +85,7 @@ def test_the_run_config_of_the_ui(lake: Lake) -> None:
         reprocess_stage(lake, Stage.DIARIZATION, Partition(date=day, shard=0), ["file:///elsewhere.wav"])
 
 
+@pytest.mark.usefixtures("real_models")
 def test_the_command(tmp_path: Path) -> None:
     for name, length_ms in (("a.wav", 600), ("b.wav", 700)):
         tone(tmp_path / "in" / name, length_ms)
@@ -100,7 +101,7 @@ def test_the_command(tmp_path: Path) -> None:
     for arguments, told in {
         (): "say what to do again",
         ("in/c.wav",): "no such recording here: in/c.wav",
-        ("--engine", "whisper"): "no engine 'whisper' is in use: give pyav, pocketsphinx, offline, prosody",
+        ("--engine", "gigaam"): "no engine 'gigaam' is in use: give pyav, whisper, onnx, prosody",
     }.items():
         refused = sensory("reprocess", *arguments, "--lake", "lake", cwd=tmp_path)
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
-from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
+from sensory_pipeline.engines.registry import ENGINES, engine_named
+from sensory_pipeline.engines.selection import chosen_engines, light, weights
+from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.processing.diagnosis import diagnose
 from sensory_pipeline.processing.plan import make_plan
 from sensory_pipeline.processing.setup import engine_choice
@@ -32,19 +35,40 @@ def names(**variables: str) -> tuple[str, str, str]:
     return choice.stt, choice.diarization, choice.emotion
 
 
-def test_without_settings_the_offline_engines_work() -> None:
-    assert names() == ("pocketsphinx", "offline", "prosody")
+def test_without_settings_whisper_and_the_open_networks_work() -> None:
+    assert names() == ("whisper", "onnx", "prosody")
+    assert engine_choice(Settings()).whisper_model_size == "base"
 
 
 def test_a_model_setting_alone_chooses_its_engine() -> None:
-    assert names(WHISPER_MODEL_SIZE="small") == ("whisper", "offline", "prosody")
-    assert names(PYANNOTE_MODEL="/m") == ("pocketsphinx", "pyannote", "prosody")
-    assert names(GIGAAM_MODEL_NAME="emo") == ("pocketsphinx", "offline", "gigaam")
+    assert names(PYANNOTE_MODEL="/m") == ("whisper", "pyannote", "prosody")
+    assert names(GIGAAM_MODEL_NAME="emo") == ("whisper", "onnx", "gigaam")
 
 
 def test_an_engine_setting_wins_over_a_model_setting() -> None:
-    assert names(WHISPER_MODEL_SIZE="small", SENSORY_STT="pocketsphinx")[0] == "pocketsphinx"
-    assert names(SENSORY_STT="whisper")[0] == "whisper"
+    assert names(PYANNOTE_MODEL="/m", SENSORY_DIARIZATION="onnx")[1] == "onnx"
+    assert names(SENSORY_DIARIZATION="pyannote")[1] == "pyannote"
+
+
+def test_every_engine_is_chosen_by_its_name_and_reads_settings_there_are() -> None:
+    for spec in ENGINES:
+        assert engine_named(spec.stage, spec.name) is spec
+        assert spec.settings <= Settings.model_fields.keys()
+        assert spec.settings <= {field.name for field in fields(EngineChoice)}
+        assert spec.model is None or spec.model in spec.settings
+
+
+def test_settings_that_no_chosen_engine_reads_make_no_other_choice() -> None:
+    plain = engine_choice(Settings())
+    assert engine_choice(Settings(PYANNOTE_WINDOW_STEP=0.25)) == plain
+    assert engine_choice(Settings(WHISPER_MODEL_SIZE="small")) != plain
+
+
+def test_a_stereo_lake_asks_for_no_diarization_model() -> None:
+    settings = Settings(stereo=True, PYANNOTE_MODEL="pyannote/speaker-diarization-community-1")
+    assert [needed.name for needed in weights(engine_choice(settings))] == ["whisper-base"]
+    assert light(engine_choice(settings))
+    assert not light(engine_choice(settings, stereo=False))
 
 
 def test_whisper_takes_all_cores_in_batches_and_leaves_them_to_its_library_else() -> None:
@@ -60,10 +84,13 @@ def test_stereo_needs_no_diarizer() -> None:
     assert chosen_engines(EngineChoice(stereo=True)).diarizer.info.engine == "channels"
 
 
+@pytest.mark.usefixtures("real_models")
 def test_another_engine_is_another_fingerprint() -> None:
     request = Settings().request()
-    prosody = make_plan(request, chosen_engines(EngineChoice()))
-    gigaam = make_plan(request, chosen_engines(EngineChoice(emotion="gigaam", gigaam_model=str(GOLDEN / "emo.ckpt"))))
+    prosody = make_plan(request, chosen_engines(engine_choice(Settings())))
+    gigaam = make_plan(
+        request, chosen_engines(EngineChoice(emotion="gigaam", gigaam_model_name=str(GOLDEN / "emo.ckpt")))
+    )
     differing = [stage.value for stage in prosody.stages if prosody.stages[stage] != gigaam.stages[stage]]
     assert differing == ["emotions"]
 
@@ -80,10 +107,18 @@ def test_the_token_is_never_shown() -> None:
     assert "hf_secret" not in f"{settings!r} {engine_choice(settings)!r}"
 
 
+@pytest.mark.usefixtures("real_models")
 def test_diagnosis_names_the_remedy() -> None:
-    findings = {f.subject: f for f in diagnose(EngineChoice(emotion="gigaam", gigaam_model="/nowhere.ckpt"), REQUEST)}
+    choice = engine_choice(Settings(GIGAAM_MODEL_NAME="/nowhere.ckpt"))
+    findings = {f.subject: f for f in diagnose(choice, REQUEST)}
     assert findings["transcription"].remedy is None
     assert "GIGAAM_MODEL_NAME" in str(findings["emotion"].remedy)
+
+
+def test_diagnosis_names_the_models_that_are_not_here(tmp_path: Path) -> None:
+    findings = {f.subject: f for f in diagnose(EngineChoice(models=tmp_path), REQUEST)}
+    assert "sensory models fetch whisper-base" in str(findings["transcription"].remedy)
+    assert "sensory models fetch segmentation-3.0 campplus" in str(findings["diarization"].remedy)
 
 
 def test_gigaam_answers_from_a_checkpoint_on_the_command_line() -> None:
@@ -102,8 +137,9 @@ def test_gigaam_answers_from_a_checkpoint_on_the_command_line() -> None:
     assert item["scores"] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.usefixtures("real_models")
 def test_a_language_that_the_engine_does_not_know_is_told_before_any_run() -> None:
     german = ProcessRequest(tra=TranscriptionSettings(language="de"))
-    findings = {finding.subject: finding for finding in diagnose(EngineChoice(), german)}
+    findings = {finding.subject: finding for finding in diagnose(engine_choice(Settings()), german)}
     assert "not 'de'" in str(findings["transcription"].remedy)
     assert findings["diarization"].remedy is None

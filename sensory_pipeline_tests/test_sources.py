@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import resources
 from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
-from sensory_pipeline.processing.setup import current_plans
+from sensory_pipeline.processing.setup import current_plans, engine_choice
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
@@ -29,8 +29,8 @@ def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     settings = Settings()
     plain, calls, inbound, board = (settings.of(source) for source in settings.sources)
     assert plain.request() == settings.request()
-    assert (calls.language, calls.speakers, calls.stt_engine, calls.beam_size) == ("de", 2, "pocketsphinx", 3)
-    assert (inbound.language, inbound.stereo, inbound.stt_engine) == ("auto", True, "whisper")
+    assert (calls.language, calls.speakers, calls.beam_size) == ("de", 2, 3)
+    assert (inbound.language, inbound.stereo, engine_choice(inbound).diarization) == ("auto", True, "onnx")
     assert (board.min_speakers, board.max_speakers, board.emo_level) == (3, 12, "word")
 
 
@@ -53,13 +53,15 @@ def test_what_is_wrong_in_it_is_named(given: str, told: str, tmp_path: Path) -> 
 
 
 def test_what_goes_together_is_not_mixed() -> None:
-    settings = Settings(speakers=2, stt="pocketsphinx")
-    mine = settings.of(Source(uri="a", min_speakers=3, whisper_model_size="small"))
-    assert (mine.request().dia.speakers, mine.request().dia.min_speakers, mine.stt_engine) == (None, 3, "whisper")
+    settings = Settings(speakers=2, diarization="onnx")
+    mine = settings.of(Source(uri="a", min_speakers=3, pyannote_model="open"))
+    assert (mine.request().dia.speakers, mine.request().dia.min_speakers) == (None, 3)
+    assert engine_choice(mine).diarization == "pyannote"
 
 
+@pytest.mark.usefixtures("real_models")
 def test_a_language_its_engine_does_not_know_names_the_source() -> None:
-    with pytest.raises(UnsupportedLanguage, match=r"^s3://calls: pocketsphinx knows en only, not 'de'"):
+    with pytest.raises(UnsupportedLanguage, match=r"^s3://calls: whisper knows en only, not 'de'"):
         current_plans(Settings(sources=(Source(uri="s3://calls", language="de"),)))
 
 
@@ -98,8 +100,8 @@ def test_suffixes_say_what_a_recording_is(tmp_path: Path) -> None:
     assert rows(lake, "SELECT name FROM recordings ORDER BY name") == [("a.wav",), ("c.REC.WAV",)]
 
 
+@pytest.mark.usefixtures("real_models")
 def test_engines_differ_from_source_to_source_in_one_run(tmp_path: Path) -> None:
-    pytest.importorskip("ctranslate2")
     folder, lake = tmp_path / "in", tmp_path / "lake"
     for name in ("a.wav", "whispered/b.wav", "stereo/c.wav"):
         tone(folder / name, 900)
@@ -107,13 +109,11 @@ def test_engines_differ_from_source_to_source_in_one_run(tmp_path: Path) -> None
     stereo = Source(uri=str(folder / "stereo"), stereo=True)
     report = ingested(folder, lake, engines=None, shards=1, workers=1, sources=(whispered, stereo))
     assert (report.published, report.failed, report.runs, report.run_failures) == (3, 0, 1, [])
-    engines = rows(lake, "SELECT name, engine FROM stages ORDER BY ALL")
-    chain = {
-        ("offline", "pocketsphinx", "prosody", "pyav"): "a.wav",
-        ("offline", "prosody", "pyav", "whisper"): "b.wav",
-    }
-    chain[("channels", "pocketsphinx", "prosody", "pyav")] = "c.wav"
-    assert engines == sorted((name, engine) for chosen, name in chain.items() for engine in chosen)
+    models = dict(rows(lake, "SELECT name, engine || ' ' || model FROM stages WHERE stage = 'transcripts'"))
+    tiny = "whisper Systran/faster-whisper-tiny.en"
+    assert models == {"a.wav": tiny, "b.wav": "whisper whisper", "c.wav": tiny}
+    engines = dict(rows(lake, "SELECT name, engine FROM stages WHERE stage = 'diarization'"))
+    assert engines == {"a.wav": "onnx", "b.wav": "onnx", "c.wav": "channels"}
 
 
 def settings_of(lake: Path, stage: str, setting: str) -> dict[str, object]:

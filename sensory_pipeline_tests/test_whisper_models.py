@@ -16,7 +16,8 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.stt.whisper_models import local, resolve
+from sensory_pipeline.engines.catalogue.store import HOME, Store
+from sensory_pipeline.engines.stt.whisper_models import resolve, weights_of
 from sensory_pipeline_tests.miniature_whisper import answer, conversation, engine, heard
 
 
@@ -139,4 +140,13 @@ def test_the_hub_is_asked_for_what_is_not_here(whisper: Path, tmp_path: Path, va
 
 
 def test_what_is_not_here_is_not_local() -> None:
-    assert local("nobody/has-this-model") is None
+    needed = weights_of("nobody/has-this-model", HOME)
+    assert needed is not None
+    assert not needed.here()
+
+
+def test_a_name_of_the_catalogue_and_its_hub_id_are_the_same_model(tmp_path: Path) -> None:
+    for name in ("base", "whisper-base", "Systran/faster-whisper-base"):
+        needed = weights_of(name, Store(tmp_path))
+        assert needed is not None
+        assert (needed.name, needed.here()) == ("whisper-base", False)

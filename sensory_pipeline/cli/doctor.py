@@ -6,7 +6,7 @@ import typer
 from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import output, reader_may_leave
-from sensory_pipeline.processing.diagnosis import diagnose
+from sensory_pipeline.processing.diagnosis import SUBJECTS, diagnose
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import ENV_FILE, Settings
 
@@ -23,7 +23,7 @@ def doctor() -> None:
     missing = False
     settings = Settings()
     for finding in diagnose(engine_choice(settings), settings.request()):
-        engine = finding.subject in ("transcription", "diarization", "emotion", "engines")
+        engine = finding.subject in (*SUBJECTS.values(), "engines")
         missing |= engine and finding.remedy is not None
         table.add_row(finding.subject, finding.state, finding.remedy or "")
     with reader_may_leave():

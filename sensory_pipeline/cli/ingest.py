@@ -22,6 +22,7 @@ from sensory_pipeline.automation.ingest import IngestReport, register
 from sensory_pipeline.automation.ingest import ingest as run_ingest
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.recordings import Partition
@@ -29,7 +30,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
 from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.setup import choices, processor
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
 
@@ -74,6 +75,7 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], Inge
     """Process what is pending, in this process, with progress on standard error. prepare: makes it pending first."""
     logging.getLogger("dagster").setLevel(logging.ERROR)
     try:
+        fetch_with_progress(choices(settings))
         return _work_off(lake, settings, prepare)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         errors.print("stopped; what is done is kept, the next ingest goes on")

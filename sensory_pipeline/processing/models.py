@@ -2,113 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-
-from pydantic import SecretStr
+from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.base import EngineInfo
-from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.selection import EngineChoice
+from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
+from sensory_pipeline.engines.registry import ENGINES
+from sensory_pipeline.engines.selection import weights
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, Weights
 
-Progress = Callable[[int, int | None], None]
+EXAMPLES = ("whisper-base", "whisper:small", "pyannote:pyannote/speaker-diarization-community-1")
+"""Names that `named` takes: of the catalogue, or ENGINE:MODEL."""
 
-_CACHES = Path.home() / ".cache"
 
+def named(name: str, choice: EngineChoice, given: Path | None = None) -> Sequence[Weights]:
+    """What is meant by a name of the catalogue, or by ENGINE:MODEL for what the hub has besides.
 
-def fetch(name: str, *, token: SecretStr | None, progress: Progress = lambda _come, _all: None) -> EngineInfo:
-    """Download `ENGINE:MODEL` (whisper:small, pyannote:OWNER/NAME, gigaam:emo) unless it is here already.
+    Args:
+        name: As in `EXAMPLES`.
+        choice: What the settings choose: where models lie, and the hub's token.
+        given: A folder or an archive to take them from.
 
-    progress: told bytes that have come, and of how many, by engines that tell. Raises
-    ConfigurationError when the model cannot be had or the name is none.
+    Raises:
+        ConfigurationError: The name is none, or `given` is, and the catalogue does not list the model.
     """
+    listed = choice.store.catalogue.find(name)
+    if listed is not None:
+        return [CatalogueWeights(name=listed.name, store=choice.store, token=choice.pyannote_auth_token, given=given)]
     engine, _, model = name.partition(":")
-    if engine not in _FETCH or not model:
-        raise ConfigurationError(f"there is no model {name!r}: write {', '.join(EXAMPLES)}")
-    return _FETCH[engine](model, token, progress)
-
-
-def missing(engine: str, model: str) -> bool:
-    """Whether a model would have to be downloaded; no network is asked.
-
-    Raises ConfigurationError for what names no model. An engine without models misses none.
-    """
-    return engine in _MISSING and _MISSING[engine](model)
-
-
-def fetch_missing(choice: EngineChoice) -> None:
-    """Download what the chosen engines need and do not have. Raises ConfigurationError when it cannot be had."""
-    models = {
-        choice.stt: choice.whisper_model,
-        choice.diarization: choice.pyannote_model,
-        choice.emotion: choice.gigaam_model,
-    }
-    for engine, model in models.items():
-        if missing(engine, model):
-            fetch(f"{engine}:{model}", token=choice.pyannote_token)
-
-
-EXAMPLES = ("whisper:small", "pyannote:pyannote/speaker-diarization-community-1", "gigaam:emo")
-
-
-def _whisper(model: str, _: SecretStr | None, __: Progress) -> EngineInfo:
-    from sensory_pipeline.engines.stt import whisper_models
-
-    try:
-        found = whisper_models.resolve(model)
-    except ConfigurationError as error:
-        if error.__cause__ is None or isinstance(error.__cause__, ValueError):
-            raise
-        # its own words advise to fetch the model, which is what was tried
-        reason = str(error.__cause__).partition("\n")[0]
+    spec = next((spec for spec in ENGINES if spec.name == engine and spec.model), None)
+    if spec is None or spec.model is None or not model:
         raise ConfigurationError(
-            f"the hub does not give the Whisper model {model!r} ({reason}). Fetch it on a machine that has a "
-            "network, copy its folder here and set WHISPER_MODEL_SIZE=/path/to/folder"
-        ) from error
-    return EngineInfo(engine="whisper", model=str(found.path), revision=found.revision, algorithm=1)
+            f"there is no model {name!r}: write one of {', '.join(choice.store.catalogue.models)}, or ENGINE:MODEL "
+            f"as in {EXAMPLES[1]}"
+        )
+    asked: dict[str, Any] = {spec.model: model}
+    found = spec.weights(replace(choice, **asked))
+    if given is not None:
+        found = tuple(_given(needed, given) for needed in found)
+    return found
 
 
-def _pyannote(model: str, token: SecretStr | None, _: Progress) -> EngineInfo:
-    from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
-
-    return PyannoteDiarizer(model, cache=ModelCache(CacheSettings()), token=token).info
-
-
-def _gigaam(model: str, _: SecretStr | None, progress: Progress) -> EngineInfo:
-    from sensory_pipeline.engines.emotion.published import EMO
-
-    if model != "emo":
-        raise ConfigurationError(f"there is no GigaAM model {model!r} for emotions: write gigaam:emo")
-    path = EMO.fetch(_CACHES, progress)
-    return EngineInfo(engine="gigaam", model=str(path), revision=EMO.md5, algorithm=1)
+def _given(needed: Weights, given: Path) -> Weights:
+    if not isinstance(needed, CatalogueWeights):
+        raise ConfigurationError(
+            f"--from serves the models of the catalogue, whose digests are known; name the folder of {needed.name} "
+            "in the settings instead, as in WHISPER_MODEL_SIZE=/path/to/folder"
+        )
+    return replace(needed, given=given)
 
 
-def _whisper_missing(model: str) -> bool:
-    from sensory_pipeline.engines.stt.whisper_models import local
-
-    return local(model) is None
-
-
-def _pyannote_missing(model: str) -> bool:
-    from sensory_pipeline.engines.diarization.hub import local
-
-    return local(model) is None
+def missing(choice: EngineChoice) -> list[Weights]:
+    """What the chosen engines need and is not here; no network is asked. Raises ConfigurationError for what names
+    no model."""
+    return [needed for needed in weights(choice) if not needed.here()]
 
 
-def _gigaam_missing(model: str) -> bool:
-    from sensory_pipeline.engines.emotion.published import EMO
-
-    return model == "emo" and not (_CACHES / EMO.place).is_file()
-
-
-_MISSING: Mapping[str, Callable[[str], bool]] = {
-    "whisper": _whisper_missing,
-    "pyannote": _pyannote_missing,
-    "gigaam": _gigaam_missing,
-}
-_FETCH: Mapping[str, Callable[[str, SecretStr | None, Progress], EngineInfo]] = {
-    "whisper": _whisper,
-    "pyannote": _pyannote,
-    "gigaam": _gigaam,
-}
+def fetch_missing(choice: EngineChoice, report: Report = SILENT) -> None:
+    """Download what the chosen engines need and do not have. Raises ConfigurationError when it cannot be had."""
+    for needed in missing(choice):
+        needed.fetch(report)

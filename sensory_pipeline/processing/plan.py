@@ -70,6 +70,7 @@ class Plans:
 def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Plan:
     """Fingerprints grow along the graph: a stage's holds those it builds on, and the settings its engine heeds.
 
+    A warning names settings that an engine ignores.
     Raises UnsupportedLanguage where that is known without the model.
     """
     check(request, engines.transcriber.info)
@@ -85,10 +86,18 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         Stage.DIARIZATION: request.dia.model_dump(mode="json"),
         Stage.EMOTIONS: request.emo.model_dump(mode="json"),
     }
+    asked = {
+        Stage.NORMALIZED_AUDIO: set[str](),
+        Stage.TRANSCRIPTS: set(request.tra.model_dump(exclude_defaults=True)),
+        Stage.DIARIZATION: set(request.dia.model_dump(exclude_defaults=True)),
+        Stage.EMOTIONS: set(request.emo.model_dump(exclude_defaults=True)),
+    }
     plans: dict[Stage, StagePlan] = {}
     for stage in stages_for(request):
         info = infos[stage]
         heeded = {name: value for name, value in settings[stage].items() if info.heeds is None or name in info.heeds}
+        if ignored := sorted(asked[stage] - heeded.keys()):
+            log.warning("%s ignores %s", info.engine, ", ".join(ignored))
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
         rules = {"reconciliation": RECONCILIATION} if stage is Stage.EMOTIONS else {}
         plans[stage] = StagePlan(
@@ -117,20 +126,13 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
 
 
 def check(request: ProcessRequest, transcriber: EngineInfo) -> None:
-    """Whether the transcriber can do what is asked; a warning names what it does not heed.
-
-    Raises UnsupportedLanguage where that is known without the model.
-    """
+    """Whether the transcriber can do what is asked. Raises UnsupportedLanguage where that is known without its
+    model."""
     if Task.TRANSCRIBE not in request.tasks:
         return
     language = request.tra.language
     if language != "auto" and transcriber.languages is not None and language not in transcriber.languages:
         raise UnsupportedLanguage(
             f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {language!r}: set the "
-            "language to one of these or auto, or choose another engine, as with WHISPER_MODEL_SIZE=small"
-        )
-    asked = request.tra.model_dump(exclude_defaults=True)
-    if transcriber.heeds is not None and (ignored := sorted(set(asked) - transcriber.heeds)):
-        log.warning(
-            "%s does not heed %s; Whisper does: WHISPER_MODEL_SIZE=small", transcriber.engine, ", ".join(ignored)
+            "language to one of these or auto, or choose another engine or model"
         )

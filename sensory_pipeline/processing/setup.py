@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from socket import gethostname
+from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
@@ -14,7 +15,9 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
 from sensory_pipeline.engines.gpu import free_bytes
-from sensory_pipeline.engines.selection import EngineChoice, EngineFactory, Engines, engine_sets
+from sensory_pipeline.engines.registry import engine_named, engines_of
+from sensory_pipeline.engines.selection import EngineFactory, Engines, engine_sets, light, specs
+from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
 from sensory_pipeline.processing.models import fetch_missing
 from sensory_pipeline.processing.plan import Plan, Plans, make_plan
@@ -27,8 +30,10 @@ SIDE_BY_SIDE_BYTES = {DeviceKind.CPU: 8 << 30, DeviceKind.CUDA: 16 << 30}
 """Free memory of a device from which stages go on side by side, each with its models: the largest published
 ones and their libraries take 6 GB on a CPU (docs/engines.md); on a GPU, where batches are larger, nobody
 has measured."""
+LIGHT_BYTES = 4 << 30
+"""The same on a CPU for engines without torch: 2 GB (docs/engines.md)."""
 PATIENT_S, PROMPT_S = 600.0, 10.0
-"""Seconds that what is little waits for more: it spares loading models, where there are any. As a file that
+"""Seconds that what is little waits for more: it spares loading torch and what it runs. As a file that
 is still written to begins to wait anew with every look, it also comes in whole."""
 
 
@@ -50,15 +55,15 @@ def processor(
     # three stages calculate at once, and threads that wait for a core would slow down those that have one
     threads = max(1, cores() // 3) if apart else None
     whisper_threads = _whisper_threads(settings, threads or cores())
-    choices = [replace(choice, device=mine.name, whisper_cpu_threads=whisper_threads) for choice in _choices(settings)]
+    chosen = [replace(choice, device=mine.name, whisper_cpu_threads=whisper_threads) for choice in choices(settings)]
     if engines is None:
         # here, where nobody takes the silence of a download for a hang
-        for choice in choices:
+        for choice in chosen:
             fetch_missing(choice)
-    sets = partial(engine_sets, choices) if engines is None else partial(_alike, engines, len(choices))
+    sets = partial(engine_sets, chosen) if engines is None else partial(_alike, engines, len(chosen))
     pool = EnginePool(
         sets,
-        size=settings.workers or (cores() if offline(settings) else 1),
+        size=settings.workers or 1,
         memory_mb=settings.worker_memory_mb,
         apart=apart,
         threads=threads,
@@ -82,13 +87,12 @@ def processor(
 
 
 def _apart(settings: Settings, device: Device) -> Mapping[Stage, int] | None:
-    """How many processes each stage has to itself; None where all stages share some, one after the other.
-
-    Without models every core is busy as it is.
-    """
+    """How many processes each stage has to itself; None where all stages share some, one after the other."""
     wanted = settings.side_by_side
     if wanted is None:
-        wanted = not offline(settings) and free_bytes(device, visible_devices()) >= SIDE_BY_SIDE_BYTES[device.kind]
+        lean = device.kind is DeviceKind.CPU and all(map(light, choices(settings)))
+        needed = LIGHT_BYTES if lean else SIDE_BY_SIDE_BYTES[device.kind]
+        wanted = free_bytes(device, visible_devices()) >= needed
     if not wanted:
         return None
     return {
@@ -98,33 +102,28 @@ def _apart(settings: Settings, device: Device) -> Mapping[Stage, int] | None:
 
 def current_plans(settings: Settings) -> Plans:
     """What the settings ask for, without anything that could work on it."""
-    return _plans(settings, engine_sets(_choices(settings)))
+    return _plans(settings, engine_sets(choices(settings)))
 
 
 def arrival_wait_s(settings: Settings) -> float:
     """Seconds after which what is pending is run, however little."""
     if settings.arrival_wait_s is not None:
         return settings.arrival_wait_s
-    return PROMPT_S if offline(settings) else PATIENT_S
+    return PROMPT_S if all(map(light, choices(settings))) else PATIENT_S
 
 
-def offline(settings: Settings) -> bool:
-    """Whether no engine that the settings choose, for any source, has a model to load."""
-    return all(choice.offline for choice in _choices(settings))
-
-
-def _choices(settings: Settings) -> list[EngineChoice]:
+def choices(settings: Settings) -> list[EngineChoice]:
     """Each once, that of the settings first, then those that sources make otherwise."""
     own = (engine_choice(settings.of(source)) for source in settings.sources)
     return list(dict.fromkeys((engine_choice(settings), *own)))
 
 
 def _plans(settings: Settings, sets: Sequence[Engines]) -> Plans:
-    choices = _choices(settings)
+    chosen = choices(settings)
     found: dict[str, tuple[Source, Plan]] = {}
     for source in settings.sources:
         mine = settings.of(source)
-        choice = choices.index(engine_choice(mine))
+        choice = chosen.index(engine_choice(mine))
         prefix = prefix_of(source.uri)
         if prefix in found:
             raise ConfigurationError(f"SENSORY_SOURCES has {source.uri} twice: give each folder or prefix once")
@@ -158,24 +157,17 @@ def _whisper_threads(settings: Settings, share: int) -> int:
 
 
 def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:
-    """What the settings choose. stereo: instead of theirs."""
-    defaults = EngineChoice()
-    return EngineChoice(
-        stt=settings.stt_engine,
-        diarization=settings.diarization_engine,
-        emotion=settings.emotion_engine,
+    """What the settings choose. stereo: instead of theirs.
+
+    Settings that no chosen engine reads keep their defaults, so that they tell no two choices apart. Raises
+    ConfigurationError for the name of an engine that there is not.
+    """
+    choice = EngineChoice(
+        stt=_engine(settings, Stage.TRANSCRIPTS, settings.stt),
+        diarization=_engine(settings, Stage.DIARIZATION, settings.diarization),
+        emotion=_engine(settings, Stage.EMOTIONS, settings.emotion),
         stereo=settings.stereo if stereo is None else stereo,
-        whisper_model=settings.whisper_model_size or settings.default_model_name,
-        whisper_device=settings.whisper_device,
-        whisper_compute_type=settings.whisper_compute_type,
-        whisper_cpu_threads=_whisper_threads(settings, cores()),
-        whisper_batch_size=settings.whisper_batch_size,
-        pyannote_model=settings.pyannote_model or defaults.pyannote_model,
-        pyannote_device="auto" if settings.pyannote_use_gpu else "cpu",
-        pyannote_trusted_classes=settings.pyannote_trusted_classes,
-        pyannote_window_step=settings.pyannote_window_step,
-        pyannote_token=settings.pyannote_auth_token,
-        gigaam_model=settings.gigaam_model_name or defaults.gigaam_model,
+        models=settings.models,
         visible_devices=visible_devices(),
         cache=CacheSettings(
             max_models=settings.cache_models,
@@ -183,3 +175,18 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
             ttl_s=settings.cache_ttl_s,
         ),
     )
+    ours: dict[str, Any] = {
+        "whisper_model_size": settings.whisper_model_size or settings.default_model_name,
+        "whisper_cpu_threads": _whisper_threads(settings, cores()),
+    }
+    read = {name for spec in specs(choice).values() for name in spec.settings}
+    given = {name: ours.get(name, getattr(settings, name)) for name in read}
+    return replace(choice, **{name: value for name, value in given.items() if value is not None})
+
+
+def _engine(settings: Settings, stage: Stage, name: str | None) -> str:
+    """The one that is named; else the one whose model is; else the first."""
+    if name is not None:
+        return engine_named(stage, name).name
+    first, *others = engines_of(stage)
+    return next((spec.name for spec in others if spec.model and getattr(settings, spec.model)), first.name)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from sensory_pipeline.core.channels import channel_diarization
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import Terminal
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import vad
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
+from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Workshop
 
 
 class ChannelDiarizer:
@@ -25,3 +27,15 @@ class ChannelDiarizer:
             with self._activity.noting("device", "looking for speech"):
                 speech = [vad.speech_spans(job.pcm.channel(index).mono()) for index in range(job.pcm.channels)]
             yield job.key, channel_diarization(speech)
+
+
+def _make(_: EngineChoice, workshop: Workshop) -> ChannelDiarizer:
+    return ChannelDiarizer(workshop.activity)
+
+
+ENGINE = EngineSpec(
+    name="channels",
+    stage=Stage.DIARIZATION,
+    about="voice activity, channel by channel (Silero VAD); taken in stereo mode",
+    make=_make,
+)

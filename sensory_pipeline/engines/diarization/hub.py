@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
+from sensory_pipeline.engines.catalogue.snapshots import verified
+from sensory_pipeline.engines.catalogue.store import Store
 from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig
 
 PUBLISHED = "pyannote/speaker-diarization-community-1"
@@ -62,3 +66,28 @@ def _complete(folder: Path) -> bool:
     if not config.is_file():
         return False
     return all((folder / name).is_file() for name in PipelineConfig.parse(config.read_bytes(), config).files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyannoteWeights:
+    """A pipeline's folder, here or on the hub."""
+
+    model: str
+    store: Store
+    token: SecretStr | None = None
+
+    @property
+    def name(self) -> str:
+        return f"pyannote:{self.model}"
+
+    def here(self) -> bool:
+        return local(self.model) is not None
+
+    def fetch(self, report: Report = SILENT) -> Path:
+        if Path(self.model).is_dir():
+            return Path(self.model)
+        found = local(self.model)
+        if found is None:
+            report.say(f"looking for the diarization model {self.model} on the hub")
+            found = fetched(self.model, self.token)
+        return verified(found, self.store)

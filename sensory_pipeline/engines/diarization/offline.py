@@ -18,12 +18,14 @@ from sensory_pipeline.core.diarization import Diarization, Turn, label
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import vad
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.diarization.clustering import cluster, merge, null_ratio
 from sensory_pipeline.engines.diarization.mfcc import HOP_MS, Cepstra, mfcc
 from sensory_pipeline.engines.diarization.resegmentation import resegment
+from sensory_pipeline.engines.spec import EngineSpec
 
 _PAUSE_MS = 300  # a shorter silence of one speaker does not end the turn
 _AUDIBLE_DB = 20  # below the loud frames of the same piece of speech
@@ -108,3 +110,8 @@ def _voices(cepstra: Cepstra, audible: list[Mask], settings: DiarizationSettings
     names, clusters = np.unique(clusters, return_inverse=True)
     members = [cepstra[heard & (clusters == name)] for name in range(len(names))]
     return placed(merge(members, null, least=least, most=most)[clusters])
+
+
+ENGINE = EngineSpec(
+    name="onnx", stage=Stage.DIARIZATION, about="", make=lambda _choice, workshop: OfflineDiarizer(workshop.activity)
+)

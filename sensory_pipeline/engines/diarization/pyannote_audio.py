@@ -26,14 +26,16 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
-from sensory_pipeline.engines.devices import CPU, Device, DeviceKind
+from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, choose
 from sensory_pipeline.engines.diarization.checkpoints import PipelineFolder
-from sensory_pipeline.engines.diarization.hub import PUBLISHED, fetched, local
+from sensory_pipeline.engines.diarization.hub import PUBLISHED, PyannoteWeights, fetched, local
 from sensory_pipeline.engines.diarization.window_batches import engine_error
 from sensory_pipeline.engines.faults import FAULTS
+from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Weights, Workshop
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
@@ -241,3 +243,39 @@ def _tracks(annotation: Any, recording: Span) -> list[tuple[Span, str]]:
         for segment, _, speaker in annotation.itertracks(yield_label=True)
     )
     return sorted((span, speaker) for span, speaker in tracks if span.duration_ms)
+
+
+def _make(choice: EngineChoice, workshop: Workshop) -> PyannoteDiarizer:
+    return PyannoteDiarizer(
+        choice.pyannote_model,
+        device=choose("auto" if choice.pyannote_use_gpu else "cpu", workshop.devices),
+        cache=workshop.cache,
+        token=choice.pyannote_auth_token,
+        trusted_classes=choice.pyannote_trusted_classes,
+        window_step=choice.pyannote_window_step,
+        activity=workshop.activity,
+    )
+
+
+def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
+    return (PyannoteWeights(model=choice.pyannote_model, store=choice.store, token=choice.pyannote_auth_token),)
+
+
+ENGINE = EngineSpec(
+    name="pyannote",
+    stage=Stage.DIARIZATION,
+    about="pyannote.audio: trained pipelines, on a GPU above all",
+    make=_make,
+    settings=frozenset(
+        {
+            "pyannote_model",
+            "pyannote_auth_token",
+            "pyannote_use_gpu",
+            "pyannote_window_step",
+            "pyannote_trusted_classes",
+        }
+    ),
+    model="pyannote_model",
+    packages=("torch", "pyannote.audio"),
+    weights=_weights,
+)

@@ -26,13 +26,17 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.emotions import LABELS, Emotion
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
+from sensory_pipeline.engines.catalogue.fetch import fetch
+from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
+from sensory_pipeline.engines.devices import choose
 from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
 from sensory_pipeline.engines.emotion.inquiry import Doubles, Inquiry
-from sensory_pipeline.engines.emotion.published import EMO, md5
 from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
@@ -44,6 +48,8 @@ Piece = tuple[Span, Inquiry]
 
 PUBLISHED = "emo"
 """The name of the model its authors publish; any other is the path of a checkpoint."""
+_LISTED = "gigaam-emo"  # its name in the catalogue
+_FILE = "emo.ckpt"
 
 BATCH_ON_GPU_S, BATCH_ON_CPU_S = 100.0, 10.0
 """Seconds of sound in a batch; 100 take 1.5 GB beside the weights. On a CPU words and short turns together spare
@@ -62,7 +68,7 @@ class GigaamClassifier:
     model: "emo", or the path of a checkpoint in its format. device: as torch names it; on a GPU the
     encoder computes in half precision. batch_s: seconds of sound, padding included, that go through
     the network at once, None for what suits the device; less once its memory has been too small.
-    cache: where the model lives while it is loaded; one of its own by default.
+    cache: where the model lives while it is loaded; one of its own by default. store: of fetched models.
     """
 
     def __init__(
@@ -72,9 +78,11 @@ class GigaamClassifier:
         device: str = "cpu",
         batch_s: float | None = None,
         cache: ModelCache | None = None,
+        store: Store = HOME,
         activity: ActivityLog | None = None,
     ) -> None:
         self._model = model
+        self._store = store
         self._device = device
         self._batch_s = batch_s or (BATCH_ON_GPU_S if device.startswith("cuda") else BATCH_ON_CPU_S)
         self._cache = cache or ModelCache(CacheSettings(ttl_s=None))
@@ -83,9 +91,12 @@ class GigaamClassifier:
     @property
     def info(self) -> EngineInfo:
         """A checkpoint is known by what is in it, wherever it lies. Raises ConfigurationError when it is not there."""
-        path = Path(self._model)
-        name, digest = (PUBLISHED, EMO.md5) if self._model == PUBLISHED else (path.stem, md5(_present(path)))
-        return EngineInfo(engine="gigaam", model=name, revision=digest[:12], algorithm=2, device=self._device)
+        if self._model == PUBLISHED:
+            name, md5 = PUBLISHED, self._store.catalogue.known(_LISTED).files[_FILE].md5
+        else:
+            path = _present(Path(self._model))
+            name, md5 = path.stem, digest(path, "md5")
+        return EngineInfo(engine="gigaam", model=name, revision=str(md5)[:12], algorithm=2, device=self._device)
 
     @property
     def key(self) -> str:
@@ -166,7 +177,7 @@ class GigaamClassifier:
 
     @contextmanager
     def _network(self) -> Iterator[EmotionNetwork]:
-        path = EMO.fetch(Path.home() / ".cache") if self._model == PUBLISHED else _present(Path(self._model))
+        path = fetch(_LISTED, self._store) / _FILE if self._model == PUBLISHED else _present(Path(self._model))
 
         def load() -> LoadedModel[EmotionNetwork]:
             with self._activity.noting("host", "loading GigaAM"):
@@ -194,8 +205,8 @@ def _batch(left: deque[Piece], seconds: float) -> list[Piece]:
 def _present(path: Path) -> Path:
     if not path.is_file():
         raise ConfigurationError(
-            f"there is no emotion model {str(path)!r}: set GIGAAM_MODEL_NAME to {PUBLISHED!r}, which is downloaded "
-            f"from {EMO.url}, or to the path of a copy of that file"
+            f"there is no emotion model {str(path)!r}: set GIGAAM_MODEL_NAME to {PUBLISHED!r}, which "
+            f"`sensory models fetch {_LISTED}` downloads, or to the path of a checkpoint"
         )
     return path
 
@@ -213,10 +224,38 @@ def _load(path: Path, device: str) -> LoadedModel[EmotionNetwork]:
     except (LookupError, RuntimeError, ValueError) as error:
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
         raise ConfigurationError(
-            f"{path} holds another model than GigaAM-Emo ({reason}); what is needed is {EMO.url}"
+            f"{path} holds another model than GigaAM-Emo ({reason}): set GIGAAM_MODEL_NAME to {PUBLISHED!r}, or to "
+            "the path of a copy of the published emo.ckpt"
         ) from error
     if device.startswith("cuda"):
         network.encoder.half()
     network.to(device)
     size_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
     return LoadedModel(model=network, size_bytes=size_bytes, unload=partial(network.to, "meta"))
+
+
+def _make(choice: EngineChoice, workshop: Workshop) -> GigaamClassifier:
+    device = choose("auto", workshop.devices)
+    return GigaamClassifier(
+        choice.gigaam_model_name,
+        device=device.torch_name,
+        cache=workshop.cache,
+        store=choice.store,
+        activity=workshop.activity,
+    )
+
+
+def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
+    return (CatalogueWeights(name=_LISTED, store=choice.store),) if choice.gigaam_model_name == PUBLISHED else ()
+
+
+ENGINE = EngineSpec(
+    name="gigaam",
+    stage=Stage.EMOTIONS,
+    about="GigaAM-Emo, trained on Russian",
+    make=_make,
+    settings=frozenset({"gigaam_model_name"}),
+    model="gigaam_model_name",
+    packages=("torch",),
+    weights=_weights,
+)

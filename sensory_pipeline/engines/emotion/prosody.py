@@ -23,9 +23,11 @@ import numpy.typing as npt
 from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionScores, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, VoiceTrack, frame_at, track
+from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Workshop
 
 Doubles = npt.NDArray[np.float64]
 
@@ -229,3 +231,15 @@ def _shares(arousal: Doubles, spread: Doubles) -> Doubles:
     odds = np.exp(np.stack([high - hint, low, np.zeros_like(high), high + hint], axis=1))
     shares: Doubles = odds / odds.sum(axis=1, keepdims=True)
     return shares
+
+
+def _make(_: EngineChoice, workshop: Workshop) -> ProsodyClassifier:
+    return ProsodyClassifier(workshop.activity)
+
+
+ENGINE = EngineSpec(
+    name="prosody",
+    stage=Stage.EMOTIONS,
+    about="a heuristic: tells calm from excited by pitch, loudness and pace",
+    make=_make,
+)

@@ -12,19 +12,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import EngineInfo, TranscribeJob
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
-from sensory_pipeline.engines.devices import ComputeType, Device
+from sensory_pipeline.engines.catalogue.store import HOME, Store
+from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind, choose, choose_compute_type
 from sensory_pipeline.engines.faults import of_the_device, short_of_memory
+from sensory_pipeline.engines.gpu import gpu_name
+from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Weights, Workshop
 from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of
 from sensory_pipeline.engines.stt.transcription import Transcription
-from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve
+from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve, weights_of
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -39,12 +44,12 @@ _PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whis
 class WhisperTranscriber:
     """A Transcriber. Its model is loaded, and downloaded if need be, with the first job.
 
-    model: a name, a hub id or a folder (see whisper_models). cpu_threads: on a CPU, where up to MOST_WORKERS share
-    them, each with clips of its own; 0 for CTranslate2's own choice, all for one clip. batch_size: clips decoded
-    together, of whatever recordings; 1 decodes one after the other, with all threads; None for what `sizes`
-    remembers, or else is found to be fastest and remembered there, or else for BATCH. It is halved when the
-    device's memory is too small for it. In batches a segment is a whole clip. What a batch cannot do is done clip
-    by clip: a first temperature above 0, and silence around improbable words.
+    model: a name, a hub id or a folder (see whisper_models). store: of fetched models. cpu_threads: on a CPU, where
+    up to MOST_WORKERS share them, each with clips of its own; 0 for CTranslate2's own choice, all for one clip.
+    batch_size: clips decoded together, of whatever recordings; 1 decodes one after the other, with all threads; None
+    for what `sizes` remembers, or else is found to be fastest and remembered there, or else for BATCH. It is halved
+    when the device's memory is too small for it. In batches a segment is a whole clip. What a batch cannot do is done
+    clip by clip: a first temperature above 0, and silence around improbable words.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class WhisperTranscriber:
         device: Device,
         compute_type: ComputeType,
         cache: ModelCache,
+        store: Store = HOME,
         cpu_threads: int = 0,
         batch_size: int | None = None,
         sizes: BatchSizes | None = None,
@@ -63,6 +69,7 @@ class WhisperTranscriber:
         self._device = device
         self._compute_type = compute_type
         self._cache = cache
+        self._store = store
         self._cpu_threads = cpu_threads
         self._batch_size = batch_size
         self._sequential = batch_size == 1
@@ -79,6 +86,7 @@ class WhisperTranscriber:
             revision=folder.revision,
             algorithm=4,
             device=f"{self._device.name} {self._compute_type}",
+            languages=self._languages,
         )
 
     def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
@@ -113,8 +121,12 @@ class WhisperTranscriber:
         return f"whisper {folder.path} {folder.revision} {self._device.name} {self._compute_type} {threads}"
 
     @cached_property
+    def _languages(self) -> frozenset[str]:
+        return self._folder.languages
+
+    @cached_property
     def _folder(self) -> WhisperFolder:
-        return resolve(self._model)
+        return resolve(self._model, self._store)
 
     @contextmanager
     def _leased(self) -> Iterator[WhisperModel]:
@@ -174,3 +186,44 @@ def _check(model: WhisperModel, settings: TranscriptionSettings, name: str) -> N
         raise ConfigurationError(
             f"hotwords and initial prompt are {tokens} tokens long, and Whisper takes {_PROMPT_TOKENS}: shorten them"
         )
+
+
+def _make(choice: EngineChoice, workshop: Workshop) -> WhisperTranscriber:
+    device = choose(choice.whisper_device, workshop.devices)
+    return WhisperTranscriber(
+        choice.whisper_model_size,
+        device=device,
+        compute_type=choose_compute_type(choice.whisper_compute_type, device),
+        cache=workshop.cache,
+        store=choice.store,
+        cpu_threads=choice.whisper_cpu_threads,
+        batch_size=choice.whisper_batch_size,
+        sizes=_batch_sizes(choice, device),
+        activity=workshop.activity,
+    )
+
+
+def _batch_sizes(choice: EngineChoice, device: Device) -> BatchSizes | None:
+    """For a GPU; a CPU is as fast with any."""
+    if device.kind is DeviceKind.CPU:
+        return None
+    path = Path.home() / ".cache" / "sensory_pipeline" / "batch_sizes.json"
+    return BatchSizes(path=path, place=gpu_name(device, choice.visible_devices))
+
+
+def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
+    found = weights_of(choice.whisper_model_size, choice.store)
+    return () if found is None else (found,)
+
+
+ENGINE = EngineSpec(
+    name="whisper",
+    stage=Stage.TRANSCRIPTS,
+    about="Whisper by CTranslate2",
+    make=_make,
+    settings=frozenset(
+        {"whisper_model_size", "whisper_device", "whisper_compute_type", "whisper_cpu_threads", "whisper_batch_size"}
+    ),
+    model="whisper_model_size",
+    weights=_weights,
+)

