@@ -80,13 +80,10 @@ def duration_s(file: str) -> float:
         return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
 
 
-def test_an_ingest_of_the_samples_takes_them_in() -> None:
+def test_an_ingest_of_the_samples_takes_them_in_and_they_are_small() -> None:
     listed = {path_of(item.uri) for item in objects(SAMPLES)}
     assert listed >= {REAL / file for file in FILES}
     assert not any(path.parent == REAL / "truth" for path in listed)
-
-
-def test_they_are_small() -> None:
     assert sum(path.stat().st_size for path in REAL.rglob("*") if path.is_file()) <= 4_000_000
 
 
@@ -235,6 +232,7 @@ def sources(tmp_path: Path) -> Path:
 
 
 def _move(truth: str, target: Path, by_s: float) -> None:
+    """Puts a truth file back to where its recording was cut from."""
     target.write_text("\n".join(excerpt(REAL / "truth" / truth, target.stem, -by_s)) + "\n", encoding="utf-8")
 
 
