@@ -13,15 +13,14 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.truth import Condition, TrueSpeaker, TrueTurn, TrueWord, Truth
 from scripts.acoustics import Samples, amplitude, audible, pink_noise, rms, telephone
+from scripts.encoding import write_audio
 from scripts.flite import SAMPLE_RATE, VOICES, Flite, Utterance, Word
 from sensory_pipeline.core.errors import ConfigurationError
 
@@ -34,8 +33,6 @@ MARGIN_S = (0.3, 0.6)
 TURN_GAP_S = (0.2, 0.9)
 BREATH_S = (0.12, 0.30)
 """Between the sentences of one turn."""
-BIT_RATE = 48_000
-"""Of the lossy codecs, bits per second."""
 
 SILENCE_S = 5.0
 TRUNCATED = {
@@ -181,19 +178,7 @@ def encode(performance: Performance, out: Path) -> None:
     """Writes the audio file into the folder, and its truth into `truth` there."""
     truth = performance.truth
     pcm = np.round(performance.samples * 32768).clip(-32768, 32767).astype(np.int16)
-    layout = "stereo" if truth.channels == 2 else "mono"
-    with av.open(str(out / truth.file), "w", container_options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(truth.codec, rate=truth.sample_rate_hz, layout=layout)
-        assert isinstance(stream, av.AudioStream)
-        stream.codec_context.flags |= av.codec.context.Flags.bitexact
-        if truth.codec not in ("pcm_s16le", "pcm_mulaw", "flac"):
-            stream.bit_rate = BIT_RATE
-        frame = av.AudioFrame.from_ndarray(pcm, format="s16p", layout=layout)
-        frame.sample_rate = SAMPLE_RATE
-        # Without a time the encoder's delay would not be declared, and m4a would decode 32 ms late.
-        frame.pts, frame.time_base = 0, Fraction(1, SAMPLE_RATE)
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    write_audio(out / truth.file, pcm, rate_hz=SAMPLE_RATE, codec=truth.codec, encoded_rate_hz=truth.sample_rate_hz)
     truth_file = out / "truth" / f"{truth.file}.json"
     truth_file.parent.mkdir(exist_ok=True)
     truth_file.write_text(truth.model_dump_json(indent=1) + "\n", encoding="utf-8")
