@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.engines import cuda
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.selection import EngineChoice, chosen_engines
@@ -52,8 +53,9 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
         subject = f"{package} ({users})" if users else package
         installed = _installed(package)
         yield Finding(subject=subject, state=installed or "not installed", remedy=None if installed else remedy)
-    devices = (*nvidia_smi_gpus(choice.visible_devices), CPU)
-    yield Finding(subject="devices", state=", ".join(device.name for device in devices))
+    gpus = nvidia_smi_gpus(choice.visible_devices)
+    yield Finding(subject="devices", state=", ".join(device.name for device in (*gpus, CPU)))
+    yield _cublas(wanted=bool(gpus))
     try:
         engines = chosen_engines(choice)
     except ConfigurationError as error:
@@ -68,6 +70,15 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
     yield transcription
     yield _engine("diarization", choice.diarization, choice.pyannote_model, lambda: engines.diarizer.info)
     yield _engine("emotion", choice.emotion, choice.gigaam_model, lambda: engines.classifier.info)
+
+
+def _cublas(*, wanted: bool) -> Finding:
+    subject = "cuBLAS 12 (whisper on a GPU)"
+    try:
+        return Finding(subject=subject, state=f"loads, {cuda.load_cublas()}")
+    except ConfigurationError as error:
+        state = "cannot be loaded" if wanted else "cannot be loaded; not needed without a GPU"
+        return Finding(subject=subject, state=state, remedy=str(error) if wanted else None)
 
 
 def _engine(task: str, name: str, model: str, info: Callable[[], EngineInfo]) -> Finding:
