@@ -92,8 +92,9 @@ def _whisper_missing(model: str) -> bool:
 
 def _pyannote_missing(model: str) -> bool:
     from sensory_pipeline.engines.diarization.hub import local
+    from sensory_pipeline.engines.diarization.open_pipeline import OPEN
 
-    return local(model) is None
+    return model != OPEN and local(model) is None
 
 
 def _gigaam_missing(model: str) -> bool:
