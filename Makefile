@@ -3,12 +3,14 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo models test test-models soak check dev docs samples clean
+.PHONY: demo models gpu test test-models soak check dev docs samples clean
 
 demo: $(VENV)/.installed        ## process the sample recordings and show the tables
 	$(BIN)/sensory demo
 
 models: $(VENV)/.installed-models  ## install what Whisper, pyannote and GigaAM need: torch and its friends, 6 GB
+
+gpu: $(VENV)/.installed-gpu     ## install what Whisper needs on a GPU, without torch: cuBLAS, 1 GB
 
 dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake
@@ -49,6 +51,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-models: $(VENV)/.installed
 	@echo "installing 6 GB into $(VENV), some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[models]'
+	touch $@
+
+$(VENV)/.installed-gpu: $(VENV)/.installed
+	@echo "installing 1 GB into $(VENV), some minutes"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gpu]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

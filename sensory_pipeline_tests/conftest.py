@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.catalogue.store import HOME
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import miniature_whisper
 from sensory_pipeline_tests import postgres as postgresql
+from sensory_pipeline_tests.published_models import published
 
 collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
 """No test; its doctests would be looked for."""
@@ -71,8 +71,7 @@ def whisper() -> Path:
 def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings' engines with real weights, the smallest of Whisper's."""
     for name in ("whisper-tiny.en", "segmentation-3.0", "campplus"):
-        if not HOME.here(name):
-            pytest.skip(f"the model {name} is not on this machine: sensory models fetch {name}")
+        published(name)
     monkeypatch.setenv("WHISPER_MODEL_SIZE", "tiny.en")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,23 @@ def assert_same(found: tuple[Turn, ...], stock: list[tuple[int, int, str]], name
     assert len(set(names.values())) == len(names)
 
 
+def spoken(turns: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """When anybody speaks: spans of ms, none of which touches another."""
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted(turns):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return spans
+
+
 def assert_identical(engine: PyannoteDiarizer, stock: Stock, pcm: Pcm, settings: DiarizationSettings) -> None:
     found, expected = answer(engine, pcm, settings), stock.diarize(pcm, settings)
+    if not np.nan_to_num(expected.speaker_embeddings).any():  # no voice was alone for long, so it clustered none
+        turns = ((turn.span.start_ms, turn.span.end_ms) for turn in found.turns)
+        assert spoken(turns) == spoken(track[:2] for track in tracks(expected.speaker_diarization, pcm))
+        return
     names: dict[str, str] = {}
     assert_same(found.turns, tracks(expected.speaker_diarization, pcm), names)
     assert_same(found.exclusive, tracks(expected.exclusive_speaker_diarization, pcm), names)

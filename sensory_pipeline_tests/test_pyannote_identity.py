@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,13 @@ def test_turns_are_the_stock_pipelines_over_several_batches_of_windows(
     assert_identical(miniature, stock_miniature, pcm, ANY)
 
 
+def test_without_vbx_no_plda_is_needed(stock_miniature: Stock, cache: ModelCache, tmp_path: Path) -> None:
+    folder = edited(MINIATURE, tmp_path, lambda it: it["pipeline"]["params"].pop("plda"))
+    shutil.rmtree(folder / "plda")
+    engine = PyannoteDiarizer(str(folder), cache=cache, trusted_classes=MINIATURE_CLASSES)
+    assert_identical(engine, stock_miniature, excerpt(1), ANY)
+
+
 def test_a_step_of_ones_own_is_the_stock_pipelines(cache: ModelCache, tmp_path: Path) -> None:
     folder = edited(MINIATURE, tmp_path, lambda it: it["pipeline"]["params"].update(segmentation_step=0.35))
     engine = PyannoteDiarizer(str(MINIATURE), cache=cache, trusted_classes=MINIATURE_CLASSES, window_step=0.35)
@@ -151,3 +159,21 @@ def test_of_very_many_voices_some_are_drawn_and_decide() -> None:
     assert abs(speaker.mean() - 0.5) < 0.05
     assert abs(window.mean() / MOST_CLUSTERED - 0.5) < 0.05
     assert all(np.array_equal(*pair) for pair in zip(found(MOST_CLUSTERED, ours)[1:], [window, speaker], strict=True))
+
+
+def test_where_no_voice_is_alone_for_long_all_voices_decide() -> None:
+    from pyannote.audio.pipelines.clustering import AgglomerativeClustering
+    from pyannote.core import SlidingWindow, SlidingWindowFeature
+
+    from sensory_pipeline.engines.diarization.pipeline import DrawnAgglomerative
+
+    embeddings = np.random.default_rng(1).standard_normal((2, 3, 4)).astype(np.float32)
+    embeddings[1, 1] = np.nan
+    active = np.zeros((2, 10, 3), np.float32)
+    active[:, :9, 0] = active[:, 1:9, 1] = 1  # the first alone in one frame of ten; the third never speaks
+    segmentations = SlidingWindowFeature(active, SlidingWindow(start=0, duration=10, step=1))
+    none, *_ = AgglomerativeClustering(metric="cosine").filter_embeddings(embeddings, segmentations)
+    assert not len(none)
+    found, window, speaker = DrawnAgglomerative(metric="cosine").filter_embeddings(embeddings, segmentations)
+    assert list(zip(window.tolist(), speaker.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+    np.testing.assert_array_equal(found, embeddings[window, speaker])

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines import cuda
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.registry import ENGINES
@@ -68,6 +69,15 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
         if stage is Stage.TRANSCRIPTS and finding.remedy is None:
             finding = _checked(finding, request, engines.transcriber.info)
         yield finding
+
+
+def _cublas(*, wanted: bool) -> Finding:
+    subject = "cuBLAS 12 (whisper on a GPU)"
+    try:
+        return Finding(subject=subject, state=f"loads, {cuda.load_cublas()}")
+    except ConfigurationError as error:
+        state = "cannot be loaded" if wanted else "cannot be loaded; not needed without a GPU"
+        return Finding(subject=subject, state=state, remedy=str(error) if wanted else None)
 
 
 def _engine(subject: str, spec: EngineSpec, choice: EngineChoice, info: Callable[[], EngineInfo]) -> Finding:

@@ -1,41 +1,32 @@
 """A pyannote pipeline out of a folder, without running what is in it.
 
-Left to itself, pyannote.audio unpickles a checkpoint (`torch.load` with weights_only=False), which
-may call anything; imports the class it names, whichever that is; and so it does with the classes
-that config.yaml names. Here every file is read once, into memory, and pyannote is handed finished
-objects: networks of the classes listed below, made of plain values and tensors alone, and the
-matrices of the PLDA. It opens no file, so what was checked is what is used.
+Left to itself, pyannote.audio imports the classes that config.yaml names, whichever they are, and runs what is in
+the checkpoints. Here every file is read once, into memory, and pyannote is handed finished objects: networks that were
+looked at (networks.py), and the matrices of the PLDA. It opens no file, so what was checked is what is used.
 
 The layout of the folder is that of https://huggingface.co/pyannote/speaker-diarization-community-1.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import inspect
-import json
-import pickle
 import textwrap
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, EnumMeta
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from zipfile import BadZipFile
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.diarization.networks import checked, network, read
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
+    from pyannote.audio.core.plda import PLDA
 
     from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
 
@@ -44,38 +35,6 @@ NETWORK = "pytorch_model.bin"
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
 BATCH_SIZE = 32
 """Windows that go through a network at once; pyannote's own default is 1."""
-
-ARCHITECTURES = frozenset(
-    {
-        "pyannote.audio.models.segmentation.PyanNet.PyanNet",
-        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet34",
-        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet152",
-        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet221",
-        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet293",
-        "pyannote.audio.models.embedding.xvector.XVectorMFCC",
-        "pyannote.audio.models.embedding.xvector.XVectorSincNet",
-    }
-)
-"""Networks a checkpoint may be of: what they are given are sizes, and they load nothing themselves."""
-
-_DAMAGED = (
-    pickle.UnpicklingError,
-    AssertionError,
-    ArithmeticError,
-    AttributeError,
-    BadZipFile,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RecursionError,
-    RuntimeError,  # torch's own reader of zips, and shapes that do not fit
-    TypeError,
-    ValueError,
-)
-"""What making a network or a PLDA of arbitrary bytes can raise."""
-
-_weights_only = threading.Lock()  # what torch.load may build is a setting of the process
 
 Entry = Annotated[str, Field(pattern=r"^\$model(/[A-Za-z0-9_-]+)+$")]
 """A folder beside config.yaml. Without dots it cannot lead out, nor name another revision on the hub."""
@@ -90,12 +49,18 @@ class PipelineParameters(_Config):
 
     segmentation: Entry
     embedding: Entry
-    plda: Entry
+    plda: Entry | None = None
     clustering: Literal["VBxClustering", "AgglomerativeClustering"] = "VBxClustering"
     segmentation_step: float = Field(0.1, gt=0, le=1)
     embedding_exclude_overlap: bool = False
     segmentation_batch_size: int = 1
     embedding_batch_size: int = 1
+
+    @model_validator(mode="after")
+    def _can_cluster(self) -> Self:
+        if self.clustering == "VBxClustering" and self.plda is None:
+            raise ValueError("VBxClustering needs a plda")
+        return self
 
 
 class PipelineClass(_Config):
@@ -130,12 +95,15 @@ class PipelineConfig(_Config):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Of the parts, relative to the folder: segmentation, embedding, and two of the PLDA."""
+        """Of the parts, relative to the folder: segmentation, embedding, and two of the PLDA, if it has one."""
         params = self.pipeline.params
-        segmentation, embedding, plda = (
-            entry.removeprefix("$model/") for entry in (params.segmentation, params.embedding, params.plda)
+        networks = tuple(
+            f"{entry.removeprefix('$model/')}/{NETWORK}" for entry in (params.segmentation, params.embedding)
         )
-        return f"{segmentation}/{NETWORK}", f"{embedding}/{NETWORK}", *(f"{plda}/{name}" for name in PLDA_FILES)
+        if params.plda is None:
+            return networks
+        plda = params.plda.removeprefix("$model/")
+        return *networks, *(f"{plda}/{name}" for name in PLDA_FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,21 +117,19 @@ class PipelineFolder:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Raises ConfigurationError when a file is missing, or config.yaml asks for what is not allowed."""
-        content = _read(folder / CONFIG)
+        content = read(folder / CONFIG)
         config = PipelineConfig.parse(content, folder / CONFIG)
         return cls(
             folder=folder,
             config=config,
-            files={CONFIG: content, **{name: _read(folder / name) for name in config.files}},
+            files={CONFIG: content, **{name: read(folder / name) for name in config.files}},
         )
 
     @property
-    def digest(self) -> str:
-        """12 hexadecimal digits that stand for the content of all files."""
-        digest = hashlib.sha256()
-        for name, content in self.files.items():
-            digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
-        return digest.hexdigest()[:12]
+    def revision(self) -> str:
+        """The commit of a folder of the hub; 12 hexadecimal digits that stand for the content of any other."""
+        folder = self.folder.resolve()
+        return folder.name if folder.parent.name == "snapshots" else digest(self.files)
 
     def pipeline(
         self, trusted_classes: frozenset[str], window_step: float | None = None
@@ -174,24 +140,14 @@ class PipelineFolder:
         as a part of a window, instead of what config.yaml says. Raises ConfigurationError, naming
         the file, when a checkpoint asks for more than a network needs, or is damaged.
         """
-        from pyannote.audio.core.plda import PLDA
-
         from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
 
-        segmentation_file, embedding_file, *plda_files = self.config.files
-        networks = []
-        for name in (segmentation_file, embedding_file):
-            with _checked(self.folder / name):
-                networks.append(_network(self.files[name], self.folder / name, ARCHITECTURES | trusted_classes))
-        segmentation, embedding = networks
-        for name in plda_files:
-            with _checked(self.folder / name):
-                _require_plain_arrays(self.files[name])
-        matrices: list[Any] = [BytesIO(self.files[name]) for name in plda_files]
-        with _checked((self.folder / plda_files[0]).parent):
-            plda = PLDA(*matrices)
+        segmentation, embedding = (
+            network(self.files[name], self.folder / name, trusted_classes) for name in self.config.files[:2]
+        )
+        plda = self._plda(*self.config.files[2:]) if self.config.pipeline.params.plda else None
         params = self.config.pipeline.params
-        with _checked(self.folder / CONFIG):
+        with checked(self.folder / CONFIG):
             pipeline = FrugalDiarization(
                 segmentation=segmentation,
                 segmentation_step=window_step or params.segmentation_step,
@@ -206,82 +162,23 @@ class PipelineFolder:
                 pipeline.instantiate(self.config.params)
         return pipeline, (segmentation, embedding)
 
+    def _plda(self, *names: str) -> PLDA:
+        from pyannote.audio.core.plda import PLDA
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read {path} ({error.strerror}), a part of the diarization model: get the whole folder again"
-        ) from error
-
-
-@contextmanager
-def _checked(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGED as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-        raise ConfigurationError(
-            f"{path} was refused: it is no part of a pyannote speaker diarization pipeline, or not all of it "
-            f"({reason}). Nothing of it was run. Get it again from where it is published."
-        ) from error
+        for name in names:
+            with checked(self.folder / name):
+                _require_plain_arrays(self.files[name])
+        matrices: list[Any] = [BytesIO(self.files[name]) for name in names]
+        with checked((self.folder / names[0]).parent):
+            return PLDA(*matrices)
 
 
-def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model:
-    """As lightning's load_from_checkpoint makes it, from values that were looked at one by one."""
-    from pyannote.audio.core.task import Specifications
-
-    checkpoint = _plain(content, path)
-    about = checkpoint["pyannote.audio"]
-    module, name = about["architecture"]["module"], about["architecture"]["class"]
-    if f"{module}.{name}" not in architectures:
-        raise _refused(path, f"{module}.{name}")
-    if type(about["specifications"]) is not Specifications:
-        raise TypeError("there are no specifications of what the network was trained for")
-    hyperparameters = json.loads(json.dumps(checkpoint["hyper_parameters"]))  # nothing else than values passes
-    architecture: Any = getattr(import_module(module), name)
-    accepted = inspect.signature(architecture).parameters
-    network: Model = architecture(**{key: value for key, value in hyperparameters.items() if key in accepted})
-    # a new one, since a pickle may give an object attributes that its class does not have
-    specifications = dataclasses.replace(about["specifications"])
-    network.on_load_checkpoint({"pyannote.audio": {"specifications": specifications}})
-    network.load_state_dict(checkpoint["state_dict"])
-    return network.eval()
-
-
-def _plain(content: bytes, path: Path) -> dict[str, Any]:
-    """The checkpoint, of tensors, plain values, and pyannote's description of a task."""
-    import torch
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
-
-    harmless: list[Any] = [
-        Specifications,
-        Problem,
-        Resolution,
-        (str, "torch.torch_version.TorchVersion"),
-        (_member, "builtins.getattr"),  # by which Python 3.11.2 and some others name the member of an enum
-    ]
-    with _weights_only, torch.serialization.safe_globals(harmless):
-        forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(BytesIO(content))
-        if forbidden:
-            raise _refused(path, ", ".join(sorted(forbidden)))
-        checkpoint: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        return checkpoint
-
-
-def _member(owner: object, name: str) -> Enum:
-    """What getattr gives of an enum; of nothing else, for by it a pickle could get hold of anything."""
-    if isinstance(owner, EnumMeta) and name in owner.__members__:
-        return owner.__members__[name]
-    raise pickle.UnpicklingError(f"it asks {owner!r} for {name!r}")
-
-
-def _refused(path: Path, names: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{path} was refused: it names {names}, which no diarization model needs; nothing of it was run. "
-        "Do not use the file; get it from where it is published."
-    )
+def digest(files: Mapping[str, bytes]) -> str:
+    """12 hexadecimal digits that stand for names and content of files."""
+    found = hashlib.sha256()
+    for name, content in files.items():
+        found.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return found.hexdigest()[:12]
 
 
 def _require_plain_arrays(content: bytes) -> None:

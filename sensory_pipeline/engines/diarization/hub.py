@@ -29,7 +29,7 @@ def local(model: str) -> Path | None:
         return path
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is None:
         raise ConfigurationError(
-            f"there is no diarization model {model!r}: set PYANNOTE_MODEL to a folder that holds one (its "
+            f"there is no diarization model {model!r}: set PYANNOTE_MODEL to open, to a folder that holds one (its "
             f"{CONFIG} and what that names), or to its id on https://huggingface.co, such as {PUBLISHED}"
         )
     try:

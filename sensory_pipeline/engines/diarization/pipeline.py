@@ -8,9 +8,9 @@ What it finds is what SpeakerDiarization finds, number by number:
 - The sound stays as it came, and becomes float a batch at a time.
 - Who speaks in a frame is summed up window by window; pyannote holds every window for every speaker.
 
-Only where there is more to cluster than `MOST_CLUSTERED` the two differ: pyannote's memory grows with the
-square of it, and here as many are drawn at random, which decide upon the speakers; each voice is then
-given to one of them as ever.
+In two cases they differ. Where there is more to cluster than `MOST_CLUSTERED`, whose square pyannote's memory grows
+with, as many are drawn at random; they decide who the speakers are, and each voice is then given to one of them as
+ever. And where no voice is alone for a fifth of any window, all voices decide; pyannote takes them for one speaker.
 
 Imported only where a model is loaded, since it needs torch.
 """
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch  # noqa: TID253  as all of this module
+from pyannote.audio.core.plda import PLDA  # noqa: TID253
 from pyannote.audio.pipelines import SpeakerDiarization  # noqa: TID253
 from pyannote.audio.pipelines.clustering import AgglomerativeClustering, BaseClustering, VBxClustering  # noqa: TID253
 from pyannote.audio.utils.reproducibility import fix_reproducibility  # noqa: TID253
@@ -51,10 +52,10 @@ They take 1 GB; those of four hours would take up to 15."""
 class FrugalDiarization(SpeakerDiarization):
     """SpeakerDiarization for Files that went through the networks: see `run_networks`."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        metric, plda = self._embedding.metric, self._plda
-        if self.klustering == "VBxClustering" and plda:
+    def __init__(self, *, plda: PLDA | None = None, **options: Any) -> None:
+        super().__init__(plda=plda or PLDA.__new__(PLDA), **options)  # it asks for one whatever the clustering
+        metric = self._embedding.metric
+        if plda and self.klustering == "VBxClustering":
             self.clustering = DrawnVBx(plda, metric=metric)
         else:
             self.clustering = DrawnAgglomerative(metric=metric)
@@ -179,8 +180,12 @@ _NOBODY = -2  # the cluster of those who do not speak
 
 class _Drawn(BaseClustering):
     def filter_embeddings(self, embeddings: Floats, segmentations: Any = None, min_active_ratio: float = 0.2) -> Any:
-        """Of those fit to be clustered, at most `MOST_CLUSTERED`: they, their windows and their speakers."""
+        """Of those fit to be clustered, or of all where none is, at most `MOST_CLUSTERED`: they, their windows and
+        their speakers."""
         found = super().filter_embeddings(embeddings, segmentations, min_active_ratio)
+        if not len(found[0]):
+            spoken = segmentations.data.any(axis=1) & np.isfinite(embeddings).all(axis=2)
+            found = (embeddings[spoken], *np.nonzero(spoken))
         number = len(found[0])
         if number <= MOST_CLUSTERED:
             return found

@@ -30,12 +30,15 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
+from sensory_pipeline.engines.catalogue.fetch import fetch
+from sensory_pipeline.engines.catalogue.store import HOME, Store
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, choose
 from sensory_pipeline.engines.diarization.checkpoints import PipelineFolder
 from sensory_pipeline.engines.diarization.hub import PUBLISHED, PyannoteWeights, fetched, local
+from sensory_pipeline.engines.diarization.open_pipeline import FILES, OPEN, OpenPipeline
 from sensory_pipeline.engines.diarization.window_batches import engine_error
 from sensory_pipeline.engines.faults import FAULTS
-from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Weights, Workshop
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
@@ -53,12 +56,12 @@ _silence = threading.Lock()  # which warnings are shown is a setting of the proc
 class PyannoteDiarizer:
     """A Diarizer. Its model is loaded, and downloaded if need be, with the first job.
 
-    model: a folder with config.yaml, or an id on https://huggingface.co; what was once downloaded
+    model: a folder with config.yaml, an id on https://huggingface.co, or "open"; what was once downloaded
     is used as it is. cache: where the pipeline lives while it is loaded. token: of an account that
     has accepted the model's terms, for a download. trusted_classes: networks, as "module.Class",
     which checkpoints may be of besides pyannote's own: importing the module runs its code, so name
     only what you would import yourself. windows_ahead: that recordings taken together hold; None for what
-    suits the device.
+    suits the device. store: of fetched models, for those of "open".
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class PyannoteDiarizer:
         trusted_classes: frozenset[str] = frozenset(),
         window_step: float | None = None,
         windows_ahead: int | None = None,
+        store: Store = HOME,
         activity: ActivityLog | None = None,
     ) -> None:
         self._model = model
@@ -80,6 +84,7 @@ class PyannoteDiarizer:
         self._trusted_classes = trusted_classes
         self._window_step = window_step
         self._windows_ahead = windows_ahead or WINDOWS_AHEAD[device.kind]
+        self._store = store
         self._activity = activity or ActivityLog()
 
     @property
@@ -90,10 +95,10 @@ class PyannoteDiarizer:
         Downloads a model that is not here yet. Raises ConfigurationError when it cannot be had.
         """
         path = Path(self._model)
-        name = path.resolve().name if path.is_dir() else self._model
+        name = path.resolve().name if path.is_dir() and self._model != OPEN else self._model
         step = "" if self._window_step is None else f" step {self._window_step:g}"
         revision = self._revision + step
-        return EngineInfo(engine="pyannote", model=name, revision=revision, algorithm=2, device=self._device.name)
+        return EngineInfo(engine="pyannote", model=name, revision=revision, algorithm=3, device=self._device.name)
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
         """One answer a job, in any order.
@@ -127,7 +132,12 @@ class PyannoteDiarizer:
 
     @cached_property
     def _revision(self) -> str:
-        return _revision(PipelineFolder.read(self._folder))
+        return self._read().revision
+
+    def _read(self) -> PipelineFolder | OpenPipeline:
+        if self._model == OPEN:
+            return OpenPipeline.read(lambda name: fetch(name, self._store))
+        return PipelineFolder.read(self._folder)
 
     @contextmanager
     def _leased(self) -> Iterator[FrugalDiarization]:
@@ -135,9 +145,12 @@ class PyannoteDiarizer:
 
         def load() -> LoadedModel[FrugalDiarization]:
             with self._activity.noting("host", "loading pyannote"):
-                return _load(
-                    self._folder, self._revision, self._device, self._trusted_classes, window_step=self._window_step
-                )
+                content = self._read()
+                if content.revision != self._revision:
+                    raise ConfigurationError(
+                        f"the diarization model {self._model} changed while it was in use: start again"
+                    )
+                return _load(content, self._device, self._trusted_classes, window_step=self._window_step)
 
         with self._cache.lease(key, load, size_bytes=_SIZE_BYTES) as pipeline:
             yield pipeline
@@ -155,22 +168,13 @@ class PyannoteDiarizer:
                 yield job.key, answer
 
 
-def _revision(content: PipelineFolder) -> str:
-    folder = content.folder.resolve()
-    return folder.name if folder.parent.name == "snapshots" else content.digest
-
-
 def _load(
-    folder: Path,
-    revision: str,
+    content: PipelineFolder | OpenPipeline,
     device: Device,
     trusted_classes: frozenset[str],
     *,
     window_step: float | None,
 ) -> LoadedModel[FrugalDiarization]:
-    content = PipelineFolder.read(folder)
-    if _revision(content) != revision:
-        raise ConfigurationError(f"the diarization model in {folder} changed while it was in use: start again")
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # noqa: TID251  else pyannote reports each recording to its makers
     try:
         with _silenced():
@@ -253,11 +257,14 @@ def _make(choice: EngineChoice, workshop: Workshop) -> PyannoteDiarizer:
         token=choice.pyannote_auth_token,
         trusted_classes=choice.pyannote_trusted_classes,
         window_step=choice.pyannote_window_step,
+        store=choice.store,
         activity=workshop.activity,
     )
 
 
 def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
+    if choice.pyannote_model == OPEN:
+        return tuple(CatalogueWeights(name=name, store=choice.store) for name in FILES)
     return (PyannoteWeights(model=choice.pyannote_model, store=choice.store, token=choice.pyannote_auth_token),)
 
 

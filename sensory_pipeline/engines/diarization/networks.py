@@ -1,0 +1,156 @@
+"""A network out of a checkpoint, without running what is in it.
+
+Left to itself, pyannote.audio unpickles a checkpoint (`torch.load` with weights_only=False), which may call anything,
+and imports the class it names, whichever that is. Here a checkpoint is made of plain values and tensors alone, and
+its network is of a class that is known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import pickle
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, EnumMeta
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+from sensory_pipeline.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pyannote.audio import Model
+
+ARCHITECTURES = frozenset(
+    {
+        "pyannote.audio.models.segmentation.PyanNet.PyanNet",
+        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet34",
+        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet152",
+        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet221",
+        "pyannote.audio.models.embedding.wespeaker.WeSpeakerResNet293",
+        "pyannote.audio.models.embedding.xvector.XVectorMFCC",
+        "pyannote.audio.models.embedding.xvector.XVectorSincNet",
+    }
+)
+"""Networks a checkpoint may be of: what they are given are sizes, and they load nothing themselves."""
+
+_DAMAGED = (
+    pickle.UnpicklingError,
+    AssertionError,
+    ArithmeticError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    RuntimeError,  # torch's own reader of zips, and shapes that do not fit
+    TypeError,
+    ValueError,
+)
+"""What making a network or a PLDA of arbitrary bytes can raise."""
+
+_weights_only = threading.Lock()  # what torch.load may build is a setting of the process
+
+
+def read(path: Path) -> bytes:
+    """All of a file. Raises ConfigurationError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read {path} ({error.strerror}), a part of the diarization model: get the whole folder again"
+        ) from error
+
+
+@contextmanager
+def checked(path: Path) -> Iterator[None]:
+    """Raises ConfigurationError, by the name of `path`, for whatever arbitrary bytes in it lead to."""
+    try:
+        yield
+    except _DAMAGED as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        raise ConfigurationError(
+            f"{path} was refused: it is no part of a pyannote speaker diarization pipeline, or not all of it "
+            f"({reason}). Nothing of it was run. Get it again from where it is published."
+        ) from error
+
+
+def network(content: bytes, path: Path, trusted_classes: frozenset[str] = frozenset()) -> Model:
+    """As lightning's load_from_checkpoint makes it, from values that were looked at one by one.
+
+    trusted_classes: networks allowed besides ARCHITECTURES. Raises ConfigurationError, by the name of `path`, when the
+    checkpoint asks for more than a network needs, or is damaged.
+    """
+    with checked(path):
+        return _network(content, path, ARCHITECTURES | trusted_classes)
+
+
+def campplus(content: bytes, path: Path) -> Model:
+    """CAM++, whose checkpoint is its tensors and nothing else. Raises ConfigurationError as `network` does."""
+    from sensory_pipeline.engines.diarization.campplus import CamPlusPlus
+
+    with checked(path):
+        return CamPlusPlus.restored(_plain(content, path))
+
+
+def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model:
+    from pyannote.audio.core.task import Specifications
+
+    checkpoint = _plain(content, path)
+    about = checkpoint["pyannote.audio"]
+    module, name = about["architecture"]["module"], about["architecture"]["class"]
+    if f"{module}.{name}" not in architectures:
+        raise _refused(path, f"{module}.{name}")
+    if type(about["specifications"]) is not Specifications:
+        raise TypeError("there are no specifications of what the network was trained for")
+    hyperparameters = json.loads(json.dumps(checkpoint["hyper_parameters"]))  # nothing else than values passes
+    architecture: Any = getattr(import_module(module), name)
+    accepted = inspect.signature(architecture).parameters
+    made: Model = architecture(**{key: value for key, value in hyperparameters.items() if key in accepted})
+    # a new one, since a pickle may give an object attributes that its class does not have
+    specifications = dataclasses.replace(about["specifications"])
+    made.on_load_checkpoint({"pyannote.audio": {"specifications": specifications}})
+    made.load_state_dict(checkpoint["state_dict"])
+    return made.eval()
+
+
+def _plain(content: bytes, path: Path) -> dict[str, Any]:
+    """The checkpoint, of tensors, plain values, and pyannote's description of a task."""
+    import torch
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+
+    harmless: list[Any] = [
+        Specifications,
+        Problem,
+        Resolution,
+        (str, "torch.torch_version.TorchVersion"),
+        (_member, "builtins.getattr"),  # by which Python 3.11.2 and some others name the member of an enum
+    ]
+    with _weights_only, torch.serialization.safe_globals(harmless):
+        forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(BytesIO(content))
+        if forbidden:
+            raise _refused(path, ", ".join(sorted(forbidden)))
+        checkpoint: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        return checkpoint
+
+
+def _member(owner: object, name: str) -> Enum:
+    """What getattr gives of an enum; of nothing else, for by it a pickle could get hold of anything."""
+    if isinstance(owner, EnumMeta) and name in owner.__members__:
+        return owner.__members__[name]
+    raise pickle.UnpicklingError(f"it asks {owner!r} for {name!r}")
+
+
+def _refused(path: Path, names: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} was refused: it names {names}, which no diarization model needs; nothing of it was run. "
+        "Do not use the file; get it from where it is published."
+    )

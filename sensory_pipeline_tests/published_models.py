@@ -1,0 +1,16 @@
+"""Published weights, where this machine has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sensory_pipeline.engines.catalogue.store import HOME
+
+
+def published(name: str) -> Path:
+    """The folder of a model of the catalogue. Skips the test where it was never fetched."""
+    if not HOME.here(name):
+        pytest.skip(f"the model {name} is not on this machine: sensory models fetch {name}")
+    return HOME.verified(name)
