@@ -16,13 +16,16 @@ from sensory_pipeline.lake.views import connect, query
 from sensory_pipeline.settings import Settings
 
 QUESTIONS = {
-    "Who said what, and how?": """
+    "Who said what, and how? (a meeting, and a telephone call)": """
 SELECT name AS recording, start_s, speaker, emotion, text
-FROM utterances WHERE words >= 4 ORDER BY recording, start_s LIMIT 12""",
+FROM utterances WHERE name IN ('meeting.flac', 'telephone_call.wav') ORDER BY recording, start_s""",
     "Who talks how much?": """
 SELECT name AS recording, speaker, round(talk_s, 1) AS talk_s,
        round(100 * talk_share) AS percent, round(words_per_minute) AS words_per_minute
-FROM speakers ORDER BY recording, speaker LIMIT 12""",
+FROM speakers WHERE uri LIKE '%/real/%' AND talk_share < 1 ORDER BY recording, talk_s DESC""",
+    "What is in each recording, and in which language?": """
+SELECT name AS recording, language, round(duration_s, 1) AS seconds, speakers, words
+FROM recordings WHERE uri LIKE '%/real/%' ORDER BY recording""",
     "Which recordings could not be processed, and why?": """
 SELECT name AS recording, error_class, error_message
 FROM recordings WHERE status = 'failed' ORDER BY recording""",
@@ -33,7 +36,7 @@ def demo(
     samples: Annotated[Path, typer.Option("--samples", help="Folder with the sample recordings.")] = Path("samples"),
     lake: Annotated[Path, typer.Option("--lake", help="Folder of the lake to make.")] = Path("demo-lake"),
 ) -> None:
-    """Process the sample recordings and answer three questions about them in SQL."""
+    """Process the sample recordings, real and synthetic, and answer four questions about them in SQL."""
     if not samples.is_dir():
         raise ConfigurationError(f"{samples} is not there: run it in the project's folder, or give --samples FOLDER")
     report = ingest_folder(str(samples), lake)
