@@ -29,7 +29,7 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
-from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
+from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.emotion.inquiry import Doubles, Inquiry
 from sensory_pipeline.engines.emotion.published import EMO, md5
 from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
