@@ -6,7 +6,6 @@ import json
 import pickle
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -18,6 +17,19 @@ from hypothesis import strategies as st
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.checkpoint import read_checkpoint
+from sensory_pipeline_tests.checkpoint_files import (
+    EMPTY,
+    POINTER,
+    REBUILD,
+    Built,
+    Call,
+    Global,
+    Storage,
+    opcodes,
+    tensor,
+    write_checkpoint,
+    write_zip,
+)
 
 CHECKPOINT = Path(__file__).parent / "data" / "gigaam" / "emo.ckpt"
 
@@ -34,85 +46,6 @@ FORBIDDEN = (
     "torch._utils._rebuild_tensor_v2.__globals__.get",
     "collections.OrderedDict.__reduce__",
 )
-
-
-@dataclass(frozen=True)
-class Global:
-    """Whatever can be imported by this name."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a function answers."""
-
-    function: Global
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Built:
-    """An object that was given its state."""
-
-    target: object
-    state: object
-
-
-@dataclass(frozen=True)
-class Storage:
-    """The bytes of tensors, beside the pickle."""
-
-    key: str
-    length: int
-    type: Global | str = Global("torch.FloatStorage")
-
-
-def opcodes(value: object) -> bytes:
-    """A pickle of these, good or evil, written without importing what it names."""
-    match value:
-        case Global(path):
-            module, name = ("collections", path[12:]) if path.startswith("collections.") else path.rsplit(".", 1)
-            return f"c{module}\n{name}\n".encode()
-        case Call(function, arguments):
-            return opcodes(function) + opcodes(arguments) + b"R"
-        case Built(target, state):
-            return opcodes(target) + opcodes(state) + b"b"
-        case Storage(key, length, kind):
-            return opcodes(("storage", kind, key, "cpu", length)) + b"Q"
-        case dict():
-            return b"}(" + b"".join(opcodes(key) + opcodes(item) for key, item in value.items()) + b"u"
-        case tuple():
-            return b"(" + b"".join(map(opcodes, value)) + b"t"
-        case str():
-            return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-        case bytes():
-            return b"C" + bytes([len(value)]) + value
-        case int():
-            return b"J" + struct.pack("<i", value)
-        case None:
-            return b"N"
-    raise TypeError(value)
-
-
-REBUILD = Global("torch._utils._rebuild_tensor_v2")
-EMPTY = Call(Global("collections.OrderedDict"), ())
-POINTER = Built(EMPTY, {"itemsize": 8, "dtype": "O", "data": bytes(8)})
-
-
-def tensor(
-    shape: tuple[int, ...], stride: tuple[int, ...], *, offset: int = 0, key: str = "0", length: int = 12
-) -> Call:
-    arguments = (Storage(key, length), offset, shape, stride, 0, None)
-    return Call(REBUILD, arguments)
-
-
-def write_zip(path: Path, content: object, *, before: bytes = b"") -> Path:
-    """A checkpoint whose pickle holds the content, with storage "0": 12 float32, 0 to 11."""
-    with ZipFile(path, "w") as archive:
-        archive.writestr("emo/data.pkl", b"\x80\x02" + before + opcodes(content) + b".")
-        archive.writestr("emo/data/0", np.arange(12, dtype="<f4").tobytes())
-    return path
 
 
 def test_weights_come_out_as_they_were_saved() -> None:
@@ -136,6 +69,15 @@ def test_what_describes_the_training_is_not_imported(tmp_path: Path) -> None:
     about = {name: Built(Call(Global(name), (1,)), {"a": 2}) for name in names}
     read = read_checkpoint(write_zip(tmp_path / "a.ckpt", {**about, "state_dict": {"x": tensor((12,), (1,))}}))
     assert list(read) == ["x"]
+
+
+def test_what_is_written_for_tests_is_read(tmp_path: Path) -> None:
+    tensors = {"a": np.ones((2, 3), np.float32), "b": np.array(7)}
+    read = read_checkpoint(write_checkpoint(tmp_path / "a.pt", tensors))
+    assert list(read) == ["a", "b"]
+    for name, values in tensors.items():
+        np.testing.assert_array_equal(read[name], values)
+        assert read[name].dtype == values.dtype
 
 
 def test_tensors_may_share_a_storage_and_lie_in_it_as_they_like(tmp_path: Path) -> None:
