@@ -17,7 +17,7 @@ from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 
 THREADS = 1
 STOCK_BATCH = 32

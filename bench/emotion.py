@@ -70,7 +70,7 @@ def _race(models: Models, rounds: int, said: Said, calls: Sequence[str], limits:
 
     calls: by what they hear.
     """
-    from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
+    from sensory_pipeline.engines.checkpoint import read_checkpoint
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
     pcm, spoken_parts = said.pcm, utterances(said.words)

@@ -18,7 +18,7 @@ from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 

@@ -47,7 +47,7 @@ from sensory_pipeline.core.windows import emotion_windows, utterance_windows
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 
@@ -197,7 +197,7 @@ def main() -> None:
     if arguments.one:
         warnings.simplefilter("ignore")
         if arguments.clustered:
-            from sensory_pipeline.engines.diarization import pipeline
+            from sensory_pipeline.engines.diarization.pyannote import pipeline
 
             pipeline.MOST_CLUSTERED = arguments.clustered
         (engine,) = arguments.engines

@@ -43,7 +43,7 @@ class PlainScript:
         import torch
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-        from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
+        from sensory_pipeline.engines.checkpoint import read_checkpoint
         from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
         gpu = torch.cuda.is_available()

@@ -32,7 +32,7 @@ from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 
 STEPS = (0.08, None, 0.12, 0.2, 0.25, 0.4, 0.5)
 COLLAR_MS = 250

@@ -15,8 +15,8 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.base import DiarizeJob
-from sensory_pipeline.engines.diarization.checkpoints import CONFIG
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 
 DATA = Path(__file__).parent / "data"
 MINIATURE = DATA / "miniatures" / "pyannote"

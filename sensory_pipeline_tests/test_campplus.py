@@ -18,7 +18,7 @@ pytest.importorskip("pyannote.audio")
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sensory_pipeline.engines.diarization.campplus import CamPlusPlus
+    from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 
@@ -31,7 +31,7 @@ FRAMES = 589
 @pytest.fixture(scope="module")
 def network() -> CamPlusPlus:
     """With random weights, and normalised by what it has heard, so that a sound makes a difference at its end."""
-    from sensory_pipeline.engines.diarization.campplus import CamPlusPlus
+    from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
     torch.manual_seed(1)
     made: CamPlusPlus = CamPlusPlus().train()
@@ -45,7 +45,7 @@ def network() -> CamPlusPlus:
 
 @pytest.fixture(scope="module")
 def trained() -> CamPlusPlus:
-    from sensory_pipeline.engines.diarization.campplus import CamPlusPlus
+    from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
     (path,) = published("campplus").glob("*.pt")
     return CamPlusPlus.restored(torch.load(path, weights_only=True))
@@ -90,7 +90,7 @@ def test_all_frames_weighing_the_same_is_the_whole_sound(network: CamPlusPlus) -
 
 @pytest.mark.parametrize("frames", [1, 99, 100, 101, 499])
 def test_a_channel_is_weighted_by_the_sound_and_by_the_two_seconds_around(frames: int) -> None:
-    from sensory_pipeline.engines.diarization.campplus import _MaskedConvolution
+    from sensory_pipeline.engines.diarization.pyannote.campplus import _MaskedConvolution
 
     torch.manual_seed(4)
     layer = _MaskedConvolution(dilation=2).eval()

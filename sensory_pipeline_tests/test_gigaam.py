@@ -24,7 +24,7 @@ from sensory_pipeline.core.errors import ConfigurationError, EmptyAudio, EngineE
 from sensory_pipeline.core.spans import Span  # noqa: E402
 from sensory_pipeline.engines.base import ClassifyJob  # noqa: E402
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache  # noqa: E402
-from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint  # noqa: E402
+from sensory_pipeline.engines.checkpoint import read_checkpoint  # noqa: E402
 from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape  # noqa: E402
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier  # noqa: E402
 from sensory_pipeline.engines.emotion.inquiry import LONGEST_MS  # noqa: E402

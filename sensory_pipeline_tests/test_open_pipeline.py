@@ -18,10 +18,10 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.diarization import open_pipeline
-from sensory_pipeline.engines.diarization.checkpoints import digest
-from sensory_pipeline.engines.diarization.open_pipeline import FILES, OPEN, PARAMETERS, OpenPipeline
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote import open_pipeline
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import digest
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, PARAMETERS, OpenPipeline
 from sensory_pipeline_tests.published_models import published
 from sensory_pipeline_tests.stock_pyannote import ANY, DATA, Stock, answer, assert_identical, conversations, silence
 

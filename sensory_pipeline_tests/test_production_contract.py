@@ -1,4 +1,4 @@
-"""The engines with models keep the same contract as the offline ones; on miniature models."""
+"""The engines with models keep the same contract as the others; on miniature models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 from sensory_pipeline_tests.engine_contract import check_classifier, check_diarizer, check_transcriber

@@ -28,9 +28,9 @@ from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig
-from sensory_pipeline.engines.diarization.hub import PUBLISHED
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, NETWORK, PipelineConfig
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED
 from sensory_pipeline.settings import environment_with
 from sensory_pipeline_tests.stock_pyannote import (
     ANY,
@@ -492,7 +492,7 @@ import sys
 from pydantic import SecretStr
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 try:
     engine = PyannoteDiarizer(cache=ModelCache(CacheSettings()), token=SecretStr({token!r}))
     sys.stdout.write(engine.info.model + "@" + engine.info.revision)

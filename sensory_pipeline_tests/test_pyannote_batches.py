@@ -17,9 +17,9 @@ from sensory_pipeline.core.errors import EngineError
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
-from sensory_pipeline.engines.diarization.checkpoints import BATCH_SIZE, PipelineFolder
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
-from sensory_pipeline.engines.diarization.window_batches import Window, WindowBatches
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, PipelineFolder
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.window_batches import Window, WindowBatches
 from sensory_pipeline_tests.stock_pyannote import ANY, MINIATURE, MINIATURE_CLASSES, answers, excerpt, silence
 
 torch = pytest.importorskip("torch")

@@ -11,8 +11,8 @@ import pytest
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.diarization.checkpoints import BATCH_SIZE, PipelineFolder
-from sensory_pipeline.engines.diarization.pyannote_audio import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, PipelineFolder
+from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 from sensory_pipeline_tests.stock_pyannote import (
     ANY,
     MINIATURE,
@@ -138,7 +138,7 @@ def test_of_very_many_voices_some_are_drawn_and_decide() -> None:
     from pyannote.audio.pipelines.clustering import AgglomerativeClustering
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 
-    from sensory_pipeline.engines.diarization.pipeline import MOST_CLUSTERED, DrawnAgglomerative
+    from sensory_pipeline.engines.diarization.pyannote.pipeline import MOST_CLUSTERED, DrawnAgglomerative
 
     def found(windows: int, clustering: AgglomerativeClustering) -> list[np.ndarray]:
         rng = np.random.default_rng(windows)
@@ -165,7 +165,7 @@ def test_where_no_voice_is_alone_for_long_all_voices_decide() -> None:
     from pyannote.audio.pipelines.clustering import AgglomerativeClustering
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 
-    from sensory_pipeline.engines.diarization.pipeline import DrawnAgglomerative
+    from sensory_pipeline.engines.diarization.pyannote.pipeline import DrawnAgglomerative
 
     embeddings = np.random.default_rng(1).standard_normal((2, 3, 4)).astype(np.float32)
     embeddings[1, 1] = np.nan

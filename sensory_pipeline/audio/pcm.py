@@ -37,6 +37,11 @@ class Pcm:
         mixed: npt.NDArray[np.float32] = self.samples.mean(axis=0, dtype=np.float32) / np.float32(32768)
         return mixed
 
+    def stretch(self, first: int, last: int) -> npt.NDArray[np.float32]:
+        """Frames first to last of `mono`, shape (last - first,); silence where there are none any more."""
+        sound = Pcm(samples=self.samples[:, first:last]).mono()
+        return np.pad(sound, (0, last - first - len(sound)))
+
     def channel(self, index: int) -> Pcm:
         """One channel alone."""
         return Pcm(samples=self.samples[index : index + 1])

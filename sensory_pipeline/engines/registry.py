@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.diarization import channels, offline, pyannote_audio
+from sensory_pipeline.engines.diarization import channels
+from sensory_pipeline.engines.diarization.onnx import diarizer as onnx
+from sensory_pipeline.engines.diarization.pyannote import diarizer as pyannote
 from sensory_pipeline.engines.emotion import gigaam, prosody
 from sensory_pipeline.engines.spec import EngineSpec
 from sensory_pipeline.engines.stt import whisper
 
 ENGINES: tuple[EngineSpec, ...] = (
     whisper.ENGINE,
-    offline.ENGINE,
-    pyannote_audio.ENGINE,
+    onnx.ENGINE,
+    pyannote.ENGINE,
     channels.ENGINE,
     prosody.ENGINE,
     gigaam.ENGINE,

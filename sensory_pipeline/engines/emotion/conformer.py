@@ -22,7 +22,7 @@ from torch import Tensor, nn  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
 from torch.nn.utils.rnn import pad_sequence  # noqa: TID253
 
-from sensory_pipeline.engines.emotion.checkpoint import Array
+from sensory_pipeline.engines.checkpoint import Array
 from sensory_pipeline.engines.emotion.mel import LogMel
 
 Floats = npt.NDArray[np.float32]

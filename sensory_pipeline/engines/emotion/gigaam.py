@@ -32,8 +32,8 @@ from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
+from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
-from sensory_pipeline.engines.emotion.checkpoint import read_checkpoint
 from sensory_pipeline.engines.emotion.inquiry import Doubles, Inquiry
 from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop

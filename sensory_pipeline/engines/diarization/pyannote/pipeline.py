@@ -35,7 +35,7 @@ from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.errors import EngineError
-from sensory_pipeline.engines.diarization.window_batches import Window, WindowBatches
+from sensory_pipeline.engines.diarization.pyannote.window_batches import Window, WindowBatches
 
 Floats = npt.NDArray[np.float32]
 File = dict[str, Any]

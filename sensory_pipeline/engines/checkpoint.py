@@ -1,9 +1,9 @@
 """Weights out of a checkpoint, without running what is in it.
 
-A published GigaAM checkpoint is what `torch.save` makes of {cfg: OmegaConf DictConfig, state_dict}:
-a zip with `data.pkl` and the raw bytes of each tensor beside it. A pickle is a program that may call
-anything that can be imported. The unpickler here imports nothing: it knows the few names such a
-checkpoint needs, builds arrays from some and empty boxes from the rest, and refuses every other name.
+What `torch.save` makes of a network's tensors, alone or as `state_dict` beside other things, is a zip: `data.pkl`,
+and the raw bytes of each tensor beside it. A pickle is a program that may call anything that can be imported. The
+unpickler here imports nothing: it knows the few names such a checkpoint needs, builds arrays from some and empty
+boxes from the rest (the settings of those who trained the network), and refuses every other name.
 
 The same weights as one safetensors file (https://github.com/huggingface/safetensors, "Format") are
 read too: bytes and shapes, nothing to run.
@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import json
 import pickle
+import pickletools
 import struct
+import textwrap
 from collections import OrderedDict
 from collections.abc import Mapping
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
@@ -28,9 +31,20 @@ from sensory_pipeline.core.errors import ConfigurationError
 Array = npt.NDArray[Any]
 """Of the type it is stored in."""
 
-_STORAGES = {"FloatStorage": "<f4", "HalfStorage": "<f2", "DoubleStorage": "<f8", "LongStorage": "<i8"}
+_STORAGES = {
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "DoubleStorage": "<f8",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+}
 _SAFETENSORS = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8"}
 _TYPE_NAMES = ("bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple")
+_BOXED = ("typing", "omegaconf", "pyannote", "lightning", "pytorch_lightning")
+"""Packages whose objects are settings, or describe the training."""
+_MOST_TUPLES = 20_000
+"""In a pickle; a tensor needs four, the largest published network here has 937. Tuples hold each other and are keys
+of dicts, and Python hashes them by recursion without a limit: ten times as many, nested, overflow the stack."""
 _DAMAGED = (
     pickle.UnpicklingError,
     struct.error,
@@ -62,8 +76,9 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
             "nothing of it was run. Do not use the file; get it from where it is published."
         ) from error
     except _DAMAGED as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
         raise ConfigurationError(
-            f"{path} is not a GigaAM checkpoint, or not all of it ({type(error).__name__}: {error}); "
+            f"{path} is not a checkpoint of a network, or not all of it ({reason}); "
             "compare its size and checksum with the published file, and get it again"
         ) from error
 
@@ -81,11 +96,16 @@ def _read_safetensors(file: BinaryIO) -> dict[str, Array]:
 
 def _read_zip(file: BinaryIO) -> dict[str, Array]:
     with ZipFile(file) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > file.seek(0, SEEK_END):
+            raise ValueError("it would grow in memory, torch does not compress")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        content = _Unpickler(archive, index).load()
-    tensors = content["state_dict"]
-    if not all(isinstance(value, np.ndarray) for value in tensors.values()):
-        raise ValueError("state_dict holds more than tensors")
+        program = archive.read(index)
+        if sum("TUPLE" in opcode.name for opcode, _, _ in pickletools.genops(program)) > _MOST_TUPLES:
+            raise ValueError("too many tuples for a network")
+        content = _Unpickler(archive, index, program).load()
+    tensors = content.get("state_dict", content)
+    if not tensors or not all(isinstance(value, np.ndarray) for value in tensors.values()):
+        raise ValueError("it holds no tensors, or more than tensors")
     return dict(tensors)
 
 
@@ -114,7 +134,11 @@ class _Rebuild:
         if not isinstance(storage, np.ndarray):  # what merely looks like one could make numpy follow any pointer
             raise TypeError("a tensor without a storage")
         size = storage.itemsize
-        return np.ndarray(shape, storage.dtype, storage.data, offset * size, tuple(step * size for step in stride))
+        steps = tuple(step * size for step in stride)
+        tensor: Array = np.ndarray(shape, storage.dtype, storage.data, offset * size, steps)
+        if tensor.size > storage.size:  # steps of 0 would make any size of a single number
+            raise ValueError("a tensor larger than its storage")
+        return tensor
 
 
 # None of these lets a pickle set attributes of it, and so change how the next checkpoint is read.
@@ -122,20 +146,21 @@ _KNOWN: Mapping[tuple[str, str], object] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("collections", "defaultdict"): _Box,
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
+    ("torch.torch_version", "TorchVersion"): _Box,
     **{("torch", name): dtype for name, dtype in _STORAGES.items()},
     **{(module, name): _Box for module in ("builtins", "__builtin__") for name in _TYPE_NAMES},
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, archive: ZipFile, index: str) -> None:
-        super().__init__(archive.open(index))
+    def __init__(self, archive: ZipFile, index: str, program: bytes) -> None:
+        super().__init__(BytesIO(program))
         self._archive = archive
         self._folder = index.removesuffix("data.pkl") + "data/"
         self._storages: dict[str, Array] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == "typing" or module.split(".")[0] == "omegaconf":
+        if module.split(".")[0] in _BOXED:
             return _Box
         try:
             return _KNOWN[module, name]

@@ -14,7 +14,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
 from sensory_pipeline.engines.catalogue.snapshots import verified
 from sensory_pipeline.engines.catalogue.store import Store
-from sensory_pipeline.engines.diarization.checkpoints import CONFIG, NETWORK, PipelineConfig
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, NETWORK, PipelineConfig
 
 PUBLISHED = "pyannote/speaker-diarization-community-1"
 """On https://huggingface.co, for those who accept its terms."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sensory_pipeline.engines.diarization.checkpoints import BATCH_SIZE, digest
-from sensory_pipeline.engines.diarization.networks import campplus, network, read
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, digest
+from sensory_pipeline.engines.diarization.pyannote.networks import campplus, network, read
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
 
-    from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
+    from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
 OPEN = "open"
 """The name of this pipeline, where others have a folder or a hub id."""
@@ -58,7 +58,7 @@ class OpenPipeline:
     ) -> tuple[FrugalDiarization, tuple[Model, Model]]:
         """The pipeline on the CPU, and the two networks in it. Raises ConfigurationError, naming the file, when a
         checkpoint asks for more than a network needs, or is damaged."""
-        from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
+        from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
         segmentation = network(self.files[SEGMENTATION], self.paths[SEGMENTATION])
         embedding = campplus(self.files[EMBEDDING], self.paths[EMBEDDING])

@@ -33,15 +33,15 @@ from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, choose
-from sensory_pipeline.engines.diarization.checkpoints import PipelineFolder
-from sensory_pipeline.engines.diarization.hub import PUBLISHED, PyannoteWeights, fetched, local
-from sensory_pipeline.engines.diarization.open_pipeline import FILES, OPEN, OpenPipeline
-from sensory_pipeline.engines.diarization.window_batches import engine_error
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import PipelineFolder
+from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED, PyannoteWeights, fetched, local
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, OpenPipeline
+from sensory_pipeline.engines.diarization.pyannote.window_batches import engine_error
 from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
 
 if TYPE_CHECKING:
-    from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
+    from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
 WINDOWS_AHEAD = {DeviceKind.CPU: 1, DeviceKind.CUDA: 128}
 """Windows of sound at which no further recording is waited for: on a GPU those of four full batches. On a CPU,
@@ -183,7 +183,7 @@ def _load(
             pipeline, networks = content.pipeline(trusted_classes, window_step)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"pyannote needs {error.name}: run `make models`, or choose SENSORY_DIARIZATION=offline"
+            f"pyannote needs {error.name}: run `make models`, or choose SENSORY_DIARIZATION=onnx"
         ) from error
     pipeline.to(torch.device(device.torch_name))
     return LoadedModel(

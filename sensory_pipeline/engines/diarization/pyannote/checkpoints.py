@@ -22,13 +22,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.diarization.networks import checked, network, read
+from sensory_pipeline.engines.diarization.pyannote.networks import checked, network, read
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
     from pyannote.audio.core.plda import PLDA
 
-    from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
+    from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
 CONFIG = "config.yaml"
 NETWORK = "pytorch_model.bin"
@@ -140,7 +140,7 @@ class PipelineFolder:
         as a part of a window, instead of what config.yaml says. Raises ConfigurationError, naming
         the file, when a checkpoint asks for more than a network needs, or is damaged.
         """
-        from sensory_pipeline.engines.diarization.pipeline import FrugalDiarization
+        from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
         segmentation, embedding = (
             network(self.files[name], self.folder / name, trusted_classes) for name in self.config.files[:2]

@@ -95,7 +95,7 @@ def network(content: bytes, path: Path, trusted_classes: frozenset[str] = frozen
 
 def campplus(content: bytes, path: Path) -> Model:
     """CAM++, whose checkpoint is its tensors and nothing else. Raises ConfigurationError as `network` does."""
-    from sensory_pipeline.engines.diarization.campplus import CamPlusPlus
+    from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
     with checked(path):
         return CamPlusPlus.restored(_plain(content, path))

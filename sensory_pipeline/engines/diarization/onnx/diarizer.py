@@ -1,0 +1,164 @@
+"""Diarization by trained networks in onnxruntime: the default, on any machine, without torch, token or model hub.
+
+The steps are those of pyannote.audio: who of up to three people speaks in each window of ten seconds
+(segmentation-3.0), a vector for each of them (CAM++), clustering of the vectors, and a vote of the windows over each
+frame. The embedding network runs once over the sound instead of three times a window, so that an hour takes two minutes
+of one core; the error rate is that of pyannote.audio with the same networks within a point (bench/README.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
+from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
+from sensory_pipeline.engines.cache import LoadedModel, ModelCache
+from sensory_pipeline.engines.catalogue.fetch import fetch
+from sensory_pipeline.engines.diarization.onnx.local_speakers import Floats, Mask, local_speakers
+from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, speaker_count, turns
+from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
+from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices
+from sensory_pipeline.engines.diarization.onnx.voice_embeddings import voice_embeddings
+from sensory_pipeline.engines.faults import FAULTS, short_of_memory
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
+
+
+class OnnxDiarizer:
+    """A Diarizer. Its networks are loaded with the first job.
+
+    segmentation, embedding: give the checkpoint of segmentation-3.0, and that of CAM++; they are called once, when the
+    files are needed. cache: where the networks live while they are loaded. threads: that compute.
+    """
+
+    def __init__(
+        self,
+        segmentation: Callable[[], Path],
+        embedding: Callable[[], Path],
+        *,
+        cache: ModelCache,
+        threads: int = 1,
+        activity: ActivityLog | None = None,
+    ) -> None:
+        self._segmentation = segmentation
+        self._embedding = embedding
+        self._cache = cache
+        self._threads = threads
+        self._activity = activity or ActivityLog()
+
+    @property
+    def info(self) -> EngineInfo:
+        """The networks are known by what is in their files. Raises ConfigurationError when one is not there."""
+        return EngineInfo(engine="onnx", model="segmentation-3.0+campplus", revision=self._revision, algorithm=1)
+
+    def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        """One answer a job, in order of the jobs.
+
+        A wanted number of speakers is kept as far as there is speech enough to tell so many apart. Raises
+        ConfigurationError when the networks cannot be had.
+        """
+        for job in jobs:
+            if not job.pcm.duration_ms:
+                yield job.key, Diarization(turns=(), exclusive=())
+                continue
+            with self._leased() as networks:
+                answer = self._answer(networks, job)
+            yield job.key, answer
+
+    def _answer(self, networks: SpeakerNetworks, job: DiarizeJob) -> Diarization | Terminal:
+        try:
+            with self._activity.noting("device", "segmentation-3.0 and CAM++"):
+                speaking = local_speakers(job.pcm, networks.segmentation.scores)
+                vectors = voice_embeddings(job.pcm, speaking, networks.embedding)
+            with self._activity.noting("host", "clustering voices"):
+                return _diarization(job.pcm, speaking, vectors, job.settings)
+        except FAULTS as error:
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+            remedy = ": cut it, or process it where there is more memory" if short_of_memory(error) else ""
+            return EngineError(f"diarization failed on this recording ({reason}){remedy}")
+
+    @cached_property
+    def _files(self) -> tuple[Path, Path]:
+        return self._segmentation(), self._embedding()
+
+    @cached_property
+    def _revision(self) -> str:
+        return _digest(self._files)
+
+    @contextmanager
+    def _leased(self) -> Iterator[SpeakerNetworks]:
+        def load() -> LoadedModel[SpeakerNetworks]:
+            with self._activity.noting("host", "loading the speaker networks"):
+                networks = SpeakerNetworks.load(*self._files, threads=self._threads)
+                if _digest(self._files) != self._revision:
+                    raise ConfigurationError("a diarization model's file changed while it was in use: start again")
+            return LoadedModel(model=networks, size_bytes=networks.size_bytes, unload=networks.unload)
+
+        with self._cache.lease(f"onnx {self._revision} {self._threads}", load) as networks:
+            yield networks
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    """12 hexadecimal digits that stand for the content of the files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise ConfigurationError(f"cannot read the diarization model {path}: {error.strerror}") from error
+    return digest.hexdigest()[:12]
+
+
+def _diarization(pcm: Pcm, speaking: Mask, vectors: Floats, settings: DiarizationSettings) -> Diarization:
+    names, centres = cluster_voices(
+        vectors,
+        speaking,
+        least=settings.speakers or settings.min_speakers or 1,
+        most=settings.speakers or settings.max_speakers,
+    )
+    if not len(centres):
+        return Diarization(turns=(), exclusive=())
+    regular, exclusive = (turns(mask, pcm.span) for mask in activity(speaking, names, speaker_count(speaking)))
+    labels = {speaker: label(index) for index, speaker in enumerate(dict.fromkeys(speaker for _, speaker in regular))}
+    return Diarization(
+        turns=tuple(Turn(span=span, speaker=labels[speaker]) for span, speaker in regular),
+        exclusive=tuple(Turn(span=span, speaker=labels[speaker]) for span, speaker in exclusive),
+        embeddings=tuple(
+            SpeakerEmbedding(speaker=name, vector=tuple(centres[speaker].tolist())) for speaker, name in labels.items()
+        ),
+    )
+
+
+SEGMENTATION, EMBEDDING = "segmentation-3.0", "campplus"
+"""In the catalogue."""
+
+
+def _make(choice: EngineChoice, workshop: Workshop) -> OnnxDiarizer:
+    return OnnxDiarizer(
+        lambda: fetch(SEGMENTATION, choice.store) / "pytorch_model.bin",
+        lambda: fetch(EMBEDDING, choice.store) / "campplus_cn_en_common.pt",
+        cache=workshop.cache,
+        activity=workshop.activity,
+    )
+
+
+def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
+    return tuple(CatalogueWeights(name=name, store=choice.store) for name in (SEGMENTATION, EMBEDDING))
+
+
+ENGINE = EngineSpec(
+    name="onnx",
+    stage=Stage.DIARIZATION,
+    about="segmentation-3.0 and CAM++ in onnxruntime",
+    make=_make,
+    weights=_weights,
+)

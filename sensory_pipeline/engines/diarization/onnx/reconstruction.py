@@ -1,0 +1,79 @@
+"""Turns of the whole recording, from what was heard in each window and whose voice each of them is.
+
+As in pyannote.audio (H. Bredin, "pyannote.audio 2.1 speaker diarization pipeline: principle, benchmark, and recipe",
+Interspeech 2023): the windows over a frame vote on how many people speak in it, and on who they are. Where two speak
+who were taken for the same speaker, pyannote lets any other speaker speak too; here nobody speaks whom no window hears.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAME_SIZE, FRAME_STEP, FRAMES, WINDOW_STEP, Mask
+
+Names = npt.NDArray[np.intp]
+"""The speaker of each voice of each window, shape (windows, voices); NOBODY for a voice that has none."""
+
+NOBODY = -1
+
+
+def speaker_count(speaking: Mask) -> npt.NDArray[np.intp]:
+    """How many people speak in each frame of the recording, by the mean of the windows over it.
+
+    speaking: shape (windows, frames, voices).
+    """
+    voices = np.zeros(_length(speaking), np.int32)
+    windows = np.zeros_like(voices)
+    for frames, window in zip(_places(speaking), speaking, strict=True):
+        voices[frames] += window.sum(axis=1)
+        windows[frames] += 1
+    return np.rint(voices / windows).astype(np.intp)
+
+
+def activity(speaking: Mask, names: Names, count: npt.NDArray[np.intp]) -> tuple[Mask, Mask]:
+    """Who speaks in each frame, shape (frames, speakers): `count` people at most, and one at most.
+
+    Those are chosen whom most windows hear; of equals the first.
+    """
+    votes = np.zeros((len(count), names.max() + 1), np.uint8)
+    for frames, window, owners in zip(_places(speaking), speaking, names, strict=True):
+        for speaker in set(owners.tolist()) - {NOBODY}:
+            votes[frames, speaker] += window[:, owners == speaker].any(axis=1)
+    everybody, foremost = np.zeros(votes.shape, np.bool_), np.zeros(votes.shape, np.bool_)
+    every = np.arange(len(votes))
+    for place in range(count.max()):
+        best = votes.argmax(axis=1)
+        heard = (count > place) & (votes[every, best] > 0)
+        everybody[every[heard], best[heard]] = True
+        votes[every, best] = 0
+        if place == 0:
+            foremost[:] = everybody
+    return everybody, foremost
+
+
+def turns(active: Mask, recording: Span) -> list[tuple[Span, int]]:
+    """Span and speaker of each stretch without a pause, in order of time. active: shape (frames, speakers)."""
+    found = []
+    for speaker, spoken in enumerate(active.T):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], spoken.astype(np.int8), [0]])))
+        for first, last in edges.reshape(-1, 2).tolist():
+            span = Span.from_seconds(_time_s(first), _time_s(last)).clip(recording)
+            if span.duration_ms:
+                found.append((span, speaker))
+    return sorted(found)
+
+
+def _time_s(frame: int) -> float:
+    return (FRAME_SIZE / 2 + frame * FRAME_STEP) / SAMPLE_RATE
+
+
+def _length(speaking: Mask) -> int:
+    return (len(speaking) - 1) * WINDOW_STEP + FRAMES
+
+
+def _places(speaking: Mask) -> list[slice]:
+    starts = range(0, len(speaking) * WINDOW_STEP, WINDOW_STEP)
+    return [slice(start, start + FRAMES) for start in starts]

@@ -1,0 +1,132 @@
+"""The two networks of the diarizer in onnxruntime: on the CPU, out of their authors' checkpoints, without torch.
+
+Their ONNX models are written when they are loaded, in half a second, and live as long as the session: a file of them
+would have to be verified like a download, and would save less than onnxruntime takes to load it.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.checkpoint import Array, read_checkpoint
+from sensory_pipeline.engines.diarization.onnx.campplus import projection, trunk
+from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, fbank
+from sensory_pipeline.engines.diarization.onnx.local_speakers import CLASSES, FRAMES, WINDOW, Floats
+from sensory_pipeline.engines.diarization.onnx.pyannet import pyannet
+from sensory_pipeline.engines.faults import FAULTS
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+class Segmentation:
+    """A PyanNet of these tensors. threads: that compute.
+
+    Raises LookupError, TypeError, ValueError or RuntimeError for tensors of another network.
+    """
+
+    def __init__(self, tensors: Mapping[str, Array], *, threads: int) -> None:
+        self._session = _session(pyannet(tensors), threads)
+        if self.scores(np.zeros((1, 1, WINDOW), np.float32)).shape != (1, FRAMES, CLASSES):
+            raise ValueError("its frames or classes are not those of segmentation-3.0")
+
+    def scores(self, sounds: Floats) -> Floats:
+        """Of sound, shape (batch, 1, samples): log probabilities of the classes, shape (batch, frames, classes)."""
+        return _run(self._session, sounds)
+
+
+class VoiceEmbedding:
+    """A CAM++ of these tensors: a `VoiceNetwork`. threads: that compute.
+
+    Raises LookupError, TypeError, ValueError or RuntimeError for tensors of another network.
+    """
+
+    def __init__(self, tensors: Mapping[str, Array], *, threads: int) -> None:
+        self._session = _session(trunk(tensors), threads)
+        self._matrix, self._offset = projection(tensors)
+        self.dimension = len(self._offset)
+        channels = len(self.features(np.zeros(FRAME, np.float32)))
+        self.embeddings(np.zeros((1, 2 * channels), np.float32))
+
+    def features(self, samples: Floats) -> Floats:
+        """See `VoiceNetwork`."""
+        energies = fbank(samples)
+        features: Floats = _run(self._session, (energies - energies.mean(axis=0))[None])[0]
+        return features
+
+    def embeddings(self, statistics: Floats) -> Floats:
+        """See `VoiceNetwork`."""
+        vectors: Floats = statistics @ self._matrix + self._offset
+        return vectors
+
+
+class SpeakerNetworks:
+    """Both networks. size_bytes: of their weights."""
+
+    def __init__(self, segmentation: Segmentation, embedding: VoiceEmbedding, size_bytes: int) -> None:
+        self.segmentation = segmentation
+        self.embedding = embedding
+        self.size_bytes = size_bytes
+
+    @classmethod
+    def load(cls, segmentation: Path, embedding: Path, *, threads: int) -> Self:
+        """Out of these checkpoints. Raises ConfigurationError, naming the file, for those of other networks."""
+        heard, told = read_checkpoint(segmentation), read_checkpoint(embedding)
+        size_bytes = sum(tensor.nbytes for tensors in (heard, told) for tensor in tensors.values())
+        with _holding(segmentation, "a PyanNet, as segmentation-3.0 is"):
+            first = Segmentation(heard, threads=threads)
+        with _holding(embedding, "a CAM++, as 3D-Speaker publishes it"):
+            second = VoiceEmbedding(told, threads=threads)
+        return cls(first, second, size_bytes)
+
+    def unload(self) -> None:
+        """Gives the memory back; nothing can be asked of the networks any more."""
+        del self.segmentation, self.embedding
+
+
+@contextmanager
+def _holding(path: Path, network: str) -> Iterator[None]:
+    try:
+        yield
+    except FAULTS as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        raise ConfigurationError(
+            f"{path} holds something else than {network} ({reason}): get the file again from where it is published"
+        ) from error
+
+
+def _session(model: bytes, threads: int) -> InferenceSession:
+    """Raises ValueError for a model that makes no sense."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads  # onnxruntime does not look at OMP_NUM_THREADS
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors, which are raised as well
+    try:
+        return InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except _faults() as error:
+        raise ValueError(str(error)) from error
+
+
+def _run(session: InferenceSession, values: Floats) -> Floats:
+    """What a network with one input and one output answers. Raises RuntimeError where it fails."""
+    try:
+        answer: Floats = session.run(None, {session.get_inputs()[0].name: values})[0]
+    except _faults() as error:
+        raise RuntimeError(str(error)) from error
+    return answer
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """onnxruntime's own errors, which have nothing in common but `Exception`."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented, state.RuntimeException

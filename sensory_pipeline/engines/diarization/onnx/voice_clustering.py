@@ -1,0 +1,95 @@
+"""Which voices of all windows are the same person: agglomerative clustering of their vectors, and the nearest centre.
+
+The vectors of voices that speak alone for long enough are clustered by the distance of the clusters' centres until no
+two are near. Clusters that are too small join the nearest large one. Every voice then belongs to the centre that is
+nearest by angle. It is the AgglomerativeClustering of pyannote.audio (H. Bredin, "pyannote.audio 2.1 speaker
+diarization pipeline: principle, benchmark, and recipe", Interspeech 2023), but for two rules: where too few voices
+speak alone for long enough, all are clustered; and where large clusters do not make as many speakers as were asked for,
+smaller ones do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES, Floats, Mask, alone
+from sensory_pipeline.engines.diarization.onnx.reconstruction import NOBODY, Names
+
+Labels = npt.NDArray[np.intp]
+
+THRESHOLD = 0.75
+_SMALLEST = 4  # vectors of a speaker
+_SMALLEST_SHARE = 0.1  # or this share of all, if that is less
+_ALONE = 0.2  # of a window
+MOST_CLUSTERED = 6000
+
+
+def cluster_voices(vectors: Floats, speaking: Mask, *, least: int, most: int | None) -> tuple[Names, Floats]:
+    """The speaker of each voice, and the speakers' vectors, shape (speakers, dimension).
+
+    vectors: shape (windows, voices, dimension), NaN for who has none; speaking: shape (windows, frames, voices).
+    least, most: bounds on the number of speakers, kept as far as there are voices.
+    """
+    known = np.isfinite(vectors).all(axis=2)
+    names = np.full(known.shape, NOBODY)
+    sure = known & (alone(speaking).sum(axis=1) >= _ALONE * FRAMES)
+    chosen = _drawn(vectors[sure if sure.sum() >= least else known])
+    if not len(chosen):
+        return names, chosen
+    labels = _agglomerated(_unit(chosen), least, min(most or len(chosen), len(chosen)))
+    centres = np.stack([chosen[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
+    names[known] = (vectors[known] @ _unit(centres).T).argmax(axis=1)
+    return names, centres
+
+
+def _drawn(vectors: Floats) -> Floats:
+    """At most so many as memory, which grows with their square, allows; of more a sample, the same each time."""
+    if len(vectors) <= MOST_CLUSTERED:
+        return vectors
+    return vectors[np.sort(np.random.default_rng(0).choice(len(vectors), MOST_CLUSTERED, replace=False))]
+
+
+def _agglomerated(unit: Floats, least: int, most: int) -> Labels:
+    """A cluster for each vector, numbered from 0. unit: of length 1."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    size = len(unit)
+    if size == 1 or most == 1:
+        return np.zeros(size, np.intp)
+    tree = linkage(unit, "centroid")  # rows: two clusters, their distance, vectors in both; in the order of merging
+    far = tree[:, 2] > THRESHOLD
+    usual = int(far.argmax()) if far.any() else size - 1  # merges until no two are near
+    smallest = min(_SMALLEST, max(1, round(_SMALLEST_SHARE * size)))
+    wanted = min(max(int(_large(tree, smallest)[usual]), least), most, size)
+    while not (exact := np.flatnonzero(_large(tree, smallest) == wanted)).size:
+        smallest -= 1  # of single vectors any number can be had
+    merges = exact[abs(exact - usual).argmin()]
+    tree[:, 2] = np.arange(1, size)
+    labels = fcluster(tree, merges, "distance") - 1
+    return _without_small(unit, labels, smallest)
+
+
+def _large(tree: npt.NDArray[np.float64], smallest: int) -> npt.NDArray[np.intp]:
+    """How many clusters have `smallest` vectors, after none, one and more merges."""
+    size = len(tree) + 1
+    large = np.append(np.ones(size), tree[:, 3]) >= smallest
+    gone = large[tree[:, :2].astype(int)].sum(axis=1)
+    changes: npt.NDArray[np.intp] = np.append(large[:size].sum(), large[size:].astype(int) - gone).cumsum()
+    return changes
+
+
+def _without_small(unit: Floats, labels: Labels, smallest: int) -> Labels:
+    """Clusters of fewer vectors join the large one whose centre is nearest."""
+    large = np.flatnonzero(np.bincount(labels) >= smallest)
+    centres = _unit(np.stack([unit[labels == cluster].mean(axis=0) for cluster in large]))
+    joined = labels.copy()
+    for cluster in set(labels.tolist()) - set(large.tolist()):
+        members = labels == cluster
+        joined[members] = large[(centres @ unit[members].mean(axis=0)).argmax()]
+    return np.searchsorted(large, joined)
+
+
+def _unit(vectors: Floats) -> Floats:
+    unit: Floats = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit

@@ -1,0 +1,115 @@
+"""A vector for each voice of each window, while the embedding network runs but once over the sound.
+
+The recording is divided into equal stretches of at most ten seconds. The trunk of the network runs over one after the
+other, and each window that reaches into a stretch adds up what it needs of it: for every voice the sums of the features
+and of their squares, over the frames where that voice speaks. They give mean and standard deviation, as CAM++'s
+statistics pooling wants them, as soon as a window's last stretch is done. So memory holds the features of one stretch
+and the sums of some windows, however long the recording is.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, HOP
+from sensory_pipeline.engines.diarization.onnx.local_speakers import (
+    FRAME_SIZE,
+    FRAME_STEP,
+    FRAMES,
+    VOICES,
+    WINDOW,
+    WINDOW_STEP,
+    Floats,
+    Mask,
+    alone,
+)
+
+Sums = npt.NDArray[np.float64]
+
+_STRETCH = 500
+"""Frames of the trunk in a stretch, at most: ten seconds, as the windows are that pyannote gives to such a network."""
+_STEP = 2 * HOP  # samples from one frame of the trunk to the next
+_FEWEST_ALONE = 2  # frames
+_LEAST_VARIANCE = 1e-10
+
+
+class VoiceNetwork(Protocol):
+    """dimension: of a vector."""
+
+    dimension: int
+
+    def features(self, samples: Floats) -> Floats:
+        """The trunk: of 16 kHz mono, shape (channels, frames), a frame every 20 ms."""
+        ...
+
+    def embeddings(self, statistics: Floats) -> Floats:
+        """Of means and deviations, shape (voices, 2 * channels): vectors, shape (voices, dimension)."""
+        ...
+
+
+def voice_embeddings(pcm: Pcm, speaking: Mask, network: VoiceNetwork) -> Floats:
+    """The vectors, shape (windows, voices, dimension); NaN for a voice that is silent in the window.
+
+    speaking: shape (windows, frames, voices). A voice is told by the frames where no other speaks, or by all it has
+    if those are too few.
+    """
+    vectors = np.full((len(speaking), VOICES, network.dimension), np.nan, np.float32)
+    sums: dict[int, Sums] = {}  # by window
+    for first, last in _stretches(pcm.samples.shape[1]):
+        weights = _weights(speaking, first, last)
+        if weights:
+            x = network.features(pcm.stretch(first * _STEP, last * _STEP + FRAME - HOP))
+            moments = np.vstack([np.ones((1, x.shape[1]), np.float32), x, x * x]).T
+            for window, voices in weights.items():
+                sums[window] = sums.get(window, 0) + (voices @ moments).astype(np.float64)
+        finished = [window for window in sums if window * WINDOW_STEP * FRAME_STEP + WINDOW <= last * _STEP]
+        for window in finished:
+            _embed(sums.pop(window), network, vectors[window])
+    for window, rest in sums.items():
+        _embed(rest, network, vectors[window])
+    return vectors
+
+
+def _stretches(samples: int) -> list[tuple[int, int]]:
+    """First and last frame of the trunk, of each stretch."""
+    frames = max(1, (samples - (FRAME - HOP)) // _STEP)
+    borders = np.linspace(0, frames, 1 - -frames // _STRETCH).round().astype(int)
+    return list(pairwise(borders.tolist()))
+
+
+def _weights(speaking: Mask, first: int, last: int) -> dict[int, Floats]:
+    """By window that has somebody speaking in these frames of the trunk: where who is told, shape (voices, frames)."""
+    step = WINDOW_STEP * FRAME_STEP
+    earliest = max(0, (first * _STEP - WINDOW) // step)
+    latest = min(len(speaking), last * _STEP // step + 1)
+    centres = np.arange(first, last) * _STEP + FRAME // 2
+    nearest = np.rint((centres - FRAME_SIZE // 2) / FRAME_STEP).astype(int)
+    found = {}
+    for window in range(earliest, latest):
+        frames = nearest - window * WINDOW_STEP
+        inside = (frames >= 0) & (frames < FRAMES)
+        weights = np.zeros((VOICES, last - first), np.float32)
+        weights[:, inside] = _telling(speaking[window])[frames[inside]].T
+        if weights.any():
+            found[window] = weights
+    return found
+
+
+def _telling(speaking: Mask) -> Mask:
+    """speaking, and the answer: of one window, shape (frames, voices)."""
+    single = alone(speaking)
+    return np.where(single.sum(axis=0) > _FEWEST_ALONE, single, speaking)
+
+
+def _embed(sums: Sums, network: VoiceNetwork, vectors: Floats) -> None:
+    """Sets the vectors of voices that have frames. sums: by voice, of frames, of features, of their squares."""
+    heard = sums[:, 0] > 0
+    number, (mean, square) = sums[heard, :1], np.split(sums[heard, 1:] / sums[heard, :1], 2, axis=1)
+    variance = (square - mean**2) * number / np.maximum(number - 1, 1)
+    statistics = np.hstack([mean, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))])
+    vectors[heard] = network.embeddings(statistics.astype(np.float32))
