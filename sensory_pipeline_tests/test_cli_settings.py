@@ -16,7 +16,11 @@ TOKEN = "hf_not_to_be_seen"
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("SENSORY_STT", "bogus", "SENSORY_STT is 'bogus', and the engines for transcripts are whisper"),
+        (
+            "SENSORY_STT",
+            "bogus",
+            "ConfigurationError: SENSORY_STT is 'bogus', and the engines for transcripts are whisper",
+        ),
         ("SENSORY_SHARDS", "many", "SENSORY_SHARDS is 'many': it should be a valid integer"),
         ("SENSORY_SHARDS", "0", "SENSORY_SHARDS is '0': it should be greater than or equal to 1"),
         ("SENSORY_EMO_LEVEL", "x", "SENSORY_EMO_LEVEL is 'x': use 'word', 'sentence' or 'file'"),

@@ -88,9 +88,7 @@ def test_stereo_needs_no_diarizer() -> None:
 def test_another_engine_is_another_fingerprint() -> None:
     request = Settings().request()
     prosody = make_plan(request, chosen_engines(engine_choice(Settings())))
-    gigaam = make_plan(
-        request, chosen_engines(EngineChoice(emotion="gigaam", gigaam_model_name=str(GOLDEN / "emo.ckpt")))
-    )
+    gigaam = make_plan(request, chosen_engines(engine_choice(Settings(GIGAAM_MODEL_NAME=str(GOLDEN / "emo.ckpt")))))
     differing = [stage.value for stage in prosody.stages if prosody.stages[stage] != gigaam.stages[stage]]
     assert differing == ["emotions"]
 
