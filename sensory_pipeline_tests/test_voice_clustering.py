@@ -59,7 +59,8 @@ def test_each_person_is_one_speaker(people: int, seed: int) -> None:
 @settings(deadline=None, max_examples=100)
 def test_bounds_on_the_number_of_speakers_hold(people: int, one: int, other: int, windows: int, seed: int) -> None:
     least, most = min(one, other), max(one, other)
-    vectors, speaking = voices([(window % people, None, None) for window in range(windows)], seed=seed)
+    owners: Owners = [(window % people, None, None) for window in range(windows)]
+    vectors, speaking = voices(owners, seed=seed)
     _, centres = cluster_voices(vectors, speaking, least=least, most=most)
     assert min(least, windows) <= len(centres) <= most
 
@@ -75,7 +76,7 @@ def test_the_number_that_was_asked_for(wanted: int) -> None:
 
 
 def test_when_one_more_is_asked_for_similar_voices_part_and_not_a_stray_sound() -> None:
-    owners: Owners = [(0, None, None)] * 30 + [(1, None, None)] * 30 + [(2, None, None)]
+    owners: Owners = [*[(0, None, None)] * 30, *[(1, None, None)] * 30, (2, None, None)]
     vectors, speaking = voices(owners, spread=0.1)
     lengths = np.linalg.norm(vectors[:, :1], axis=2, keepdims=True)
     vectors[:, :1] /= lengths
