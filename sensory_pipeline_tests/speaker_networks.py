@@ -50,11 +50,12 @@ def random_pyannet(seed: int, *, hidden: int = 8, layers: int = 2) -> dict[str, 
     for layer in range(layers):
         inputs = 2 * hidden if layer else 6
         for way in ("", "_reverse"):
-            for kind, shape in (("weight_ih", (inputs,)), ("weight_hh", (hidden,)), ("bias_ih", ()), ("bias_hh", ())):
-                tensors[f"lstm.{kind}_l{layer}{way}"] = rng.normal(size=(4 * hidden, *shape)) / 2
-    for name, shape in (("linear.0", (5, 2 * hidden)), ("linear.1", (5, 5)), ("classifier", (7, 5))):
-        tensors[f"{name}.weight"] = rng.normal(size=shape)
-        tensors[f"{name}.bias"] = rng.normal(size=shape[0]) / 10
+            for kind, columns in (("ih", inputs), ("hh", hidden)):
+                tensors[f"lstm.weight_{kind}_l{layer}{way}"] = rng.normal(size=(4 * hidden, columns)) / 2
+                tensors[f"lstm.bias_{kind}_l{layer}{way}"] = rng.normal(size=4 * hidden) / 2
+    for name, rows, columns in (("linear.0", 5, 2 * hidden), ("linear.1", 5, 5), ("classifier", 7, 5)):
+        tensors[f"{name}.weight"] = rng.normal(size=(rows, columns))
+        tensors[f"{name}.bias"] = rng.normal(size=rows) / 10
     return {name: values.astype(np.float32) for name, values in tensors.items()}
 
 
@@ -75,10 +76,10 @@ def random_campplus(seed: int, *, width: int = 2, layers: tuple[int, int, int] =
     conv("head.conv1", width, 1, 3, 3)
     norm("head.bn1", width)
     for layer in ("head.layer1", "head.layer2"):
-        for block in (f"{layer}.0", f"{layer}.1"):
+        for part in (f"{layer}.0", f"{layer}.1"):
             for number in (1, 2):
-                conv(f"{block}.conv{number}", width, width, 3, 3)
-                norm(f"{block}.bn{number}", width)
+                conv(f"{part}.conv{number}", width, width, 3, 3)
+                norm(f"{part}.bn{number}", width)
         conv(f"{layer}.0.shortcut.0", width, width, 1, 1)
         norm(f"{layer}.0.shortcut.1", width)
     conv("head.conv2", width, width, 3, 3)
@@ -136,7 +137,8 @@ def reference_pyannet(tensors: Mapping[str, Array], sound: Array) -> Array:
     for name in ("linear.0", "linear.1"):
         x = _leaky(x @ t[f"{name}.weight"].T + t[f"{name}.bias"])
     x = x @ t["classifier.weight"].T + t["classifier.bias"]
-    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    scores: Array = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    return scores
 
 
 def reference_trunk(tensors: Mapping[str, Array], energies: Array) -> Array:
@@ -154,11 +156,11 @@ def reference_trunk(tensors: Mapping[str, Array], energies: Array) -> Array:
     x = energies.T[None].astype(np.float64)  # (channels, bands, frames)
     x = relu(norm(_conv2d(x, t["head.conv1.weight"]), "head.bn1"))
     for layer in ("head.layer1", "head.layer2"):
-        for block, stride in ((f"{layer}.0", 2), (f"{layer}.1", 1)):
-            y = relu(norm(_conv2d(x, t[f"{block}.conv1.weight"], stride), f"{block}.bn1"))
-            y = norm(_conv2d(y, t[f"{block}.conv2.weight"]), f"{block}.bn2")
+        for part, stride in ((f"{layer}.0", 2), (f"{layer}.1", 1)):
+            y = relu(norm(_conv2d(x, t[f"{part}.conv1.weight"], stride), f"{part}.bn1"))
+            y = norm(_conv2d(y, t[f"{part}.conv2.weight"]), f"{part}.bn2")
             if stride == 2:
-                x = norm(_conv2d(x, t[f"{block}.shortcut.0.weight"], stride), f"{block}.shortcut.1")
+                x = norm(_conv2d(x, t[f"{part}.shortcut.0.weight"], stride), f"{part}.shortcut.1")
             x = relu(x + y)
     x = relu(norm(_conv2d(x, t["head.conv2.weight"], 2), "head.bn2"))
     x = x.reshape(-1, x.shape[2])
@@ -174,8 +176,8 @@ def reference_trunk(tensors: Mapping[str, Array], energies: Array) -> Array:
             local = _conv1d(np.pad(y, ((0, 0), (dilation, dilation))), kernel)
             context = np.empty_like(y)
             for first in range(0, y.shape[1], 100):
-                part = slice(first, first + 100)
-                context[:, part] = y.mean(axis=1, keepdims=True) + y[:, part].mean(axis=1, keepdims=True)
+                frames = slice(first, first + 100)
+                context[:, frames] = y.mean(axis=1, keepdims=True) + y[:, frames].mean(axis=1, keepdims=True)
             cam = f"{name}.cam_layer"
             mask = relu(t[f"{cam}.linear1.weight"][:, :, 0] @ context + t[f"{cam}.linear1.bias"][:, None])
             mask = t[f"{cam}.linear2.weight"][:, :, 0] @ mask + t[f"{cam}.linear2.bias"][:, None]
@@ -188,7 +190,8 @@ def reference_trunk(tensors: Mapping[str, Array], energies: Array) -> Array:
 def _instance_norm(x: Array, scale: Array, shift: Array) -> Array:
     centred = x - x.mean(axis=1, keepdims=True)
     normal = centred / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
-    return normal * scale[:, None] + shift[:, None]
+    answer: Array = normal * scale[:, None] + shift[:, None]
+    return answer
 
 
 def _leaky(x: Array) -> Array:
@@ -198,7 +201,8 @@ def _leaky(x: Array) -> Array:
 def _conv1d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
     """x: shape (channels, frames); kernel: (channels of the answer, channels, taps)."""
     cuts = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2], axis=1)[:, ::stride]
-    return np.einsum("cft,oct->of", cuts, kernel, optimize=True)
+    answer: Array = np.einsum("cft,oct->of", cuts, kernel, optimize=True)
+    return answer
 
 
 def _conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
@@ -206,7 +210,8 @@ def _conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
     edge = kernel.shape[2] // 2
     padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge)))
     cuts = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[2:], axis=(1, 2))[:, ::stride]
-    return np.einsum("cbfij,ocij->obf", cuts, kernel, optimize=True)
+    answer: Array = np.einsum("cbfij,ocij->obf", cuts, kernel, optimize=True)
+    return answer
 
 
 def _lstm(t: Mapping[str, Array], layer: str, x: Array) -> Array:

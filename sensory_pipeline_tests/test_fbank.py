@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, HOP, fbank
+from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, HOP, Floats, fbank
 from sensory_pipeline_tests.engine_contract import SPEECH
 
 
@@ -16,12 +16,13 @@ def test_energies_are_those_of_torchaudio(kind: str) -> None:
     import torch
 
     rng = np.random.default_rng(0)
-    samples = {
+    sounds: dict[str, Floats] = {
         "speech": decode(SPEECH, max_duration_s=60).pcm.mono()[:48_000],
-        "noise": rng.normal(size=16_000).astype(np.float32) / 4,
-        "offset": 0.4 + rng.normal(size=16_000).astype(np.float32) / 1000,
-        "one frame": rng.normal(size=FRAME).astype(np.float32) / 4,
-    }[kind]
+        "noise": (rng.normal(size=16_000) / 4).astype(np.float32),
+        "offset": (0.4 + rng.normal(size=16_000) / 1000).astype(np.float32),
+        "one frame": (rng.normal(size=FRAME) / 4).astype(np.float32),
+    }
+    samples = sounds[kind]
     expected = kaldi.fbank(torch.from_numpy(samples)[None], num_mel_bins=80, dither=0.0, sample_frequency=16_000)
     assert np.abs(fbank(samples) - expected.numpy()).max() < 5e-3
 
@@ -33,7 +34,7 @@ def test_a_tone_is_loudest_in_its_band() -> None:
         return int(band)
 
     def mel(hz: float) -> float:
-        return 1127 * np.log(1 + hz / 700)
+        return 1127 * float(np.log(1 + hz / 700))
 
     width = (mel(8000) - mel(20)) / 81
     for hz in (250, 1000, 4000):
