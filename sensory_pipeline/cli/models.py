@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import errors, output
 from sensory_pipeline.engines.catalogue.fetch import Report
@@ -33,13 +33,13 @@ def list_models() -> None:
     store = engine_choice(settings).store
     needed = {model.name: model for choice in choices(settings) for model in weights(choice)}
     listed = store.catalogue.models
-    table = Table("model", "task", "what it is", "languages", "size", "licence", "here", "used here")
+    table = Table(*(Column(name, overflow="fold") for name in ("model", "languages", "size", "licence", "state")))
     for name, model in listed.items():
-        about = (model.task, model.about, model.languages, _size(model), model.licence)
-        table.add_row(name, *about, _yes(store.here(name)), _yes(name in needed))
+        state = _state(here=store.here(name), used=name in needed)
+        table.add_row(name, model.languages, _size(model), model.licence, state)
     for name, other in needed.items():
         if name not in listed:
-            table.add_row(name, "", "of the hub, not in the catalogue", "", "", "", _yes(other.here()), _yes(True))
+            table.add_row(name, "", "", "", _state(here=other.here(), used=True))
     output.print(table)
     output.print(f"they lie in {store.folder}", soft_wrap=True)
 
@@ -125,5 +125,5 @@ def _size(model: Model) -> str:
     return "?" if model.size_bytes is None else f"{model.size_bytes / 1e6:.0f} MB"
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _state(*, here: bool, used: bool) -> str:
+    return ("here" if here else "not here") + (", used" if used else "")

@@ -52,8 +52,9 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
         installed = _installed(package)
         optional = f"{remedy}, if you want {users}" if users else remedy
         yield Finding(subject=subject, state=installed or "not installed", remedy=None if installed else optional)
-    devices = (*nvidia_smi_gpus(choice.visible_devices), CPU)
-    yield Finding(subject="devices", state=", ".join(device.name for device in devices))
+    gpus = nvidia_smi_gpus(choice.visible_devices)
+    yield Finding(subject="devices", state=", ".join(device.name for device in (*gpus, CPU)))
+    yield _cublas(wanted=bool(gpus))
     try:
         engines = chosen_engines(choice)
     except ConfigurationError as error:
