@@ -15,7 +15,7 @@ from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import miniature_whisper
 from sensory_pipeline_tests import postgres as postgresql
-from sensory_pipeline_tests.published_models import published
+from sensory_pipeline_tests.published_models import REAL_MODELS, published
 
 collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
 """No test; its doctests would be looked for."""
@@ -70,7 +70,7 @@ def whisper() -> Path:
 @pytest.fixture
 def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings' engines with real weights, the smallest of Whisper's."""
-    for name in ("whisper-tiny.en", "segmentation-3.0", "campplus"):
+    for name in REAL_MODELS:
         published(name)
     monkeypatch.setenv("WHISPER_MODEL_SIZE", "tiny.en")
 

@@ -8,6 +8,9 @@ import pytest
 
 from sensory_pipeline.engines.catalogue.store import HOME
 
+REAL_MODELS = ("whisper-tiny.en", "segmentation-3.0", "campplus")
+"""What the default engines need, with the smallest of Whisper's."""
+
 
 def published(name: str) -> Path:
     """The folder of a model of the catalogue. Skips the test where it was never fetched."""

@@ -14,7 +14,7 @@ from dagster._utils.interrupts import capture_interrupts
 
 from sensory_pipeline.cli.ingest import watched_for_stop
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import SENSORY, environment, sensory
+from sensory_pipeline_tests.command import command, environment, sensory
 
 
 def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
@@ -32,15 +32,15 @@ def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
 def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "call[1].wav", 500)
     ours, theirs = pty.openpty()
-    asked = [SENSORY, "ingest", "in", "--lake", "lake"]
-    with subprocess.Popen(asked, cwd=tmp_path, env=environment(TERM="xterm"), stderr=theirs) as command:
+    asked = command("ingest", "in", "--lake", "lake")
+    with subprocess.Popen(asked, cwd=tmp_path, env=environment(TERM="xterm"), stderr=theirs) as running:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # how a terminal ends
             while some := os.read(ours, 4096):
                 shown += some
     os.close(ours)
-    assert command.returncode == 0
+    assert running.returncode == 0
     assert b"emotions: call[1].wav" in shown
     assert b"1 of 1 recording done" in shown
 
@@ -48,7 +48,7 @@ def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
 def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> None:
     for index in range(12):
         tone(tmp_path / "in" / f"{index}.wav", 3000)
-    asked = [SENSORY, "ingest", "in", "--lake", "lake"]
+    asked = command("ingest", "in", "--lake", "lake")
     with subprocess.Popen(
         asked,
         cwd=tmp_path,
@@ -57,12 +57,12 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
         text=True,
         # as on a terminal: a shell without job control makes what is in the background deaf to it, and its children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as command:
-        assert command.stderr is not None
-        command.stderr.readline()  # a partition is done
-        command.send_signal(signal.SIGINT)
-        told = command.stderr.read()
-    assert command.returncode == 130
+    ) as running:
+        assert running.stderr is not None
+        running.stderr.readline()  # a partition is done
+        running.send_signal(signal.SIGINT)
+        told = running.stderr.read()
+    assert running.returncode == 130
     assert told.splitlines()[-1] == "stopped; what is done is kept, the next ingest goes on"
     again = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
     assert again.returncode == 0
