@@ -68,6 +68,12 @@ class TranscriptionSettings(_Settings):
     hallucination_silence_s: float | None = Field(
         None, gt=0, description="Seconds of silence around improbable words from which they are dropped."
     )
+    lost_speech_s: float | None = Field(
+        1,
+        gt=0,
+        description="Seconds of speech without a word from which a clip counts as skipped in part: it is cut in two, "
+        "and decoded anew.",
+    )
     max_repeats: int | None = Field(
         10, ge=1, description="A phrase said more often in a row counts as a decoder's loop and is kept once."
     )

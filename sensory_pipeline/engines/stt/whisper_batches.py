@@ -28,12 +28,18 @@ _APPENDED = "\"'.。,，!！?？:：”)]}、"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
-    """A stretch of speech of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it."""
+    """A part of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it; speech: where somebody
+    speaks in it, in order of time, with the soft sound around that."""
 
     recording: str
     pcm: Pcm
-    span: Span
+    speech: tuple[Span, ...]
     settings: TranscriptionSettings
+
+    @property
+    def span(self) -> Span:
+        """From the first speech to the end of the last."""
+        return Span(start_ms=self.speech[0].start_ms, end_ms=self.speech[-1].end_ms)
 
     @property
     def samples(self) -> Samples:
