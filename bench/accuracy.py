@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import warnings
@@ -30,6 +31,7 @@ from bench.pairs import conditions
 from bench.scoring import score
 from bench.speechless import speechless
 from bench.systems import LANGUAGES, System, all_systems
+from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import Settings, cores
 
 PACKAGES = (
@@ -102,9 +104,8 @@ def save(path: Path, scored: Sequence[Scored], **facts: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
-    parser.add_argument("--whisper", default="base", help="model: a name, a hub id or a folder")
+    parser.add_argument("--whisper", help="model: a name, a hub id or a folder")
     parser.add_argument("--diarization", help="engine, by its name among the settings")
-    parser.add_argument("--stock", type=Path, help="folder of a pyannote pipeline with the same networks")
     parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
     parser.add_argument("--limit", type=int, help="recordings of each set and language")
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="how they are asked")
@@ -113,21 +114,27 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.getLogger("preprocess").setLevel(logging.ERROR)  # meeteval's, on words that were stretched
     chosen_engines = {"whisper_model_size": arguments.whisper, "diarization": arguments.diarization}
     settings = Settings().model_copy(update={name: value for name, value in chosen_engines.items() if value})
     threads = settings.whisper_cpu_threads or cores()
     console = Console(width=160)
-    if arguments.stock is None:
-        console.print("without --stock, pyannote.audio's own pipeline is left out")
-    systems = all_systems(settings, stock=arguments.stock, threads=threads)
-    systems = [system for system in systems if not arguments.systems or system.name in arguments.systems]
+    systems = []
+    for system in all_systems(settings, threads=threads):
+        if arguments.systems and system.name not in arguments.systems:
+            continue
+        if lacking := system.lacks():
+            console.print(f"{system.name} is left out: here is no {lacking}")
+        else:
+            systems.append(system)
     scored: list[Scored] = []
     with tempfile.TemporaryDirectory() as folder:
         labelled = chosen(read_labelled(arguments.folder), sets=arguments.sets, limit=arguments.limit)
         recordings = [*labelled, *chosen([KENNEDY, *speechless(Path(folder))], sets=arguments.sets, limit=None)]
+        choice = engine_choice(settings)
         facts = {
-            "whisper": Path(arguments.whisper).name,
-            "diarization": settings.diarization_engine,
+            "whisper": Path(choice.whisper_model_size).name,
+            "diarization": choice.diarization,
             "threads": threads,
         }
         for one in measured(systems, recordings, arguments.languages, AnswerFile(arguments.answers)):

@@ -19,6 +19,7 @@ JFK = "JFK"
 ENGLISH, ALL, CONVERSATIONS = "all English", "all languages", "all conversations"
 MOST_WORDS_WORSE = 0.003
 MOST_SPEECH_WORSE = 0.01
+OF_TEXT = ("WER", "CER", "language")
 COUNTED = {"speaker count": "{:.2f}", "false words": "{:.0f} an hour"}
 """How what is no percentage is shown."""
 
@@ -78,6 +79,8 @@ def figures(scored: Sequence[Scored]) -> list[Figure]:
             if (one.system, one.language) == (system, language) and group in groups(one.recording)
         ]
         for measure in dict.fromkeys(name for score in scores for name in (*score.rates, *score.offsets_ms)):
+            if group in (ENGLISH, ALL) and measure not in OF_TEXT:
+                continue  # the same as of all conversations, since others have none
             rates = [score.rates[measure] for score in scores if measure in score.rates]
             offsets = [ms for score in scores for ms in score.offsets_ms.get(measure, ())]
             total = sum(rates, Rate(errors=0, of=0))

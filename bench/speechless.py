@@ -17,7 +17,7 @@ SECONDS = 60
 _SEED = 11
 _CHORDS = ((220.0, 277.2, 329.6), (246.9, 293.7, 370.0), (196.0, 246.9, 293.7), (220.0, 261.6, 329.6))
 
-Samples = npt.NDArray[np.float64]
+Samples = npt.NDArray[np.floating]
 
 
 def speechless(folder: Path) -> list[Recording]:
@@ -69,5 +69,6 @@ def _coloured(white: Samples, slope: Callable[[Samples], Samples]) -> Samples:
     """The noise with each frequency weighed by `slope` of its hertz, at an RMS of 1."""
     spectrum = np.fft.rfft(white)
     hertz = np.maximum(np.fft.rfftfreq(len(white), 1 / SAMPLE_RATE), 20.0)
-    noise: Samples = np.fft.irfft(spectrum * slope(hertz), len(white))
-    return noise / noise.std()
+    noise = np.fft.irfft(spectrum * slope(hertz), len(white))
+    scaled: Samples = noise / noise.std()
+    return scaled

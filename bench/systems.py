@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.answers import Answer, HeardWord
 from bench.attribution import overlap
-from bench.diarization import stock_pyannote, stock_turns
+from bench.diarization import open_pyannote, stock_turns
 from bench.labelled import Recording
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.catalogue.store import Store
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.stt.whisper_models import resolve
 from sensory_pipeline.processing.recording import process_file
@@ -46,6 +49,9 @@ class System(Protocol):
     def hears(self, recording: Recording) -> bool:
         """Whether it is asked about such a recording."""
 
+    def lacks(self) -> str | None:
+        """What is missing here for it; None where it can be asked."""
+
     def answer(self, recording: Recording, language: str) -> Answer:
         """language: AUTO or GIVEN. Raises what keeps it from answering."""
 
@@ -64,6 +70,9 @@ class Product:
 
     def hears(self, recording: Recording) -> bool:
         return not self.stereo or recording.channels == 2
+
+    def lacks(self) -> str | None:
+        return None
 
     def answer(self, recording: Recording, language: str) -> Answer:
         told = language == AUTO and recording.turns
@@ -115,6 +124,9 @@ class FasterWhisper:
     def hears(self, recording: Recording) -> bool:
         return True
 
+    def lacks(self) -> str | None:
+        return None
+
     def answer(self, recording: Recording, language: str) -> Answer:
         segments, about = self._pipeline.transcribe(
             str(recording.file),
@@ -148,9 +160,9 @@ def _heard(segments: Iterable[Any], language: str) -> Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class StockPyannote:
-    """pyannote.audio's own pipeline. model: its folder."""
+    """pyannote.audio's own pipeline, of the networks and the parameters that the product has."""
 
-    model: Path
+    store: Store
     name: str = STOCK
     languages: Sequence[str] = (AUTO,)
 
@@ -166,18 +178,25 @@ class StockPyannote:
             )
         )
 
+    def lacks(self) -> str | None:
+        """What is missing here for it; None where it can be asked."""
+        absent = [package for package in ("torch", "pyannote") if find_spec(package) is None]
+        absent += [model for model in FILES if not self.store.here(model)]
+        return ", ".join(absent) or None
+
     @cached_property
     def _pipeline(self) -> Any:
-        return stock_pyannote(self.model)
+        return open_pyannote(self.store)
 
 
-def all_systems(settings: Settings, *, stock: Path | None, threads: int) -> list[System]:
-    """In order of their columns. stock: folder of a pyannote pipeline with our networks, which is left out without."""
-    folder = resolve(settings.whisper_model_size or settings.default_model_name).path
-    systems: list[System] = [
+def all_systems(settings: Settings, *, threads: int) -> list[System]:
+    """In order of their columns. Raises ConfigurationError where the product's own models cannot be had."""
+    choice = engine_choice(settings)
+    folder = resolve(choice.whisper_model_size, choice.store).path
+    return [
         Product(settings=settings),
         Product(settings=settings, stereo=True, languages=(AUTO,)),
         FasterWhisper(model=folder, threads=threads),
         FasterWhisper(model=folder, threads=threads, batched=True),
+        StockPyannote(store=choice.store),
     ]
-    return systems if stock is None else [*systems, StockPyannote(model=stock)]

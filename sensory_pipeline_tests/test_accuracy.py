@@ -244,6 +244,9 @@ class Scripted:
     def hears(self, recording: Recording) -> bool:
         return recording.language != "xx"
 
+    def lacks(self) -> str | None:
+        return None
+
     def answer(self, recording: Recording, language: str) -> Answer:
         self.asked += 1
         return Answer(text=self._text, language="en")
