@@ -27,7 +27,9 @@ DATA = Path(__file__).parent / "data"
 MINIATURE = DATA / "miniatures" / "whisper"
 CONVERSATIONS = DATA / "miniatures" / "conversations"
 SAMPLES = Path(__file__).parents[1] / "samples"
-PLAIN = TranscriptionSettings(temperatures=(0.0,), lost_speech_s=None, max_repeats=None)
+PLAIN = TranscriptionSettings(
+    temperatures=(0.0,), language_detection_threshold=None, lost_speech_s=None, max_repeats=None
+)
 """Nothing at random, and nothing that faster-whisper does not do."""
 REQUESTS = {
     "as it comes": PLAIN,

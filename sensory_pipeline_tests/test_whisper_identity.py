@@ -76,6 +76,7 @@ def expected_lines(
                 "language",
                 "temperatures",
                 "hallucination_silence_s",
+                "language_detection_threshold",
                 "lost_speech_s",
                 "max_repeats",
                 "clip_s",

@@ -39,6 +39,13 @@ class TranscriptionSettings(_Settings):
 
     language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
     multilingual: bool = Field(False, description="Detect the language of every window anew.")
+    language_detection_threshold: float | None = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A language detected with a lower probability is doubtful: the likeliest three are tried, and the "
+        "surest text decides.",
+    )
     translate: bool = Field(False, description="Write down in English what is said in another language.")
     beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding; more is slower and surer.")
     clip_s: float = Field(
