@@ -1,153 +1,153 @@
-"""How right the engines are on recordings of which we know the truth.
+"""How right the product is on real speech of which we know the truth, beside the libraries it stands on.
 
-    python -m bench.accuracy --samples samples --json accuracy.json
+    python -m bench.accuracy FOLDER --json bench/results/accuracy.json
 
-Every good recording goes through `sensory process`; scoring.py says what is measured. Figures marked
-`!` are beyond what the project sets itself.
+FOLDER holds recordings with an index and labels (labelled.py). Beside them, ten minutes without speech and a sentence
+of J. F. Kennedy's are processed. Settings are those of `sensory process`; --whisper and --diarization choose engines.
+Exits with 1 where something that is demanded is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import subprocess
+import logging
 import sys
-from collections.abc import Sequence
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from bench.scoring import Figures, Heard, HeardWord, Score, score, summarise, voice_error_rates
-from bench.truth import Condition, Truth, read_truths
-from sensory_pipeline.core.diarization import Turn
-from sensory_pipeline.core.spans import Span
+from bench.answers import AnswerFile, Asked
+from bench.figures import JFK, Scored, figures, table, verdicts
+from bench.labelled import Recording, read_labelled
+from bench.pairs import conditions
+from bench.scoring import score
+from bench.speechless import speechless
+from bench.systems import LANGUAGES, System, all_systems
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.settings import Settings, cores
 
-MOST_WORD_ERRORS = 0.15
-MOST_WORD_ERRORS_TELEPHONE = 0.35
-MOST_DIARIZATION_ERRORS = 0.12
-LEAST_RIGHT_SPEAKERS = 0.90
-ALL_WIDE_BAND = "all wide band"
-WIDE_BAND: tuple[Condition, ...] = ("two speakers", "three speakers", "monologue", "stereo")
-GROUPS = (*WIDE_BAND, ALL_WIDE_BAND, "telephone", "silence")
-
-
-def process(file: Path) -> Heard:
-    """What `sensory process` finds in the file. Raises CalledProcessError when it fails."""
-    command = [str(Path(sys.executable).with_name("sensory")), "process", str(file)]
-    command += ["--tasks", "transcribe,diarization", "--language", "en", "--format", "json"]
-    return heard(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-
-
-def heard(result: dict[str, Any]) -> Heard:
-    """Reads the JSON of `sensory process`."""
-    return Heard(
-        words=tuple(
-            HeardWord(
-                text=word["word"],
-                span=Span.from_seconds(word["start"], word["end"]),
-                speaker=word["speaker"],
-            )
-            for segment in result["tra"]["segments"]
-            for word in segment["words"]
-        ),
-        turns=tuple(
-            Turn(span=Span.from_seconds(turn["start"], turn["end"]), speaker=turn["speaker"])
-            for turn in result["dia"]["turns"]
-        ),
-    )
+PACKAGES = (
+    "faster-whisper",
+    "ctranslate2",
+    "onnxruntime",
+    "numpy",
+    "meeteval",
+    "whisper-normalizer",
+    "pyannote.metrics",
+)
+KENNEDY = Recording(
+    name=f"{JFK}/jfk16.wav",
+    file=Path(__file__).parents[1] / "sensory_pipeline_tests" / "data" / "gigaam" / "jfk16.wav",
+    group=JFK,
+    duration_s=11,
+    channels=1,
+    language="en",
+    text="And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country.",
+)
 
 
-def groups(truths: Sequence[Truth], scores: Sequence[Score]) -> dict[str, list[Score]]:
-    """The scores of each condition, and of all wide-band ones together."""
-    by_group: dict[str, list[Score]] = {name: [] for name in GROUPS}
-    for truth, item in zip(truths, scores, strict=True):
-        by_group[truth.condition].append(item)
-        if truth.condition in WIDE_BAND:
-            by_group[ALL_WIDE_BAND].append(item)
-    return by_group
+def chosen(recordings: Iterable[Recording], *, sets: Sequence[str] | None, limit: int | None) -> list[Recording]:
+    """Those of the sets, of each set and language so many at most."""
+    taken: dict[tuple[str, str], list[Recording]] = {}
+    for recording in recordings:
+        if sets is None or recording.group in sets:
+            taken.setdefault((recording.group, recording.language), []).append(recording)
+    return [recording for group in taken.values() for recording in group[:limit]]
 
 
-def conditions_table(figures: dict[str, Figures]) -> Table:
-    """One row a group of recordings."""
-    table = Table("condition", title="Against the truth")
-    for heading in (
-        "recordings",
-        "words",
-        "wrong",
-        "WER",
-        "DER, 0.25 s collar",
-        "DER",
-        "right speaker, of paired",
-        "of all",
-        "right count",
-        "starts off by",
-    ):
-        table.add_column(heading, justify="right")
-    for name, group in figures.items():
-        table.add_row(
-            name,
-            str(group.recordings),
-            str(group.words),
-            str(group.word_errors),
-            _percent(group.wer, at_most=_most_word_errors(name)),
-            _percent(group.der_collared, at_most=MOST_DIARIZATION_ERRORS),
-            _percent(group.der),
-            _percent(group.right_speaker_of_paired, at_least=LEAST_RIGHT_SPEAKERS),
-            _percent(group.right_speaker_of_all),
-            f"{group.right_speaker_count} of {group.recordings}",
-            "-" if group.start_error_ms is None else f"{group.start_error_ms:.0f} ms",
-        )
-    return table
+def measured(
+    systems: Iterable[System], recordings: Sequence[Recording], languages: Sequence[str], answers: AnswerFile
+) -> Iterator[Scored]:
+    """One system after the other, so that no more than one has its models loaded and at work."""
+    for system in systems:
+        for language in (language for language in languages if language in system.languages):
+            heard = [recording for recording in recordings if system.hears(recording)]
+            for recording in track(heard, f"{system.name}, language {language}", console=Console(stderr=True)):
+                asked = Asked(system=system.name, language=language, recording=recording.name)
+                answer = answers.answer(asked, partial(system.answer, recording, language))
+                yield Scored(recording=recording, system=system.name, language=language, score=score(recording, answer))
 
 
-def voices_table(rates: dict[str, dict[str, float | None]]) -> Table:
-    """Word error rates: one row a voice, one column a group."""
-    table = Table("voice", title="Word error rate by voice")
-    for group in rates:
-        table.add_column(group, justify="right")
-    for voice in sorted({voice for by_voice in rates.values() for voice in by_voice}):
-        table.add_row(
-            voice,
-            *(_percent(by_voice.get(voice), at_most=_most_word_errors(group)) for group, by_voice in rates.items()),
-        )
-    return table
+def report(scored: Sequence[Scored], **facts: object) -> dict[str, Any]:
+    """For JSON: figures, verdicts, and what each recording has of them."""
+    found = figures(scored)
+    return {
+        **conditions(PACKAGES),
+        **facts,
+        "verdicts": [asdict(verdict) for verdict in verdicts(found)],
+        "figures": [asdict(figure) for figure in found],
+        "recordings": [
+            {
+                "recording": one.recording.name,
+                "system": one.system,
+                "language": one.language,
+                **{name: [rate.errors, rate.of] for name, rate in one.score.rates.items()},
+            }
+            for one in scored
+        ],
+    }
 
 
-def _most_word_errors(group: str) -> float:
-    return MOST_WORD_ERRORS_TELEPHONE if group == "telephone" else MOST_WORD_ERRORS
-
-
-def _percent(rate: float | None, *, at_most: float = math.inf, at_least: float = 0.0) -> str:
-    if rate is None:
-        return "-"
-    return f"{100 * rate:.1f} %" + ("" if at_least <= rate <= at_most else " !")
+def save(path: Path, scored: Sequence[Scored], **facts: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report(scored, **facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the engines against the truth of the samples.")
-    parser.add_argument("--samples", type=Path, default=Path("samples"), help="recordings and their truth")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="labelled recordings")
+    parser.add_argument("--whisper", help="model: a name, a hub id or a folder")
+    parser.add_argument("--diarization", help="engine, by its name among the settings")
+    parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
+    parser.add_argument("--limit", type=int, help="recordings of each set and language")
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="how they are asked")
+    parser.add_argument("--systems", nargs="+", help="only these, by the names of their columns")
+    parser.add_argument("--answers", type=Path, help="file of answers: those in it are not asked for again")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
-    truths = read_truths(arguments.samples)
-    scores = [score(truth, process(arguments.samples / truth.file)) for truth in track(truths, "Processing")]
-    grouped = groups(truths, scores)
-    conditions = {name: summarise(group) for name, group in grouped.items()}
-    voices = {name: voice_error_rates(grouped[name]) for name in (ALL_WIDE_BAND, "telephone")}
-    console = Console()
-    console.print(conditions_table(conditions))
-    console.print(voices_table(voices))
-    if arguments.json:
-        report = {
-            "conditions": {name: asdict(figures) for name, figures in conditions.items()},
-            "word_error_rate_by_voice": voices,
-            "recordings": {truth.file: asdict(summarise([item])) for truth, item in zip(truths, scores, strict=True)},
+    warnings.simplefilter("ignore")
+    logging.getLogger("preprocess").setLevel(logging.ERROR)  # meeteval's, on words that were stretched
+    chosen_engines = {"whisper_model_size": arguments.whisper, "diarization": arguments.diarization}
+    settings = Settings().model_copy(update={name: value for name, value in chosen_engines.items() if value})
+    threads = settings.whisper_cpu_threads or cores()
+    console = Console(width=160)
+    systems = []
+    for system in all_systems(settings, threads=threads):
+        if arguments.systems and system.name not in arguments.systems:
+            continue
+        if lacking := system.lacks():
+            console.print(f"{system.name} is left out: here is no {lacking}")
+        else:
+            systems.append(system)
+    scored: list[Scored] = []
+    with tempfile.TemporaryDirectory() as folder:
+        labelled = chosen(read_labelled(arguments.folder), sets=arguments.sets, limit=arguments.limit)
+        recordings = [*labelled, *chosen([KENNEDY, *speechless(Path(folder))], sets=arguments.sets, limit=None)]
+        choice = engine_choice(settings)
+        facts = {
+            "whisper": Path(choice.whisper_model_size).name,
+            "diarization": choice.diarization,
+            "threads": threads,
         }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        for one in measured(systems, recordings, arguments.languages, AnswerFile(arguments.answers)):
+            scored.append(one)
+            if arguments.json and one.recording == recordings[-1]:  # it takes an hour, and may be broken off
+                save(arguments.json, scored, **facts)
+    console.print(table(figures(scored)))
+    judged = verdicts(figures(scored))
+    for verdict in judged:
+        verdict.show(console)
+    if arguments.json:
+        save(arguments.json, scored, **facts)
+    sys.exit(not all(verdict.met for verdict in judged))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.catalogue.store import Store
 from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import PARAMETERS, OpenPipeline
 
 THREADS = 1
 STOCK_BATCH = 32
@@ -62,6 +64,29 @@ def stock_pyannote(folder: Path) -> Any:
 
     pipeline: Any = Pipeline.from_pretrained(str(folder))
     pipeline.segmentation_batch_size = pipeline.embedding_batch_size = STOCK_BATCH
+    return pipeline
+
+
+def open_pyannote(store: Store) -> Any:
+    """pyannote's pipeline of segmentation-3.0 and CAM++, as its documentation has one put together.
+
+    Raises ConfigurationError where a network is missing.
+    """
+    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # noqa: TID251
+    from pyannote.audio.core.plda import PLDA
+    from pyannote.audio.pipelines import SpeakerDiarization
+
+    _, (segmentation, embedding) = OpenPipeline.read(store.verified).pipeline()
+    pipeline: Any = SpeakerDiarization(
+        segmentation=segmentation,
+        segmentation_batch_size=STOCK_BATCH,
+        embedding=embedding,
+        embedding_batch_size=STOCK_BATCH,
+        embedding_exclude_overlap=True,
+        plda=PLDA.__new__(PLDA),  # which it asks for, and does not use
+        clustering="AgglomerativeClustering",
+    )
+    pipeline.instantiate(PARAMETERS)
     return pipeline
 
 

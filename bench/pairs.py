@@ -170,7 +170,14 @@ def race(
 
 def save(path: Path, races: Sequence[Race], packages: Sequence[str], **facts: object) -> None:
     """JSON of the races with what they were run on. packages: whose versions matter."""
-    report = {
+    report = {**conditions(packages), **facts, "races": [race.report() for race in races]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def conditions(packages: Sequence[str]) -> dict[str, object]:
+    """Machine and versions, for JSON. packages: whose versions matter."""
+    return {
         "machine": {
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)),
@@ -178,11 +185,7 @@ def save(path: Path, races: Sequence[Race], packages: Sequence[str], **facts: ob
             "load_1min": os.getloadavg()[0],
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        **facts,
-        "races": [race.report() for race in races],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _processor() -> str:
@@ -191,6 +194,8 @@ def _processor() -> str:
 
 
 def _gpu() -> str | None:
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        return None
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None

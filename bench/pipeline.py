@@ -92,6 +92,8 @@ def chain(root: Path, models: Models) -> Iterator[Chain]:
         cache_ttl_s=None,
         temperatures=PLAIN.temperatures,
         max_repeats=PLAIN.max_repeats,
+        lost_speech_s=PLAIN.lost_speech_s,
+        language_detection_threshold=PLAIN.language_detection_threshold,
         no_speech_threshold=PLAIN.no_speech_threshold,
         WHISPER_MODEL_SIZE=str(models.whisper),
         PYANNOTE_MODEL=str(models.pyannote),

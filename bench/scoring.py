@@ -1,178 +1,165 @@
-"""Transcripts and diarizations against the truth: counts of a recording, figures of many.
+"""An answer against the truth: errors of a recording, which are summed over many.
 
-- Word error rate: substituted, missing and added words over the words really said; lower case,
-  without punctuation. For a voice, an added word counts against the voice heard before it.
-- Diarization error rate: see der.py, with a collar of 0.25 s on each side of an edge and without;
-  breaths inside a turn are part of it.
-- Words with the right speaker: true and heard words are paired by the alignment of the word error
-  rate, correct and substituted ones alike, and speakers by the one-to-one mapping that is best for
-  the recording. Counted over the pairs, and over all words really said, a missing one being wrong.
-- By how much the starts of correct words are off: the median.
+WER, CER: wrong, missing and added words, or letters, over those said. Where people talk at once the truth is their
+utterances in order of their starts. cpWER: each speaker's words for themselves, with the one-to-one mapping of
+speakers that costs least; tcpWER: a word has to be within 5 s of its place, too. All by meeteval. DER: see der.py.
+Times of words: by how much starts and ends of right words are off, words being paired within 5 s.
 
-Figures of a group are rates of its sums, not means of the recordings' rates.
+A figure of several recordings is the sum of their errors over the sum of what they could have got wrong, that of the
+times the median over all words.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
-import jiwer
+from meeteval.io import SegLST
+from meeteval.wer.wer import (
+    cp_word_error_rate,
+    siso_word_error_rate,
+    time_constrained_minimum_permutation_word_error_rate,
+)
+from meeteval.wer.wer.time_constrained import align
 
-from bench.der import DiarizationErrors, best_mapping, diarization_errors
-from bench.truth import Truth
-from sensory_pipeline.core.diarization import Turn
-from sensory_pipeline.core.spans import Span
+from bench.answers import Answer, HeardWord
+from bench.der import diarization_errors
+from bench.labelled import Recording, Said
+from bench.normalisation import normalised, spelled
+from sensory_pipeline.core.spans import cover
 
-COLLAR_MS = 250
+COLLARS_MS = {"DER": 0, "DER, collar 0.25 s": 250}
+COLLAR_S = 5
+"""How far from its place a word may be heard, as in the CHiME challenges."""
+PAUSE_MS = 1000
+"""Words of a speaker further apart are utterances of their own, so that tcpWER knows when they were said."""
 NOBODY = "nobody"
-"""The voice that words heard in a silent recording count against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeardWord:
-    """A word of the transcript. speaker: None where nobody was named."""
+class Rate:
+    """Errors, and of how much: words, letters, milliseconds, recordings or hours."""
 
-    text: str
-    span: Span
-    speaker: str | None
+    errors: float
+    of: float
 
+    def __add__(self, other: Rate) -> Rate:
+        return Rate(errors=self.errors + other.errors, of=self.of + other.of)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What the engines made of a recording, in order of time."""
-
-    words: tuple[HeardWord, ...]
-    turns: tuple[Turn, ...]
+    @property
+    def value(self) -> float | None:
+        return self.errors / self.of if self.of else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Counts for one recording, to be summed over several.
+    """Of one recording, by measure. offsets_ms: of starts and of ends of right words, without sign."""
 
-    words and word_errors: by voice; paired, right_speaker: words; start_errors_ms: of each correct
-    word, without sign.
-    """
-
-    words: Counter[str]
-    word_errors: Counter[str]
-    paired: int
-    right_speaker: int
-    start_errors_ms: tuple[int, ...]
-    strict: DiarizationErrors
-    collared: DiarizationErrors
-    speakers: int
-    found_speakers: int
+    rates: Mapping[str, Rate]
+    offsets_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """Rates from 0 (word and diarization errors may pass 1); None where there is nothing to divide by."""
+def score(recording: Recording, answer: Answer) -> Score:
+    """Every measure for which both the truth and the answer have something."""
+    rates: dict[str, Rate] = {}
+    offsets: Mapping[str, Sequence[int]] = {}
+    if answer.text is not None:
+        rates |= _text_errors(recording, answer.text)
+        if answer.language is not None and recording.text:
+            rates["language"] = Rate(errors=answer.language != recording.language, of=1)
+    if answer.turns is not None and recording.turns:
+        for name, collar_ms in COLLARS_MS.items():
+            errors = diarization_errors(recording.turns, answer.turns, collar_ms=collar_ms)
+            rates[name] = Rate(errors=errors.errors_ms, of=errors.speech_ms)
+        rates["speaker count"] = Rate(errors=abs(_speakers(answer) - _speakers(recording)), of=1)
+        if answer.words is not None:
+            rates |= _speaker_errors(recording, answer.words)
+    if answer.words and recording.words:
+        offsets = word_offsets(recording.words, answer.words, recording.language)
+    return Score(rates=rates, offsets_ms=offsets)
 
-    recordings: int
-    words: int
-    word_errors: int
-    wer: float | None
-    der: float | None
-    der_collared: float | None
-    right_speaker_of_paired: float | None
-    right_speaker_of_all: float | None
-    right_speaker_count: int
-    start_error_ms: float | None
+
+def _text_errors(recording: Recording, text: str) -> dict[str, Rate]:
+    if not recording.text:
+        return {"false words": Rate(errors=len(text.split()), of=recording.duration_s / 3600)}
+    language = recording.language
+    words = siso_word_error_rate(normalised(recording.text, language), normalised(text, language))
+    chars = siso_word_error_rate(spelled(recording.text, language), spelled(text, language))
+    return {"WER": Rate(errors=words.errors, of=words.length), "CER": Rate(errors=chars.errors, of=chars.length)}
 
 
-def score(truth: Truth, heard: Heard) -> Score:
-    """Compares what was heard in one recording with what is in it."""
-    true = [
-        (token, turn.speaker, word.start_s)
-        for turn in truth.turns
-        for word in turn.words
-        for token in tokens(word.text)
+def _speakers(of: Answer | Recording) -> int:
+    return len({turn.speaker for turn in of.turns or ()})
+
+
+def _speaker_errors(recording: Recording, words: Sequence[HeardWord]) -> dict[str, Rate]:
+    language = recording.language
+    said = _segments(recording.utterances, language)
+    heard = _segments(_utterances(words, [word.speaker for word in words]), language)
+    usual = _segments(_utterances(words, [word.by_overlap for word in words]), language)
+    found = {
+        "cpWER": cp_word_error_rate(said, heard),
+        "cpWER, speakers as WhisperX": cp_word_error_rate(said, usual),
+        "tcpWER": time_constrained_minimum_permutation_word_error_rate(said, heard, collar=COLLAR_S),
+    }
+    return {name: Rate(errors=rate.errors, of=rate.length) for name, rate in found.items()}
+
+
+def _utterances(words: Sequence[HeardWord], speakers: Sequence[str | None]) -> Iterable[Said]:
+    """Consecutive words of one speaker, without a long pause."""
+    cuts = [
+        i
+        for i, (before, after) in enumerate(pairwise(words), 1)
+        if speakers[i - 1] != speakers[i] or before.span.gap_ms(after.span) > PAUSE_MS
     ]
-    found = [(token, word) for word in heard.words for token in tokens(word.text)]
-    voices = [truth.speakers[speaker].voice for _, speaker, _ in true]
-    (alignment,) = jiwer.process_words(
-        " ".join(token for token, *_ in true), " ".join(token for token, _ in found)
-    ).alignments
+    for first, last in pairwise([0, *cuts, len(words)]):
+        if run := words[first:last]:
+            yield Said(
+                text=" ".join(word.text for word in run),
+                span=cover(word.span for word in run),
+                speaker=speakers[first] or NOBODY,
+            )
 
-    word_errors, shared = Counter[str](), Counter[tuple[str, str]]()
-    start_errors, paired = [], 0
-    for chunk in alignment:
-        true_indices = range(chunk.ref_start_idx, chunk.ref_end_idx)
-        found_indices = range(chunk.hyp_start_idx, chunk.hyp_end_idx)
-        if chunk.type == "insert":
-            voice = voices[max(0, chunk.ref_start_idx - 1)] if voices else NOBODY
-            word_errors[voice] += len(found_indices)
-            continue
-        if chunk.type != "equal":
-            word_errors.update(voices[i] for i in true_indices)
-        for i, j in zip(true_indices, found_indices, strict=False):
-            _, speaker, start_s = true[i]
-            _, word = found[j]
-            paired += 1
-            if word.speaker is not None:
-                shared[word.speaker, speaker] += 1
-            if chunk.type == "equal":
-                start_errors.append(abs(word.span.start_ms - round(start_s * 1000)))
-    turns = [Turn(span=Span.from_seconds(turn.start_s, turn.end_s), speaker=turn.speaker) for turn in truth.turns]
-    return Score(
-        words=Counter(voices),
-        word_errors=word_errors,
-        paired=paired,
-        right_speaker=sum(shared[pair] for pair in best_mapping(shared).items()),
-        start_errors_ms=tuple(start_errors),
-        strict=diarization_errors(turns, heard.turns, collar_ms=0),
-        collared=diarization_errors(turns, heard.turns, collar_ms=COLLAR_MS),
-        speakers=len(truth.speakers),
-        found_speakers=len({turn.speaker for turn in heard.turns}),
+
+def _segments(said: Iterable[Said], language: str) -> SegLST:
+    return SegLST(
+        [
+            {
+                "session_id": "one",
+                "speaker": item.speaker,
+                "words": normalised(item.text, language),
+                "start_time": item.span.start_s,
+                "end_time": item.span.end_s,
+            }
+            for item in said
+        ]
     )
 
 
-def tokens(text: str) -> list[str]:
-    r"""What counts as words of it.
-
-    >>> tokens("I\u2019d say: twenty-one.")
-    ["i'd", 'say', 'twenty', 'one']
-    """
-    return re.findall(r"[\w']+", text.lower().replace("\u2019", "'"))
-
-
-def summarise(scores: Iterable[Score]) -> Figures:
-    """Of all recordings together."""
-    scores = list(scores)
-    words = sum(item.words.total() for item in scores)
-    word_errors = sum(item.word_errors.total() for item in scores)
-    right_speaker = sum(item.right_speaker for item in scores)
-    start_errors = [error for item in scores for error in item.start_errors_ms]
-    return Figures(
-        recordings=len(scores),
-        words=words,
-        word_errors=word_errors,
-        wer=_share(word_errors, words),
-        der=_der([item.strict for item in scores]),
-        der_collared=_der([item.collared for item in scores]),
-        right_speaker_of_paired=_share(right_speaker, sum(item.paired for item in scores)),
-        right_speaker_of_all=_share(right_speaker, words),
-        right_speaker_count=sum(item.speakers == item.found_speakers for item in scores),
-        start_error_ms=median(start_errors) if start_errors else None,
+def word_offsets(said: Sequence[Said], heard: Sequence[HeardWord], language: str) -> dict[str, list[int]]:
+    """Of words that were heard right, in milliseconds: by how much their starts and their ends are off."""
+    pairs = align(
+        _timed(said, language),
+        _timed(heard, language),
+        collar=COLLAR_S,
+        reference_pseudo_word_level_timing="none",
+        hypothesis_pseudo_word_level_timing="none",
+        style="seglst",
     )
+    right = [(one, other) for one, other in pairs if one and other and one["words"] == other["words"]]
+    return {
+        f"word {edge}s, ms": [round(1000 * abs(one[f"{edge}_time"] - other[f"{edge}_time"])) for one, other in right]
+        for edge in ("start", "end")
+    }
 
 
-def voice_error_rates(scores: Iterable[Score]) -> dict[str, float | None]:
-    """Word error rate by voice."""
-    words, word_errors = Counter[str](), Counter[str]()
-    for item in scores:
-        words += item.words
-        word_errors += item.word_errors
-    return {voice: _share(word_errors[voice], words[voice]) for voice in sorted(words)}
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _der(errors: Sequence[DiarizationErrors]) -> float | None:
-    return _share(sum(item.errors_ms for item in errors), sum(item.speech_ms for item in errors))
+def _timed(words: Sequence[Said | HeardWord], language: str) -> SegLST:
+    """Each word for itself, at its time."""
+    return SegLST(
+        [
+            {"words": token, "start_time": word.span.start_s, "end_time": word.span.end_s}
+            for word in sorted(words, key=lambda word: word.span)
+            for token in normalised(word.text, language).split()
+        ]
+    )

@@ -49,7 +49,13 @@ CONDITIONS = (
     Condition(shortest_s=2, longest_s=90, total_s=200, language="auto", at_least=1.3, never_slower=True),
     Condition(shortest_s=2, longest_s=90, total_s=200, language="en", at_least=1.0, never_slower=True),
 )
-PLAIN = TranscriptionSettings(temperatures=(0.0,), max_repeats=None, no_speech_threshold=None)
+PLAIN = TranscriptionSettings(
+    temperatures=(0.0,),
+    max_repeats=None,
+    lost_speech_s=None,
+    language_detection_threshold=None,
+    no_speech_threshold=None,
+)
 """As faster-whisper's batches are decoded: once, and whatever comes of it."""
 
 

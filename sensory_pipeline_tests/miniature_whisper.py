@@ -15,7 +15,7 @@ from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
@@ -27,7 +27,9 @@ DATA = Path(__file__).parent / "data"
 MINIATURE = DATA / "miniatures" / "whisper"
 CONVERSATIONS = DATA / "miniatures" / "conversations"
 SAMPLES = Path(__file__).parents[1] / "samples"
-PLAIN = TranscriptionSettings(temperatures=(0.0,), max_repeats=None)
+PLAIN = TranscriptionSettings(
+    temperatures=(0.0,), language_detection_threshold=None, lost_speech_s=None, max_repeats=None
+)
 """Nothing at random, and nothing that faster-whisper does not do."""
 REQUESTS = {
     "as it comes": PLAIN,
@@ -97,8 +99,12 @@ def said(*words: tuple[str, float, float]) -> SimpleNamespace:
     return SimpleNamespace(text="".join(text for text, _, _ in words), words=spoken)
 
 
+def clip_spans(samples: npt.NDArray[np.float32], longest_ms: int) -> tuple[Span, ...]:
+    return tuple(cover(speech) for speech in speech_clips(samples, longest_ms))
+
+
 def clips_of(pcm: Pcm, request: TranscriptionSettings) -> tuple[Span, ...]:
-    return speech_clips(pcm.mono(), round(request.clip_s * 1000))
+    return clip_spans(pcm.mono(), round(request.clip_s * 1000))
 
 
 def with_model(folder: Path, transcribe: Callable[..., Any]) -> tuple[WhisperTranscriber, ModelCache]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +18,13 @@ from hypothesis import strategies as st
 from bench.recordings import recordings
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.coverage import without_words
 from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.stt.clips import speech_clips
+from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips
 from sensory_pipeline.engines.stt.hallucinations import without_loops
 from sensory_pipeline_tests.miniature_whisper import (
     ENGLISH,
@@ -30,6 +32,7 @@ from sensory_pipeline_tests.miniature_whisper import (
     PLAIN,
     SAMPLES,
     answer,
+    clip_spans,
     conversation,
     engine,
     heard,
@@ -182,7 +185,7 @@ def test_clips_hold_all_speech_and_fit_a_window() -> None:
     pcm = decode(SAMPLES / "doctor_appointment.wav", max_duration_s=60).pcm
     pause = np.zeros(3 * SAMPLE_RATE, np.float32)
     samples = np.concatenate([pause, pcm.mono(), pause, pcm.mono(), pcm.mono()])
-    clips = speech_clips(samples, LONGEST_MS)
+    clips = clip_spans(samples, LONGEST_MS)
     assert len(clips) >= 3
     assert all(0 < clip.duration_ms <= LONGEST_MS for clip in clips)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(clips))
@@ -195,14 +198,75 @@ def test_clips_hold_all_speech_and_fit_a_window() -> None:
 def test_clips_are_as_few_as_can_be() -> None:
     (_, pcm, *_) = recordings(2, 90, total_s=80)
     assert 60_000 < pcm.duration_ms < 90_000
-    assert len(speech_clips(pcm.mono(), LONGEST_MS)) == 3
+    assert len(clip_spans(pcm.mono(), LONGEST_MS)) == 3
 
 
 def test_speech_without_a_pause_is_cut_too() -> None:
     pcm = decode(SAMPLES / "doctor_appointment.wav", max_duration_s=60).pcm
-    (first, *_) = [clip for clip in speech_clips(pcm.mono(), LONGEST_MS) if clip.duration_ms > 2000]
+    (first, *_) = [clip for clip in clip_spans(pcm.mono(), LONGEST_MS) if clip.duration_ms > 2000]
     hum = np.tile(pcm.mono()[first.start_ms * 16 + 8000 : first.start_ms * 16 + 24_000], 75)
-    clips = speech_clips(hum, LONGEST_MS)
+    clips = clip_spans(hum, LONGEST_MS)
     assert len(clips) >= 3
     assert all(clip.duration_ms <= LONGEST_MS for clip in clips)
     assert sum(clip.duration_ms for clip in clips) > 70_000
+
+
+@pytest.mark.parametrize("batch_size", [4, 1])
+def test_speech_that_was_skipped_is_heard_in_halves(whisper: Path, cache: ModelCache, batch_size: int) -> None:
+    """The miniature knows clips of some seconds, and loses its way in one of twenty."""
+    transcriber = engine(whisper, cache, batch_size=batch_size)
+    pcm = conversation("russian-two")
+    once, again = (
+        heard(transcriber, pcm, TranscriptionSettings(language="ru", temperatures=(0.0,), lost_speech_s=seconds))
+        for seconds in (None, 1)
+    )
+    spoken = speech_clips(pcm.mono(), LONGEST_MS)
+    lost = [sum(span.duration_ms for clip in spoken for span in _lost(clip, found)) for found in (once, again)]
+    assert len(spoken) < len(again.segments)
+    assert lost[1] < lost[0] / 4
+
+
+def _lost(clip: tuple[Span, ...], transcript: Transcript) -> Iterator[Span]:
+    return without_words(speech_alone(clip), [(word.text, word.span) for word in transcript.words])
+
+
+def test_a_clip_is_halved_while_speech_is_skipped(whisper: Path) -> None:
+    lengths: list[float] = []
+
+    def transcribe(samples: Any, **_: Any) -> Any:
+        lengths.append(len(samples) / SAMPLE_RATE)
+        return [said((" word", 0.2, 0.5))], ENGLISH
+
+    transcriber, cache = with_model(whisper, transcribe)
+    with closing(cache):
+        transcript = heard(transcriber, conversation("english-two"), TranscriptionSettings(language="en"))
+    whole = lengths[0]
+    assert whole > 15
+    assert sum(length < 5 for length in lengths) >= 2
+    assert len(transcript.words) == len(transcript.segments) == (len(lengths) + 1) / 2  # each cut makes two of one
+    assert [word.span for word in transcript.words] == sorted(word.span for word in transcript.words)
+
+
+def test_where_nothing_is_heard_nothing_is_asked_again(whisper: Path) -> None:
+    asked = 0
+
+    def transcribe(*_: Any, **__: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return [], ENGLISH
+
+    transcriber, cache = with_model(whisper, transcribe)
+    with closing(cache):
+        heard(transcriber, conversation("english-two"), TranscriptionSettings(language="en"))
+    assert asked == len(speech_clips(conversation("english-two").mono(), LONGEST_MS))
+
+
+def test_halves_are_cut_at_the_longest_pause_near_the_middle() -> None:
+    def spans(*edges: int) -> tuple[Span, ...]:
+        return tuple(Span(start_ms=start, end_ms=end) for start, end in zip(edges[::2], edges[1::2], strict=True))
+
+    speech = spans(0, 1000, 3000, 5000, 5500, 9000)
+    assert halves(speech) == [speech[:2], speech[2:]]
+    assert halves(spans(0, 3000, 6000, 9000)) == [spans(0, 3000), spans(6000, 9000)]
+    assert halves(spans(0, 9000)) == []
+    assert halves(spans(0, 1000, 3000, 4000)) == []

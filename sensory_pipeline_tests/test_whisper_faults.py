@@ -14,7 +14,6 @@ from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline_tests.miniature_whisper import (
     ENGLISH,
     LONGEST_MS,
@@ -22,6 +21,7 @@ from sensory_pipeline_tests.miniature_whisper import (
     REQUESTS,
     answer,
     choking_on,
+    clip_spans,
     clips_of,
     conversation,
     engine,
@@ -41,7 +41,7 @@ def test_an_error_concerns_its_recording_alone(whisper: Path) -> None:
     good, bad = phrase("english-two"), phrase("english-three")
 
     def transcribe(samples: npt.NDArray[np.float32], **_: Any) -> Any:
-        (clip,) = speech_clips(bad.mono(), LONGEST_MS)
+        (clip,) = clip_spans(bad.mono(), LONGEST_MS)
         if len(samples) == clip.duration_ms * 16:
             raise RuntimeError("No position encodings are defined for positions >= 448, but got position 448")
         return [said((" hello", 0, 0.5))], ENGLISH
@@ -128,7 +128,7 @@ def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(whisper: P
 
 def test_a_clip_without_features_costs_no_other(whisper: Path) -> None:
     good, bad = phrase("english-two"), phrase("english-three")
-    (clip,) = speech_clips(bad.mono(), LONGEST_MS)
+    (clip,) = clip_spans(bad.mono(), LONGEST_MS)
     model = faster_whisper(whisper)
     extractor = model.feature_extractor
 

@@ -16,13 +16,13 @@ from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import COMPUTE_TYPES, ComputeType, Device
-from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 from sensory_pipeline_tests.miniature_whisper import (
     CONVERSATIONS,
     PLAIN,
     REQUESTS,
     SAMPLES,
+    clip_spans,
     conversation,
     engine,
     faster_whisper,
@@ -63,7 +63,7 @@ def expected_lines(
     from faster_whisper import BatchedInferencePipeline
 
     samples = pcm.mono()
-    clips = speech_clips(samples, round(request.clip_s * 1000))
+    clips = clip_spans(samples, round(request.clip_s * 1000))
     asked: dict[str, Any] = {
         "language": None if request.language == "auto" else request.language,
         "temperature": request.temperatures,
@@ -72,7 +72,16 @@ def expected_lines(
         "condition_on_previous_text": False,
         "word_timestamps": True,
         **request.model_dump(
-            exclude={"language", "temperatures", "hallucination_silence_s", "max_repeats", "clip_s", "translate"}
+            exclude={
+                "language",
+                "temperatures",
+                "hallucination_silence_s",
+                "language_detection_threshold",
+                "lost_speech_s",
+                "max_repeats",
+                "clip_s",
+                "translate",
+            }
         ),
     }
     parts = [samples[clip.start_ms * 16 : clip.end_ms * 16] for clip in clips]

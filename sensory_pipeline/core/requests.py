@@ -39,6 +39,13 @@ class TranscriptionSettings(_Settings):
 
     language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
     multilingual: bool = Field(False, description="Detect the language of every window anew.")
+    language_detection_threshold: float | None = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A language detected with a lower probability is doubtful: the likeliest three are tried, and the "
+        "surest text decides.",
+    )
     translate: bool = Field(False, description="Write down in English what is said in another language.")
     beam_size: int = Field(5, ge=1, le=20, description="Hypotheses kept while decoding; more is slower and surer.")
     clip_s: float = Field(
@@ -67,6 +74,12 @@ class TranscriptionSettings(_Settings):
     )
     hallucination_silence_s: float | None = Field(
         None, gt=0, description="Seconds of silence around improbable words from which they are dropped."
+    )
+    lost_speech_s: float | None = Field(
+        1,
+        gt=0,
+        description="Seconds of speech without a word from which a clip counts as skipped in part: it is cut in two, "
+        "and decoded anew.",
     )
     max_repeats: int | None = Field(
         10, ge=1, description="A phrase said more often in a row counts as a decoder's loop and is kept once."

@@ -6,23 +6,27 @@ faster-whisper's own filter does, lets a word straddle the joint, and its time i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
-from sensory_pipeline.core.pauses import fewest
+from sensory_pipeline.core.pauses import fewest, stretches
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.vad import Samples, speech_probabilities, speech_spans
 
 _PAD_MS = 200  # around speech, so that soft beginnings and ends of words are heard
 _PAUSE_MS = 3000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
+_LEAST_HALVED_MS = 5000  # a shorter clip is decoded no better in parts
 _SMOOTHING = 5  # windows of the voice activity detector
 
 
-def speech_clips(samples: Samples, longest_ms: int) -> tuple[Span, ...]:
-    """In order of time and disjoint; none where nobody speaks. samples: 16 kHz mono, shape (frames,).
+def speech_clips(samples: Samples, longest_ms: int) -> tuple[tuple[Span, ...], ...]:
+    """Of each clip the stretches of speech, with the soft sound around them; none where nobody speaks.
+
+    In order of time and disjoint; a clip goes from its first stretch to the end of its last. samples: 16 kHz mono,
+    shape (frames,).
 
     Speech is cut in its pauses, into as few clips as those allow, since to Whisper's encoder a short clip is as much
     work as a long one; what has no pause for longer than `longest_ms`, where its voice is weakest.
@@ -30,7 +34,25 @@ def speech_clips(samples: Samples, longest_ms: int) -> tuple[Span, ...]:
     spoken = [piece for span in speech_spans(samples, pad_ms=_PAD_MS) for piece in _pieces(samples, span, longest_ms)]
     breaks = [i for i, (before, after) in enumerate(pairwise(spoken), 1) if before.gap_ms(after) > _PAUSE_MS]
     parts = [spoken[first:last] for first, last in pairwise([0, *breaks, len(spoken)])]
-    return tuple(cover(part[run]) for part in parts for run in fewest(part, longest_ms))
+    return tuple(tuple(part[run]) for part in parts for run in fewest(part, longest_ms))
+
+
+def halves(speech: Sequence[Span]) -> list[tuple[Span, ...]]:
+    """A clip cut in two at its longest pause, of those that leave a third on either side if there are any.
+
+    None where it has no pause, or is too short for it. speech: its stretches of speech.
+    """
+    whole = cover(speech)
+    if len(speech) < 2 or whole.duration_ms < _LEAST_HALVED_MS:
+        return []
+    return [tuple(speech[run]) for run in stretches(speech, whole.duration_ms - 1)]
+
+
+def speech_alone(speech: Iterable[Span]) -> Iterator[Span]:
+    """The stretches without the soft sound around them."""
+    for span in speech:
+        if span.duration_ms > 2 * _PAD_MS:
+            yield Span(start_ms=span.start_ms + _PAD_MS, end_ms=span.end_ms - _PAD_MS)
 
 
 def cut(samples: Samples, span: Span) -> Samples:

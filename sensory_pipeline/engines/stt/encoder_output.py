@@ -38,7 +38,7 @@ class EncoderOutput:
         """Some of it; CTranslate2 has no way to slice, so that goes by way of the processor's memory."""
         import ctranslate2
 
-        if len(indices) == self._whole.shape[0]:
+        if list(indices) == list(range(self._whole.shape[0])):
             return self._whole
         return ctranslate2.StorageView.from_array(np.ascontiguousarray(self._here[list(indices)]))
 

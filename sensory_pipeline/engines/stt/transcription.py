@@ -6,21 +6,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.errors import EngineError, Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
-from sensory_pipeline.core.spans import Span, cover
-from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
-from sensory_pipeline.engines.stt.hallucinations import without_loops
+from sensory_pipeline.engines.stt.open_recording import OpenRecording
 from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, decode, features_of
 from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
 
@@ -32,15 +30,8 @@ _TOLD_MS = 10_000  # and the speech in them that is enough
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
 Answer = tuple[str, "Transcript | Terminal"]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Open:
-    """A recording of which some clips are not answered yet."""
-
-    job: TranscribeJob
-    clips: Sequence[Clip]
-    answers: dict[Clip, list[Heard] | EngineError] = field(default_factory=dict)
+Speech = tuple[tuple[Span, ...], ...]
+"""Of each clip."""
 
 
 class Transcription:
@@ -66,7 +57,7 @@ class Transcription:
         self._activity = activity
         self._workers = ThreadPoolExecutor(max_workers=model.model.num_workers)
         self._stream = ClipStream()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenRecording] = {}
         self._languages: dict[str, str] = {}
         self._ready: deque[Answer] = deque()
         self._upcoming: tuple[list[Clip], list[Future[Prepared]]] | None = None
@@ -87,9 +78,9 @@ class Transcription:
 
     def _ahead(
         self, jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[TranscribeJob, Future[tuple[Span, ...]]]]:
+    ) -> Iterator[tuple[TranscribeJob, Future[Speech]]]:
         """Each with its speech, looked for before it is needed."""
-        waiting: deque[tuple[TranscribeJob, Future[tuple[Span, ...]]]] = deque()
+        waiting: deque[tuple[TranscribeJob, Future[Speech]]] = deque()
         for job in jobs:
             waiting.append((job, pool.submit(self._spoken, job)))
             if len(waiting) > _AHEAD:
@@ -97,7 +88,7 @@ class Transcription:
         while waiting:
             yield waiting.popleft()
 
-    def _spoken(self, job: TranscribeJob) -> tuple[Span, ...]:
+    def _spoken(self, job: TranscribeJob) -> Speech:
         with self._activity.noting("host", "looking for speech"):
             return speech_clips(job.pcm.mono(), round(job.settings.clip_s * 1000))
 
@@ -105,28 +96,33 @@ class Transcription:
         while self._ready:
             yield self._ready.popleft()
 
-    def _take_up(self, job: TranscribeJob, spoken: Future[tuple[Span, ...]]) -> None:
+    def _take_up(self, job: TranscribeJob, spoken: Future[Speech]) -> None:
         try:
-            spans = spoken.result()
+            speech = spoken.result()
         except FAULTS as error:
             self._ready.append((job.key, self._fault(error, 1)))
             return
-        clips = [Clip(recording=job.key, pcm=job.pcm, span=span, settings=job.settings) for span in spans]
+        clips = [Clip(recording=job.key, pcm=job.pcm, speech=spans, settings=job.settings) for spans in speech]
         if not clips:
             self._ready.append((job.key, Transcript(language=None, segments=())))
             return
-        self._open[job.key] = _Open(job=job, clips=clips)
+        self._open[job.key] = OpenRecording(job=job, clips=list(clips))
         if not self._model.model.is_multilingual:
             self._languages[job.key] = "en"
         elif job.settings.language != "auto":
             self._languages[job.key] = job.settings.language
-        if self._sequential or _needs_sequence(job.settings):
+        if self._in_sequence(job.settings):
             self._decode_in_sequence(job.key, clips)
         elif job.key in self._languages:
             self._stream.add(job.key, [], clips)
         else:
             telling = list(first_clips(clips, _TOLD_MS))[: min(_TELLING, self._size())]
             self._stream.add(job.key, telling, clips[len(telling) :])
+
+    def _in_sequence(self, settings: TranscriptionSettings) -> bool:
+        """Whether clips are decoded one after the other: it is asked for, or knows what batches do not."""
+        beyond_batches = settings.temperatures[0] > 0 or settings.hallucination_silence_s is not None
+        return self._sequential or beyond_batches
 
     def _decode_in_sequence(self, key: str, clips: Sequence[Clip]) -> None:
         try:
@@ -199,28 +195,16 @@ class Transcription:
             return self._fault(error, 1)
 
     def _settle(self, clip: Clip, found: list[Heard] | EngineError) -> None:
+        """Takes the answer for a clip, or has its halves decoded where it skips speech."""
         recording = self._open[clip.recording]
-        recording.answers[clip] = found
-        if len(recording.answers) == len(recording.clips):
+        if parts := recording.take(clip, found):
+            if self._in_sequence(clip.settings):
+                self._decode_in_sequence(clip.recording, parts)
+            else:
+                self._stream.add(clip.recording, [], parts)
+        elif recording.complete:
             del self._open[clip.recording]
-            self._ready.append((clip.recording, _answer(recording, self._languages.pop(clip.recording, None))))
-
-
-def _answer(recording: _Open, language: str | None) -> Transcript | EngineError:
-    """What was heard, with a gap for each clip that failed; an error where that are all of them."""
-    failed = {clip: found for clip, found in recording.answers.items() if isinstance(found, EngineError)}
-    if len(failed) == len(recording.clips):
-        return next(iter(failed.values()))
-    segments = tuple(_segments(recording))
-    return Transcript(
-        language=language if segments else None,
-        segments=segments,
-        gaps=tuple(clip.span for clip in recording.clips if clip in failed),
-    )
-
-
-def _needs_sequence(settings: TranscriptionSettings) -> bool:
-    return settings.temperatures[0] > 0 or settings.hallucination_silence_s is not None
+            self._ready.append((clip.recording, recording.transcript(self._languages.pop(clip.recording, None))))
 
 
 def _between_recordings(clips: Sequence[Clip]) -> int:
@@ -228,35 +212,3 @@ def _between_recordings(clips: Sequence[Clip]) -> int:
     middle = len(clips) // 2
     borders = [i for i in range(1, len(clips)) if clips[i].recording != clips[i - 1].recording]
     return min(borders, key=lambda border: abs(border - middle), default=middle)
-
-
-def _segments(recording: _Open) -> Iterator[Segment]:
-    """What is left without loops. Words are in order of their starts, inside the recording."""
-    answers = ((clip, recording.answers[clip]) for clip in recording.clips)
-    found = [(clip, heard) for clip, answer in answers if not isinstance(answer, EngineError) for heard in answer]
-    texts = [word.word for _, heard in found for word in heard.words]
-    settings = recording.job.settings
-    kept = set(
-        range(len(texts)) if settings.max_repeats is None else without_loops(texts, max_repeats=settings.max_repeats)
-    )
-    indices = count()
-    earliest_ms = 0
-    for clip, heard in found:
-        said = [word for word in heard.words if next(indices) in kept]
-        words = []
-        for word in said:
-            span = Span.from_seconds(clip.span.start_s + word.start, clip.span.start_s + word.end)
-            span = span.clip(recording.job.pcm.span)
-            start_ms = max(span.start_ms, earliest_ms)
-            span = Span(start_ms=start_ms, end_ms=max(span.end_ms, start_ms))
-            if text := word.word.strip():
-                words.append(Word(text=text, span=span, probability=float(word.probability)))
-                earliest_ms = start_ms
-        if words:
-            whole = heard.text if len(said) == len(heard.words) else "".join(word.word for word in said)
-            yield Segment(
-                span=cover(word.span for word in words),
-                text=whole.strip(),
-                words=tuple(words),
-                language=heard.language if settings.multilingual else None,
-            )

@@ -2,7 +2,8 @@
 
 Each recording is cut into clips of speech; clips of many recordings are decoded together. A clip does
 not see the text of the one before: what goes wrong in one stays there. What is doubtful is decoded again
-alone, at higher temperatures, by drawing at random: it may differ the next time.
+alone, at higher temperatures, by drawing at random: it may differ the next time. A clip of which speech was
+skipped is cut in two, and each half decoded anew.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class WhisperTranscriber:
             engine="whisper-sequential" if self._sequential else "whisper",
             model=folder.name,
             revision=folder.revision,
-            algorithm=4,
+            algorithm=6,
             device=f"{self._device.name} {self._compute_type}",
             languages=self._languages,
         )

@@ -5,9 +5,10 @@ What a batch answers for a clip is what faster-whisper's batched pipeline answer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu
+from sensory_pipeline.engines.stt.spoken_language import languages_of
 from sensory_pipeline.engines.vad import Samples
 
 if TYPE_CHECKING:
@@ -28,12 +30,18 @@ _APPENDED = "\"'.。,，!！?？:：”)]}、"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
-    """A stretch of speech of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it."""
+    """A part of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it; speech: where somebody
+    speaks in it, in order of time, with the soft sound around that."""
 
     recording: str
     pcm: Pcm
-    span: Span
+    speech: tuple[Span, ...]
     settings: TranscriptionSettings
+
+    @property
+    def span(self) -> Span:
+        """From the first speech to the end of the last."""
+        return Span(start_ms=self.speech[0].start_ms, end_ms=self.speech[-1].end_ms)
 
     @property
     def samples(self) -> Samples:
@@ -87,13 +95,12 @@ def decode(
 ) -> list[Heard]:
     """What was said in each clip, at a temperature of 0.
 
-    languages: of recordings, where known; those that a clip of here lets one tell are added: the one that is the
-    most probable over its clips, each weighed by its duration. workers: a thread for each worker of the model; on a
-    processor that is faster than all of its cores for one call.
+    languages: of recordings, where known; those that a clip of here lets one tell are added. workers: a thread for each
+    worker of the model; on a processor that is faster than all of its cores for one call.
     """
     encoded = EncoderOutput(model, ready)
-    spoken = _languages(model, clips, encoded, languages)
-    decoded = _generated(model, clips, encoded, spoken, workers)
+    generated = partial(_generated, model, clips, encoded, workers)
+    decoded = generated(list(enumerate(languages_of(model, clips, encoded, languages, generated))))
     words = _words(model, clips, encoded, decoded, workers)
     return [
         Heard(
@@ -106,41 +113,25 @@ def decode(
     ]
 
 
-def _languages(model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, known: dict[str, str]) -> list[str]:
-    """Of each clip."""
-    if not model.model.is_multilingual:
-        return ["en"] * len(clips)
-    unknown = [i for i, clip in enumerate(clips) if clip.settings.multilingual or clip.recording not in known]
-    probabilities: dict[int, dict[str, float]] = {}
-    if unknown:
-        answers = model.model.detect_language(encoded.rows(unknown))
-        probabilities = {i: {token[2:-2]: p for token, p in answer} for i, answer in zip(unknown, answers, strict=True)}
-    votes: dict[str, dict[str, float]] = {}
-    for i, found in probabilities.items():
-        if clips[i].recording not in known:
-            vote = votes.setdefault(clips[i].recording, {})
-            for language, probability in found.items():
-                vote[language] = vote.get(language, 0.0) + probability * clips[i].span.duration_ms
-    known |= {recording: _likeliest(vote) for recording, vote in votes.items()}
-    return [
-        _likeliest(probabilities[i]) if clip.settings.multilingual else known[clip.recording]
-        for i, clip in enumerate(clips)
-    ]
-
-
 def _generated(
-    model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, languages: Sequence[str], workers: Executor
+    model: WhisperModel,
+    clips: Sequence[Clip],
+    encoded: EncoderOutput,
+    workers: Executor,
+    asked: Sequence[tuple[int, str]],
 ) -> list[_Decoded]:
+    """asked: clips by their numbers, each in a language."""
     from faster_whisper.transcribe import get_suppressed_tokens
 
-    tokenizers = [_tokenizer(model, clip.settings, language) for clip, language in zip(clips, languages, strict=True)]
-    prompts = [_prompt(model, clip.settings, tok) for clip, tok in zip(clips, tokenizers, strict=True)]
+    settings = [clips[i].settings for i, _ in asked]
+    tokenizers = [_tokenizer(model, own, language) for own, (_, language) in zip(settings, asked, strict=True)]
+    prompts = [_prompt(model, own, tokenizer) for own, tokenizer in zip(settings, tokenizers, strict=True)]
 
     def generate(indices: Sequence[int]) -> list[Any]:
         results: list[Any] = model.model.generate(
-            encoded.rows(indices),
+            encoded.rows([asked[i][0] for i in indices]),
             [prompts[i] for i in indices],
-            beam_size=clips[indices[0]].settings.beam_size,
+            beam_size=settings[indices[0]].beam_size,
             max_length=model.max_length,
             suppress_tokens=get_suppressed_tokens(tokenizers[indices[0]], [-1]),
             return_scores=True,
@@ -149,7 +140,7 @@ def _generated(
         return results
 
     # CTranslate2 decodes together what has one width of beam and prompts of one length
-    alike = _alike((clip.settings.beam_size, len(prompt)) for clip, prompt in zip(clips, prompts, strict=True))
+    alike = _alike((own.beam_size, len(prompt)) for own, prompt in zip(settings, prompts, strict=True))
     shares = [share for indices in alike for share in _shares(indices, model.model.num_workers)]
     decoded: dict[int, _Decoded] = {}
     for indices, results in zip(shares, workers.map(generate, shares), strict=True):
@@ -157,13 +148,13 @@ def _generated(
             tokens = result.sequences_ids[0]
             decoded[i] = _Decoded(
                 tokens=tokens,
-                language=languages[i],
+                language=asked[i][1],
                 text=tokenizers[i].decode(tokens),
                 # the score is the mean over the tokens without the one that ends the text
                 log_prob=result.scores[0] * len(tokens) / (len(tokens) + 1),
                 no_speech=result.no_speech_prob,
             )
-    return [decoded[i] for i in range(len(clips))]
+    return [decoded[i] for i in range(len(asked))]
 
 
 def _words(
@@ -239,10 +230,6 @@ def _tokenizer(model: WhisperModel, settings: TranscriptionSettings, language: s
 
     task = "translate" if settings.translate else "transcribe"
     return Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=task, language=language)
-
-
-def _likeliest(probabilities: Mapping[str, float]) -> str:
-    return max(probabilities, key=lambda language: probabilities[language])
 
 
 def _alike(keys: Iterable[object]) -> list[list[int]]:

@@ -1,0 +1,160 @@
+"""Figures of many recordings by measure, group and system; what is demanded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rich import box
+from rich.table import Table
+
+from bench.labelled import Recording
+from bench.pairs import Verdict
+from bench.scoring import COLLARS_MS, Rate, Score
+from bench.speechless import GROUP as SPEECHLESS
+from bench.systems import AUTO, GIVEN, LANGUAGES, OURS, SEQUENTIAL, STOCK
+
+JFK = "JFK"
+ENGLISH, ALL, CONVERSATIONS = "all English", "all languages", "all conversations"
+MOST_WORDS_WORSE = 0.003
+MOST_SPEECH_WORSE = 0.01
+OF_TEXT = ("WER", "CER", "language")
+COUNTED = {"speaker count": "{:.2f}", "false words": "{:.0f} an hour"}
+"""How what is no percentage is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """language: how the system was asked, AUTO or GIVEN."""
+
+    recording: Recording
+    system: str
+    language: str
+    score: Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """value: a rate (1 for all wrong), errors a recording or an hour, or a median of milliseconds; errors, of: the sums
+    behind a rate, of: the words behind a median."""
+
+    measure: str
+    group: str
+    language: str
+    system: str
+    recordings: int
+    value: float
+    of: float
+    errors: float | None = None
+
+    @property
+    def shown(self) -> str:
+        if self.measure in COUNTED:
+            return COUNTED[self.measure].format(self.value)
+        return f"{self.value:.0f}" if self.errors is None else f"{100 * self.value:.1f}"
+
+
+def groups(recording: Recording) -> Iterator[str]:
+    """What a recording counts for; all but what is no part of the labelled folder for all that it is of."""
+    if recording.group in (SPEECHLESS, JFK):
+        yield recording.group
+        return
+    yield f"{recording.group}, {recording.language}"
+    if recording.turns:
+        yield CONVERSATIONS
+    if recording.language == "en":
+        yield ENGLISH
+    yield ALL
+
+
+def figures(scored: Sequence[Scored]) -> list[Figure]:
+    """Of each group, in order of measure and then of group."""
+    found: list[Figure] = []
+    keys = dict.fromkeys((one.system, one.language, group) for one in scored for group in groups(one.recording))
+    for system, language, group in keys:
+        scores = [
+            one.score
+            for one in scored
+            if (one.system, one.language) == (system, language) and group in groups(one.recording)
+        ]
+        for measure in dict.fromkeys(name for score in scores for name in (*score.rates, *score.offsets_ms)):
+            if group in (ENGLISH, ALL) and measure not in OF_TEXT:
+                continue  # the same as of all conversations, since others have none
+            rates = [score.rates[measure] for score in scores if measure in score.rates]
+            offsets = [ms for score in scores for ms in score.offsets_ms.get(measure, ())]
+            total = sum(rates, Rate(errors=0, of=0))
+            value = total.value if rates else median(offsets) if offsets else None
+            if value is not None:
+                found.append(
+                    Figure(
+                        measure=measure,
+                        group=group,
+                        language=language,
+                        system=system,
+                        recordings=len(rates) or sum(measure in score.offsets_ms for score in scores),
+                        value=value,
+                        errors=total.errors if rates else None,
+                        of=total.of if rates else len(offsets),
+                    )
+                )
+    order = [figure.measure for figure in found], [figure.group for figure in found]
+    return sorted(found, key=lambda figure: (order[0].index(figure.measure), order[1].index(figure.group)))
+
+
+def table(found: Iterable[Figure]) -> Table:
+    """A row for each measure and group, a column for each system, in Markdown; the language detected if not said."""
+    found = list(found)
+    systems = list(dict.fromkeys(figure.system for figure in found))
+    rows: dict[tuple[str, str, str], dict[str, Figure]] = {}
+    for figure in found:
+        rows.setdefault((figure.measure, figure.language, figure.group), {})[figure.system] = figure
+    result = Table("measure", "recordings", "number", box=box.MARKDOWN)
+    for system in systems:
+        result.add_column(system, justify="right")
+    for (measure, language, group), by_system in rows.items():
+        name = f"{measure}, language given" if language == GIVEN else measure
+        recordings = max(figure.recordings for figure in by_system.values())
+        cells = (by_system[system].shown if system in by_system else "" for system in systems)
+        result.add_row(name, group, str(recordings), *cells)
+    return result
+
+
+def verdicts(found: Sequence[Figure]) -> list[Verdict]:
+    """On what is demanded, as far as it was measured."""
+    known = {(figure.measure, figure.group, figure.language, figure.system): figure for figure in found}
+    judged: list[Verdict] = []
+
+    def judge(what: str, ours: Figure | None, theirs: Figure | None, allowed: float) -> None:
+        if ours is not None and theirs is not None:
+            met = ours.value <= theirs.value + allowed + 1e-9
+            judged.append(Verdict(what=what, found=f"{ours.shown} against {theirs.shown}", met=met))
+
+    for language in LANGUAGES:
+        for group in (ENGLISH, ALL):
+            judge(
+                f"WER of {group}, language {language}: at most {SEQUENTIAL} + {100 * MOST_WORDS_WORSE:.1f} points",
+                known.get(("WER", group, language, OURS)),
+                known.get(("WER", group, language, SEQUENTIAL)),
+                MOST_WORDS_WORSE,
+            )
+    for measure in COLLARS_MS:
+        judge(
+            f"{measure} of {CONVERSATIONS}: at most {STOCK} + {100 * MOST_SPEECH_WORSE:.1f} points",
+            known.get((measure, CONVERSATIONS, AUTO, OURS)),
+            known.get((measure, CONVERSATIONS, AUTO, STOCK)),
+            MOST_SPEECH_WORSE,
+        )
+    judge(
+        f"cpWER of {CONVERSATIONS}: at most with speakers as WhisperX gives them to the same words by the same turns",
+        known.get(("cpWER", CONVERSATIONS, AUTO, OURS)),
+        known.get(("cpWER, speakers as WhisperX", CONVERSATIONS, AUTO, OURS)),
+        0,
+    )
+    for measure, group, what in (
+        ("WER", JFK, "JFK word for word"),
+        ("false words", SPEECHLESS, "no word without speech"),
+    ):
+        if figure := known.get((measure, group, AUTO, OURS)):
+            judged.append(Verdict(what=what, found=f"{figure.errors:.0f} words wrong", met=not figure.errors))
+    return judged

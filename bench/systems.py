@@ -1,0 +1,202 @@
+"""What is measured: the product as `sensory process` runs it, and libraries as their documentation has them.
+
+All take the same weights: faster-whisper's model is the product's folder, int8 on a CPU with beam 5 as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.answers import Answer, HeardWord
+from bench.attribution import overlap
+from bench.diarization import open_pyannote, stock_turns
+from bench.labelled import Recording
+from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.core.diarization import Diarization, Turn
+from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.results import RecordingResult
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.catalogue.store import Store
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES
+from sensory_pipeline.engines.selection import Engines, chosen_engines
+from sensory_pipeline.engines.stt.whisper_models import resolve
+from sensory_pipeline.processing.recording import process_file
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.settings import Settings
+
+AUTO, GIVEN = "auto", "given"
+LANGUAGES = (AUTO, GIVEN)
+OURS, STEREO = "ours", "ours, stereo"
+SEQUENTIAL, BATCHED = "faster-whisper, VAD", "faster-whisper, batched"
+STOCK = "pyannote.audio"
+LONGEST_S = 12 * 3600
+
+
+class System(Protocol):
+    """name: of its column; languages: how it is asked, told the language or not."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def languages(self) -> Sequence[str]: ...
+
+    def hears(self, recording: Recording) -> bool:
+        """Whether it is asked about such a recording."""
+
+    def lacks(self) -> str | None:
+        """What is missing here for it; None where it can be asked."""
+
+    def answer(self, recording: Recording, language: str) -> Answer:
+        """language: AUTO or GIVEN. Raises what keeps it from answering."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """`sensory process`. Speakers are told where the truth has some, and once, with the language detected."""
+
+    settings: Settings
+    stereo: bool = False
+    languages: Sequence[str] = LANGUAGES
+
+    @property
+    def name(self) -> str:
+        return STEREO if self.stereo else OURS
+
+    def hears(self, recording: Recording) -> bool:
+        return not self.stereo or recording.channels == 2
+
+    def lacks(self) -> str | None:
+        return None
+
+    def answer(self, recording: Recording, language: str) -> Answer:
+        told = language == AUTO and recording.turns
+        asked = self.settings.request()
+        request = asked.model_copy(
+            update={
+                "tasks": frozenset({Task.TRANSCRIBE, Task.DIARIZATION} if told else {Task.TRANSCRIBE}),
+                "stereo": self.stereo,
+                "tra": asked.tra.model_copy(update={"language": recording.language if language == GIVEN else AUTO}),
+            }
+        )
+        return _answer(process_file(recording.file, request, self._engines, max_audio_hours=LONGEST_S / 3600))
+
+    @cached_property
+    def _engines(self) -> Engines:
+        return chosen_engines(engine_choice(self.settings, stereo=self.stereo))
+
+
+def _answer(result: RecordingResult) -> Answer:
+    if result.transcript is None:
+        raise ValueError("nobody asked for a transcript")
+    turns = result.diarization or Diarization(turns=(), exclusive=())
+    words = [word for utterance in result.utterances for word in utterance.words]
+    usual = overlap([word.word for word in words], turns, exclusive=False, nearest=False)
+    return Answer(
+        text=result.transcript.text,
+        language=result.transcript.language,
+        words=tuple(
+            HeardWord(text=word.word.text, span=word.word.span, speaker=word.speaker, by_overlap=speaker)
+            for word, speaker in zip(words, usual, strict=True)
+        ),
+        turns=None if result.diarization is None else result.diarization.turns,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FasterWhisper:
+    """One file after the other: decoded one window after the other behind its VAD, or in batches. model: a folder."""
+
+    model: Path
+    threads: int
+    batched: bool = False
+    languages: Sequence[str] = LANGUAGES
+
+    @property
+    def name(self) -> str:
+        return BATCHED if self.batched else SEQUENTIAL
+
+    def hears(self, recording: Recording) -> bool:
+        return True
+
+    def lacks(self) -> str | None:
+        return None
+
+    def answer(self, recording: Recording, language: str) -> Answer:
+        segments, about = self._pipeline.transcribe(
+            str(recording.file),
+            language=recording.language if language == GIVEN else None,
+            beam_size=5,
+            vad_filter=True,
+            word_timestamps=True,
+        )
+        return _heard(list(segments), about.language)
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+        model = WhisperModel(str(self.model), device="cpu", compute_type="int8", cpu_threads=self.threads)
+        return BatchedInferencePipeline(model) if self.batched else model
+
+
+def _heard(segments: Iterable[Any], language: str) -> Answer:
+    found = list(segments)
+    return Answer(
+        text="".join(segment.text for segment in found).strip(),
+        language=language if found else None,
+        words=tuple(
+            HeardWord(text=word.word.strip(), span=Span.from_seconds(word.start, word.end))
+            for segment in found
+            for word in segment.words
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockPyannote:
+    """pyannote.audio's own pipeline, of the networks and the parameters that the product has."""
+
+    store: Store
+    name: str = STOCK
+    languages: Sequence[str] = (AUTO,)
+
+    def hears(self, recording: Recording) -> bool:
+        return bool(recording.turns)
+
+    def answer(self, recording: Recording, language: str) -> Answer:
+        pcm = decode(recording.file, max_duration_s=LONGEST_S).pcm
+        return Answer(
+            turns=tuple(
+                Turn(span=Span(start_ms=start_ms, end_ms=end_ms), speaker=str(speaker))
+                for start_ms, end_ms, speaker in stock_turns(self._pipeline, pcm)
+            )
+        )
+
+    def lacks(self) -> str | None:
+        """What is missing here for it; None where it can be asked."""
+        absent = [package for package in ("torch", "pyannote") if find_spec(package) is None]
+        absent += [model for model in FILES if not self.store.here(model)]
+        return ", ".join(absent) or None
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        return open_pyannote(self.store)
+
+
+def all_systems(settings: Settings, *, threads: int) -> list[System]:
+    """In order of their columns. Raises ConfigurationError where the product's own models cannot be had."""
+    choice = engine_choice(settings)
+    folder = resolve(choice.whisper_model_size, choice.store).path
+    return [
+        Product(settings=settings),
+        Product(settings=settings, stereo=True, languages=(AUTO,)),
+        FasterWhisper(model=folder, threads=threads),
+        FasterWhisper(model=folder, threads=threads, batched=True),
+        StockPyannote(store=choice.store),
+    ]

@@ -1,0 +1,45 @@
+"""Speech for which a transcriber has no words: a decoder may skip whole sentences, and says nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sensory_pipeline.core.attribution import plausible_ms
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.tracks import Track
+
+_SLACK_MS = 250
+"""By how much a word may begin before, or end after, the times that it is given."""
+
+
+def without_words(speech: Iterable[Span], words: Iterable[tuple[str, Span]]) -> Iterator[Span]:
+    """The parts of the speech where no word is, in order of time.
+
+    speech: in order of time, disjoint. words: text and time; of a word that lasts longer than one can (see
+    `plausible_ms`) the start counts, since aligners stretch a word over what the decoder has skipped.
+
+    >>> words = [("good", Span(start_ms=100, end_ms=400)), ("bye", Span(start_ms=8_500, end_ms=8_900))]
+    >>> list(without_words([Span(start_ms=0, end_ms=9_000)], words))
+    [Span(start_ms=650, end_ms=8250)]
+    """
+    heard = Track(_heard(text, span) for text, span in words)
+    for stretch in speech:
+        at_ms = stretch.start_ms
+        for word in heard:
+            if word.end_ms <= at_ms:
+                continue
+            if word.start_ms >= stretch.end_ms:
+                break
+            if word.start_ms > at_ms:
+                yield Span(start_ms=at_ms, end_ms=word.start_ms)
+            at_ms = word.end_ms
+        if at_ms < stretch.end_ms:
+            yield Span(start_ms=at_ms, end_ms=stretch.end_ms)
+
+
+def _heard(text: str, span: Span) -> Span:
+    start_ms = max(0, span.start_ms - _SLACK_MS)
+    longest_ms = plausible_ms(text)
+    if span.duration_ms > longest_ms:
+        return Span(start_ms=start_ms, end_ms=span.start_ms + longest_ms)
+    return Span(start_ms=start_ms, end_ms=span.end_ms + _SLACK_MS)

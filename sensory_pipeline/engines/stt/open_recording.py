@@ -1,0 +1,95 @@
+"""A recording while its clips are decoded, and what is made of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from sensory_pipeline.core.coverage import without_words
+from sensory_pipeline.core.errors import EngineError
+from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.engines.base import TranscribeJob
+from sensory_pipeline.engines.stt.clips import halves, speech_alone
+from sensory_pipeline.engines.stt.hallucinations import without_loops
+from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenRecording:
+    """clips: in order of time; answers: of those that have one."""
+
+    job: TranscribeJob
+    clips: list[Clip]
+    answers: dict[Clip, list[Heard] | EngineError] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.answers) == len(self.clips)
+
+    def take(self, clip: Clip, found: list[Heard] | EngineError) -> list[Clip]:
+        """Keeps the answer for a clip; where it skips speech, the halves of the clip are given, and take its place."""
+        parts = [] if isinstance(found, EngineError) else _to_be_redone(clip, found)
+        if parts:
+            index = self.clips.index(clip)
+            self.clips[index : index + 1] = parts
+        else:
+            self.answers[clip] = found
+        return parts
+
+    def transcript(self, language: str | None) -> Transcript | EngineError:
+        """What was heard, with a gap for each clip that failed; an error where that are all of them."""
+        failed = {clip: found for clip, found in self.answers.items() if isinstance(found, EngineError)}
+        if len(failed) == len(self.clips):
+            return next(iter(failed.values()))
+        segments = tuple(self._segments())
+        return Transcript(
+            language=language if segments else None,
+            segments=segments,
+            gaps=tuple(clip.span for clip in self.clips if clip in failed),
+        )
+
+    def _segments(self) -> Iterator[Segment]:
+        """What is left without loops. Words are in order of their starts, inside the recording."""
+        answers = ((clip, self.answers[clip]) for clip in self.clips)
+        found = [(clip, heard) for clip, answer in answers if not isinstance(answer, EngineError) for heard in answer]
+        texts = [word.word for _, heard in found for word in heard.words]
+        most = self.job.settings.max_repeats
+        kept = set(range(len(texts)) if most is None else without_loops(texts, max_repeats=most))
+        indices = count()
+        earliest_ms = 0
+        for clip, heard in found:
+            said = [word for word in heard.words if next(indices) in kept]
+            words = []
+            for word in said:
+                span = _placed(word, clip).clip(self.job.pcm.span)
+                start_ms = max(span.start_ms, earliest_ms)
+                span = Span(start_ms=start_ms, end_ms=max(span.end_ms, start_ms))
+                if text := word.word.strip():
+                    words.append(Word(text=text, span=span, probability=float(word.probability)))
+                    earliest_ms = start_ms
+            if words:
+                whole = heard.text if len(said) == len(heard.words) else "".join(word.word for word in said)
+                yield Segment(
+                    span=cover(word.span for word in words),
+                    text=whole.strip(),
+                    words=tuple(words),
+                    language=heard.language if self.job.settings.multilingual else None,
+                )
+
+
+def _to_be_redone(clip: Clip, found: Sequence[Heard]) -> list[Clip]:
+    """The halves of a clip of which speech was skipped. Where nothing was heard at all, that is taken for silence."""
+    words = [(word.word, _placed(word, clip)) for heard in found for word in heard.words]
+    if clip.settings.lost_speech_s is None or not words:
+        return []
+    lost = without_words(speech_alone(clip.speech), words)
+    if max((span.duration_s for span in lost), default=0) < clip.settings.lost_speech_s:
+        return []
+    return [replace(clip, speech=half) for half in halves(clip.speech)]
+
+
+def _placed(word: HeardWord, clip: Clip) -> Span:
+    """When the word is said, in its recording."""
+    return Span.from_seconds(clip.span.start_s + word.start, clip.span.start_s + word.end)

@@ -1,0 +1,89 @@
+"""Which language is spoken: what Whisper finds the most probable, or where it doubts that, what gives the surest text.
+
+Of a short clip it may take Spanish for Latin with a probability of 0.3. Decoded as each of the likeliest languages, the
+text in the right one is what the decoder believes most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+    from sensory_pipeline.engines.stt.encoder_output import EncoderOutput
+    from sensory_pipeline.engines.stt.whisper_batches import Clip
+
+CANDIDATES = 3
+
+
+class Text(Protocol):
+    """log_prob: the mean over its tokens."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def log_prob(self) -> float: ...
+
+
+Decode = Callable[[Sequence[tuple[int, str]]], Sequence[Text]]
+"""Texts of clips by their numbers, each in a language."""
+Probabilities = Mapping[str, float]
+
+
+def languages_of(
+    model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, known: dict[str, str], decode: Decode
+) -> list[str]:
+    """The language of each clip: that of its recording, or where settings want it each clip's own.
+
+    known: of recordings. Those that clips of here tell are added: by all their clips together, each weighed by its
+    duration.
+    """
+    if not model.model.is_multilingual:
+        return ["en"] * len(clips)
+    own = {i for i, clip in enumerate(clips) if clip.settings.multilingual}
+    untold = [i for i, clip in enumerate(clips) if i in own or clip.recording not in known]
+    answers = model.model.detect_language(encoded.rows(untold)) if untold else []
+    heard = {i: {token[2:-2]: p for token, p in answer} for i, answer in zip(untold, answers, strict=True)}
+    parts: dict[str, list[int]] = {}
+    for i in untold:
+        if clips[i].recording not in known:
+            parts.setdefault(clips[i].recording, []).append(i)
+    known |= {recording: _told(clips, heard, indices, decode) for recording, indices in parts.items()}
+    return [_told(clips, heard, [i], decode) if i in own else known[clip.recording] for i, clip in enumerate(clips)]
+
+
+def _told(clips: Sequence[Clip], heard: Mapping[int, Probabilities], indices: Sequence[int], decode: Decode) -> str:
+    """The language of these clips together."""
+    weights = {i: clips[i].span.duration_ms / sum(clips[j].span.duration_ms for j in indices) for i in indices}
+    probabilities = _mean((weight, heard[i]) for i, weight in weights.items())
+    likeliest = sorted(probabilities, key=lambda language: probabilities[language], reverse=True)
+    settings = clips[indices[0]].settings
+    threshold = settings.language_detection_threshold
+    if threshold is None or probabilities[likeliest[0]] >= threshold:
+        return likeliest[0]
+    candidates = likeliest[:CANDIDATES]
+    texts = iter(decode([(i, language) for language in candidates for i in indices]))
+    sureness = {
+        language: sum(weights[i] * _sureness(next(texts), settings.compression_ratio_threshold) for i in indices)
+        for language in candidates
+    }
+    return max(candidates, key=lambda language: sureness[language])
+
+
+def _mean(votes: Iterable[tuple[float, Probabilities]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for weight, vote in votes:
+        for language, probability in vote.items():
+            total[language] = total.get(language, 0.0) + weight * probability
+    return total
+
+
+def _sureness(text: Text, limit: float | None) -> float:
+    """A decoder's loop is sure of itself, and tells nothing."""
+    from faster_whisper.transcribe import get_compression_ratio
+
+    loops = limit is not None and get_compression_ratio(text.text.strip()) > limit
+    return -1e3 if loops else text.log_prob
