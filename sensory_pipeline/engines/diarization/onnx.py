@@ -23,7 +23,7 @@ from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.diarization.local_speakers import Floats, Mask, local_speakers
-from sensory_pipeline.engines.diarization.reconstruction import activity, speaker_count, turns
+from sensory_pipeline.engines.diarization.reconstruction import activity, people_at_once, speaker_count, turns
 from sensory_pipeline.engines.diarization.speaker_networks import SpeakerNetworks
 from sensory_pipeline.engines.diarization.voice_clustering import cluster_voices
 from sensory_pipeline.engines.diarization.voice_embeddings import voice_embeddings
@@ -116,15 +116,13 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def _diarization(pcm: Pcm, speaking: Mask, vectors: Floats, settings: DiarizationSettings) -> Diarization:
-    names, centres = cluster_voices(
-        vectors,
-        speaking,
-        least=settings.speakers or settings.min_speakers or 1,
-        most=settings.speakers or settings.max_speakers,
-    )
+    count = speaker_count(speaking)
+    least = settings.speakers or max(settings.min_speakers or 1, people_at_once(count))
+    most = settings.speakers or settings.max_speakers
+    names, centres = cluster_voices(vectors, speaking, least=least, most=most)
     if not len(centres):
         return Diarization(turns=(), exclusive=())
-    regular, exclusive = (turns(mask, pcm.span) for mask in activity(speaking, names, speaker_count(speaking)))
+    regular, exclusive = (turns(mask, pcm.span) for mask in activity(speaking, names, count))
     labels = {speaker: label(index) for index, speaker in enumerate(dict.fromkeys(speaker for _, speaker in regular))}
     return Diarization(
         turns=tuple(Turn(span=span, speaker=labels[speaker]) for span, speaker in regular),
