@@ -35,7 +35,7 @@ def cluster_voices(vectors: Floats, speaking: Mask, *, least: int, most: int | N
     vectors: shape (windows, voices, dimension), NaN for who has none; speaking: shape (windows, frames, voices).
     least, most: bounds on the number of speakers, kept as far as there are voices.
     """
-    known = np.isfinite(vectors).all(axis=2)
+    known: Mask = np.isfinite(vectors.sum(axis=2))
     names = np.full(known.shape, NOBODY)
     sure = known & (alone(speaking).sum(axis=1) >= _ALONE * FRAMES)
     chosen = _drawn(vectors[sure if sure.sum() >= least else known])
@@ -56,7 +56,7 @@ def _assigned(likeness: Floats) -> Labels:
     """
     from scipy.optimize import linear_sum_assignment
 
-    speakers = likeness.argmax(axis=1)
+    speakers: Labels = likeness.argmax(axis=1)
     voices, different = linear_sum_assignment(likeness, maximize=True)
     speakers[voices] = different
     return speakers
