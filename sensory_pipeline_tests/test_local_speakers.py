@@ -22,7 +22,13 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     local_speakers,
     window_count,
 )
-from sensory_pipeline.engines.diarization.onnx.reconstruction import NOBODY, activity, speaker_count, turns
+from sensory_pipeline.engines.diarization.onnx.reconstruction import (
+    NOBODY,
+    activity,
+    people_at_once,
+    speaker_count,
+    turns,
+)
 
 STEP = WINDOW_STEP * FRAME_STEP
 MINUTE = Span(start_ms=0, end_ms=60_000)
@@ -90,6 +96,23 @@ def test_windows_vote_on_how_many_speak() -> None:
     assert set(count[:WINDOW_STEP]) == {1}  # heard by the first window alone
     assert set(count[2 * WINDOW_STEP : FRAMES]) == {2}  # (1 + 2 + 2) / 3
     assert set(count[-WINDOW_STEP:]) == {2}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "of", "expected"),
+    [
+        ({0: 50}, "silence", 1),
+        ({1: 30}, "one voice", 1),
+        ({1: 30, 2: 1}, "two for a moment", 1),
+        ({1: 30, 2: 3}, "two", 2),
+        ({1: 600, 2: 3}, "two, but hardly ever in so much speech", 1),
+        ({1: 10, 2: 3, 3: 4}, "three", 3),
+        ({1: 10, 2: 1, 3: 1.5}, "two, together with the three of a moment", 2),
+    ],
+)
+def test_how_many_people_there_are_for_sure(seconds: dict[int, float], of: str, expected: int) -> None:
+    frames = [np.full(round(duration * SAMPLE_RATE / FRAME_STEP), number) for number, duration in seconds.items()]
+    assert people_at_once(np.concatenate([*frames, np.zeros(9, np.intp)])) == expected, of
 
 
 def test_whoever_most_windows_hear_speaks() -> None:

@@ -217,11 +217,14 @@ def test_the_engine_needs_no_torch(random_models: tuple[Path, Path]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
-def labelled() -> Iterator[tuple[Pcm, list[Turn]]]:
-    """Real meetings, simulated conversations and calls, with who speaks when."""
+def labelled(*, everything: bool) -> Iterator[tuple[Pcm, list[Turn]]]:
+    """Real meetings, and a simulated conversation and a call or all there are, with who speaks when."""
     folder = AUDIO / "labelled"
     meetings = ((AUDIO / f"ami_{path.stem}.flac", path) for path in sorted((folder / "ami").glob("*.rttm")))
-    others = ((next(path.parent.glob(f"{path.stem}.[fw]*")), path) for path in sorted(folder.glob("s*/*.rttm")))
+    others = (
+        (next(path.parent.glob(f"{path.stem}.[fw]*")), path)
+        for path in sorted(folder.glob("s*/*.rttm" if everything else "s*/*_02.rttm"))
+    )
     for sound, rttm in chain(meetings, others):
         lines = (line.split() for line in rttm.read_text().splitlines())
         yield (
@@ -233,18 +236,22 @@ def labelled() -> Iterator[tuple[Pcm, list[Turn]]]:
         )
 
 
-def test_real_speech_is_told_apart(open_models: tuple[Path, Path], cache: ModelCache) -> None:  # noqa: F811
-    """Measured: 15.0 % of speech wrong, 0.8 % given to another. References count pauses within a sentence as speech."""
+def test_real_speech_is_told_apart(
+    open_models: tuple[Path, Path],  # noqa: F811
+    cache: ModelCache,
+    soak: bool,
+) -> None:
+    """Measured: 14.6 % of speech wrong, 0.9 % given to another. References count pauses within a sentence as speech."""
     if not (AUDIO / "labelled").is_dir():
         pytest.skip("the labelled recordings are not there")
     engine = diarizer(open_models, cache)
     speech = confused = wrong = 0
-    for pcm, reference in labelled():
+    for pcm, reference in labelled(everything=soak):
         errors = diarization_errors(reference, answer(engine, pcm).turns, collar_ms=0)
         speech += errors.speech_ms
         confused += errors.confused_ms
         wrong += errors.errors_ms
-    assert speech > 900_000
+    assert speech > (900_000 if soak else 300_000)
     assert wrong / speech < 0.17
     assert confused / speech < 0.03
 

@@ -104,6 +104,18 @@ def test_brief_voices_join_the_nearest_speaker_and_do_not_make_one() -> None:
     assert names[21, :2].tolist() == names[[0, 1], 0].tolist()
 
 
+def test_voices_of_one_window_are_different_people() -> None:
+    owners: Owners = [(window % 2, None, None) for window in range(20)]
+    vectors, speaking = voices([*owners, (0, 0, None), (0, 1, 0)])
+    vectors[20, 1] *= 0.9
+    names, _ = cluster_voices(vectors, speaking, least=1, most=None)
+    first, second = names[0, 0], names[1, 0]
+    assert sorted(names[20, :2]) == sorted([first, second])
+    # there are but two speakers for three voices: the third is who it is most like
+    assert names[21, 1] == second
+    assert names[21, 0] == names[21, 2] == first
+
+
 def test_nobody_speaks() -> None:
     vectors, speaking = voices([(None, None, None)] * 3)
     names, centres = cluster_voices(vectors, speaking, least=2, most=2)

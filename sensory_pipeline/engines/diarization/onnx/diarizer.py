@@ -3,7 +3,7 @@
 The steps are those of pyannote.audio: who of up to three people speaks in each window of ten seconds
 (segmentation-3.0), a vector for each of them (CAM++), clustering of the vectors, and a vote of the windows over each
 frame. The embedding network runs once over the sound instead of three times a window, so that an hour takes two minutes
-of one core; the error rate is that of pyannote.audio with the same networks within a point (bench/README.md).
+of one core; the error rate is that of pyannote.audio with the same networks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.diarization.onnx.local_speakers import Floats, Mask, local_speakers
-from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, speaker_count, turns
+from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, people_at_once, speaker_count, turns
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
 from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices
 from sensory_pipeline.engines.diarization.onnx.voice_embeddings import voice_embeddings
@@ -119,15 +119,13 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def _diarization(pcm: Pcm, speaking: Mask, vectors: Floats, settings: DiarizationSettings) -> Diarization:
-    names, centres = cluster_voices(
-        vectors,
-        speaking,
-        least=settings.speakers or settings.min_speakers or 1,
-        most=settings.speakers or settings.max_speakers,
-    )
+    count = speaker_count(speaking)
+    least = settings.speakers or max(settings.min_speakers or 1, people_at_once(count))
+    most = settings.speakers or settings.max_speakers
+    names, centres = cluster_voices(vectors, speaking, least=least, most=most)
     if not len(centres):
         return Diarization(turns=(), exclusive=())
-    regular, exclusive = (turns(mask, pcm.span) for mask in activity(speaking, names, speaker_count(speaking)))
+    regular, exclusive = (turns(mask, pcm.span) for mask in activity(speaking, names, count))
     labels = {speaker: label(index) for index, speaker in enumerate(dict.fromkeys(speaker for _, speaker in regular))}
     return Diarization(
         turns=tuple(Turn(span=span, speaker=labels[speaker]) for span, speaker in regular),
