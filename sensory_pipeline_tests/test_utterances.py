@@ -59,6 +59,9 @@ def test_marks_that_end_a_sentence() -> None:
 
 
 def test_blanks_are_left_out_between_chinese_and_japanese_alone() -> None:
-    assert join(["我们", "用", "Python", "写。"]) == "我们用 Python 写。"
-    assert join(["안녕", "하세요"]) == "안녕 하세요"
-    assert join([]) == ""
+    def joined(*texts: str) -> str:
+        return join(attributed_word(text, 0, 100).word for text in texts)
+
+    assert joined("我们", "用", "Python", "写。") == "我们用 Python 写。"
+    assert joined("안녕", "하세요") == "안녕 하세요"
+    assert joined() == ""

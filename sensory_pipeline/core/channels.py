@@ -59,9 +59,7 @@ def _pieces(segment: Segment, others: Sequence[int]) -> Iterator[Segment]:
         return
     for first, last in pairwise([0, *cuts, len(segment.words)]):
         words = segment.words[first:last]
-        yield replace(
-            segment, span=cover(word.span for word in words), text=join(word.text for word in words), words=words
-        )
+        yield replace(segment, span=cover(word.span for word in words), text=join(words), words=words)
 
 
 def _end_ms(word: Word) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from unicodedata import east_asian_width
 
+from sensory_pipeline.core.transcripts import Word
+
 _OPENING = "\"'“‘«‹([{「『（"
 _CLOSING = "\"'”’»›)]}」』）"
 _ALWAYS = frozenset("!?！？。｡؟।")
 _MOSTLY = frozenset(".…")
+_DASHES = frozenset("—–―…")
 _ABBREVIATIONS = frozenset(
     (
         *("mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "fig", "approx", "gen", "col", "sgt", "rev"),
@@ -38,18 +41,41 @@ def ends_sentence(text: str, following: str | None) -> bool:
     return not abbreviated and not following.lstrip(_OPENING)[:1].islower()
 
 
-def join(words: Iterable[str]) -> str:
-    """Words as one writes them: a blank between two, save between Chinese or Japanese characters.
+def join(words: Iterable[Word]) -> str:
+    """Words as they were written. Where that is not known: a blank between two, save in Chinese and Japanese.
 
-    >>> join(["it", "is"]), join(["東京", "です。", "はい"])
+    >>> from sensory_pipeline.core.spans import Span
+    >>> def word(text, space_before=None):
+    ...     return Word(text=text, span=Span(start_ms=0, end_ms=1), probability=1, space_before=space_before)
+    >>> join([word("it"), word("is")]), join(map(word, ["東京", "です。", "はい"]))
     ('it is', '東京です。はい')
+    >>> join([word("Wi", True), word("-Fi", False), word("here", True)])
+    'Wi-Fi here'
     """
     text = ""
     for word in words:
-        text += word if not text or (_solid(text[-1]) and _solid(word[:1])) else f" {word}"
+        blank = word.space_before
+        if blank is None:
+            blank = not (solid(text[-1:]) and solid(word.text[:1]))
+        text += f" {word.text}" if text and blank else word.text
     return text
 
 
-def _solid(char: str) -> bool:
+def solid(char: str) -> bool:
     """Whether the script of a character is written without blanks; Korean, also wide, is not."""
     return east_asian_width(char or " ") in "WF" and not "가" <= char <= "힣"
+
+
+def goes_on(before: str, text: str) -> bool:
+    """Whether `text`, without a blank before it, is the rest of the word `before`, which a decoder has cut.
+
+    A dash between words, and what is written without any blanks, begins a new one.
+
+    >>> [goes_on(*parts) for parts in (("twenty", "-one"), ("3", ".5"), ("100", "%"), ("d'", "avoir"), ("$", "3"))]
+    [True, True, True, True, True]
+    >>> goes_on("東", "京"), goes_on("สวัส", "ดี"), goes_on("well", "—no")
+    (False, False, False)
+    """
+    last, first = before[-1:], text[:1]
+    letters = last.isalpha() and first.isalpha()
+    return not letters and not {last, first} & _DASHES and not solid(last) and not solid(first)

@@ -12,12 +12,14 @@ class Word:
     """One word as written, without surrounding blanks.
 
     probability: the engine's own confidence, 0 to 1; good for ranking, not calibrated.
+    space_before: whether a blank stands before it in the text; None where the engine does not tell.
     channel: where each channel is a speaker, the one it was heard on, from 0.
     """
 
     text: str
     span: Span
     probability: float
+    space_before: bool | None = None
     channel: int | None = None
 
 
@@ -52,4 +54,9 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        return " ".join(segment.text for segment in self.segments if segment.text)
+        """As it is written, without a blank between Chinese or Japanese segments."""
+        text = ""
+        for segment in self.segments:
+            blank = text and segment.text and not (segment.words and segment.words[0].space_before is False)
+            text += f" {segment.text}" if blank else segment.text
+        return text

@@ -51,7 +51,7 @@ class Utterance:
 
     @property
     def text(self) -> str:
-        return join(word.word.text for word in self.words)
+        return join(word.word for word in self.words)
 
 
 def pause_ms(before: AttributedWord, after: AttributedWord) -> int:

@@ -129,6 +129,7 @@ def _word_rows(identity: str, result: RecordingResult, said: Iterable[Utterance]
                 start_ms=attributed.word.span.start_ms,
                 end_ms=attributed.word.span.end_ms,
                 text=attributed.word.text,
+                space_before=attributed.word.space_before,
                 probability=attributed.word.probability,
                 speaker=attributed.speaker,
                 overlap_share=attributed.overlap_share,

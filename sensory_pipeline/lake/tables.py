@@ -74,6 +74,7 @@ class WordRow:
     start_ms: StartMs
     end_ms: EndMs
     text: Annotated[str, "The word as written."]
+    space_before: Annotated[bool | None, "Whether a blank stands before it; null where the engine does not tell."]
     probability: Annotated[float, "The transcriber's confidence, 0 to 1; for ranking, not calibrated."]
     speaker: Speaker
     overlap_share: Annotated[float, "Share of the word inside the speaker's turns, 0 to 1."]

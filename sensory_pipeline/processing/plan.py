@@ -20,7 +20,7 @@ DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=
 """Raise `algorithm` when decoding gives other samples."""
 RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
-PUBLICATION = 3
+PUBLICATION = 4
 """Raise when the same stage results and utterances give other rows (sentences, columns)."""
 
 

@@ -8,12 +8,17 @@ from itertools import count
 
 from sensory_pipeline.core.coverage import without_words
 from sensory_pipeline.core.errors import EngineError
+from sensory_pipeline.core.phrases import phrases
+from sensory_pipeline.core.punctuation import goes_on, solid
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.stt.clips import halves, speech_alone
 from sensory_pipeline.engines.stt.hallucinations import without_loops
 from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
+
+_TOGETHER_MS = 300
+"""Between parts of one word at most."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,21 +66,28 @@ class OpenRecording:
         earliest_ms = 0
         for clip, heard in found:
             said = [word for word in heard.words if next(indices) in kept]
-            words = []
+            words: list[Word] = []
             for word in said:
                 span = _placed(word, clip).clip(self.job.pcm.span)
                 start_ms = max(span.start_ms, earliest_ms)
                 span = Span(start_ms=start_ms, end_ms=max(span.end_ms, start_ms))
                 if text := word.word.strip():
-                    words.append(Word(text=text, span=span, probability=float(word.probability)))
+                    blank = word.word[:1].isspace() or (not words and not solid(text[:1]))
+                    found_word = Word(text=text, span=span, probability=float(word.probability), space_before=blank)
+                    if words and not blank and _goes_on(words[-1], found_word):
+                        words[-1] = _joined(words[-1], found_word)
+                    else:
+                        words.append(found_word)
                     earliest_ms = start_ms
             if words:
                 whole = heard.text if len(said) == len(heard.words) else "".join(word.word for word in said)
-                yield Segment(
-                    span=cover(word.span for word in words),
-                    text=whole.strip(),
-                    words=tuple(words),
-                    language=heard.language if self.job.settings.multilingual else None,
+                yield from phrases(
+                    Segment(
+                        span=cover(word.span for word in words),
+                        text=whole.strip(),
+                        words=tuple(words),
+                        language=heard.language if self.job.settings.multilingual else None,
+                    )
                 )
 
 
@@ -88,6 +100,20 @@ def _to_be_redone(clip: Clip, found: Sequence[Heard]) -> list[Clip]:
     if max((span.duration_s for span in lost), default=0) < clip.settings.lost_speech_s:
         return []
     return [replace(clip, speech=half) for half in halves(clip.speech)]
+
+
+def _goes_on(before: Word, word: Word) -> bool:
+    return before.span.gap_ms(word.span) <= _TOGETHER_MS and goes_on(before.text, word.text)
+
+
+def _joined(before: Word, word: Word) -> Word:
+    """As sure as its parts are at least."""
+    return replace(
+        before,
+        text=before.text + word.text,
+        span=cover((before.span, word.span)),
+        probability=min(before.probability, word.probability),
+    )
 
 
 def _placed(word: HeardWord, clip: Clip) -> Span:

@@ -1,0 +1,47 @@
+"""A transcriber's clip of up to half a minute in phrases that can be read at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+from sensory_pipeline.core.attribution import plausible_ms
+from sensory_pipeline.core.pauses import stretches
+from sensory_pipeline.core.punctuation import ends_sentence, join
+from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.transcripts import Segment, Word
+
+LIMIT_MS = 7_000
+"""The longest phrase: as long as a subtitle may stay (Netflix, "Timed Text Style Guide: General Requirements")."""
+PAUSE_MS = 1_000
+"""A silence between two words that ends a phrase."""
+
+
+def phrases(segment: Segment) -> Iterator[Segment]:
+    """The segment cut after its sentences and at silences of a second; what is then longer than 7 s at its longest
+    pauses. Every word is in exactly one, in order; a segment that is short enough comes back as it is."""
+    words = segment.words
+    spoken = [_spoken(word) for word in words]
+    cuts = [
+        i
+        for i, (before, after) in enumerate(pairwise(words), 1)
+        if ends_sentence(before.text, after.text) or spoken[i - 1].gap_ms(spoken[i]) >= PAUSE_MS
+    ]
+    runs = [
+        slice(first + run.start, first + run.stop)
+        for first, last in pairwise((0, *cuts, len(words)))
+        for run in stretches(spoken[first:last], LIMIT_MS)
+    ]
+    if len(runs) <= 1:
+        yield segment
+        return
+    for run in runs:
+        part = words[run]
+        yield replace(segment, span=cover(word.span for word in part), text=join(part), words=part)
+
+
+def _spoken(word: Word) -> Span:
+    """An aligner stretches the word before a silence."""
+    start_ms = word.span.start_ms
+    return Span(start_ms=start_ms, end_ms=min(word.span.end_ms, start_ms + plausible_ms(word.text)))
