@@ -2,8 +2,8 @@
 
 The steps are those of pyannote.audio: who of up to three people speaks in each window of ten seconds
 (segmentation-3.0), a vector for each of them (CAM++), clustering of the vectors, and a vote of the windows over each
-frame. The embedding network runs once over the sound instead of three times a window, so that an hour takes two minutes
-of one core; the error rate is that of pyannote.audio with the same networks.
+frame. The embedding network runs once over the sound instead of three times a window, so that an hour takes three
+minutes of one core; the error rate is that of pyannote.audio with the same networks.
 """
 
 from __future__ import annotations
