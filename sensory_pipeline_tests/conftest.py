@@ -76,6 +76,12 @@ def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def open_models() -> tuple[Path, Path]:
+    """The checkpoints of segmentation-3.0 and CAM++."""
+    return published("segmentation-3.0") / "pytorch_model.bin", published("campplus") / "campplus_cn_en_common.pt"
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[postgresql.PostgresServer]:
     """One for all tests, with a database for each that asks."""
     if not postgresql.INSTALLED:

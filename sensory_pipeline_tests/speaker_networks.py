@@ -8,25 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count, takewhile
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from sensory_pipeline.engines.checkpoint import Array
-
-MODELS = Path.home() / ".cache" / "sensory_pipeline" / "models"
-SEGMENTATION = MODELS / "segmentation-3.0" / "pytorch_model.bin"
-CAMPPLUS = MODELS / "campplus" / "campplus_cn_en_common.pt"
-
-
-@pytest.fixture(scope="session")
-def open_models() -> tuple[Path, Path]:
-    """The checkpoints of segmentation-3.0 and CAM++."""
-    for path in (SEGMENTATION, CAMPPLUS):
-        if not path.is_file():
-            pytest.skip(f"the published network {path} is not there")
-    return SEGMENTATION, CAMPPLUS
 
 
 def random_pyannet(seed: int, *, hidden: int = 8, layers: int = 2) -> dict[str, Array]:

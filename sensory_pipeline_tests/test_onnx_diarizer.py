@@ -28,7 +28,7 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import Floats
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import Segmentation
 from sensory_pipeline_tests.checkpoint_files import write_checkpoint
 from sensory_pipeline_tests.engine_contract import check_diarizer, sounds
-from sensory_pipeline_tests.speaker_networks import open_models, random_campplus, random_pyannet  # noqa: F401
+from sensory_pipeline_tests.speaker_networks import random_campplus, random_pyannet
 
 AUDIO = Path(__file__).parents[2] / "shared" / "audio"
 ANY = DiarizationSettings()
@@ -67,7 +67,7 @@ def test_random_networks_keep_the_contract(random_models: tuple[Path, Path], cac
 
 
 def test_the_published_networks_keep_the_contract(
-    open_models: tuple[Path, Path],  # noqa: F811
+    open_models: tuple[Path, Path],
     cache: ModelCache,
 ) -> None:
     answers = check_diarizer(diarizer(open_models, cache))
@@ -237,7 +237,7 @@ def labelled(*, everything: bool) -> Iterator[tuple[Pcm, list[Turn]]]:
 
 
 def test_real_speech_is_told_apart(
-    open_models: tuple[Path, Path],  # noqa: F811
+    open_models: tuple[Path, Path],
     cache: ModelCache,
     soak: bool,
 ) -> None:
@@ -256,7 +256,7 @@ def test_real_speech_is_told_apart(
     assert confused / speech < 0.03
 
 
-def test_the_wanted_number_of_real_speakers(open_models: tuple[Path, Path], cache: ModelCache) -> None:  # noqa: F811
+def test_the_wanted_number_of_real_speakers(open_models: tuple[Path, Path], cache: ModelCache) -> None:
     engine, speech = diarizer(open_models, cache), sounds()["speech"]
     thrice = Pcm(samples=np.tile(speech.samples, 5))
     assert len(answer(engine, thrice).speakers) == 1

@@ -16,7 +16,6 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES, WIN
 from sensory_pipeline.engines.diarization.onnx.pyannet import pyannet
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import Segmentation, VoiceEmbedding
 from sensory_pipeline_tests.speaker_networks import (
-    open_models,  # noqa: F401  a fixture
     random_campplus,
     random_pyannet,
     reference_pyannet,
@@ -95,7 +94,7 @@ def test_the_projection_is_the_last_layer() -> None:
     assert (expected < 0).any(), "nothing is cut off below zero"
 
 
-def test_segmentation_is_that_of_pyannote(open_models: tuple[Path, Path]) -> None:  # noqa: F811
+def test_segmentation_is_that_of_pyannote(open_models: tuple[Path, Path]) -> None:
     pytest.importorskip("pyannote.audio", reason="pyannote.audio, the reference, is not installed")
     import torch
     from pyannote.audio.models.segmentation import PyanNet
@@ -110,9 +109,32 @@ def test_segmentation_is_that_of_pyannote(open_models: tuple[Path, Path]) -> Non
     assert np.abs(Segmentation(tensors, threads=1).scores(sounds) - expected).max() < 1e-3
 
 
-def test_the_published_trunk_is_that_of_its_layers(open_models: tuple[Path, Path]) -> None:  # noqa: F811
+def test_the_published_trunk_is_that_of_its_layers(open_models: tuple[Path, Path]) -> None:
     tensors = read_checkpoint(open_models[1])
     samples = sound(16_000)
     energies = fbank(samples)
     expected = reference_trunk(tensors, energies - energies.mean(axis=0))
     assert np.abs(VoiceEmbedding(tensors, threads=1).features(samples) - expected).max() < 1e-3
+
+
+def test_the_published_embedding_is_that_of_torch(open_models: tuple[Path, Path]) -> None:
+    pytest.importorskip(
+        "pyannote.audio", reason="pyannote.audio, which the torch network is made for, is not installed"
+    )
+    import torch
+
+    from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
+
+    tensors = read_checkpoint(open_models[1])
+    ours = VoiceEmbedding(tensors, threads=1)
+    reference = CamPlusPlus.restored({name: torch.from_numpy(np.array(values)) for name, values in tensors.items()})
+    samples = sound(5 * 16_000)
+    energies = fbank(samples)
+    with torch.inference_mode():
+        expected = reference.frames(torch.from_numpy(energies - energies.mean(axis=0))[None])[0]
+        statistics = torch.cat([expected.mean(dim=1), expected.std(dim=1)])[None]
+        vector = reference.xvector.vectors(statistics)[0].numpy()
+    found = ours.features(samples)
+    assert np.abs(found - expected.numpy()).max() < 1e-3
+    pooled = np.concatenate([found.mean(axis=1), found.std(axis=1, ddof=1)])[None]
+    assert np.abs(ours.embeddings(pooled)[0] - vector).max() < 1e-3
