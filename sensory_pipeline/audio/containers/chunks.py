@@ -2,7 +2,8 @@
 
 RIFF WAVE and its 64-bit forms RF64 and BW64 (EBU Tech 3306), AIFF, Core Audio Format, Sony Wave64.
 The length of the sound's chunk is compared with the file. The length of the whole is not: many
-writers get it wrong, and it says nothing of the sound.
+writers get it wrong, and it says nothing of the sound. What follows the sound has to be chunks as
+well, or another file; else it is sound too.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import Declared, truncated
+from sensory_pipeline.audio.containers import tags
+from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
 from sensory_pipeline.core.errors import EmptyAudio
 
-UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 2**64 - 1})
-"""What FFmpeg, GStreamer, sox, espeak-ng and arecord write into a pipe, where they cannot know. Such
-sound goes on to the end of the file."""
+_UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x8000_0000, 2**64 - 1})
+_HEADERS_BYTES = 1 << 16
+"""What writers put into a pipe, where they cannot know: these, or the most that 31 or 32 bits hold, some of
+them less what comes before the sound. Such sound goes on to the end of the file."""
+
+_ENDING_BYTES = 1 << 12
+"""Sound that is said to end so near to the end of the file does: what follows is some program's note."""
 
 _FIXED_SIZE_CODECS = frozenset({1, 3, 6, 7})  # integers, floats, A-law, mu-law
 _EXTENSIBLE = 0xFFFE
@@ -48,7 +54,10 @@ WAVE64 = Layout(
 
 
 def examine(file: BinaryIO, layout: Layout) -> Declared:
-    """Raises TruncatedAudio when the file ends inside the sound, or before it; EmptyAudio without any."""
+    """Where the sound ends, and whether the file ends before.
+
+    Raises TruncatedAudio when the file ends before the sound begins, EmptyAudio without any.
+    """
     size = file.seek(0, 2)
     position = layout.first
     length_of_rf64 = None
@@ -56,13 +65,17 @@ def examine(file: BinaryIO, layout: Layout) -> Declared:
     while position + layout.header.size <= size:
         file.seek(position)
         identifier, length = layout.header.unpack(file.read(layout.header.size))
-        if layout.inclusive and length not in UNKNOWN_LENGTHS:
+        if layout.inclusive and length not in _UNKNOWN_LENGTHS:
             length = max(0, length - layout.header.size)
         body = position + layout.header.size
         if identifier == layout.sound:
             if length == 0xFFFF_FFFF and length_of_rf64 is not None:
                 length = length_of_rf64
-            return _declared(body, length, size - body, fmt)
+            if body == size:
+                raise EmptyAudio("there is a header and no sound after it; record or export it again")
+            if fmt is not None and _goes_on(file, layout, body + length, size, fmt):
+                length = size - body
+            return _declared(body, length, size, layout, fmt)
         if identifier == b"ds64":
             length_of_rf64 = int.from_bytes(file.read(16)[8:], "little")
         elif identifier == b"fmt ":
@@ -90,17 +103,47 @@ class _Format:
         return cls(block=block, bytes_a_second=rate * block if codec in _FIXED_SIZE_CODECS else 0)
 
 
-def _declared(body: int, length: int, available: int, fmt: _Format | None) -> Declared:
-    if available == 0:
-        raise EmptyAudio("there is a header and no sound after it; record or export it again")
-    if length in UNKNOWN_LENGTHS:
+def _is_unknown(length: int) -> bool:
+    """Whether it is what a writer puts there who cannot know."""
+    return length in _UNKNOWN_LENGTHS or any(0 < limit - length <= _HEADERS_BYTES for limit in (1 << 31, 1 << 32))
+
+
+def _goes_on(file: BinaryIO, layout: Layout, end: int, size: int, fmt: _Format) -> bool:
+    """Whether sound follows after its declared end: its length was never brought up to date, or is more than
+    32 bits hold.
+    """
+    if size - end <= max(_ENDING_BYTES, fmt.bytes_a_second // 4):
+        return False
+    file.seek(end)
+    rest = file.read(32)
+    if rest.startswith((b"RIFF", b"RF64", b"BW64")) or tags.length(rest):
+        return False
+    position = end + end % layout.align
+    while position + layout.header.size <= size:
+        file.seek(position)
+        identifier, length = layout.header.unpack(file.read(layout.header.size))
+        if not all(0x20 <= byte <= 0x7E for byte in identifier[:4]):
+            return True
+        position += layout.header.size + length + -length % layout.align
+    return position > size + 1
+
+
+def _declared(body: int, length: int, size: int, layout: Layout, fmt: _Format | None) -> Declared:
+    available = size - body
+    if _is_unknown(length):
         length = available
+    bytes_a_second = fmt.bytes_a_second if fmt else 0
+    duration_s = length / bytes_a_second if bytes_a_second else None
     if length > available:
-        raise truncated(f"it declares {length} bytes of sound, {available} are there")
-    if fmt is None:
-        return Declared()
-    counts_padding = fmt.block > 1 and length % fmt.block == 1  # as sox does
+        what = f"it declares {length} bytes of sound, {available} are there"
+        return Declared(
+            duration_s=duration_s, damage=(Damage(begin=size, end=size, what=what),), share=available / length
+        )
+    counts_padding = fmt is not None and fmt.block > 1 and length % fmt.block == 1  # as sox does
+    end = body + length - counts_padding
+    after = body + length + (-length % layout.align if layout.align == 2 else 0)
     return Declared(
-        duration_s=length / fmt.bytes_a_second if fmt.bytes_a_second else None,
-        gaps=(range(body + length - 1, body + length),) if counts_padding else (),
+        duration_s=duration_s,
+        gaps=(range(end, size),) if end < size else (),
+        end=after if after < size else None,
     )

@@ -1,4 +1,4 @@
-"""What a container says of the sound it holds."""
+"""What a container says of the sound it holds, and what its structure shows of its state."""
 
 from __future__ import annotations
 
@@ -8,21 +8,38 @@ from sensory_pipeline.core.errors import TruncatedAudio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A place where sound is missing or damaged.
+
+    begin, end: its bytes; what: the fault, in words; lost_s: seconds of sound that were there, None
+    where the timestamps around it have to tell.
+    """
+
+    begin: int
+    end: int
+    what: str
+    lost_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
     """Each field is empty where the container does not say.
 
     duration_s: how long it is, without having decoded it; samples: exact number, a channel, at the
     source's rate; md5: of those samples, as integers of `bits` bits, interleaved, little-endian;
-    numbered: whether each frame says at which sample it begins, so that a missing one shows;
-    gaps: bytes between or after frames that are no sound.
+    gaps: bytes between or after frames that are no sound; damage: in order of their bytes; share: how
+    much of its sound is in the file, 0 to 1; end: the byte at which the container ends, None at the
+    end of the file.
     """
 
     duration_s: float | None = None
     samples: int | None = None
     bits: int | None = None
     md5: bytes | None = None
-    numbered: bool = False
     gaps: tuple[range, ...] = ()
+    damage: tuple[Damage, ...] = ()
+    share: float = 1.0
+    end: int | None = None
 
 
 def truncated(what: str) -> TruncatedAudio:

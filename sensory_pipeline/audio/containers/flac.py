@@ -10,13 +10,16 @@ import numpy.typing as npt
 from sensory_pipeline.audio.containers.declared import Declared
 
 _MARKER_AND_STREAMINFO_BYTES = 4 + 4 + 34
+_ANOTHER = b"fLaC\x00\x00\x00\x22"
+_BLOCK_BYTES = 1 << 20
 
 
 def examine(file: BinaryIO) -> Declared:
-    """What STREAMINFO says; nothing where the encoder wrote to a pipe and could not know."""
+    """What STREAMINFO says, if the encoder did not write to a pipe; and where another FLAC was joined to it."""
     header = file.read(_MARKER_AND_STREAMINFO_BYTES)
+    end = _next(file)
     if len(header) < _MARKER_AND_STREAMINFO_BYTES:
-        return Declared(numbered=True)
+        return Declared(end=end)
     packed = int.from_bytes(header[18:26], "big")  # rate 20 bits, channels 3, bits 5, samples 36
     rate, bits, samples = packed >> 44, (packed >> 36 & 0x1F) + 1, packed & (1 << 36) - 1
     md5 = header[26:42]
@@ -24,8 +27,8 @@ def examine(file: BinaryIO) -> Declared:
         duration_s=samples / rate if samples and rate else None,
         samples=samples or None,
         bits=bits,
-        numbered=True,
         md5=md5 if any(md5) else None,
+        end=end,
     )
 
 
@@ -38,3 +41,15 @@ def signed_bytes(samples: npt.NDArray[np.signedinteger[Any]], bits: int) -> byte
     low_end = samples >> (samples.itemsize * 8 - bits)
     in_bytes = np.ascontiguousarray(low_end).view(np.uint8).reshape(-1, samples.itemsize)
     return in_bytes[:, :value_bytes].tobytes()
+
+
+def _next(file: BinaryIO) -> int | None:
+    """Where the next FLAC begins: eight bytes that chance does not produce."""
+    position, kept = file.tell(), b""
+    while block := file.read(_BLOCK_BYTES):
+        searched = kept + block
+        if (found := searched.find(_ANOTHER)) >= 0:
+            return position - len(kept) + found
+        position += len(block)
+        kept = searched[1 - len(_ANOTHER) :]
+    return None
