@@ -42,7 +42,7 @@ _INDEXED = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Formats whose duration, of the part and not of what is there, is written into it."""
 
 _FAILURES = 8  # in a row, to read on
-_MISSING_S = 0.05
+_MISSING_S, _MISSING_OF_EXACT_S = 0.05, 0.005
 _CONVERT = "convert it to wav, flac, mp3, ogg, m4a or webm"
 
 
@@ -211,14 +211,14 @@ class _Decoding:
         there_s = self._clock.now_s - self._begin_s
         declared_s = self._declared_s(there_s)
         missing_s = 0.0 if declared_s is None else declared_s - there_s
-        if missing_s > _MISSING_S:
+        if missing_s > (_MISSING_S if self._declared.duration_s is None else _MISSING_OF_EXACT_S):
             self._hearing.lost_s += missing_s
             if not self._is_damaged:
                 self._tell(f"{declared_s:.1f} s are declared, {there_s:.1f} s are there")
         elif declared_s is None:
             self._hearing.lost_s += self._clock.owed_s
-            damage = self._declared.damage
-            self._hearing.lost_unknown |= bool(damage) and damage[-1].lost_s is None and self._clock.is_damaged
+            last = self._declared.damage[-1:]
+            self._hearing.lost_unknown |= self._clock.is_damaged and not (last and last[0].lost_s is not None)
 
     def _declared_s(self, there_s: float) -> float | None:
         """How long the part is by its own account, as far as that is known to be exact or it is known to be cut."""
@@ -227,16 +227,12 @@ class _Decoding:
             return None  # which tell what is lost in bytes
         if declared.duration_s is not None:
             return declared.duration_s
-        if declared.share:
-            declared_s = there_s / declared.share
-            if declared_s > there_s:
-                return declared_s
         if self._is_damaged and name in _INDEXED:
             if self._stream.duration and self._stream.time_base:
                 start = self._stream.start_time or 0
                 return float((start + self._stream.duration) * self._stream.time_base)
             return self._container.duration / av.time_base if self._container.duration else None
-        return None
+        return there_s / declared.share if 0 < declared.share < 1 else None
 
 
 def interleaved(frame: AudioFrame) -> npt.NDArray[Any]:

@@ -11,8 +11,7 @@ _SHOWN_PLACES = 3
 _OCTAVES = 33
 _LOUD = 2
 """Octaves over full scale, 12 dB, that no mix of floating-point sound reaches."""
-_LOUD_SHARE = 1e-4
-_CLIPPED_SHARE = 1e-5
+_JUNK_SHARE = 1e-4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +60,6 @@ class Hearing:
         Numbers too few for that are junk, or peaks of a mix, and clipped.
         """
         over = np.cumsum(self._octaves[::-1])[::-1]  # over[n]: louder than n - 1 octaves over full scale
-        if over[_LOUD + 1] <= _LOUD_SHARE * self._samples:
+        if over[_LOUD + 1] <= _JUNK_SHARE * self._samples:
             return 0
-        return int(np.argmax(over <= _CLIPPED_SHARE * self._samples)) - 1
+        return int(np.argmax(over <= _JUNK_SHARE * self._samples)) - 1

@@ -20,7 +20,7 @@ _REST_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """begin, end: its bytes in the file; declared: what it says of itself, in bytes counted from its begin."""
+    """begin, end: the bytes that a decoder has to see; declared: what it says of itself, in bytes counted from its begin."""
 
     begin: int
     end: int
@@ -47,12 +47,12 @@ def _parts(path: Path, size: int) -> Iterator[Part]:
                     raise
                 damage = Damage(begin=0, end=0, what=f"what was joined to it cannot be read ({error})")
                 declared = Declared(damage=(damage,))
-        end = size if declared.end is None else begin + declared.end
+        end = begin + declared.end if declared.end else size
         follows = _is_container(path, end, size)
         if end < size and not follows and _is_lost(path, end, size):
             what = f"{size - end} bytes after its end are of no format known here"
             declared = _with(declared, Damage(begin=end - begin, end=size - begin, what=what))
-        yield Part(begin=begin, end=end, declared=declared)
+        yield Part(begin=begin, end=begin + declared.sound_end if declared.sound_end else end, declared=declared)
         if not follows:
             return
         begin, is_first = end, False
@@ -103,9 +103,14 @@ class Window(io.FileIO):
 
     def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
         origin = {os.SEEK_SET: self._begin, os.SEEK_CUR: super().tell(), os.SEEK_END: self._end}.get(whence)
-        if origin is None or not self._begin <= origin + position < 1 << 63:
+        if origin is None or origin + position < self._begin:
             return -errno.EINVAL
-        return super().seek(origin + position) - self._begin
+        try:
+            return super().seek(origin + position) - self._begin
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return -errno.EINVAL
 
     def tell(self) -> int:
         return super().tell() - self._begin

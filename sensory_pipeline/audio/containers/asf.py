@@ -23,5 +23,11 @@ def examine(file: BinaryIO) -> Declared:
     declared = int.from_bytes(header[found + 40 : found + 48], "little")
     if declared > size:
         what = f"it declares {declared} bytes, {size} are there"
-        return Declared(damage=(Damage(begin=size, end=size, what=what),), share=size / declared)
+        played, preroll = (int.from_bytes(header[found + at : found + at + 8], "little") for at in (64, 80))
+        duration_s = played / 1e7 - preroll / 1e3
+        return Declared(
+            duration_s=duration_s if duration_s > 0 else None,
+            damage=(Damage(begin=size, end=size, what=what),),
+            share=size / declared,
+        )
     return Declared(end=declared if declared > found else None)

@@ -82,22 +82,23 @@ def walk(file: BinaryIO, form: Format, begin: int) -> Chain:
                 frames, duration_s, sound_bytes = frames + 1, duration_s + frame.duration_s, sound_bytes + frame.length
                 position, last = position + frame.length, frame
                 continue
-            end, what = size, f"its last frame of {frame.length} bytes is cut"
+            end, is_cut, what = size, True, f"its last frame of {frame.length} bytes is cut"
         elif tag_length := tags.length(head):
             gaps.append(range(position, position + tag_length))
             position += tag_length
             continue
         elif len(head) < form.header_bytes and _begins(form, head):
-            end, what = size, "its last frame is cut"
+            end, is_cut, what = size, True, "its last frame is cut"
         else:
             after = _next_chain(file, form, position, size)
             end = size if after is None else after
             if after is None and size - position <= _UNKNOWN_TAIL_BYTES:
                 gaps.append(range(position, size))
                 break
-            what = f"what begins at byte {position} of {size} is no frame"
+            is_cut, what = False, f"what begins at byte {position} of {size} is no frame"
         gaps.append(range(position, end))
-        lost_s = (end - position) * duration_s / sound_bytes if sound_bytes else 0.0
+        # how much there was to come after a cut, nobody knows
+        lost_s = None if is_cut else (end - position) * duration_s / sound_bytes if sound_bytes else 0.0
         damage.append(Damage(begin=position, end=end, what=what, lost_s=lost_s))
         position = end
     return Chain(frames=frames, duration_s=duration_s, gaps=tuple(gaps), damage=tuple(damage))

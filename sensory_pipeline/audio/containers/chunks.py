@@ -73,9 +73,7 @@ def examine(file: BinaryIO, layout: Layout) -> Declared:
                 length = length_of_rf64
             if body == size:
                 raise EmptyAudio("there is a header and no sound after it; record or export it again")
-            if fmt is not None and _goes_on(file, layout, body + length, size, fmt):
-                length = size - body
-            return _declared(body, length, size, layout, fmt)
+            return _declared(file, layout, body, length, fmt)
         if identifier == b"ds64":
             length_of_rf64 = int.from_bytes(file.read(16)[8:], "little")
         elif identifier == b"fmt ":
@@ -108,42 +106,44 @@ def _is_unknown(length: int) -> bool:
     return length in _UNKNOWN_LENGTHS or any(0 < limit - length <= _HEADERS_BYTES for limit in (1 << 31, 1 << 32))
 
 
-def _goes_on(file: BinaryIO, layout: Layout, end: int, size: int, fmt: _Format) -> bool:
-    """Whether sound follows after its declared end: its length was never brought up to date, or is more than
-    32 bits hold.
-    """
-    if size - end <= max(_ENDING_BYTES, fmt.bytes_a_second // 4):
-        return False
-    file.seek(end)
-    rest = file.read(32)
-    if rest.startswith((b"RIFF", b"RF64", b"BW64")) or tags.length(rest):
-        return False
-    position = end + end % layout.align
-    while position + layout.header.size <= size:
-        file.seek(position)
-        identifier, length = layout.header.unpack(file.read(layout.header.size))
-        if not all(0x20 <= byte <= 0x7E for byte in identifier[:4]):
-            return True
-        position += layout.header.size + length + -length % layout.align
-    return position > size + 1
-
-
-def _declared(body: int, length: int, size: int, layout: Layout, fmt: _Format | None) -> Declared:
-    available = size - body
+def _declared(file: BinaryIO, layout: Layout, body: int, length: int, fmt: _Format | None) -> Declared:
+    size = file.seek(0, 2)
     if _is_unknown(length):
-        length = available
+        length = size - body
+    end = _end_of_chunks(file, layout, body + length, size)
+    if fmt is not None and end == body + length and _goes_on(file, end, size, fmt):
+        # its length was never brought up to date, or is more than 32 bits hold
+        length, end = size - body, size
     bytes_a_second = fmt.bytes_a_second if fmt else 0
     duration_s = length / bytes_a_second if bytes_a_second else None
+    available = size - body
     if length > available:
         what = f"it declares {length} bytes of sound, {available} are there"
-        return Declared(
-            duration_s=duration_s, damage=(Damage(begin=size, end=size, what=what),), share=available / length
-        )
+        damage = Damage(begin=size, end=size, what=what)
+        return Declared(duration_s=duration_s, damage=(damage,), share=available / length)
     counts_padding = fmt is not None and fmt.block > 1 and length % fmt.block == 1  # as sox does
-    end = body + length - counts_padding
-    after = body + length + (-length % layout.align if layout.align == 2 else 0)
-    return Declared(
-        duration_s=duration_s,
-        gaps=(range(end, size),) if end < size else (),
-        end=after if after < size else None,
-    )
+    return Declared(duration_s=duration_s, sound_end=body + length - counts_padding, end=end)
+
+
+def _end_of_chunks(file: BinaryIO, layout: Layout, position: int, size: int) -> int:
+    """Where those end that follow the sound: at what is no chunk, or begins another file."""
+    while True:
+        padded = position + -position % layout.align if layout.align == 2 else position
+        file.seek(padded)
+        header = file.read(layout.header.size)
+        if len(header) < layout.header.size:
+            return size
+        identifier, length = layout.header.unpack(header)
+        follows = padded + layout.header.size + length
+        is_another = identifier.startswith((b"RIFF", b"RF64", b"BW64", b"FORM", b"caff")) or tags.length(header)
+        if is_another or follows > size + 1 or not all(0x20 <= byte <= 0x7E for byte in identifier[:4]):
+            return min(position if not is_another else padded, size)
+        position = follows
+
+
+def _goes_on(file: BinaryIO, end: int, size: int, fmt: _Format) -> bool:
+    """Whether sound follows after its declared end."""
+    file.seek(end)
+    rest = file.read(tags.HEADER_BYTES)
+    is_another = rest.startswith((b"RIFF", b"RF64", b"BW64")) or tags.length(rest)
+    return size - end > max(_ENDING_BYTES, fmt.bytes_a_second // 4) and not is_another

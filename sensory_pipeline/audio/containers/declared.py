@@ -29,7 +29,7 @@ class Declared:
     source's rate; md5: of those samples, as integers of `bits` bits, interleaved, little-endian;
     gaps: bytes between or after frames that are no sound; damage: in order of their bytes; share: how
     much of its sound is in the file, 0 to 1; end: the byte at which the container ends, None at the
-    end of the file.
+    end of the file; sound_end: the byte before which all of its sound is, None at its end.
     """
 
     duration_s: float | None = None
@@ -39,6 +39,7 @@ class Declared:
     gaps: tuple[range, ...] = ()
     damage: tuple[Damage, ...] = ()
     share: float = 1.0
+    sound_end: int | None = None
     end: int | None = None
 
 
