@@ -37,7 +37,7 @@ from bench.recordings import recordings
 from bench.transcription import PLAIN
 from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import Pcm
-from sensory_pipeline.automation.ingest import IngestReport, ingest, register
+from sensory_pipeline.automation.ingest import ingest, register
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake

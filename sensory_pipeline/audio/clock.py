@@ -18,7 +18,7 @@ from sensory_pipeline.audio.hearing import Hearing
 
 _TOLERANCE_S = 0.04
 _TOLERANCE_AT_DAMAGE_S = 0.005
-_LONGEST_GAP_S = 3600.0
+LONGEST_GAP_S = 3600.0
 """What jumps further ahead is on another clock, such as that of a live stream of which this is a piece."""
 _LONGEST_OVERLAP_S = 1.0
 """What jumps further back has begun to count anew."""
@@ -99,7 +99,7 @@ class Clock:
         if self._shift_s is None:
             self._shift_s = self.now_s - at_s
         ahead_s = at_s + self._shift_s - self.now_s
-        if not -_LONGEST_OVERLAP_S <= ahead_s <= _LONGEST_GAP_S:
+        if not -_LONGEST_OVERLAP_S <= ahead_s <= LONGEST_GAP_S:
             self._shift_s -= ahead_s
             return 0.0
         return ahead_s
@@ -109,6 +109,8 @@ class Clock:
         self.now_s += left / like.rate
         while left > 0:
             count = min(left, _SILENCE_S * like.rate)
-            nothing = np.full_like(like.samples, 128 if like.samples.dtype == np.uint8 else 0, shape=(count, like.samples.shape[1]))
+            nothing = np.full_like(
+                like.samples, 128 if like.samples.dtype == np.uint8 else 0, shape=(count, like.samples.shape[1])
+            )
             yield Piece(samples=nothing, rate=like.rate, name=like.name)
             left -= count

@@ -2,7 +2,8 @@
 
 Whatever the source, the same steps: float32 at the source's rate, the mean of the channels (FFmpeg's
 own downmix of stereo is 1.414 times too loud), soxr at its high quality, rounding to 16 bits.
-PCM16 at 16 kHz comes through bit for bit, and all sound stands at its time on the file's clock. Beside the result, a second of sound is in memory.
+PCM16 at 16 kHz comes through bit for bit, and all sound stands at its time on the file's clock. Beside
+the result, a second of sound is in memory.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ class Decoded:
     remarks: tuple[str, ...]
 
 
-def decode(
-    path: Path, *, channels: Channels = "mono", max_duration_s: float, track: int | None = None
-) -> Decoded:
+def decode(path: Path, *, channels: Channels = "mono", max_duration_s: float, track: int | None = None) -> Decoded:
     """The sound of a file. What is damaged costs itself, and is told.
 
     channels: "mono" for the mean of them, "keep" for each. track: number of the one to take, from 1;

@@ -6,7 +6,6 @@ A packet that is damaged costs itself: silence of its length, and a word about i
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +19,12 @@ from av import AudioFrame, AudioStream, Packet
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from sensory_pipeline.audio.clock import Clock, Piece
-from sensory_pipeline.audio.containers import adts, flac, mpeg
+from sensory_pipeline.audio.clock import LONGEST_GAP_S, Clock, Piece
+from sensory_pipeline.audio.containers import flac
 from sensory_pipeline.audio.containers.declared import Damage, Declared
 from sensory_pipeline.audio.hearing import Hearing
-from sensory_pipeline.audio.parts import Part, Window
+from sensory_pipeline.audio.parts import Part
+from sensory_pipeline.audio.window import Window
 from sensory_pipeline.core.errors import UnreadableAudio
 
 FORMATS = "aac,aiff,amr,asf,au,caf,flac,matroska,mov,mp3,ogg,w64,wav"
@@ -37,7 +37,6 @@ _DECLARED_DURATIONS = frozenset({"asf", "au", "caf", "matroska,webm", "mov,mp4,m
 _TIMED = frozenset({"asf", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg"})
 """Formats that say when a packet is to be heard; in others FFmpeg counts what came before it."""
 
-_CHAINS = frozenset({"mp3", "aac"})
 _INDEXED = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Formats whose duration, of the part and not of what is there, is written into it."""
 
@@ -77,11 +76,8 @@ def tracks(path: Path, part: Part) -> tuple[Track, ...]:
 @contextmanager
 def opened(path: Path, part: Part, number: int, clock: Clock, hearing: Hearing) -> Iterator[Sound]:
     """A track of a part; the first where it has fewer. Raises UnreadableAudio and OSError, the pieces as well."""
-    with (
-        Window(path, part.begin, part.end) as file,
-        io.BufferedReader(Window(path, part.begin, part.end)) as examined,
-        _container(file) as container,
-    ):
+    declared = part.declared
+    with Window(path, part.begin, part.end, declared.gaps) as file, _container(file) as container:
         streams = container.streams.audio
         if not streams:
             raise UnreadableAudio("it has no audio stream; check that it is the right file")
@@ -90,14 +86,11 @@ def opened(path: Path, part: Part, number: int, clock: Clock, hearing: Hearing) 
         if codec is None:  # which PyAV's types leave out
             raise UnreadableAudio(f"FFmpeg has no decoder for it; {_CONVERT}")
         hearing.codec = hearing.codec or codec.codec.canonical_name
-        declared = part.declared
-        if container.format.name == "mp3":
-            declared = mpeg.examine(examined)
-        elif container.format.name == "aac":
-            declared = adts.examine(examined)
         duration_s = declared.duration_s
         if duration_s is None and container.duration and container.format.name in _DECLARED_DURATIONS:
             duration_s = container.duration / av.time_base
+            begin_s = (container.start_time or 0) / av.time_base
+            duration_s -= begin_s if LONGEST_GAP_S < begin_s < duration_s else 0
         yield Sound(
             duration_s=None if duration_s is None else duration_s * declared.share,
             pieces=_Decoding(container, stream, declared, clock, hearing).pieces(),
@@ -135,7 +128,9 @@ class _Decoding:
             if declared.md5 and declared.bits:
                 md5.update(flac.signed_bytes(samples, declared.bits))
             self._samples += len(samples)
-            at_s = float(frame.pts * frame.time_base) if name in _TIMED and frame.pts is not None else None
+            at_s = None
+            if name in _TIMED and frame.pts is not None and frame.time_base is not None:
+                at_s = float(frame.pts * frame.time_base)
             piece = Piece(samples=samples, rate=frame.sample_rate, name=frame.format.name)
             yield from self._clock.place(piece, at_s, is_numbered=name == "flac")
         if not self._samples and not self._is_damaged:
@@ -150,16 +145,13 @@ class _Decoding:
 
     def _frames(self) -> Iterator[AudioFrame]:
         waiting = deque(self._declared.damage)
-        gaps = deque(self._declared.gaps)
+        removed = deque(self._declared.gaps)  # FFmpeg does not see these bytes
+        removed_bytes = 0
         for packet in self._packets():
-            position = packet.pos
-            if position is not None:
-                while waiting and waiting[0].begin <= position:
-                    self._lose(waiting.popleft(), position)
-                while gaps and gaps[0].stop <= position:
-                    gaps.popleft()
-                if gaps and position in gaps[0]:
-                    continue
+            while packet.pos is not None and removed and removed[0].start <= packet.pos + removed_bytes:
+                removed_bytes += len(removed.popleft())
+            while packet.pos is not None and waiting and waiting[0].begin <= packet.pos + removed_bytes:
+                self._lose(waiting.popleft())
             try:
                 decoded = packet.decode()
             except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError) as error:
@@ -171,7 +163,7 @@ class _Decoding:
             else:
                 yield from decoded
         for damage in waiting:
-            self._lose(damage, damage.end)
+            self._lose(damage)
 
     def _packets(self) -> Iterator[Packet[AudioStream]]:
         for other in self._container.streams:  # what is discarded need not be read: hours of video
@@ -196,11 +188,8 @@ class _Decoding:
         if self._clock.lose(duration_s):
             self._tell("it cannot be decoded")
 
-    def _lose(self, damage: Damage, position: int) -> None:
-        """position: of the packet that comes after it; what lies in between is lost with it."""
-        length = damage.end - damage.begin
-        more = (position - damage.end) / length if length and position > damage.end else 0.0
-        self._clock.lose(None if damage.lost_s is None else damage.lost_s * (1 + more))
+    def _lose(self, damage: Damage) -> None:
+        self._clock.lose(damage.lost_s)
         self._tell(damage.what)
 
     def _tell(self, what: str) -> None:
@@ -223,8 +212,8 @@ class _Decoding:
     def _declared_s(self, there_s: float) -> float | None:
         """How long the part is by its own account, as far as that is known to be exact or it is known to be cut."""
         declared, name = self._declared, self._container.format.name
-        if name in _CHAINS:
-            return None  # which tell what is lost in bytes
+        if declared.is_chain:
+            return None
         if declared.duration_s is not None:
             return declared.duration_s
         if self._is_damaged and name in _INDEXED:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _SHOWN_PLACES = 3
-_OCTAVES = 33
 _LOUD = 2
 """Octaves over full scale, 12 dB, that no mix of floating-point sound reaches."""
-_JUNK_SHARE = 1e-4
+_QUIET = 2.0**-6  # full scale is 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,8 +32,7 @@ class Hearing:
     cancelled_s: float = 0.0
     places: int = 0
     _told: list[str] = field(default_factory=list)
-    _samples: int = 0
-    _octaves: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_OCTAVES, np.int64))
+    _octaves: list[int] = field(default_factory=list)
 
     def tell(self, what: str) -> None:
         """Note a damaged place."""
@@ -46,20 +46,19 @@ class Hearing:
         more = self.places - len(self._told)
         return "; ".join([*self._told, *([f"and {more} places more"] if more else [])]) or None
 
-    def note_loudness(self, samples: npt.NDArray[np.floating]) -> None:
-        """Count samples of a floating-point source, full scale 1, by the octaves they are over it."""
-        self._samples += samples.size
-        loud = np.abs(samples[np.abs(samples) > 1])
-        if loud.size:
-            self._octaves += np.bincount(np.minimum(np.frexp(loud)[1], _OCTAVES - 1), minlength=_OCTAVES)
+    def note_loudness(self, samples: npt.NDArray[np.floating[Any]]) -> None:
+        """Take down how loud a second of a floating-point source is, full scale 1."""
+        peaks = np.abs(samples).max(axis=1)
+        loud = float(np.partition(peaks, place := int(0.99 * (len(peaks) - 1)))[place])
+        if loud > _QUIET:
+            self._octaves.append(math.ceil(math.log2(loud)))
 
     @property
     def octaves_over(self) -> int:
         """By how many octaves (6 dB) its numbers are of another scale: integers, say, that were not divided.
 
-        Numbers too few for that are junk, or peaks of a mix, and clipped.
+        Most seconds tell, so that junk does not; an octave is left for the loudest hundredth of a second's samples.
         """
-        over = np.cumsum(self._octaves[::-1])[::-1]  # over[n]: louder than n - 1 octaves over full scale
-        if over[_LOUD + 1] <= _JUNK_SHARE * self._samples:
-            return 0
-        return int(np.argmax(over <= _JUNK_SHARE * self._samples)) - 1
+        octaves = sorted(self._octaves)
+        most = octaves[int(0.9 * (len(octaves) - 1))] if octaves else 0
+        return most + 1 if most > _LOUD else 0

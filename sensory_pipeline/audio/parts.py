@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sensory_pipeline.audio import containers
-from sensory_pipeline.audio.containers import tags
+from sensory_pipeline.audio.containers import magic, tags
 from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.window import Window
 from sensory_pipeline.core.errors import AudioError
 
 _REST_BYTES = 1 << 16
@@ -20,7 +19,7 @@ _REST_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """begin, end: the bytes that a decoder has to see; declared: what it says of itself, in bytes counted from its begin."""
+    """begin, end: the bytes that a decoder has to see; declared: what it says of itself, its bytes from there on."""
 
     begin: int
     end: int
@@ -48,7 +47,7 @@ def _parts(path: Path, size: int) -> Iterator[Part]:
                 damage = Damage(begin=0, end=0, what=f"what was joined to it cannot be read ({error})")
                 declared = Declared(damage=(damage,))
         end = begin + declared.end if declared.end else size
-        follows = _is_container(path, end, size)
+        follows = end < size and (declared.is_followed or _is_container(path, end, size))
         if end < size and not follows and _is_lost(path, end, size):
             what = f"{size - end} bytes after its end are of no format known here"
             declared = _with(declared, Damage(begin=end - begin, end=size - begin, what=what))
@@ -69,13 +68,13 @@ def _behind_tags(path: Path, begin: int, size: int) -> int:
                 break
             position += length
         file.seek(position)
-        return position if containers.is_known(file.read(containers.MAGIC_BYTES)) else begin
+        return position if magic.is_known(file.read(magic.BYTES)) else begin
 
 
 def _is_container(path: Path, position: int, size: int) -> bool:
     start = _behind_tags(path, position, size)
     with Window(path, start, size) as file:
-        return containers.is_known(file.read(containers.MAGIC_BYTES))
+        return magic.is_known(file.read(magic.BYTES))
 
 
 def _is_lost(path: Path, position: int, size: int) -> bool:
@@ -88,38 +87,3 @@ def _is_lost(path: Path, position: int, size: int) -> bool:
 
 def _with(declared: Declared, damage: Damage) -> Declared:
     return replace(declared, damage=(*declared.damage, damage))
-
-
-class Window(io.FileIO):
-    """The bytes of a file from `begin` to `end`, as if they were all of it.
-
-    FFmpeg tries places that no file has, where damaged headers point; it is told so, as the system would.
-    """
-
-    def __init__(self, path: Path, begin: int, end: int) -> None:
-        super().__init__(path)
-        self._begin, self._end = begin, end
-        super().seek(begin)
-
-    def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
-        origin = {os.SEEK_SET: self._begin, os.SEEK_CUR: super().tell(), os.SEEK_END: self._end}.get(whence)
-        if origin is None or origin + position < self._begin:
-            return -errno.EINVAL
-        try:
-            return super().seek(origin + position) - self._begin
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            return -errno.EINVAL
-
-    def tell(self) -> int:
-        return super().tell() - self._begin
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = max(0, self._end - super().tell())
-        return super().read(left if size is None or size < 0 else min(size, left)) or b""
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        found = self.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)

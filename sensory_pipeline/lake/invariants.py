@@ -8,7 +8,8 @@ from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import connect
 
 _ORPHANS = (
-    "SELECT count(*) FROM {table} t ANTI JOIN recordings r ON r.recording_id = t.recording_id AND r.status IN ('ok', 'partial')"
+    "SELECT count(*) FROM {table} t ANTI JOIN recordings r"
+    " ON r.recording_id = t.recording_id AND r.status IN ('ok', 'partial')"
 )
 _RULES = {
     "a recording appears twice": "SELECT count(*) - count(DISTINCT recording_id) FROM recordings",

@@ -33,7 +33,7 @@ class RecordingRow:
     size_bytes: Annotated[int, "Size of the object."]
     status: Annotated[
         str,
-        "'ok', 'partial' (damaged, the rest was processed) or 'failed'; the view adds 'pending' for what waits its turn.",
+        "'ok', 'partial' (damaged, the rest is there) or 'failed'; the view adds 'pending' for what waits its turn.",
     ]
     error_class: Annotated[str | None, "Kind of failure or damage, null when ok."]
     error_message: Annotated[str | None, "What failed or is damaged and what to do about it, null when ok."]

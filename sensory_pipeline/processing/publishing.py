@@ -24,8 +24,8 @@ from sensory_pipeline.storage.files import sweep_temporaries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationReport:
-    """published, failed, partial (damaged): recordings, in this run; pending: left in the partition; audio_s: seconds of
-    audio published; rows: in the partition's tables now; errors: recordings by error class."""
+    """published, failed, partial (damaged): recordings, in this run; pending: left in the partition; audio_s:
+    seconds of audio published; rows: in the partition's tables now; errors: recordings by error class."""
 
     published: int
     failed: int

@@ -10,56 +10,48 @@ frames that nothing counts (MP3 without a header, ADTS, AMR, Ogg), cut exactly b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import asf, au, chunks, flac, matroska, mp4, ogg
+from sensory_pipeline.audio.containers import adts, amr, asf, au, chain, chunks, flac, magic, matroska, mp4, mpeg, ogg
 from sensory_pipeline.audio.containers.declared import Declared
-
-MAGIC_BYTES = 16
-"""So many of a container's first bytes tell which one it is."""
-
-
-def is_known(magic: bytes) -> bool:
-    """Whether a container that is examined here begins with these bytes.
-
-    >>> is_known(b"fLaC\\x00\\x00\\x00\\x22" + bytes(8)), is_known(b"Dear diary, toda")
-    (True, False)
-    """
-    return (
-        magic[:4] in (b"fLaC", b"caff", b"OggS", au.MARKER, matroska.MARKER)
-        or (magic[:4] in (b"RIFF", b"RF64", b"BW64") and magic[8:12] == b"WAVE")
-        or (magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"))
-        or magic[4:8] in mp4.FIRST_BOXES
-        or magic in (chunks.WAVE64_MARKER, asf.HEADER)
-    )
 
 
 def examine(file: BinaryIO) -> Declared:
-    """What the container recognised by its first bytes says; nothing when there is none (MPEG audio).
+    """What the container recognised by its first bytes says, or a chain of frames; nothing when it is none.
 
     Raises TruncatedAudio when none of its sound can be there, EmptyAudio when it says that it holds nothing.
     """
     file.seek(0)
-    magic = file.read(MAGIC_BYTES)
+    start = file.read(magic.BYTES)
     file.seek(0)
-    if not is_known(magic):
-        return Declared()
-    if magic[:4] == b"fLaC":
-        return flac.examine(file)
-    if magic[8:12] == b"WAVE":
+    if magic.is_wave(start):
         return chunks.examine(file, chunks.WAVE)
-    if magic[:4] == b"FORM":
+    if magic.is_aiff(start):
         return chunks.examine(file, chunks.AIFF)
-    if magic[:4] == b"caff":
-        return chunks.examine(file, chunks.CAF)
-    if magic == chunks.WAVE64_MARKER:
-        return chunks.examine(file, chunks.WAVE64)
-    if magic[:4] == b"OggS":
-        return ogg.examine(file)
-    if magic[:4] == matroska.MARKER:
-        return matroska.examine(file)
-    if magic[:4] == au.MARKER:
-        return au.examine(file)
-    if magic == asf.HEADER:
-        return asf.examine(file)
-    return mp4.examine(file)
+    for marker, examined in _EXAMINED.items():
+        if start.startswith(marker):
+            return examined(file)
+    return mp4.examine(file) if start[4:8] in magic.MP4_BOXES else _chain(file)
+
+
+def _chain(file: BinaryIO) -> Declared:
+    begin = chain.read(file, chain.behind_tags(file), 16)
+    is_adts = adts.parse(begin[: adts.FORM.header_bytes]) is not None
+    for examined in (adts.examine, mpeg.examine) if is_adts else (mpeg.examine, adts.examine):
+        declared = examined(file)
+        if declared.is_chain:
+            return declared
+    return Declared()
+
+
+_EXAMINED: dict[bytes, Callable[[BinaryIO], Declared]] = {
+    magic.AMR: amr.examine,
+    magic.ASF: asf.examine,
+    magic.AU: au.examine,
+    magic.CAF: lambda file: chunks.examine(file, chunks.CAF),
+    magic.FLAC: flac.examine,
+    magic.MATROSKA: matroska.examine,
+    magic.OGG: ogg.examine,
+    magic.WAVE64: lambda file: chunks.examine(file, chunks.WAVE64),
+}

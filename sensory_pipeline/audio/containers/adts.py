@@ -48,13 +48,13 @@ def parse(header: bytes) -> Frame | None:
     return Frame(length=length, samples=1024 * ((header[6] & 0b11) + 1), rate=_RATES[rate], profile=header[2] >> 6)
 
 
-_FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse)
+FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse)
 
 
 def examine(file: BinaryIO) -> Declared:
     """The places where frames are missing, are damaged, or the last one is cut."""
-    start = chain.first_frame(file, _FORM)
+    start = chain.first_frame(file, FORM)
     if start is None:
         return Declared()
-    found = chain.walk(file, _FORM, start)
-    return Declared(duration_s=found.duration_s, gaps=found.gaps, damage=found.damage)
+    found = chain.walk(file, FORM, start)
+    return Declared(duration_s=found.duration_s, gaps=found.gaps, damage=found.damage, is_chain=True)

@@ -6,7 +6,6 @@ from typing import BinaryIO
 
 from sensory_pipeline.audio.containers.declared import Damage, Declared
 
-HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SEARCHED_BYTES = 1 << 16
 _BROADCAST = 0x01

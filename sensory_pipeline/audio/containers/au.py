@@ -6,7 +6,6 @@ from typing import BinaryIO
 
 from sensory_pipeline.audio.containers.declared import Damage, Declared
 
-MARKER = b".snd"
 _UNKNOWN_LENGTHS = frozenset({0, 0xFFFF_FFFF})
 
 

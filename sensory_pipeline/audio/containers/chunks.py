@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import tags
+from sensory_pipeline.audio.containers import magic, tags
 from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
 from sensory_pipeline.core.errors import EmptyAudio
 
@@ -43,7 +43,6 @@ class Layout:
 WAVE = Layout(first=12, header=struct.Struct("<4sI"), sound=b"data")
 AIFF = Layout(first=12, header=struct.Struct(">4sI"), sound=b"SSND")
 CAF = Layout(first=8, header=struct.Struct(">4sQ"), sound=b"data", align=1)
-WAVE64_MARKER = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 WAVE64 = Layout(
     first=40,
     header=struct.Struct("<16sQ"),
@@ -135,7 +134,7 @@ def _end_of_chunks(file: BinaryIO, layout: Layout, position: int, size: int) -> 
             return size
         identifier, length = layout.header.unpack(header)
         follows = padded + layout.header.size + length
-        is_another = identifier.startswith((b"RIFF", b"RF64", b"BW64", b"FORM", b"caff")) or tags.length(header)
+        is_another = _is_another(file, padded)
         if is_another or follows > size + 1 or not all(0x20 <= byte <= 0x7E for byte in identifier[:4]):
             return min(position if not is_another else padded, size)
         position = follows
@@ -143,7 +142,11 @@ def _end_of_chunks(file: BinaryIO, layout: Layout, position: int, size: int) -> 
 
 def _goes_on(file: BinaryIO, end: int, size: int, fmt: _Format) -> bool:
     """Whether sound follows after its declared end."""
-    file.seek(end)
-    rest = file.read(tags.HEADER_BYTES)
-    is_another = rest.startswith((b"RIFF", b"RF64", b"BW64")) or tags.length(rest)
-    return size - end > max(_ENDING_BYTES, fmt.bytes_a_second // 4) and not is_another
+    return size - end > max(_ENDING_BYTES, fmt.bytes_a_second // 4) and not _is_another(file, end)
+
+
+def _is_another(file: BinaryIO, position: int) -> bool:
+    """Whether another container begins there, or a tag before one."""
+    file.seek(position)
+    start = file.read(tags.HEADER_BYTES)
+    return magic.is_known(start[: magic.BYTES]) or tags.length(start) > 0

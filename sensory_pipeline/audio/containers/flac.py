@@ -7,17 +7,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.containers.declared import Declared
+from sensory_pipeline.audio.containers import magic
+from sensory_pipeline.audio.containers.declared import Declared, next_marker
 
 _MARKER_AND_STREAMINFO_BYTES = 4 + 4 + 34
-_ANOTHER = b"fLaC\x00\x00\x00\x22"
-_BLOCK_BYTES = 1 << 20
+_ANOTHER = magic.FLAC + b"\x00\x00\x00\x22"  # with the header of STREAMINFO
 
 
 def examine(file: BinaryIO) -> Declared:
     """What STREAMINFO says, if the encoder did not write to a pipe; and where another FLAC was joined to it."""
     header = file.read(_MARKER_AND_STREAMINFO_BYTES)
-    end = _next(file)
+    end = next_marker(file, _ANOTHER)
     if len(header) < _MARKER_AND_STREAMINFO_BYTES:
         return Declared(end=end)
     packed = int.from_bytes(header[18:26], "big")  # rate 20 bits, channels 3, bits 5, samples 36
@@ -41,15 +41,3 @@ def signed_bytes(samples: npt.NDArray[np.signedinteger[Any]], bits: int) -> byte
     low_end = samples >> (samples.itemsize * 8 - bits)
     in_bytes = np.ascontiguousarray(low_end).view(np.uint8).reshape(-1, samples.itemsize)
     return in_bytes[:, :value_bytes].tobytes()
-
-
-def _next(file: BinaryIO) -> int | None:
-    """Where the next FLAC begins: eight bytes that chance does not produce."""
-    position, kept = file.tell(), b""
-    while block := file.read(_BLOCK_BYTES):
-        searched = kept + block
-        if (found := searched.find(_ANOTHER)) >= 0:
-            return position - len(kept) + found
-        position += len(block)
-        kept = searched[1 - len(_ANOTHER) :]
-    return None

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from sensory_pipeline.audio.containers import magic
 from sensory_pipeline.audio.containers.declared import Damage, Declared
 
-MARKER = bytes.fromhex("1a45dfa3")
-_EBML = int.from_bytes(MARKER, "big")
+_EBML = int.from_bytes(magic.MATROSKA, "big")
 _SEGMENT = 0x18538067
 _CLUSTER = 0x1F43B675
 _INFO = 0x1549A966

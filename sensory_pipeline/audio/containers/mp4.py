@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from sensory_pipeline.audio.containers import magic
 from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
 
-FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip"})
-_BOXES = FIRST_BOXES | {
+_BOXES = magic.MP4_BOXES | {
     b"moof",
     b"mfra",
     b"sidx",

@@ -78,25 +78,41 @@ def parse(header: bytes) -> Frame | None:
     )
 
 
-_FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse)
+def _declares(head: bytes) -> bool:
+    """Whether a frame that begins so is no sound, but tells of those after it."""
+    frame = parse(head[:_HEADER_BYTES])
+    if frame is None:
+        return False
+    xing = head[_HEADER_BYTES + frame.side_bytes :]
+    return xing.startswith((b"Xing", b"Info")) or head[_HEADER_BYTES + 32 :].startswith(b"VBRI")
+
+
+FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse, begins=_declares)
 
 
 def examine(file: BinaryIO) -> Declared:
     """The places where frames are missing, are damaged, or the last one is cut."""
-    start = chain.first_frame(file, _FORM)
+    start = chain.first_frame(file, FORM)
     if start is None:
         return Declared()
     announced, begin = _announced(file, start)
-    found = chain.walk(file, _FORM, begin)
+    found = chain.walk(file, FORM, begin)
     damage = found.damage
     missing = announced - found.frames
     if missing > MISSING_FRAMES_ALLOWED and found.frames:
         # what is damaged in between is among them
         lost_s = missing * found.duration_s / found.frames - sum(each.lost_s or 0 for each in damage)
-        size = file.seek(0, 2)
+        size = found.end or file.seek(0, 2)
         what = f"{announced} frames are declared, {found.frames} are there"
         damage = (*damage, Damage(begin=size, end=size, what=what, lost_s=max(0.0, lost_s)))
-    return Declared(duration_s=found.duration_s, gaps=found.gaps, damage=damage)
+    return Declared(
+        duration_s=found.duration_s,
+        gaps=found.gaps,
+        damage=damage,
+        end=found.end,
+        is_followed=found.end is not None,
+        is_chain=True,
+    )
 
 
 def _announced(file: BinaryIO, start: int) -> tuple[int, int]:

@@ -10,11 +10,10 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import tags
+from sensory_pipeline.audio.containers import magic, tags
 from sensory_pipeline.audio.containers.declared import Damage, Declared
 
 _HEADER = struct.Struct("<4sBBqIIIB")  # marker, version, flags, position, stream, number, CRC, segments
-_MARKER = b"OggS"
 _FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
 _CHECKSUM = slice(22, 26)
 _BLOCK_BYTES = 1 << 16
@@ -61,7 +60,7 @@ def _page(file: BinaryIO, position: int) -> bytes | None:
     """The page that begins there; None when none does, or it is not whole."""
     file.seek(position)
     header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size or not header.startswith(_MARKER):
+    if len(header) < _HEADER.size or not header.startswith(magic.OGG):
         return None
     lacing = file.read(header[-1])
     body = file.read(sum(lacing))
@@ -76,12 +75,12 @@ def _next_page(file: BinaryIO, position: int, size: int) -> int:
     while position < size:
         file.seek(position)
         block = file.read(_BLOCK_BYTES)
-        found = block.find(_MARKER)
+        found = block.find(magic.OGG)
         while found >= 0:
             if _page(file, position + found) is not None:
                 return position + found
-            found = block.find(_MARKER, found + 1)
-        position += max(1, len(block) - len(_MARKER) + 1)
+            found = block.find(magic.OGG, found + 1)
+        position += max(1, len(block) - len(magic.OGG) + 1)
     return size
 
 
