@@ -156,13 +156,14 @@ class Pipe(io.BytesIO):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """A track as a recorder writes it. samples: of shape (channels, frames); start_s: when its first packet is to be
-    heard; gap: seconds of its sound after which no packets come, and for how many seconds."""
+    heard; gap: seconds of its sound after which no packets come, and for how many seconds; speed: of its clock."""
 
     samples: npt.NDArray[np.floating[Any]]
     encoding: Encoding
     start_s: float = 0.0
     gap: tuple[float, float] | None = None
     is_default: bool = False
+    speed: float = 1.0
 
 
 def recorded(*tracks: Recorded, container: str, picture_s: float = 0.0) -> bytes:
@@ -214,7 +215,7 @@ def _frames(track: Recorded, context: av.AudioCodecContext) -> Iterator[av.Audio
     for piece in [*converter.resample(whole), *converter.resample(None)]:
         late = track.gap is not None and begin / encoding.rate >= track.gap[0]
         wait_s = track.start_s + (track.gap[1] if track.gap is not None and late else 0.0)
-        piece.pts = begin + round(wait_s * encoding.rate)
+        piece.pts = round((begin / encoding.rate * track.speed + wait_s) * encoding.rate)
         begin += piece.samples
         yield piece
     yield None

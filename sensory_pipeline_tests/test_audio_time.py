@@ -83,6 +83,14 @@ class TestClock:
         assert same(heard(found.pcm), [0.5, 12.5, 14.5])
         assert (found.damage, found.undecoded_s) == (None, 0)
 
+    @pytest.mark.parametrize("encoding", [OPUS, AAC])
+    def test_a_clock_that_runs_slower_than_its_samples(self, encoding: Encoding, tmp_path: Path) -> None:
+        """What overlaps is left out, as players do, and told where it is a second or more."""
+        slow = Recorded(samples=beeps([0.5, 6.5], 7, encoding), encoding=encoding, speed=0.8)
+        found = decoded(recorded(slow, container="matroska"), tmp_path)
+        assert same(heard(found.pcm), [0.4, 5.2])
+        assert found.remarks == ("its packets overlap in time: 1 s of them were left out",)
+
     def test_gaps_as_short_as_a_packet_add_up(self, tmp_path: Path) -> None:
         """As where the network drops one of 20 ms, over and over."""
         tracks = Recorded(samples=beeps([0.5, 2.5], 3, OPUS), encoding=OPUS, gap=(1.0, 0.1))

@@ -85,7 +85,9 @@ class Clock:
                 self._hearing.lost_s += ahead_s
             yield from self._silence(piece, ahead_s)
         elif ahead_s < -_TOLERANCE_S:
-            piece = Piece(samples=piece.samples[round(-ahead_s * piece.rate) :], rate=piece.rate, name=piece.name)
+            kept = piece.samples[round(-ahead_s * piece.rate) :]
+            self._hearing.overlap_s += (len(piece.samples) - len(kept)) / piece.rate
+            piece = Piece(samples=kept, rate=piece.rate, name=piece.name)
         self._owed_s, self._is_damaged = 0.0, False
         seconds = len(piece.samples) / piece.rate
         self.now_s += seconds

@@ -113,7 +113,7 @@ def _decoded(request: _Request, track: int) -> Decoded:
         del pcm
         pcm, hearing = _heard(request, track, octaves_down=octaves_down)
     damage = hearing.damage
-    if damage and hearing.heard_s < _LEAST_S:
+    if damage and hearing.heard_s < _LEAST_S and (hearing.lost_unknown or hearing.lost_s >= hearing.heard_s):
         raise truncated(damage)
     if not pcm.samples.size:
         raise EmptyAudio("there is no sound in it, or less than a sample at 16 kHz; record or export it again")
@@ -122,6 +122,8 @@ def _decoded(request: _Request, track: int) -> Decoded:
         remarks.append(f"track {track} of {request.tracks}")
     if hearing.cancelled_s:
         remarks.append(f"its channels cancel each other: of {hearing.cancelled_s:.0f} s the loudest alone was taken")
+    if hearing.overlap_s >= 1:
+        remarks.append(f"its packets overlap in time: {hearing.overlap_s:.0f} s of them were left out")
     if octaves_down:
         remarks.append(f"its numbers go far beyond full scale: they were divided by {2**octaves_down}")
     return Decoded(

@@ -124,6 +124,8 @@ class _Decoding:
         md5 = hashlib.md5(usedforsecurity=False)
         self._clock.next_part()
         for frame in self._frames():
+            if not frame.sample_rate:
+                raise UnreadableAudio(f"its sound has no sample rate; {_CONVERT}")
             samples = interleaved(frame)
             if declared.md5 and declared.bits:
                 md5.update(flac.signed_bytes(samples, declared.bits))

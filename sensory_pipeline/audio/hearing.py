@@ -20,7 +20,8 @@ class Hearing:
     """Of one track. sample_rate (Hz) and channels: the source's own, at its beginning; heard_s: seconds
     that were decoded, without those that were filled with silence; lost_s: seconds that were not;
     lost_unknown: whether there are more of these, nobody knows how many; cancelled_s: seconds in which
-    the channels cancel each other; places: that are damaged.
+    the channels cancel each other; overlap_s: seconds that were left out, as others stand at their time;
+    places: that are damaged.
     """
 
     codec: str = ""
@@ -30,6 +31,7 @@ class Hearing:
     lost_s: float = 0.0
     lost_unknown: bool = False
     cancelled_s: float = 0.0
+    overlap_s: float = 0.0
     places: int = 0
     _told: list[str] = field(default_factory=list)
     _octaves: list[int] = field(default_factory=list)

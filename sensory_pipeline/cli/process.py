@@ -104,6 +104,10 @@ def process(
     fetch_with_progress([choice])
     engines = chosen_engines(choice)
     result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
+    if result.audio.damage:
+        errors.print(f"damaged: {result.audio.damage}", soft_wrap=True)
+    for remark in result.audio.remarks:
+        errors.print(remark, soft_wrap=True)
     rendered = (json if format is Format.JSON else text).render(result, request.tasks)
     if not rendered:
         errors.print("nothing was said")
