@@ -19,6 +19,9 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     """Everything that may differ from one recording to the next: what is asked, and by which engines."""
 
     stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
+    track: int | None = Field(
+        None, ge=1, description="Audio track, from 1; unset: the default one, or the next that is not silent."
+    )
     emo_level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
     )
@@ -47,6 +50,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
         """What is asked of a recording."""
         return ProcessRequest(
             stereo=self.stereo,
+            track=self.track,
             tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
             dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
             emo=EmotionSettings(level=self.emo_level),
