@@ -17,6 +17,7 @@ from bench.systems import AUTO, GIVEN, LANGUAGES, OURS, SEQUENTIAL, STOCK
 
 JFK = "JFK"
 ENGLISH, ALL, CONVERSATIONS = "all English", "all languages", "all conversations"
+CALLS = "stereo_calls"
 MOST_WORDS_WORSE = 0.003
 MOST_SPEECH_WORSE = 0.01
 OF_TEXT = ("WER", "CER", "language")
@@ -106,7 +107,10 @@ def figures(scored: Sequence[Scored]) -> list[Figure]:
 
 
 def table(found: Iterable[Figure]) -> Table:
-    """A row for each measure and group, a column for each system, in Markdown; the language detected if not said."""
+    """A row for each measure and group, a column for each system, in Markdown; the language detected if not said.
+
+    A system that was not asked about all recordings of a group has no figure there.
+    """
     found = list(found)
     systems = list(dict.fromkeys(figure.system for figure in found))
     rows: dict[tuple[str, str, str], dict[str, Figure]] = {}
@@ -118,7 +122,8 @@ def table(found: Iterable[Figure]) -> Table:
     for (measure, language, group), by_system in rows.items():
         name = f"{measure}, language given" if language == GIVEN else measure
         recordings = max(figure.recordings for figure in by_system.values())
-        cells = (by_system[system].shown if system in by_system else "" for system in systems)
+        whole = {system: figure.shown for system, figure in by_system.items() if figure.recordings == recordings}
+        cells = (whole.get(system, "") for system in systems)
         result.add_row(name, group, str(recordings), *cells)
     return result
 
@@ -133,6 +138,7 @@ def in_short(found: Iterable[Figure]) -> list[Figure]:
         and (
             (figure.measure == "WER" and figure.group.rpartition(", ")[2] in ("en", "not English", ENGLISH, ALL))
             or (figure.measure in OF_SPEAKERS and figure.group == CONVERSATIONS)
+            or (figure.measure == "cpWER" and figure.group.startswith(CALLS))
             or figure.group == SPEECHLESS
         )
     ]
