@@ -103,6 +103,8 @@ def process(
     fetch_with_progress([choice])
     engines = chosen_engines(choice)
     result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
+    for remark in result.audio.remarks:
+        errors.print(remark)
     rendered = (json if format is Format.JSON else text).render(result, request.tasks)
     if not rendered:
         errors.print("nothing was said")

@@ -14,12 +14,14 @@ from sensory_pipeline.core.utterances import Utterance, utterances
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFacts:
-    """The source as it arrived. duration_ms: of its sound; sample_rate: Hz."""
+    """The source as it arrived. duration_ms: of its sound; sample_rate: Hz; remarks: what was decided about its
+    sound."""
 
     duration_ms: int
     codec: str
     sample_rate: int
     channels: int
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

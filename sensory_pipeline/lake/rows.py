@@ -67,6 +67,7 @@ def recording_row(
         codec=audio.codec if audio else None,
         sample_rate=audio.sample_rate if audio else None,
         channels=audio.channels if audio else None,
+        remarks="; ".join(audio.remarks) or None if audio else None,
         language=result.transcript.language if result and result.transcript else None,
         speakers=len(result.diarization.speakers) if result and result.diarization else None,
         words=len(result.transcript.words) if result and result.transcript else None,

@@ -39,6 +39,7 @@ class RecordingRow:
     codec: Annotated[str | None, "Codec of the source."]
     sample_rate: Annotated[int | None, "Sample rate of the source in Hz."]
     channels: Annotated[int | None, "Channels of the source."]
+    remarks: Annotated[str | None, "What was decided about the source's sound, null when there was nothing to decide."]
     language: Annotated[str | None, "ISO 639-1 code of the language, null when nothing was said."]
     speakers: Annotated[int | None, "How many speakers were found."]
     words: Annotated[int | None, "How many words were recognised."]

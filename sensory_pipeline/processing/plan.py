@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=1)
 """Raise `algorithm` when decoding gives other samples."""
+CROSSTALK = 1
+"""Raise when other sound is silenced in stereo recordings; mono ones are not redone."""
 RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
 PUBLICATION = 4
@@ -81,7 +83,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         Stage.EMOTIONS: engines.classifier.info,
     }
     settings: dict[Stage, dict[str, object]] = {
-        Stage.NORMALIZED_AUDIO: {"stereo": request.stereo},
+        Stage.NORMALIZED_AUDIO: {"stereo": request.stereo} | ({"crosstalk": CROSSTALK} if request.stereo else {}),
         Stage.TRANSCRIPTS: request.tra.model_dump(mode="json"),
         Stage.DIARIZATION: request.dia.model_dump(mode="json"),
         Stage.EMOTIONS: request.emo.model_dump(mode="json"),

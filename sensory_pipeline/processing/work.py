@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode, read_pcm, write_pcm
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.channels import merged_transcript
@@ -38,7 +39,7 @@ class Source:
     """Where the sound of a recording comes from.
 
     decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
-    recordings are refused; stereo: the channels are kept apart.
+    recordings are refused; stereo: the channels are kept apart, and what leaks from one into another is silenced.
     """
 
     uri: str
@@ -59,6 +60,11 @@ class Source:
         """Decode the source into the cache. Raises AudioError or Transient."""
         with local_copy(self.uri, self.version, self.decoded.parent) as path:
             found = decode(path, channels="keep" if self.stereo else "mono", max_duration_s=self.max_duration_s)
+        remarks: tuple[str, ...] = ()
+        if self.stereo:
+            crosstalk = find_crosstalk(found.pcm)
+            silence(found.pcm, crosstalk)
+            remarks = crosstalk.remarks
         with _in_the_cache(self.decoded):
             self.decoded.parent.mkdir(parents=True, exist_ok=True)
             write_pcm(self.decoded, found.pcm)
@@ -67,6 +73,7 @@ class Source:
             codec=found.codec,
             sample_rate=found.sample_rate,
             channels=found.channels,
+            remarks=remarks,
         )
         return found.pcm, facts
 
