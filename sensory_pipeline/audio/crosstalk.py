@@ -37,14 +37,14 @@ _RATE = SAMPLE_RATE // 2  # what a telephone carries is below 4 kHz
 _FRAME = 512  # samples, 64 ms: longer than the delay of a line within a building, or of sound within a room
 _HOP = _FRAME // 2
 _FRAMES = 8  # of a window
-_WINDOW = _FRAME + (_FRAMES - 1) * _HOP
+_AROUND = _FRAMES + 1  # windows that hold the moment between two hops
 _BAND = slice(300 * _FRAME // _RATE, 3400 * _FRAME // _RATE + 1)  # without the hum of mains
 _STRETCH = 1024  # windows at a time, 33 s
 _HEARD_DB = 30.0  # below the loud passages
 _FADE = SAMPLE_RATE // 200  # samples at the edges of silence, 5 ms, so that it does not click
 
 _LEAST = np.float32(1e-3)  # power, so that nothing is divided by 0
-_SILENT_DB = 10.0
+_SILENT_DB = 10.0  # no sound at all; what rounding leaves of some is about 50
 
 _Number = TypeVar("_Number", np.float32, np.complex64)
 
@@ -89,18 +89,14 @@ def find_crosstalk(pcm: Pcm) -> Crosstalk:
 
 def silence(pcm: Pcm, crosstalk: Crosstalk) -> None:
     """Takes the echoes out of the samples, which have to be writable: hours of sound are not copied."""
-    fade = np.linspace(1, 0, _FADE, dtype=np.float32)
     for samples, spans in zip(pcm.samples, crosstalk.echoes, strict=True):
         for span in spans:
-            first, last = (ms * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))
-            echo = samples[first:last]
-            edge = min(_FADE, len(echo) // 2)
-            start, end = echo[:edge] * fade[:edge], echo[len(echo) - edge :] * fade[:edge][::-1]
-            echo[:] = 0
-            if first > 0:
-                echo[:edge] = start
-            if last < samples.size:
-                echo[len(echo) - edge :] = end
+            echo = samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]
+            gain = np.linspace(1, 0, min(_FADE, len(echo) // 2), dtype=np.float32)
+            start, end = slice(0, len(gain)), slice(len(echo) - len(gain), None)
+            echo[start.stop : end.start] = 0
+            echo[start] = echo[start] * gain
+            echo[end] = echo[end] * gain[::-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +170,9 @@ def _heard(levels_db: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 
 def _spans(windows: npt.NDArray[np.bool_], within: Span) -> Iterator[Span]:
-    edges = np.flatnonzero(np.diff(np.pad(windows.astype(np.int8), 1)))
-    for first, last in edges.reshape(-1, 2).tolist():
-        start_ms, end_ms = first * _HOP * 1000 // _RATE, ((last - 1) * _HOP + _WINDOW) * 1000 // _RATE
+    """Where most of the windows around a moment are such, so that next to a voice of its own little is taken away."""
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(windows, (_AROUND - 1, 0), mode="edge"), _AROUND)
+    moments = np.count_nonzero(around, axis=1) > _AROUND / 2
+    edges = np.flatnonzero(np.diff(np.pad(moments.astype(np.int8), 1)))
+    for start_ms, end_ms in (edges.reshape(-1, 2) * _HOP * 1000 // _RATE).tolist():
         yield Span(start_ms=start_ms, end_ms=end_ms).clip(within)
