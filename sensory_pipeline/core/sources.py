@@ -19,6 +19,9 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     """Everything that may differ from one recording to the next: what is asked, and by which engines."""
 
     stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
+    drop_doubtful: bool = Field(
+        False, description="Whether doubtful words leave utterances and formats; the words table keeps them."
+    )
     emo_level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
     )
@@ -47,6 +50,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
         """What is asked of a recording."""
         return ProcessRequest(
             stereo=self.stereo,
+            drop_doubtful=self.drop_doubtful,
             tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
             dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
             emo=EmotionSettings(level=self.emo_level),
@@ -55,6 +59,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
 
 TOGETHER = (
     frozenset(DiarizationSettings.model_fields),
+    frozenset({"language", "languages"}),
     frozenset({"stt", "whisper_model_size"}),
     frozenset({"diarization", "pyannote_model"}),
     frozenset({"emotion", "gigaam_model_name"}),

@@ -20,7 +20,9 @@ DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=
 """Raise `algorithm` when decoding gives other samples."""
 RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
-PUBLICATION = 4
+DOUBT = 1
+"""Raise when other words of the same transcript and turns are doubtful."""
+PUBLICATION = 5
 """Raise when the same stage results and utterances give other rows (sentences, columns)."""
 
 
@@ -99,7 +101,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         if ignored := sorted(asked[stage] - heeded.keys()):
             log.warning("%s ignores %s", info.engine, ", ".join(ignored))
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
-        rules = {"reconciliation": RECONCILIATION} if stage is Stage.EMOTIONS else {}
+        rules = _utterance_rules(request) if stage is Stage.EMOTIONS else {}
         plans[stage] = StagePlan(
             stage=stage,
             info=info,
@@ -117,7 +119,8 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
     whole = fingerprint(
         {
             "publication": PUBLICATION,
-            "reconciliation": RECONCILIATION,
+            "doubt": DOUBT,
+            **_utterance_rules(request),
             "tasks": sorted(request.tasks),
             "stages": {stage.value: plan.fingerprint for stage, plan in plans.items()},
         }
@@ -125,14 +128,21 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
     return Plan(request=request, choice=choice, stages=plans, fingerprint=whole)
 
 
+def _utterance_rules(request: ProcessRequest) -> dict[str, object]:
+    """What decides utterances, beside the stages."""
+    dropped = {"dropped": DOUBT} if request.drop_doubtful else {}
+    return {"reconciliation": RECONCILIATION, **dropped}
+
+
 def check(request: ProcessRequest, transcriber: EngineInfo) -> None:
     """Whether the transcriber can do what is asked. Raises UnsupportedLanguage where that is known without its
     model."""
     if Task.TRANSCRIBE not in request.tasks:
         return
-    language = request.tra.language
-    if language != "auto" and transcriber.languages is not None and language not in transcriber.languages:
+    if transcriber.languages is None:
+        return
+    if unknown := request.tra.asked_languages - transcriber.languages:
         raise UnsupportedLanguage(
-            f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {language!r}: set the "
-            "language to one of these or auto, or choose another engine or model"
+            f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {min(unknown)!r}: set "
+            "the language to one of these or auto, or choose another engine or model"
         )
