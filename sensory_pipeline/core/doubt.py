@@ -24,7 +24,7 @@ IMPROBABLE_WORD = 0.15
 """A word of a lower probability is doubtful."""
 IMPROBABLE_SEGMENT = 0.4
 """So are all words of a segment whose mean probability is lower."""
-SURE_SENTENCE = 0.8
+SURE_SENTENCE = 0.7
 """A sentence that Whisper is known to invent is believed from this mean probability on."""
 
 _SAID = frozenset("&%@#§°")

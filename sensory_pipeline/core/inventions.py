@@ -28,6 +28,7 @@ SENTENCES = frozenset(
         # Russian, Ukrainian, Polish
         *("спасибо", "спасибо за просмотр", "продолжение следует", "спасибо за внимание", "до новых встреч"),
         *("дякую за перегляд", "дякую", "dziękuję", "dziękuję za uwagę", "dziękuję za oglądanie"),
+        *("тревожная музыка", "спокойная музыка", "динамичная музыка", "аплодисменты"),
         # Turkish, Arabic, Swedish, Norwegian, Danish
         *("altyazı m k", "izlediğiniz için teşekkürler", "izlediğiniz için teşekkür ederim", "abone olmayı unutmayın"),
         *("شكرا", "شكرا على المشاهدة", "ترجمة نانسي قنقر", "اشتركوا في القناة"),
