@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.answers import AnswerFile, Asked
-from bench.figures import JFK, Scored, figures, table, verdicts
+from bench.figures import JFK, Scored, figures, in_short, table, verdicts
 from bench.labelled import Recording, read_labelled
 from bench.pairs import conditions
 from bench.scoring import score
@@ -141,8 +141,10 @@ def main() -> None:
             scored.append(one)
             if arguments.json and one.recording == recordings[-1]:  # it takes an hour, and may be broken off
                 save(arguments.json, scored, **facts)
-    console.print(table(figures(scored)))
-    judged = verdicts(figures(scored))
+    found = figures(scored)
+    console.print(table(found))
+    console.print(table(in_short(found)))
+    judged = verdicts(found)
     for verdict in judged:
         verdict.show(console)
     if arguments.json:

@@ -37,7 +37,7 @@ from bench.recordings import recordings
 from bench.transcription import PLAIN
 from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import Pcm
-from sensory_pipeline.automation.ingest import IngestReport, ingest, register
+from sensory_pipeline.automation.ingest import ingest, register
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
@@ -63,11 +63,10 @@ class Chain:
 
     def ingest(self, source: Path) -> None:
         """As the command does it. Raises RuntimeError where not all of it is published."""
-        registration, missing = register(self.lake, self.engines.plans, str(source), retry_failed=False)
-        report = IngestReport(registration=registration, missing=missing)
+        report = register(self.lake, self.engines.plans, str(source), retry_failed=False)
         ingest(self.lake, self.job, self.instance, report, run_started=lambda _partition, _count: None)
-        if report.failed or report.run_failures or report.published != registration.new:
-            raise RuntimeError(f"not all of {registration.new} recordings are published: {report}")
+        if report.failed or report.run_failures or report.published != report.registration.new:
+            raise RuntimeError(f"not all of {report.registration.new} recordings are published: {report}")
 
     def rows(self, table: str) -> int:
         with connect(self.lake) as db:

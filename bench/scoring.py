@@ -66,7 +66,7 @@ def score(recording: Recording, answer: Answer) -> Score:
     offsets: Mapping[str, Sequence[int]] = {}
     if answer.text is not None:
         rates |= _text_errors(recording, answer.text)
-        if answer.language is not None and recording.text:
+        if recording.text:
             rates["language"] = Rate(errors=answer.language != recording.language, of=1)
     if answer.turns is not None and recording.turns:
         for name, collar_ms in COLLARS_MS.items():
@@ -75,7 +75,7 @@ def score(recording: Recording, answer: Answer) -> Score:
         rates["speaker count"] = Rate(errors=abs(_speakers(answer) - _speakers(recording)), of=1)
         if answer.words is not None:
             rates |= _speaker_errors(recording, answer.words)
-    if answer.words and recording.words:
+    if answer.words is not None and recording.words:
         offsets = word_offsets(recording.words, answer.words, recording.language)
     return Score(rates=rates, offsets_ms=offsets)
 

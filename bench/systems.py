@@ -197,6 +197,6 @@ def all_systems(settings: Settings, *, threads: int) -> list[System]:
         Product(settings=settings),
         Product(settings=settings, stereo=True, languages=(AUTO,)),
         FasterWhisper(model=folder, threads=threads),
-        FasterWhisper(model=folder, threads=threads, batched=True),
+        FasterWhisper(model=folder, threads=threads, batched=True, languages=(AUTO,)),
         StockPyannote(store=choice.store),
     ]

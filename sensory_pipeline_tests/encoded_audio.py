@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -98,7 +98,9 @@ ENCODINGS = {
     "amr": replace(  # made for voices, not for tones
         _lossy("libopencore_amrnb", "amr", 8_000, "mono", "amr_nb", options={"b": "12200"}), peak_tolerance=0.2
     ),
-    "wma": _lossy("wmav2", "asf", 44_100, "mono", "wmav2", options={"b": "64000"}),
+    "wma": replace(  # whose first two frames say nothing
+        _lossy("wmav2", "asf", 44_100, "mono", "wmav2", options={"b": "64000"}), duration_tolerance_s=0.1
+    ),
 }
 
 
@@ -149,3 +151,71 @@ class Pipe(io.BytesIO):
 
     seek = None  # type: ignore[assignment]
     tell = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A track as a recorder writes it. samples: of shape (channels, frames); start_s: when its first packet is to be
+    heard; gap: seconds of its sound after which no packets come, and for how many seconds; speed: of its clock."""
+
+    samples: npt.NDArray[np.floating[Any]]
+    encoding: Encoding
+    start_s: float = 0.0
+    gap: tuple[float, float] | None = None
+    is_default: bool = False
+    speed: float = 1.0
+
+
+def recorded(*tracks: Recorded, container: str, picture_s: float = 0.0) -> bytes:
+    """A file of these tracks, with black pictures of so many seconds before them in its order of streams.
+
+    An Ogg's pages, of which each has one time, hold a packet each.
+    """
+    options = {"page_duration": "20000"} if container == "ogg" else {}
+    with tempfile.NamedTemporaryFile() as file:
+        with av.open(file.name, "w", format=container, options=options) as made:
+            packets: list[av.Packet[Any]] = []
+            if picture_s:
+                picture = made.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p")
+                for _ in range(round(10 * picture_s)):
+                    packets += picture.encode(av.VideoFrame(64, 64, "yuv420p"))
+                packets += picture.encode(None)
+            streams = [_sound_stream(made, track) for track in tracks]  # all of them before the first packet
+            for track, stream in zip(tracks, streams, strict=True):
+                for frame in _frames(track, stream.codec_context):
+                    packets += stream.encode(frame)
+            for packet in sorted(packets, key=_seconds):
+                made.mux(packet)
+        return Path(file.name).read_bytes()
+
+
+def _sound_stream(container: av.container.OutputContainer, track: Recorded) -> av.AudioStream:
+    encoding = track.encoding
+    options = dict(encoding.options)
+    stream = container.add_stream(encoding.codec, rate=encoding.rate, layout=encoding.layout, options=options)
+    assert isinstance(stream, av.AudioStream)
+    if track.is_default:
+        stream.disposition = av.stream.Disposition.default
+    return stream
+
+
+def _seconds(packet: av.Packet[Any]) -> Fraction:
+    assert packet.dts is not None
+    assert packet.time_base is not None
+    return packet.dts * packet.time_base
+
+
+def _frames(track: Recorded, context: av.AudioCodecContext) -> Iterator[av.AudioFrame | None]:
+    encoding = track.encoding
+    context.open()
+    whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(track.samples, np.float32), "fltp", encoding.layout)
+    whole.sample_rate, whole.pts, whole.time_base = encoding.rate, 0, Fraction(1, encoding.rate)
+    converter = av.AudioResampler(context.format, encoding.layout, encoding.rate, context.frame_size or 1024)
+    begin = 0
+    for piece in [*converter.resample(whole), *converter.resample(None)]:
+        late = track.gap is not None and begin / encoding.rate >= track.gap[0]
+        wait_s = track.start_s + (track.gap[1] if track.gap is not None and late else 0.0)
+        piece.pts = round((begin / encoding.rate * track.speed + wait_s) * encoding.rate)
+        begin += piece.samples
+        yield piece
+    yield None

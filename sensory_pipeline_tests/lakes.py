@@ -36,8 +36,7 @@ def ingested(
     chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date, ledger=chosen.ledger)
     with processor(chosen, engines=engines) as ready:
-        registration, missing = register(lake, ready.plans, str(source), retry_failed=retry_failed)
-        report = IngestReport(registration=registration, missing=missing)
+        report = register(lake, ready.plans, str(source), retry_failed=retry_failed)
         with open_instance(root / ".dagster") as instance:
             job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
             ingest(lake, job, instance, report, run_started=lambda _partition, _count: meanwhile())

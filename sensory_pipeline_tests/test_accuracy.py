@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bench.accuracy import chosen, measured, report
 from bench.answers import Answer, AnswerFile, Asked, HeardWord
 from bench.der import diarization_errors
-from bench.figures import ALL, CONVERSATIONS, ENGLISH, Figure, figures, table, verdicts
+from bench.figures import ALL, CONVERSATIONS, ENGLISH, Figure, figures, in_short, table, verdicts
 from bench.labelled import Recording, Said, read_labelled
 from bench.normalisation import normalised
 from bench.scoring import score, word_offsets
@@ -104,7 +105,7 @@ def test_nothing_heard() -> None:
         ("WER", "CER", "DER", "cpWER", "tcpWER"), 1
     )
     assert found.rates["speaker count"].errors == 2
-    assert "language" not in found.rates
+    assert found.rates["language"].errors == 1
 
 
 def test_words_of_the_wrong_speaker_are_wrong_twice() -> None:
@@ -271,11 +272,12 @@ def test_figures_are_rates_of_sums() -> None:
     some = [recording("red blue green black"), recording("weiss", language="de"), recording("", name="speechless/x")]
     found = figures(list(measured([Scripted("red blue green")], some, [AUTO], AnswerFile(None))))
     wer = {figure.group: figure for figure in found if figure.measure == "WER"}
-    expected = {"set, en": 1 / 4, "set, de": 3, ENGLISH: 1 / 4, ALL: 4 / 5}
+    expected = {"set, en": 1 / 4, "set, de": 3, "set, not English": 3, ENGLISH: 1 / 4, ALL: 4 / 5}
     assert {group: figure.value for group, figure in wer.items()} == expected
     assert wer[ALL].shown == "80.0"
     assert table(found).row_count == len(found)
     assert {figure.group for figure in found if figure.measure == "false words"} == {"speechless"}
+    assert {figure.group for figure in in_short(found)} == {"set, en", "set, not English", ENGLISH, ALL, "speechless"}
 
 
 def figure(measure: str, group: str, system: str, value: float, *, language: str = AUTO) -> Figure:
@@ -310,6 +312,8 @@ def test_not_one_word_may_be_wrong(measure: str, group: str) -> None:
 
 def test_what_was_not_measured_is_not_judged() -> None:
     assert verdicts([figure("WER", ALL, OURS, 0.9), figure("DER", CONVERSATIONS, OURS, 0.9)]) == []
+    some, others = (replace(figure("DER", CONVERSATIONS, name, 0.9), of=of) for name, of in ((OURS, 9), (STOCK, 7)))
+    assert verdicts([some, others]) == []
 
 
 def test_the_report_names_machine_versions_and_recordings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,21 @@ def decoded(content: bytes, folder: Path) -> Decoded:
     return decode(path, max_duration_s=3600)
 
 
+def whole(content: bytes, folder: Path) -> Decoded:
+    """Of a file that nothing is wrong with."""
+    found = decoded(content, folder)
+    assert (found.damage, found.undecoded_s) == (None, 0)
+    return found
+
+
+def complaint(content: bytes, folder: Path) -> str | None:
+    """What is said of a file: that it is damaged, or that nothing can be made of it; None when it is whole."""
+    try:
+        return decoded(content, folder).damage
+    except AudioError as error:
+        return str(error)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For properties, whose examples overwrite one file."""
@@ -47,63 +63,68 @@ def packets(name: str) -> tuple[int, ...]:
 class TestCut:
     @pytest.mark.parametrize("name", ENCODINGS)
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-    def test_is_an_error(self, name: str, share: float, tmp_path: Path) -> None:
+    def test_is_told(self, name: str, share: float, tmp_path: Path) -> None:
         content = tone(name)
-        # a tenth may be all header: then nothing is there, or nothing to recognise it by
-        with pytest.raises(AudioError if share == 0.1 else TruncatedAudio):
-            decoded(content[: int(len(content) * share)], tmp_path)
+        assert complaint(content[: int(len(content) * share)], tmp_path)
+
+    @pytest.mark.parametrize("name", [name for name in ENCODINGS if name != "m4a"])
+    def test_keeps_what_is_there(self, name: str, tmp_path: Path) -> None:
+        """Of an m4a that is nothing: its index is at its end."""
+        content = tone(name)
+        found = decoded(content[: int(len(content) * 0.9)], tmp_path)
+        # the pages of an Ogg and the clusters of a WebM are large
+        assert 0.5 < found.pcm.duration_ms / 1000 < TONE_S + ENCODINGS[name].duration_tolerance_s
+        if found.undecoded_s is not None:
+            there_s = decoded(content, tmp_path).pcm.duration_ms / 1000
+            assert found.pcm.duration_ms / 1000 + found.undecoded_s == pytest.approx(there_s, abs=0.06)
+        else:
+            assert name in WITHOUT_LENGTHS or ENCODINGS[name].container == "ogg"
 
     @given(name=st.sampled_from(list(ENCODINGS)), data=st.data())
     @settings(deadline=None, max_examples=100)
-    def test_is_an_error_wherever(self, name: str, data: st.DataObject, folder: Path) -> None:
+    def test_is_told_wherever(self, name: str, data: st.DataObject, folder: Path) -> None:
         content = tone(name)
         length = data.draw(st.integers(0, len(content) - 1))
-        try:
-            decoded(content[:length], folder)
-        except AudioError:
+        if complaint(content[:length], folder):
             return
         # An mp3 may lack the one frame on which writers disagree: 26 ms.
         undetectable = packets(name) if name in WITHOUT_LENGTHS else packets(name)[-1:] if "mp3" in name else ()
-        assert length in undetectable
+        assert length in undetectable or (ENCODINGS[name].container == "ogg" and content[length:].startswith(b"OggS"))
 
     @pytest.mark.parametrize("name", ENCODINGS)
     def test_by_a_byte(self, name: str, tmp_path: Path) -> None:
-        with pytest.raises(TruncatedAudio):
-            decoded(tone(name)[:-1], tmp_path)
+        assert complaint(tone(name)[:-1], tmp_path)
 
     @pytest.mark.parametrize("name", ["flac", "mp3 CBR", "opus", "vorbis", "m4a index first", "webm"])
     def test_and_its_room_filled_with_zeros(self, name: str, tmp_path: Path) -> None:
         """As by a download that broke off after room was made for it. In PCM, zeros are silence."""
         content = tone(name)
         half = len(content) // 2
-        with pytest.raises(AudioError):
-            decoded(content[:half] + bytes(len(content) - half), tmp_path)
+        assert complaint(content[:half] + bytes(len(content) - half), tmp_path)
 
     def test_between_the_pages_of_an_ogg(self, tmp_path: Path) -> None:
+        """Nobody can tell it from what recorders leave who never mark the last page."""
         content = tone("opus")
-        with pytest.raises(TruncatedAudio, match="last page is missing"):
-            decoded(content[: content.rindex(b"OggS")], tmp_path)
+        assert 900 < whole(content[: content.rindex(b"OggS")], tmp_path).pcm.duration_ms < 1100
 
     @pytest.mark.parametrize(("name", "header_bytes"), [("aac", 7), ("mp3 headerless", 4)])
     def test_in_the_header_of_a_frame(self, name: str, header_bytes: int, tmp_path: Path) -> None:
         for left in range(1, header_bytes + 3):
-            with pytest.raises(TruncatedAudio):
-                decoded(tone(name)[: packets(name)[20] + left], tmp_path)
+            assert complaint(tone(name)[: packets(name)[20] + left], tmp_path)
 
     def test_between_the_frames_of_an_mp3_that_counts_them(self, tmp_path: Path) -> None:
         *_, last_but_one, last = packets("mp3 CBR")
         assert decoded(tone("mp3 CBR")[:last], tmp_path).pcm.duration_ms == pytest.approx(TONE_S * 1000, abs=30)
-        with pytest.raises(TruncatedAudio, match="frames are declared"):
-            decoded(tone("mp3 CBR")[:last_but_one], tmp_path)
+        assert "frames are declared" in str(complaint(tone("mp3 CBR")[:last_but_one], tmp_path))
 
     def test_between_the_frames_of_a_flac_without_md5(self, tmp_path: Path) -> None:
         content = tone("flac")[: packets("flac")[-1]]
-        with pytest.raises(TruncatedAudio, match="66150 samples are declared"):
-            decoded(content[:26] + bytes(16) + content[42:], tmp_path)
+        assert "1.5 s are declared" in str(complaint(content[:26] + bytes(16) + content[42:], tmp_path))
 
     def test_of_an_mp3_whose_rest_is_zeros(self, tmp_path: Path) -> None:
-        with pytest.raises(TruncatedAudio, match="no frame"):
-            decoded(tone("mp3 headerless") + bytes(100_000), tmp_path)
+        found = decoded(tone("mp3 headerless") + bytes(100_000), tmp_path)
+        assert "no frame" in str(found.damage)
+        assert found.undecoded_s == pytest.approx(100_000 * 8 / 64_000, rel=0.02)
 
     def test_of_an_mp4_that_was_never_finished(self, tmp_path: Path) -> None:
         content = tone("m4a")
@@ -117,8 +138,7 @@ class TestDamage:
     def test_in_the_middle(self, name: str, noise: bytes, tmp_path: Path) -> None:
         content = tone(name)
         middle = len(content) // 2 - 1000
-        with pytest.raises(TruncatedAudio):
-            decoded(content[:middle] + noise + content[middle + 2000 :], tmp_path)
+        assert complaint(content[:middle] + noise + content[middle + 2000 :], tmp_path)
 
     @given(name=st.sampled_from(CHECKED), data=st.data(), change=st.integers(1, 255))
     @settings(deadline=None, max_examples=60)
@@ -128,10 +148,9 @@ class TestDamage:
         first = packets(name)[0] if name.startswith("flac") and "ogg" not in name else 0
         position = data.draw(st.integers(first, len(content) - 1))
         content[position] ^= change
-        try:
-            found = decoded(bytes(content), folder)
-        except AudioError:
+        if complaint(bytes(content), folder):
             return
+        found = decoded(bytes(content), folder)
         # only a checksum was hit: the sound is whole, as another one shows
         np.testing.assert_array_equal(found.pcm.samples, decoded(tone(name), folder).pcm.samples)
         assert name.startswith("flac")
@@ -140,28 +159,29 @@ class TestDamage:
         content = tone("opus")
         third = packets("opus")[0]
         fourth = content.index(b"OggS", third + 4)
-        with pytest.raises(TruncatedAudio, match="damaged or cut"):
-            decoded(content[:third] + content[fourth:], tmp_path)
+        assert "pages are missing" in str(complaint(content[:third] + content[fourth:], tmp_path))
 
     def test_says_when(self, tmp_path: Path) -> None:
         for name in ("flac", "mp3 CBR", "m4a"):
             content = tone(name)
             middle = packets(name)[len(packets(name)) // 2]
-            with pytest.raises(TruncatedAudio, match=r"damaged at 0\.[6-8] s"):
-                decoded(content[:middle] + bytes(1500) + content[middle + 1500 :], tmp_path)
+            found = decoded(content[:middle] + bytes(1500) + content[middle + 1500 :], tmp_path)
+            assert re.match(r"damaged at 0\.[6-8] s", str(found.damage))
+            assert 0 < (found.undecoded_s or 0) < 0.5
+            assert found.pcm.duration_ms == pytest.approx(TONE_S * 1000, abs=60)
 
     def test_that_only_the_md5_shows(self, tmp_path: Path) -> None:
         content = bytearray(tone("flac"))
         content[26] ^= 1
-        with pytest.raises(TruncatedAudio, match="MD5"):
-            decoded(bytes(content), tmp_path)
+        found = decoded(bytes(content), tmp_path)
+        assert "MD5" in str(found.damage)
+        assert found.undecoded_s == 0
 
     def test_of_a_flac_that_declares_nothing(self, tmp_path: Path) -> None:
         content = encode(np.tile(np.sin(np.arange(60_000)) / 2, (2, 1)), ENCODINGS["flac"], seekable=False)
-        assert decoded(content, tmp_path).pcm.duration_ms == 1361
+        assert whole(content, tmp_path).pcm.duration_ms == 1361
         middle = len(content) // 2
-        with pytest.raises(TruncatedAudio, match="frames are missing"):
-            decoded(content[:middle] + bytes(200) + content[middle + 200 :], tmp_path)
+        assert "damaged at 0." in str(complaint(content[:middle] + bytes(200) + content[middle + 200 :], tmp_path))
 
 
 class TestWhole:
@@ -170,14 +190,14 @@ class TestWhole:
         """Lengths that were not known when they were written are not held against a file."""
         encoding = ENCODINGS[name]
         samples = np.tile(0.5 * np.sin(np.arange(encoding.rate)), (encoding.channels, 1))
-        found = decoded(encode(samples, encoding, seekable=False), tmp_path)
+        found = whole(encode(samples, encoding, seekable=False), tmp_path)
         assert found.pcm.duration_ms == pytest.approx(1000, abs=55)
 
     @pytest.mark.parametrize("length", [0, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF])
     def test_wav_of_unknown_length(self, length: int, tmp_path: Path) -> None:
         content = bytearray(tone("wav 16k"))
         content[74:78] = length.to_bytes(4, "little")
-        assert decoded(bytes(content), tmp_path).pcm.duration_ms == TONE_S * 1000
+        assert whole(bytes(content), tmp_path).pcm.duration_ms == TONE_S * 1000
 
     @pytest.mark.parametrize(
         "chunk",
@@ -190,29 +210,29 @@ class TestWhole:
     def test_wav_with_other_chunks(self, chunk: bytes, tmp_path: Path) -> None:
         content = tone("wav 16k")
         for changed in (content[:36] + chunk + content[36:], content + chunk, content + chunk[:-1]):
-            assert decoded(changed, tmp_path).pcm.duration_ms == TONE_S * 1000
+            assert whole(changed, tmp_path).pcm.duration_ms == TONE_S * 1000
 
     def test_wav_of_an_odd_number_of_bytes(self, tmp_path: Path) -> None:
         odd = encode(np.zeros((1, 12_001)), ENCODINGS["wav 8 bit"])
         for content in (odd, odd.rstrip(b"\x00")):
-            assert decoded(content, tmp_path).pcm.samples.shape[1] == 12_001
+            assert whole(content, tmp_path).pcm.samples.shape[1] == 12_001
 
     def test_wav_whose_length_counts_the_padding(self, tmp_path: Path) -> None:
         """As sox writes it for GSM."""
         adpcm = Encoding(codec="adpcm_ima_wav", container="wav", rate=16_000)
         content = bytearray(encode(np.zeros((1, 16_000)), adpcm))
         length = content.index(b"data") + 4
-        whole = decoded(bytes(content), tmp_path).pcm
+        before = whole(bytes(content), tmp_path).pcm
         content[length : length + 4] = (int.from_bytes(content[length : length + 4], "little") + 1).to_bytes(
             4, "little"
         )
-        np.testing.assert_array_equal(decoded(bytes(content) + b"\0", tmp_path).pcm.samples, whole.samples)
+        np.testing.assert_array_equal(whole(bytes(content) + b"\0", tmp_path).pcm.samples, before.samples)
 
     def test_wav_whose_riff_length_is_wrong(self, tmp_path: Path) -> None:
         for length in (0, 10**9):
             content = bytearray(tone("wav 16k"))
             content[4:8] = length.to_bytes(4, "little")
-            assert decoded(bytes(content), tmp_path).pcm.duration_ms == TONE_S * 1000
+            assert whole(bytes(content), tmp_path).pcm.duration_ms == TONE_S * 1000
 
     @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 VBR", "mp3 16k", "mp3 headerless", "aac", "flac"])
     @pytest.mark.parametrize(
@@ -223,8 +243,8 @@ class TestWhole:
         ],
     )
     def test_with_tags(self, name: str, before: bytes, after: bytes, tmp_path: Path) -> None:
-        plain = decoded(tone(name), tmp_path).pcm
-        tagged = decoded(before + tone(name) + after, tmp_path).pcm
+        plain = whole(tone(name), tmp_path).pcm
+        tagged = whole(before + tone(name) + after, tmp_path).pcm
         np.testing.assert_array_equal(tagged.samples, plain.samples)
 
     @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 headerless"])
@@ -239,8 +259,8 @@ class TestWhole:
         ],
     )
     def test_mp3_with_something_after_it(self, name: str, after: bytes, tmp_path: Path) -> None:
-        plain = decoded(tone(name), tmp_path).pcm
-        found = decoded(tone(name) + after, tmp_path).pcm
+        plain = whole(tone(name), tmp_path).pcm
+        found = whole(tone(name) + after, tmp_path).pcm
         np.testing.assert_array_equal(found.samples[:, :23_800], plain.samples[:, :23_800])
         # after so much more than was announced, FFmpeg keeps the encoder's padding
         assert found.duration_ms == pytest.approx(plain.duration_ms, abs=55)
@@ -248,39 +268,39 @@ class TestWhole:
     def test_mp3_with_something_before_it(self, tmp_path: Path) -> None:
         two_tags = 2 * (b"ID3\x03\x00\x00\x00\x00\x00\x0a" + bytes(10))
         for before in (two_tags, bytes(3000), np.random.default_rng(3).bytes(3000)):
-            found = decoded(before + tone("mp3 headerless"), tmp_path).pcm
+            found = whole(before + tone("mp3 headerless"), tmp_path).pcm
             assert found.duration_ms == pytest.approx(TONE_S * 1000, abs=60)
 
     def test_mp3_joined_end_to_end(self, tmp_path: Path) -> None:
         picture = b"ID3\x03\x00\x00\x00\x02\x00\x00" + np.random.default_rng(5).bytes(2 << 14)
-        whole = picture + tone("mp3 CBR") + b"TAG" + bytes(125) + picture + tone("mp3 CBR")
-        assert decoded(whole, tmp_path).pcm.duration_ms == pytest.approx(2 * TONE_S * 1000, abs=110)
+        joined = picture + tone("mp3 CBR") + b"TAG" + bytes(125) + picture + tone("mp3 CBR")
+        assert whole(joined, tmp_path).pcm.duration_ms == pytest.approx(2 * TONE_S * 1000, abs=110)
 
     def test_mp3_recorded_from_the_middle_of_a_stream(self, tmp_path: Path) -> None:
         content = tone("mp3 headerless")[1000:]
-        assert decoded(content, tmp_path).pcm.duration_ms == pytest.approx(TONE_S * 1000, abs=150)
+        assert whole(content, tmp_path).pcm.duration_ms == pytest.approx(TONE_S * 1000, abs=150)
 
     @pytest.mark.parametrize("name", ["opus", "m4a", "webm", "wma"])
     def test_with_something_after_it(self, name: str, tmp_path: Path) -> None:
-        plain = decoded(tone(name), tmp_path).pcm
+        plain = whole(tone(name), tmp_path).pcm
         for after in (b"TAG" + bytes(125), bytes(1000)):
-            np.testing.assert_array_equal(decoded(tone(name) + after, tmp_path).pcm.samples, plain.samples)
+            np.testing.assert_array_equal(whole(tone(name) + after, tmp_path).pcm.samples, plain.samples)
 
     def test_with_an_absurd_length_after_it(self, tmp_path: Path) -> None:
         """FFmpeg goes there, to places no file has; that is no failure to read it."""
         after = bytes(16) + (2**62).to_bytes(8, "little") + bytes(64)
-        assert decoded(tone("w64") + after, tmp_path).pcm.duration_ms == TONE_S * 1000
+        assert whole(tone("w64") + after, tmp_path).pcm.duration_ms == TONE_S * 1000
 
     def test_ogg_chained(self, tmp_path: Path) -> None:
         first, second = (encode(np.zeros((1, 48_000)), ENCODINGS["opus"]) for _ in range(2))
-        assert decoded(first + second, tmp_path).pcm.duration_ms == pytest.approx(2000, abs=10)
+        assert whole(first + second, tmp_path).pcm.duration_ms == pytest.approx(2000, abs=10)
 
     @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000])
     @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 VBR"])
     def test_mp3_of_every_rate(self, name: str, rate: int, tmp_path: Path) -> None:
         encoding = replace(ENCODINGS[name], rate=rate)
         noise = np.random.default_rng(rate).normal(0, 0.1, (encoding.channels, rate // 2))
-        assert decoded(encode(noise, encoding), tmp_path).pcm.duration_ms == pytest.approx(500, abs=1)
+        assert whole(encode(noise, encoding), tmp_path).pcm.duration_ms == pytest.approx(500, abs=1)
 
 
 MARKERS = [b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0", b"fLaC", b"OggS\0\2", b"ID3\4\0\0\0\0\0\x0a", b"\xff\xfb\x90d"]

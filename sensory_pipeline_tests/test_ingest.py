@@ -12,6 +12,9 @@ from sensory_pipeline.core.requests import EmotionLevel
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import data_files, ingested, rows, tables
 
+FAULTS = Path(__file__).parents[2] / "shared" / "audio" / "faults"
+"""Inputs made from public reports of faults, where they are at hand."""
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -109,6 +112,57 @@ def test_every_bad_file_is_a_row(source: Path, tmp_path: Path) -> None:
     ]
     assert len(rows(tmp_path / "lake", "SELECT * FROM words")) == 4
     assert ingested(source, tmp_path / "lake").published == 0
+
+
+def test_a_damaged_recording_keeps_what_is_left_of_it(tmp_path: Path) -> None:
+    whole = tone(tmp_path / "in" / "whole.wav", 4000).read_bytes()
+    (tmp_path / "in" / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    report = ingested(tmp_path / "in", tmp_path / "lake")
+    assert (report.published, report.failed, report.partial, report.run_failures) == (2, 0, 1, [])
+    found = rows(
+        tmp_path / "lake",
+        "SELECT name, status, error_class, error_stage, duration_s, round(undecoded_s, 1), words"
+        " FROM recordings ORDER BY name",
+    )
+    assert found == [
+        ("cut.wav", "partial", "TruncatedAudio", "normalized_audio", pytest.approx(2, abs=0.01), 2.0, 1),
+        ("whole.wav", "ok", None, None, 4.0, 0.0, 1),
+    ]
+    (why,) = rows(tmp_path / "lake", "SELECT error_message FROM recordings WHERE status = 'partial'")
+    assert "damaged at 2.0 s" in why[0]
+    assert ingested(tmp_path / "in", tmp_path / "lake", retry_failed=True).published == 0
+
+
+def test_recordings_are_found_by_their_content(source: Path, tmp_path: Path) -> None:
+    for name in ("call.rec", "no_suffix", "b.WAVE"):
+        tone(source / name, 700)
+    (source / "notes.txt").write_text("no sound\n" * 100)
+    (source / "utf16").write_text("no sound\n" * 100, encoding="utf-16")
+    (source / "picture.webp").write_bytes(b"RIFF\x24\x00\x00\x00WEBPVP8 " + bytes(100))
+    (source / ".hidden").write_bytes(b"")
+    (source / ".trash").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    tone(elsewhere / "linked.wav", 800)
+    (source / "link").symlink_to(elsewhere)
+    (source / "linked.wav").symlink_to(elsewhere / "linked.wav")
+    os.mkfifo(source / "pipe")
+    report = ingested(source, tmp_path / "lake")
+    assert (report.registration.new, report.published, report.failed) == (8, 8, 0)
+    assert report.passed_over == {
+        ".txt": 1,
+        ".webp": 1,
+        "without a suffix": 2,
+        "hidden": 1,
+        "hidden folder": 1,
+        "link to a folder": 1,
+    }
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs made from public reports are not at hand")
+def test_files_of_every_suffix_are_found(tmp_path: Path) -> None:
+    files = [path for path in (FAULTS / "suffix").iterdir() if path.is_file()]
+    assert ingested(FAULTS / "suffix", tmp_path / "lake").published == len(files)
+    assert rows(tmp_path / "lake", "SELECT DISTINCT status FROM recordings") == [("ok",)]
 
 
 def test_failed_recordings_can_be_retried(source: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from sensory_pipeline.processing.setup import current_plans, engine_choice
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.encoded_audio import ENCODINGS, Recorded, recorded
 from sensory_pipeline_tests.lakes import ingested, rows
 
 MINIATURES = Path(__file__).parent / "data" / "miniatures"
@@ -105,6 +107,22 @@ def test_the_innermost_source_decides_and_its_change_redoes_its_recordings_alone
     changed = ingested(folder, lake, shards=1, sources=(Source(uri=calls.uri, speakers=3), vip))
     assert (changed.registration.stale, changed.published) == (1, 1)
     assert changed.computed == {"normalized_audio": 0, "transcripts": 0, "diarization": 1, "emotions": 1}
+
+
+def test_the_track_is_one_sources_own(tmp_path: Path) -> None:
+    folder, lake = tmp_path / "in", tmp_path / "lake"
+    opus = ENCODINGS["opus"]
+    tracks = [Recorded(samples=np.full((1, length), 0.1), encoding=opus) for length in (48_000, 96_000)]
+    for name in ("a.mkv", "second/b.mkv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(recorded(*tracks, container="matroska"))
+    second = Source(uri=str(folder / "second"), track=2)
+    assert ingested(folder, lake, sources=(second,)).published == 2
+    found = rows(lake, "SELECT name, round(duration_s), track, remarks FROM recordings ORDER BY name")
+    assert found == [("a.mkv", 1, 1, "track 1 of 2"), ("b.mkv", 2, 2, "track 2 of 2")]
+    changed = ingested(folder, lake, sources=(Source(uri=second.uri, track=1),))
+    assert changed.computed["normalized_audio"] == 1
+    assert rows(lake, "SELECT DISTINCT track FROM recordings") == [(1,)]
 
 
 def test_suffixes_say_what_a_recording_is(tmp_path: Path) -> None:

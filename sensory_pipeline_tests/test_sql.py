@@ -42,22 +42,27 @@ def test_views_are_as_documented(empty: bool, root: Path, tmp_path: Path) -> Non
             assert described == [(name, kind) for name, kind, _ in view_columns(table)], table.name
 
 
+NEW = ["undecoded_ms", "track", "remarks"]
+
+
 def test_files_of_an_older_version_lack_columns(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 500)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
-    for table, column in (("segments", "language"), ("recordings", "untranscribed_ms")):
+    for table, column in (("segments", ["language"]), ("recordings", ["untranscribed_ms", *NEW])):
         (file,) = (tmp_path / "lake" / "data" / table).rglob("*.parquet")
-        pq.write_table(pq.read_table(file, partitioning=None).drop_columns([column]), file)
+        pq.write_table(pq.read_table(file, partitioning=None).drop_columns(column), file)
     with connect(Lake.open(tmp_path / "lake")) as db:
         ((text, language),) = db.execute("SELECT text, language FROM segments").fetchall()
-        assert db.execute("SELECT untranscribed_s FROM recordings").fetchall() == [(None,)]
+        found = db.execute("SELECT status, untranscribed_s, undecoded_s, track, remarks FROM recordings").fetchall()
+        assert found == [("ok", None, None, None, None)]
     assert text
     assert language is None
     tone(tmp_path / "in" / "b.wav", 700)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
     with connect(Lake.open(tmp_path / "lake")) as db:
         assert len(db.execute("SELECT text FROM segments").fetchall()) == 2
-        assert db.execute("SELECT untranscribed_s FROM recordings ORDER BY uri").fetchall() == [(None,), (0.0,)]
+        found = db.execute("SELECT untranscribed_s, undecoded_s FROM recordings ORDER BY uri").fetchall()
+        assert found == [(None, None), (0.0, 0.0)]
 
 
 def test_every_column_is_described() -> None:

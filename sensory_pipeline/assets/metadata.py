@@ -16,7 +16,7 @@ from sensory_pipeline.settings import Settings
 OWNERS = Settings().owners
 
 _COLUMNS_OF = {
-    Stage.NORMALIZED_AUDIO: ("duration_s", "codec", "sample_rate", "channels"),
+    Stage.NORMALIZED_AUDIO: ("duration_s", "codec", "sample_rate", "channels", "track", "undecoded_s", "remarks"),
     Stage.TRANSCRIPTS: ("language", "words"),
     Stage.DIARIZATION: ("speakers",),
 }
@@ -73,6 +73,7 @@ def publication_metadata(
     return {
         "published": dg.MetadataValue.int(report.published),
         "failed": dg.MetadataValue.int(report.failed),
+        "partial": dg.MetadataValue.int(report.partial),
         "pending": dg.MetadataValue.int(report.pending),
         "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
         "errors": dg.MetadataValue.json(dict(report.errors)),

@@ -1,4 +1,4 @@
-"""Frames of any format and rate into 16 bits at 16 kHz, a second at a time."""
+"""Sound of any format and rate into 16 bits at 16 kHz, a second at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import soxr
-from av import AudioFrame
 from av.audio.frame import format_dtypes
 
-from sensory_pipeline.audio.containers.declared import truncated
+from sensory_pipeline.audio.clock import Piece
+from sensory_pipeline.audio.hearing import Hearing
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
 from sensory_pipeline.core.errors import UnreadableAudio
 
@@ -23,17 +23,22 @@ _RATES = range(1_000, 1_000_001)  # Hz; whatever records sound is inside
 _INTEGER_SCALES = {np.dtype("u1"): 2.0**8, np.dtype("i2"): 1.0, np.dtype("i4"): 2.0**-16}
 _FULL_SCALE = 2.0**15
 _LOUDEST = 2.0**31  # where full scale is 1: beyond any scale that a writer of floats has used
+_CANCELLED = 0.25  # 6 dB below what channels that have nothing to do with each other leave
+_QUIET = 100.0  # mean square of 16-bit values, 70 dB below full scale: too little to tell
 
 
-def canonical(frames: Iterable[AudioFrame], channels: Channels) -> Iterator[npt.NDArray[np.int16]]:
+def canonical(
+    pieces: Iterable[Piece], channels: Channels, hearing: Hearing, *, octaves_down: int = 0
+) -> Iterator[npt.NDArray[np.int16]]:
     """The sound in pieces of about a second, each of shape (frames, channels).
 
-    Frames of one shape are resampled as one stream; where the rate changes, as in files joined end
-    to end, a new one begins. Raises UnreadableAudio for what is not sound, or when the number of
-    channels changes and all are to be kept; TruncatedAudio for values that no recorder writes.
+    Pieces of one shape are resampled as one stream; where the rate changes, as in files joined end
+    to end, a new one begins. Numbers that are no sound become silence, and are told. octaves_down: by
+    which floating-point sound is made quieter. Raises UnreadableAudio for what is not sound, or when
+    the number of channels changes and all are to be kept.
     """
     kept: int | None = None
-    for (rate, count, name), run in groupby(frames, key=_shape):
+    for (rate, count, name), run in groupby(pieces, key=lambda piece: piece.shape):
         if rate not in _RATES or name not in format_dtypes:
             raise UnreadableAudio(f"no sound we know has {rate} Hz in samples of type {name}; check what it is")
         if channels == "keep" and kept not in (None, count):
@@ -42,42 +47,40 @@ def canonical(frames: Iterable[AudioFrame], channels: Channels) -> Iterator[npt.
         resampler = soxr.ResampleStream(
             rate, SAMPLE_RATE, count if channels == "keep" else 1, dtype="float32", quality="HQ"
         )
-        block = np.empty((0, count), np.float32)
         for block in _seconds(run, rate):
-            yield _int16(resampler.resample_chunk(_mixed(_floats(block), channels)))
-        yield _int16(resampler.resample_chunk(_mixed(_floats(block[:0]), channels), last=True))
+            floats = _floats(block, rate, hearing, octaves_down)
+            if channels == "mono" and count > 1:
+                floats = _mixed(floats, rate, hearing)
+            yield _int16(resampler.resample_chunk(np.ascontiguousarray(floats)))
+        nothing = np.empty((0, count if channels == "keep" else 1), np.float32)
+        yield _int16(resampler.resample_chunk(nothing, last=True))
 
 
-def interleaved(frame: AudioFrame) -> npt.NDArray[Any]:
-    """Its samples, of shape (frames, channels)."""
-    samples = frame.to_ndarray()
-    return samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)
+def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[npt.NDArray[Any]]:
+    """Pieces are short; joined to a second of sound they cost a tenth to resample."""
+    gathered: list[npt.NDArray[Any]] = []
+    for piece in pieces:
+        gathered.append(piece.samples)
+        if sum(map(len, gathered)) >= rate:
+            yield np.concatenate(gathered)
+            gathered = []
+    if gathered:
+        yield np.concatenate(gathered)
 
 
-def _shape(frame: AudioFrame) -> tuple[int, int, str]:
-    return frame.sample_rate, frame.layout.nb_channels, frame.format.name
-
-
-def _seconds(frames: Iterable[AudioFrame], rate: int) -> Iterator[npt.NDArray[Any]]:
-    """Frames are short; joined to a second of sound they cost a tenth to resample."""
-    pieces: list[npt.NDArray[Any]] = []
-    for frame in frames:
-        pieces.append(interleaved(frame))
-        if sum(map(len, pieces)) >= rate:
-            yield np.concatenate(pieces)
-            pieces = []
-    if pieces:
-        yield np.concatenate(pieces)
-
-
-def _floats(samples: npt.NDArray[Any]) -> Floats:
+def _floats(samples: npt.NDArray[Any], rate: int, hearing: Hearing, octaves_down: int) -> Floats:
     """With the values of 16-bit integers: full scale is 32768."""
     scale = _INTEGER_SCALES.get(samples.dtype)
     if scale is None:
-        # Written so that NaN is caught too.
-        if not (np.abs(samples) <= _LOUDEST).all():
-            raise truncated("it holds numbers that are no sound")
-        scale = _FULL_SCALE
+        is_sound = np.abs(samples) <= _LOUDEST  # which NaN is not
+        if not is_sound.all():
+            count = int((~is_sound).any(axis=1).sum())
+            hearing.tell(f"{count} of its samples are numbers that are no sound")
+            hearing.lost_s += count / rate
+            hearing.heard_s -= count / rate
+            samples = np.where(is_sound, samples, 0)
+        hearing.note_loudness(samples)
+        scale = _FULL_SCALE / 2**octaves_down
     floats: Floats = samples.astype(np.float32)
     if samples.dtype == np.uint8:
         floats -= 128
@@ -85,11 +88,16 @@ def _floats(samples: npt.NDArray[Any]) -> Floats:
     return floats
 
 
-def _mixed(samples: Floats, channels: Channels) -> Floats:
-    if channels == "keep" or samples.shape[1] == 1:
-        return np.ascontiguousarray(samples)
+def _mixed(samples: Floats, rate: int, hearing: Hearing) -> Floats:
+    """The channels' mean; where they cancel each other, as with a wire of one reversed, the loudest."""
     count = samples.shape[1]
     mean: Floats = samples @ np.full((count, 1), 1 / count, np.float32)
+    powers = np.mean(np.square(samples), axis=0, dtype=np.float64)
+    power = float(powers.mean())
+    if power > _QUIET and float(np.mean(np.square(mean), dtype=np.float64)) < _CANCELLED * power / count:
+        hearing.cancelled_s += len(samples) / rate
+        loudest = int(powers.argmax())
+        return samples[:, loudest : loudest + 1]
     return mean
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import recording_id
@@ -24,11 +24,12 @@ _MOST_SEEN = 200_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
     """What a sweep found so far. missing: recordings that are gone, known at its end; complete: whether
-    that was reached."""
+    that was reached; passed_over: how many files and folders of which kind are no recordings."""
 
     registration: Registration
     missing: int
     complete: bool
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None) -> Swept:
@@ -70,7 +71,7 @@ def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None
         # what is in there is not gone, only out of sight
         log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
     missing = sweeps.finish(position, seen=seen, blind=blind) if complete and position is not None else 0
-    return Swept(registration=found, missing=missing, complete=complete)
+    return Swept(registration=found, missing=missing, complete=complete, passed_over=dict(listing.passed_over))
 
 
 def sweep_all(

@@ -5,7 +5,7 @@ The runs belong to a real Dagster instance, so its UI shows them beside those it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -24,14 +24,17 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
-    """What an ingest did, in recordings. registration, missing: of the listing;
+    """What an ingest did, in recordings. registration, missing: of the listing, as is passed_over: how many
+    files and folders of which kind are no recordings; partial: published, and damaged;
     computed: by stage; errors: by class; audio_hours: published; runs: Dagster runs, and run_failures the
     reasons of those that failed."""
 
     registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
     missing: int = 0
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     published: int = 0
     failed: int = 0
+    partial: int = 0
     pending: int = 0
     audio_hours: float = 0.0
     runs: int = 0
@@ -40,8 +43,8 @@ class IngestReport:
     run_failures: list[str] = field(default_factory=list)
 
 
-def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool) -> tuple[Registration, int]:
-    """Bring the ledger up to date with a source; returns what changed and how many went missing.
+def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool) -> IngestReport:
+    """Bring the ledger up to date with a source; returns what was found.
 
     plans: what was published under another is pending again.
     """
@@ -50,7 +53,7 @@ def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool) -> tu
     swept = sweep(lake, plans, source)
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))
-    return swept.registration, swept.missing
+    return IngestReport(registration=swept.registration, missing=swept.missing, passed_over=swept.passed_over)
 
 
 def ingest(
@@ -106,6 +109,7 @@ def _add(report: IngestReport, materialization: dg.AssetMaterialization) -> None
         return
     report.published += int(str(values["published"]))
     report.failed += int(str(values["failed"]))
+    report.partial += int(str(values["partial"]))
     report.audio_hours += float(str(values["audio_hours"]))
     errors = values["errors"]
     if isinstance(errors, dict):

@@ -26,9 +26,9 @@ FROM speakers WHERE uri LIKE '%/real/%' AND talk_share < 1 ORDER BY recording, t
     "What is in each recording, and in which language?": """
 SELECT name AS recording, language, round(duration_s, 1) AS seconds, speakers, words
 FROM recordings WHERE uri LIKE '%/real/%' ORDER BY recording""",
-    "Which recordings could not be processed, and why?": """
-SELECT name AS recording, error_class, error_message
-FROM recordings WHERE status = 'failed' ORDER BY recording""",
+    "Which recordings could not be processed, or not all of them, and why?": """
+SELECT name AS recording, status, error_message
+FROM recordings WHERE status IN ('failed', 'partial') ORDER BY status, recording""",
 }
 
 

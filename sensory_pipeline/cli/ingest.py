@@ -8,7 +8,7 @@ import shlex
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +34,8 @@ from sensory_pipeline.processing.setup import choices, processor
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
 
-WHY = "SELECT uri, error_class, error_message FROM recordings WHERE status = 'failed'"
+WHY = "SELECT uri, error_class, error_message FROM recordings WHERE error_class IS NOT NULL"
+_SHOWN_KINDS = 8
 STOPPED = 130  # what a shell calls the end by Ctrl-C
 
 
@@ -65,8 +66,7 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> Ing
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
     def listed(processor: Processor) -> IngestReport:
-        registration, missing = register(lake, processor.plans, source, retry_failed=retry_failed)
-        return IngestReport(registration=registration, missing=missing)
+        return register(lake, processor.plans, source, retry_failed=retry_failed)
 
     return work_off(lake, settings, listed)
 
@@ -149,7 +149,15 @@ def summarise(report: IngestReport, root: Path) -> None:
         f"found {found.new} new, {found.changed} changed, {found.stale} to be redone under the current settings, "
         f"{found.unchanged} unchanged" + (f", {report.missing} no longer there" if report.missing else "")
     )
+    if report.passed_over:
+        errors.print(f"passed over, as no recordings: {_listed(report.passed_over)}")
     summarise_work(report, root)
+
+
+def _listed(kinds: Mapping[str, int]) -> str:
+    most = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in most[_SHOWN_KINDS:])
+    return ", ".join([f"{count} {kind}" for kind, count in most[:_SHOWN_KINDS]] + ([f"{rest} others"] if rest else []))
 
 
 def summarise_work(report: IngestReport, root: Path) -> None:
@@ -163,11 +171,12 @@ def summarise_work(report: IngestReport, root: Path) -> None:
         f"processed {counted(report.published, 'recording')} ({report.audio_hours * 60:.1f} min of audio), "
         f"{report.failed} of them failed"
         + (f": {', '.join(f'{count} {kind}' for kind, count in report.errors.items())}" if report.errors else "")
+        + (f"; {report.partial} are damaged, and processed as far as they can be heard" if report.partial else "")
     )
     before = _failed(root) - report.failed
     if before > 0:
         errors.print(f"{counted(before, 'recording')} failed before: --retry-failed tries again")
-    if report.failed or before > 0:
+    if report.failed or report.partial or before > 0:
         errors.print(f'why: sensory sql --lake {shlex.quote(str(root))} "{WHY}"', soft_wrap=True)
     if report.pending:
         errors.print(f"still pending: {counted(report.pending, 'recording')}; the next ingest tries again")

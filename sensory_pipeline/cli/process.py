@@ -84,6 +84,7 @@ def process(
             tasks=frozenset(Task) if tasks is None else _tasks(tasks),
             stereo=default.stereo if stereo is None else stereo,
             drop_doubtful=default.drop_doubtful,
+            track=default.track,
             tra=TranscriptionSettings(
                 **default.tra.model_dump()
                 | _given(
@@ -104,6 +105,10 @@ def process(
     fetch_with_progress([choice])
     engines = chosen_engines(choice)
     result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
+    if result.audio.damage:
+        errors.print(f"damaged: {result.audio.damage}", soft_wrap=True)
+    for remark in result.audio.remarks:
+        errors.print(remark, soft_wrap=True)
     rendered = (json if format is Format.JSON else text).render(result, request.tasks)
     if not rendered:
         errors.print("nothing was said")

@@ -9,7 +9,7 @@
     |   |-- AudioError
     |   |   |-- EmptyAudio       no bytes, or no samples
     |   |   |-- UnreadableAudio  no decoder recognises it
-    |   |   |-- TruncatedAudio   less, or other, sound in it than its container declares
+    |   |   |-- TruncatedAudio   less, or other, sound in it than its container declares, and next to none left
     |   |   `-- AudioTooLong     longer than SENSORY_MAX_AUDIO_HOURS
     |   |-- EngineError          an engine gave up on this recording
     |   |-- Crashed              killed or hung its process too often

@@ -128,6 +128,9 @@ class ProcessRequest(_Settings):
     tasks: frozenset[Task] = Field(frozenset(Task), min_length=1, description="What to find out.")
     stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
     drop_doubtful: bool = Field(False, description="Tell no doubtful words: utterances and formats are without them.")
+    track: int | None = Field(
+        None, ge=1, description="Audio track, from 1; unset: the default one, or the next that is not silent."
+    )
     tra: TranscriptionSettings = TranscriptionSettings()
     dia: DiarizationSettings = DiarizationSettings()
     emo: EmotionSettings = EmotionSettings()

@@ -20,12 +20,21 @@ from sensory_pipeline.core.utterances import AttributedWord, Utterance, utteranc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFacts:
-    """The source as it arrived. duration_ms: of its sound; sample_rate: Hz."""
+    """The source as it arrived.
+
+    duration_ms: of its sound; sample_rate: Hz; track: number of the one that was taken, None where there
+    is only one; damage: what of it is damaged, None when nothing is; undecoded_ms: sound that is lost by
+    that, None where nobody can tell; remarks: what was decided about its sound.
+    """
 
     duration_ms: int
     codec: str
     sample_rate: int
     channels: int
+    track: int | None = None
+    damage: str | None = None
+    undecoded_ms: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that words are attributed once

@@ -19,6 +19,9 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     """Everything that may differ from one recording to the next: what is asked, and by which engines."""
 
     stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
+    track: int | None = Field(
+        None, ge=1, description="Audio track, from 1; unset: the default one, or the next that is not silent."
+    )
     drop_doubtful: bool = Field(
         False, description="Whether doubtful words leave utterances and formats; the words table keeps them."
     )
@@ -50,6 +53,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
         """What is asked of a recording."""
         return ProcessRequest(
             stereo=self.stereo,
+            track=self.track,
             drop_doubtful=self.drop_doubtful,
             tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
             dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),

@@ -18,7 +18,7 @@ KNOWN_PARTITIONS = 64
 """How many partitions published before say which languages are usual."""
 
 _RECORDINGS = (
-    "SELECT count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'failed'),"
+    "SELECT count(*) FILTER (status IN ('ok', 'partial')), count(*) FILTER (status = 'failed'),"
     " count(*) FILTER (words IS NOT NULL), count(*) FILTER (words = 0) FROM recordings"
 )
 _SPEAKERS = (
@@ -29,7 +29,7 @@ _SPEAKERS = (
 )
 _WORDS = "SELECT count(*), avg(probability) FROM words"
 _LANGUAGES = "SELECT language, count(*) FROM recordings WHERE language IS NOT NULL GROUP BY language ORDER BY language"
-_DURATIONS = "SELECT duration_s FROM recordings WHERE status = 'ok' ORDER BY recording_id"
+_DURATIONS = "SELECT duration_s FROM recordings WHERE status IN ('ok', 'partial') ORDER BY recording_id"
 _TALK = (
     "SELECT speakers, rank, avg(talk_share) FROM (SELECT talk_share, count(*) OVER (PARTITION BY recording_id)"
     " AS speakers, row_number() OVER (PARTITION BY recording_id ORDER BY talk_share DESC, speaker) AS rank"

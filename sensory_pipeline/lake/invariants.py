@@ -8,15 +8,16 @@ from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import connect
 
 _ORPHANS = (
-    "SELECT count(*) FROM {table} t ANTI JOIN recordings r ON r.recording_id = t.recording_id AND r.status = 'ok'"
+    "SELECT count(*) FROM {table} t ANTI JOIN recordings r"
+    " ON r.recording_id = t.recording_id AND r.status IN ('ok', 'partial')"
 )
 _RULES = {
     "a recording appears twice": "SELECT count(*) - count(DISTINCT recording_id) FROM recordings",
-    "a recording is ok with an error, or failed without one": (
+    "a recording is ok with an error, or failed or partial without one": (
         "SELECT count(*) FROM recordings WHERE (status = 'ok') != (error_class IS NULL)"
     ),
     "a recording's word count is not its number of words": (
-        "SELECT count(*) FROM recordings r WHERE r.status = 'ok' AND r.words !="
+        "SELECT count(*) FROM recordings r WHERE r.status IN ('ok', 'partial') AND r.words !="
         " (SELECT count(*) FROM words w WHERE w.recording_id = r.recording_id)"
     ),
     "a word lies outside its utterance, or is another speaker's": (

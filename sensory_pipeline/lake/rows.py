@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotion, Emotions
+from sensory_pipeline.core.errors import TruncatedAudio
 from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.speakers import speaker_statistics
@@ -54,19 +55,23 @@ def recording_row(
 ) -> RecordingRow:
     """The recording's own row: result for one that went well, failure for one that did not."""
     stage, failed = failure if failure is not None else (None, None)
+    damage = audio.damage if audio else None
     return RecordingRow(
         recording_id=recording.recording_id,
         uri=recording.uri,
         version=recording.version,
         size_bytes=recording.size_bytes,
-        status="ok" if failed is None else "failed",
-        error_class=failed.error_class if failed else None,
-        error_message=failed.error_message if failed else None,
-        error_stage=stage.value if stage else None,
+        status="failed" if failed else "partial" if damage else "ok",
+        error_class=failed.error_class if failed else TruncatedAudio.__name__ if damage else None,
+        error_message=failed.error_message if failed else damage,
+        error_stage=stage.value if stage else Stage.NORMALIZED_AUDIO.value if damage else None,
         duration_ms=audio.duration_ms if audio else None,
         codec=audio.codec if audio else None,
         sample_rate=audio.sample_rate if audio else None,
         channels=audio.channels if audio else None,
+        track=audio.track if audio else None,
+        undecoded_ms=audio.undecoded_ms if audio else None,
+        remarks="; ".join(audio.remarks) or None if audio else None,
         language=result.transcript.language if result and result.transcript else None,
         speakers=len(result.diarization.speakers) if result and result.diarization else None,
         words=len(result.transcript.words) if result and result.transcript else None,

@@ -31,14 +31,22 @@ class RecordingRow:
     uri: Annotated[str, "Where the recording is."]
     version: Annotated[str, "Version of the object the rows were made from."]
     size_bytes: Annotated[int, "Size of the object."]
-    status: Annotated[str, "'ok' or 'failed'; the view adds 'pending' for what waits its turn."]
-    error_class: Annotated[str | None, "Kind of failure, null when ok."]
-    error_message: Annotated[str | None, "What failed and what to do about it, null when ok."]
-    error_stage: Annotated[str | None, "Stage that failed, null when ok."]
+    status: Annotated[
+        str,
+        "'ok', 'partial' (damaged, the rest is there) or 'failed'; the view adds 'pending' for what waits its turn.",
+    ]
+    error_class: Annotated[str | None, "Kind of failure or damage, null when ok."]
+    error_message: Annotated[str | None, "What failed or is damaged and what to do about it, null when ok."]
+    error_stage: Annotated[str | None, "Stage that failed or noticed the damage, null when ok."]
     duration_ms: Annotated[int | None, "Length of the audio."]
     codec: Annotated[str | None, "Codec of the source."]
     sample_rate: Annotated[int | None, "Sample rate of the source in Hz."]
     channels: Annotated[int | None, "Channels of the source."]
+    track: Annotated[int | None, "Audio track that was taken, from 1; null where there is only one."]
+    undecoded_ms: Annotated[
+        int | None, "Sound of the source that is damaged or missing; null where nobody can tell how much."
+    ]
+    remarks: Annotated[str | None, "What was decided about the source's sound, null when there was nothing to decide."]
     language: Annotated[str | None, "ISO 639-1 code of the language, null when nothing was said."]
     speakers: Annotated[int | None, "How many speakers were found."]
     words: Annotated[int | None, "How many words were recognised."]

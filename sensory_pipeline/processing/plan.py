@@ -16,7 +16,7 @@ from sensory_pipeline.engines.selection import Engines
 
 log = logging.getLogger(__name__)
 
-DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=1)
+DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=2)
 """Raise `algorithm` when decoding gives other samples."""
 RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
@@ -83,7 +83,8 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         Stage.EMOTIONS: engines.classifier.info,
     }
     settings: dict[Stage, dict[str, object]] = {
-        Stage.NORMALIZED_AUDIO: {"stereo": request.stereo},
+        Stage.NORMALIZED_AUDIO: {"stereo": request.stereo}
+        | ({} if request.track is None else {"track": request.track}),
         Stage.TRANSCRIPTS: request.tra.model_dump(mode="json"),
         Stage.DIARIZATION: request.dia.model_dump(mode="json"),
         Stage.EMOTIONS: request.emo.model_dump(mode="json"),

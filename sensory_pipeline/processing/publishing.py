@@ -24,11 +24,12 @@ from sensory_pipeline.storage.files import sweep_temporaries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationReport:
-    """published, failed: recordings, in this run; pending: left in the partition; audio_s: seconds of
-    audio published; rows: in the partition's tables now; errors: recordings by error class."""
+    """published, failed, partial (damaged): recordings, in this run; pending: left in the partition; audio_s:
+    seconds of audio published; rows: in the partition's tables now; errors: recordings by error class."""
 
     published: int
     failed: int
+    partial: int
     pending: int
     audio_s: float
     rows: Mapping[str, int]
@@ -43,7 +44,7 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
         lake.ledger.catch_up(base)
         rows: list[Row] = []
         entries: dict[str, Published] = {}
-        audio_s = 0.0
+        audio_s, partial = 0.0, 0
         errors: Counter[str] = Counter()
         now = datetime.now(UTC).replace(tzinfo=None)
         for plan, pending in share(lake, processor, partition):
@@ -58,6 +59,7 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
                 if result is not None:
                     rows += result_rows(recording, result)
                     audio_s += result.audio.duration_ms / 1000
+                    partial += result.audio.damage is not None
                 elif failure is not None:
                     errors[str(failure[1].error_class)] += 1
                 decoded = results.get(Stage.NORMALIZED_AUDIO)
@@ -81,6 +83,7 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
         return PublicationReport(
             published=len(entries),
             failed=errors.total(),
+            partial=partial,
             pending=len(lake.ledger.pending(partition)),
             audio_s=audio_s,
             rows=row_counts(current),

@@ -31,6 +31,7 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
             decoded=Path(folder, "audio.wav"),
             max_duration_s=max_audio_hours * 3600,
             stereo=request.stereo,
+            track=request.track,
         )
         for stage in stages_for(request):
             work = Work(

@@ -225,6 +225,7 @@ class StageRun:
                 decoded=self._lake.audio / f"{recording.recording_id}-{audio}.wav",
                 max_duration_s=limits.max_audio_hours * 3600,
                 stereo=self._whole.request.stereo,
+                track=self._whole.request.track,
             ),
             request=self._whole.request,
             limit_s=limits.silence_s(duration_s(decoded)) if decoded else limits.decoding_s(recording.size_bytes),

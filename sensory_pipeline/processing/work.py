@@ -38,7 +38,7 @@ class Source:
     """Where the sound of a recording comes from.
 
     decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
-    recordings are refused; stereo: the channels are kept apart.
+    recordings are refused; stereo: the channels are kept apart; track: number of the one that is wanted.
     """
 
     uri: str
@@ -46,6 +46,7 @@ class Source:
     decoded: Path
     max_duration_s: float
     stereo: bool
+    track: int | None = None
 
     def open(self) -> Pcm:
         """The canonical audio, from the cache or decoded again."""
@@ -58,7 +59,12 @@ class Source:
     def decode(self) -> tuple[Pcm, AudioFacts]:
         """Decode the source into the cache. Raises AudioError or Transient."""
         with local_copy(self.uri, self.version, self.decoded.parent) as path:
-            found = decode(path, channels="keep" if self.stereo else "mono", max_duration_s=self.max_duration_s)
+            found = decode(
+                path,
+                channels="keep" if self.stereo else "mono",
+                max_duration_s=self.max_duration_s,
+                track=self.track,
+            )
         with _in_the_cache(self.decoded):
             self.decoded.parent.mkdir(parents=True, exist_ok=True)
             write_pcm(self.decoded, found.pcm)
@@ -67,6 +73,10 @@ class Source:
             codec=found.codec,
             sample_rate=found.sample_rate,
             channels=found.channels,
+            track=found.track,
+            damage=found.damage,
+            undecoded_ms=None if found.undecoded_s is None else round(found.undecoded_s * 1000),
+            remarks=found.remarks,
         )
         return found.pcm, facts
 

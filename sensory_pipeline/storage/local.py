@@ -12,23 +12,34 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from sensory_pipeline.core.errors import ConfigurationError, SourceChanged, SourceUnavailable
 from sensory_pipeline.core.recordings import SourceObject, printable
+from sensory_pipeline.storage.content import HEAD_BYTES, is_sound
+
+LINK_TO_A_FOLDER = "link to a folder"
+CANNOT_BE_LOOKED_AT = "cannot be looked at"
 
 SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv"}
-    | {".webm", ".wma", ".amr", ".aiff", ".aif", ".au", ".caf", ".3gp"}
+    | {".webm", ".wma", ".amr", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".3gp", ".3gpp", ".3g2", ".wave"}
+    | {".weba", ".mka", ".m4v", ".qt", ".mpga", ".mp2", ".spx", ".ogv", ".ogx", ".asf", ".wmv", ".w64", ".rf64", ".bwf"}
 )
-"""File names that end so are taken for recordings."""
+"""Files whose names end so are taken for recordings, whatever is in them; of others, their first bytes tell."""
 
 
 def objects(
-    folder: Path, *, after: Path | None = None, unreadable: Callable[[OSError], None] = lambda _: None
+    folder: Path,
+    *,
+    after: Path | None = None,
+    unreadable: Callable[[OSError], None] = lambda _: None,
+    passed_over: Callable[[str], None] = lambda _: None,
 ) -> Iterator[SourceObject]:
     """Every recording below the folder, the files of a folder before its subfolders, each in order of name.
 
-    Hidden files and folders are left out, and lakes; so is a file that cannot be looked at, or is
-    none (a pipe, say): it has nothing to be registered with. after: path of a file, there or not, with
-    which the order has come so far; from the beginning when None. unreadable: told of each folder that
-    cannot be listed. Raises ConfigurationError when the folder does not exist or is a lake.
+    A file is a recording by its name or by its first bytes. Hidden files and folders are left out, lakes,
+    and folders that are links; so is a file that cannot be looked at, or is none (a pipe, say): it has
+    nothing to be registered with. after: path of a file, there or not, with which the order has come so
+    far; from the beginning when None. unreadable: told of each folder that cannot be listed; passed_over:
+    told what each thing was that is left out. Raises ConfigurationError when the folder does not exist or
+    is a lake.
     """
     root = folder.resolve()
     if not root.is_dir():
@@ -37,26 +48,40 @@ def objects(
         raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
     done = () if after is None else after.relative_to(root).parts
     for parent, folders, files in os.walk(root, onerror=unreadable):
-        # a lake's decoded audio must not come back as recordings
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_lake(Path(parent, name)))
+        reasons = {name: _passed_over_folder(Path(parent, name)) for name in folders}
+        folders[:] = sorted(name for name, why in reasons.items() if why is None)
         names = sorted(files)
         place = Path(parent).relative_to(root).parts
         if len(place) < len(done) and place == done[: len(place)]:  # what was listed lies below, or is one of the files
             *below, name = done[len(place) :]
             names = [] if below else [each for each in names if each > name]
             folders[:] = [each for each in folders if not below or each >= below[0]]
+            reasons = {}
+        for why in filter(None, reasons.values()):
+            passed_over(why)
         for name in names:
             path = Path(parent, name)
-            if is_recording(name):
-                try:
+            try:
+                if is_recording(name) or (not name.startswith(".") and _sounds(path)):
                     yield stat_object(path)
-                except OSError:
-                    continue
+                else:
+                    passed_over(kind_of(name))
+            except OSError:
+                passed_over(CANNOT_BE_LOOKED_AT)
 
 
 def is_recording(name: str) -> bool:
     """Whether a file of this name is taken for a recording."""
     return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def kind_of(name: str) -> str:
+    """What a file is that is no recording.
+
+    >>> kind_of("Notes.TXT"), kind_of("README"), kind_of(".DS_Store")
+    ('.txt', 'without a suffix', 'hidden')
+    """
+    return "hidden" if name.startswith(".") else Path(name).suffix.lower() or "without a suffix"
 
 
 def stat_object(path: Path) -> SourceObject:
@@ -78,6 +103,23 @@ def _moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError):
         return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def _passed_over_folder(path: Path) -> str | None:
+    """Why a folder is not looked into; None when it is. A lake's decoded audio must not come back as recordings."""
+    if path.name.startswith("."):
+        return "hidden folder"
+    if path.is_symlink():
+        return LINK_TO_A_FOLDER
+    return "lake" if _is_lake(path) else None
+
+
+def _sounds(path: Path) -> bool:
+    """Whether sound is in a file, whatever its name. Raises OSError."""
+    if not S_ISREG(path.stat().st_mode):  # who opens a pipe waits
+        return False
+    with path.open("rb") as file:
+        return is_sound(file.read(HEAD_BYTES))
 
 
 def _is_lake(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from functools import cache
@@ -36,7 +36,7 @@ from sensory_pipeline.core.errors import (
     SourceUnavailable,
 )
 from sensory_pipeline.core.recordings import Page, SourceObject
-from sensory_pipeline.storage.local import is_recording
+from sensory_pipeline.storage.local import is_recording, kind_of
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -93,11 +93,14 @@ def folder_uri(source: str) -> str:
     return uri_of(bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
 
 
-def pages(folder: str, *, after: str | None = None) -> Iterator[Page]:
-    """Every recording whose uri begins with the folder's, in order of key.
+def pages(
+    folder: str, *, after: str | None = None, passed_over: Callable[[str], None] = lambda _: None
+) -> Iterator[Page]:
+    """Every recording whose uri begins with the folder's, by its name, in order of key.
 
     As in local folders, names that begin with a dot are left out, and what is below such a name.
     after: uri of the object, there or not, after whose key to begin; at the first when None.
+    passed_over: told what each object is that is left out.
     Raises ConfigurationError when it cannot be listed, SourceUnavailable when the server fails.
     """
     bucket, prefix = place_of(folder)
@@ -105,8 +108,15 @@ def pages(folder: str, *, after: str | None = None) -> Iterator[Page]:
         start = "" if after is None else place_of(after)[1]
         for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=start):
             if found := page.get("Contents"):
-                objects = tuple(_object(bucket, item) for item in found if _listable(item["Key"].removeprefix(prefix)))
-                yield Page(objects=objects, after=uri_of(bucket, found[-1]["Key"]))
+                objects = []
+                for item in found:
+                    name = item["Key"].removeprefix(prefix)
+                    if _listable(name):
+                        objects.append(_object(bucket, item))
+                    elif name and not name.endswith("/"):  # which stand for folders
+                        hidden = any(map(_hidden, name.split("/")))
+                        passed_over("hidden" if hidden else kind_of(name.rpartition("/")[2]))
+                yield Page(objects=tuple(objects), after=uri_of(bucket, found[-1]["Key"]))
     except ClientError as error:
         raise _not_listed(folder, error) from error
     except (ConnectionError, HTTPClientError) as error:

@@ -5,6 +5,7 @@ The S3 part is imported when it is needed: it takes a while, and folders need no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,12 +22,13 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a source holds. pages: found as they are iterated over, once; unreadable: what could not be
-    listed, known after that.
+    """What a source holds. pages: found as they are iterated over, once; known after that are unreadable:
+    what could not be listed, and passed_over: how many files and folders of which kind are no recordings.
     """
 
     pages: Iterator[Page]
     unreadable: list[str] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 def listed(source: str, *, after: str | None = None) -> Listing:
@@ -36,17 +38,22 @@ def listed(source: str, *, after: str | None = None) -> Listing:
     ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
     SourceUnavailable when the server fails.
     """
+    passed_over: Counter[str] = Counter()
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
-        return Listing(pages=s3.pages(prefix_of(source), after=after))
+        return Listing(
+            pages=s3.pages(prefix_of(source), after=after, passed_over=lambda kind: passed_over.update([kind])),
+            passed_over=passed_over,
+        )
     unreadable: list[str] = []
     found = local.objects(
         Path(source),
         after=None if after is None else local.path_of(after),
         unreadable=lambda error: unreadable.append(str(error)),
+        passed_over=lambda kind: passed_over.update([kind]),
     )
-    return Listing(pages=_paged(found), unreadable=unreadable)
+    return Listing(pages=_paged(found), unreadable=unreadable, passed_over=passed_over)
 
 
 def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:

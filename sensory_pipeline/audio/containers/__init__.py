@@ -1,48 +1,57 @@
 """What containers declare of their sound, and whether they are whole: a module for each.
 
-FFmpeg passes most damage silently: it takes the end of the file for the end of the sound and
-leaves out what it cannot decode. So the structure is checked before it decodes. The checks are
-strict about loss and lenient about everything else: tags, padding, lengths that were not known.
-What a format does not carry cannot be checked: other values inside PCM, or inside a frame of a codec
-without checksums (MP3, AAC, Opus outside of Ogg); the end of a live stream, or of frames that
-nothing counts (MP3 without a header, ADTS, AMR), cut exactly between two of its parts.
+FFmpeg passes most damage silently: it takes the end of the file for the end of the sound and leaves
+out what it cannot decode. So the structure is examined before it decodes, and each damaged place is
+told. The checks are strict about loss and lenient about everything else: tags, padding, lengths that
+were not known. What a format does not carry cannot be checked: other values inside PCM, or inside a
+frame of a codec without checksums (MP3, AAC, Opus outside of Ogg); the end of a live stream, or of
+frames that nothing counts (MP3 without a header, ADTS, AMR, Ogg), cut exactly between two of its parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import asf, au, chunks, flac, matroska, mp4, ogg, tags
+from sensory_pipeline.audio.containers import adts, amr, asf, au, chain, chunks, flac, magic, matroska, mp4, mpeg, ogg
 from sensory_pipeline.audio.containers.declared import Declared
 
 
 def examine(file: BinaryIO) -> Declared:
-    """What the container recognised by its first bytes says; nothing when there is none (MPEG audio).
+    """What the container recognised by its first bytes says, or a chain of frames; nothing when it is none.
 
-    Raises TruncatedAudio when it is not whole, EmptyAudio when it says that it holds nothing.
+    Raises TruncatedAudio when none of its sound can be there, EmptyAudio when it says that it holds nothing.
     """
-    start = tags.length(file.read(tags.HEADER_BYTES))
-    file.seek(start)
-    magic = file.read(16)
-    file.seek(start)
-    if magic[:4] == b"fLaC":
-        return flac.examine(file)
-    if magic[:4] in (b"RIFF", b"RF64", b"BW64") and magic[8:12] == b"WAVE":
+    file.seek(0)
+    start = file.read(magic.BYTES)
+    file.seek(0)
+    if magic.is_wave(start):
         return chunks.examine(file, chunks.WAVE)
-    if magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"):
+    if magic.is_aiff(start):
         return chunks.examine(file, chunks.AIFF)
-    if magic[:4] == b"caff":
-        return chunks.examine(file, chunks.CAF)
-    if magic == chunks.WAVE64_MARKER:
-        return chunks.examine(file, chunks.WAVE64)
-    if magic[:4] == b"OggS":
-        ogg.examine(file)
-    elif magic[4:8] in mp4.FIRST_BOXES:
-        mp4.examine(file)
-    elif int.from_bytes(magic[:4], "big") == matroska.EBML:
-        matroska.examine(file)
-    elif magic[:4] == au.MARKER:
-        au.examine(file)
-    elif magic == asf.HEADER:
-        asf.examine(file)
+    for marker, examined in _EXAMINED.items():
+        if start.startswith(marker):
+            return examined(file)
+    return mp4.examine(file) if start[4:8] in magic.MP4_BOXES else _chain(file)
+
+
+def _chain(file: BinaryIO) -> Declared:
+    begin = chain.read(file, chain.behind_tags(file), 16)
+    is_adts = adts.parse(begin[: adts.FORM.header_bytes]) is not None
+    for examined in (adts.examine, mpeg.examine) if is_adts else (mpeg.examine, adts.examine):
+        declared = examined(file)
+        if declared.is_chain:
+            return declared
     return Declared()
+
+
+_EXAMINED: dict[bytes, Callable[[BinaryIO], Declared]] = {
+    magic.AMR: amr.examine,
+    magic.ASF: asf.examine,
+    magic.AU: au.examine,
+    magic.CAF: lambda file: chunks.examine(file, chunks.CAF),
+    magic.FLAC: flac.examine,
+    magic.MATROSKA: matroska.examine,
+    magic.OGG: ogg.examine,
+    magic.WAVE64: lambda file: chunks.examine(file, chunks.WAVE64),
+}

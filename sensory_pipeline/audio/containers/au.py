@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import truncated
+from sensory_pipeline.audio.containers.declared import Damage, Declared
 
-MARKER = b".snd"
 _UNKNOWN_LENGTHS = frozenset({0, 0xFFFF_FFFF})
 
 
-def examine(file: BinaryIO) -> None:
-    """Raises TruncatedAudio when the file ends before its sound does."""
+def examine(file: BinaryIO) -> Declared:
+    """Where its sound ends, and whether the file ends before."""
     header = file.read(12)
     begin, length = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big")
-    available = file.seek(0, 2) - begin
-    if length not in _UNKNOWN_LENGTHS and length > available:
-        raise truncated(f"it declares {length} bytes of sound, {available} are there")
+    size = file.seek(0, 2)
+    if length in _UNKNOWN_LENGTHS:
+        return Declared()
+    if begin + length > size:
+        what = f"it declares {length} bytes of sound, {size - begin} are there"
+        share = max(0, size - begin) / length
+        return Declared(damage=(Damage(begin=size, end=size, what=what),), share=share)
+    return Declared(end=begin + length)

@@ -2,7 +2,8 @@
 
 RIFF WAVE and its 64-bit forms RF64 and BW64 (EBU Tech 3306), AIFF, Core Audio Format, Sony Wave64.
 The length of the sound's chunk is compared with the file. The length of the whole is not: many
-writers get it wrong, and it says nothing of the sound.
+writers get it wrong, and it says nothing of the sound. What follows the sound has to be chunks as
+well, or another file; else it is sound too.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import Declared, truncated
+from sensory_pipeline.audio.containers import magic, tags
+from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
 from sensory_pipeline.core.errors import EmptyAudio
 
-UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 2**64 - 1})
-"""What FFmpeg, GStreamer, sox, espeak-ng and arecord write into a pipe, where they cannot know. Such
-sound goes on to the end of the file."""
+_UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x8000_0000, 2**64 - 1})
+_HEADERS_BYTES = 1 << 16
+"""What writers put into a pipe, where they cannot know: these, or the most that 31 or 32 bits hold, some of
+them less what comes before the sound. Such sound goes on to the end of the file."""
+
+_ENDING_BYTES = 1 << 12
+"""Sound that is said to end so near to the end of the file does: what follows is some program's note."""
 
 _FIXED_SIZE_CODECS = frozenset({1, 3, 6, 7})  # integers, floats, A-law, mu-law
 _EXTENSIBLE = 0xFFFE
@@ -37,7 +43,6 @@ class Layout:
 WAVE = Layout(first=12, header=struct.Struct("<4sI"), sound=b"data")
 AIFF = Layout(first=12, header=struct.Struct(">4sI"), sound=b"SSND")
 CAF = Layout(first=8, header=struct.Struct(">4sQ"), sound=b"data", align=1)
-WAVE64_MARKER = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 WAVE64 = Layout(
     first=40,
     header=struct.Struct("<16sQ"),
@@ -48,7 +53,10 @@ WAVE64 = Layout(
 
 
 def examine(file: BinaryIO, layout: Layout) -> Declared:
-    """Raises TruncatedAudio when the file ends inside the sound, or before it; EmptyAudio without any."""
+    """Where the sound ends, and whether the file ends before.
+
+    Raises TruncatedAudio when the file ends before the sound begins, EmptyAudio without any.
+    """
     size = file.seek(0, 2)
     position = layout.first
     length_of_rf64 = None
@@ -56,13 +64,15 @@ def examine(file: BinaryIO, layout: Layout) -> Declared:
     while position + layout.header.size <= size:
         file.seek(position)
         identifier, length = layout.header.unpack(file.read(layout.header.size))
-        if layout.inclusive and length not in UNKNOWN_LENGTHS:
+        if layout.inclusive and length not in _UNKNOWN_LENGTHS:
             length = max(0, length - layout.header.size)
         body = position + layout.header.size
         if identifier == layout.sound:
             if length == 0xFFFF_FFFF and length_of_rf64 is not None:
                 length = length_of_rf64
-            return _declared(body, length, size - body, fmt)
+            if body == size:
+                raise EmptyAudio("there is a header and no sound after it; record or export it again")
+            return _declared(file, layout, body, length, fmt)
         if identifier == b"ds64":
             length_of_rf64 = int.from_bytes(file.read(16)[8:], "little")
         elif identifier == b"fmt ":
@@ -90,17 +100,53 @@ class _Format:
         return cls(block=block, bytes_a_second=rate * block if codec in _FIXED_SIZE_CODECS else 0)
 
 
-def _declared(body: int, length: int, available: int, fmt: _Format | None) -> Declared:
-    if available == 0:
-        raise EmptyAudio("there is a header and no sound after it; record or export it again")
-    if length in UNKNOWN_LENGTHS:
-        length = available
+def _is_unknown(length: int) -> bool:
+    """Whether it is what a writer puts there who cannot know."""
+    return length in _UNKNOWN_LENGTHS or any(0 < limit - length <= _HEADERS_BYTES for limit in (1 << 31, 1 << 32))
+
+
+def _declared(file: BinaryIO, layout: Layout, body: int, length: int, fmt: _Format | None) -> Declared:
+    size = file.seek(0, 2)
+    if _is_unknown(length):
+        length = size - body
+    end = _end_of_chunks(file, layout, body + length, size)
+    if fmt is not None and end == body + length and _goes_on(file, end, size, fmt):
+        # its length was never brought up to date, or is more than 32 bits hold
+        length, end = size - body, size
+    bytes_a_second = fmt.bytes_a_second if fmt else 0
+    duration_s = length / bytes_a_second if bytes_a_second else None
+    available = size - body
     if length > available:
-        raise truncated(f"it declares {length} bytes of sound, {available} are there")
-    if fmt is None:
-        return Declared()
-    counts_padding = fmt.block > 1 and length % fmt.block == 1  # as sox does
-    return Declared(
-        duration_s=length / fmt.bytes_a_second if fmt.bytes_a_second else None,
-        gaps=(range(body + length - 1, body + length),) if counts_padding else (),
-    )
+        what = f"it declares {length} bytes of sound, {available} are there"
+        damage = Damage(begin=size, end=size, what=what)
+        return Declared(duration_s=duration_s, damage=(damage,), share=available / length)
+    counts_padding = fmt is not None and fmt.block > 1 and length % fmt.block == 1  # as sox does
+    return Declared(duration_s=duration_s, sound_end=body + length - counts_padding, end=end)
+
+
+def _end_of_chunks(file: BinaryIO, layout: Layout, position: int, size: int) -> int:
+    """Where those end that follow the sound: at what is no chunk, or begins another file."""
+    while True:
+        padded = position + -position % layout.align if layout.align == 2 else position
+        file.seek(padded)
+        header = file.read(layout.header.size)
+        if len(header) < layout.header.size:
+            return size
+        identifier, length = layout.header.unpack(header)
+        follows = padded + layout.header.size + length
+        is_another = _is_another(file, padded)
+        if is_another or follows > size + 1 or not all(0x20 <= byte <= 0x7E for byte in identifier[:4]):
+            return min(position if not is_another else padded, size)
+        position = follows
+
+
+def _goes_on(file: BinaryIO, end: int, size: int, fmt: _Format) -> bool:
+    """Whether sound follows after its declared end."""
+    return size - end > max(_ENDING_BYTES, fmt.bytes_a_second // 4) and not _is_another(file, end)
+
+
+def _is_another(file: BinaryIO, position: int) -> bool:
+    """Whether another container begins there, or a tag before one."""
+    file.seek(position)
+    start = file.read(tags.HEADER_BYTES)
+    return magic.is_known(start[: magic.BYTES]) or tags.length(start) > 0

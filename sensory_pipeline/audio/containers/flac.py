@@ -7,16 +7,19 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.containers.declared import Declared
+from sensory_pipeline.audio.containers import magic
+from sensory_pipeline.audio.containers.declared import Declared, next_marker
 
 _MARKER_AND_STREAMINFO_BYTES = 4 + 4 + 34
+_ANOTHER = magic.FLAC + b"\x00\x00\x00\x22"  # with the header of STREAMINFO
 
 
 def examine(file: BinaryIO) -> Declared:
-    """What STREAMINFO says; nothing where the encoder wrote to a pipe and could not know."""
+    """What STREAMINFO says, if the encoder did not write to a pipe; and where another FLAC was joined to it."""
     header = file.read(_MARKER_AND_STREAMINFO_BYTES)
+    end = next_marker(file, _ANOTHER)
     if len(header) < _MARKER_AND_STREAMINFO_BYTES:
-        return Declared(numbered=True)
+        return Declared(end=end)
     packed = int.from_bytes(header[18:26], "big")  # rate 20 bits, channels 3, bits 5, samples 36
     rate, bits, samples = packed >> 44, (packed >> 36 & 0x1F) + 1, packed & (1 << 36) - 1
     md5 = header[26:42]
@@ -24,8 +27,8 @@ def examine(file: BinaryIO) -> Declared:
         duration_s=samples / rate if samples and rate else None,
         samples=samples or None,
         bits=bits,
-        numbered=True,
         md5=md5 if any(md5) else None,
+        end=end,
     )
 
 

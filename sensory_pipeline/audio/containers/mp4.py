@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import truncated
+from sensory_pipeline.audio.containers import magic
+from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
 
-FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip"})
-_BOXES = FIRST_BOXES | {
+_BOXES = magic.MP4_BOXES | {
     b"moof",
     b"mfra",
     b"sidx",
@@ -22,24 +22,35 @@ _BOXES = FIRST_BOXES | {
 _INDEXES = frozenset({b"moov", b"moof", b"meta"})
 
 
-def examine(file: BinaryIO) -> None:
-    """Raises TruncatedAudio when a box goes on after the end of the file, or no index was written."""
+def examine(file: BinaryIO) -> Declared:
+    """Whether a box goes on after the end of the file, and where another file was joined to it.
+
+    Raises TruncatedAudio when it has no index, without which nothing is found in it.
+    """
     size = file.seek(0, 2)
     position = 0
     boxes = set()
+    damage: list[Damage] = []
     while position + 8 <= size:
         file.seek(position)
         header = file.read(16)
         length, box = int.from_bytes(header[:4], "big"), header[4:8]
-        if box not in _BOXES:
-            break  # what follows the last box, players ignore
+        if box not in _BOXES or (box == b"ftyp" and b"moov" in boxes):
+            break  # what follows the last box, players ignore; here it is another file, or told
         if length == 0:
             length = size - position
         elif length == 1:
             length = int.from_bytes(header[8:16], "big")
-        if not 8 <= length <= size - position:
-            raise truncated(f"its part '{box.decode()}' goes on after the end of the file")
+        if length < 8 or (length > size - position and box in _INDEXES):
+            damage.append(Damage(begin=position, end=size, what=f"its part '{box.decode()}' is cut"))
+            position = size
+            break
+        if length > size - position:
+            what = f"its part '{box.decode()}' goes on after the end of the file"
+            damage.append(Damage(begin=size, end=size, what=what))
         boxes.add(box)
-        position += length
+        position = min(size, position + length)
     if not boxes & _INDEXES:
-        raise truncated("it was never finished: it has no index of its sound (moov)")
+        why = damage[0].what if damage else "it was never finished"
+        raise truncated(f"{why}: it has no index of its sound (moov)")
+    return Declared(damage=tuple(damage), end=position if position < size else None)

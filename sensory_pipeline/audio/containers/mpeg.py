@@ -1,30 +1,21 @@
 """MPEG audio, layers 1 to 3 (ISO/IEC 11172-3 and 13818-3; MP3): frames, one after the other.
 
-A frame's header tells its length, so an undamaged file is an unbroken chain of frames, with tags
-around it. FFmpeg skips what is between frames and completes a last one that was cut. The first
-frame of layer 3 may be no sound but declare the number of those that follow (Xing, Info, VBRI).
+The first frame of layer 3 may be no sound but declare the number of those that follow (Xing, Info, VBRI).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import tags
-from sensory_pipeline.audio.containers.declared import Declared, truncated
+from sensory_pipeline.audio.containers import chain
+from sensory_pipeline.audio.containers.declared import Damage, Declared
 
 MISSING_FRAMES_ALLOWED = 1
 """Writers disagree on whether the declaring frame counts itself; a frame is at most 72 ms."""
 
-UNKNOWN_TAIL_ALLOWED_BYTES = 1 << 16
-"""Some programs append what is neither a frame nor a tag we know; more than this is lost sound, such
-as the zeros of a download that was given its room beforehand and broke off."""
-
-_CHAIN = 4  # frames in a row that noise does not produce
-_BLOCK_BYTES = 1 << 16
 _HEADER_BYTES = 4
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 
@@ -54,9 +45,9 @@ class Frame:
     def duration_s(self) -> float:
         return self.samples / self.rate
 
-    def goes_with(self, other: Frame) -> bool:
-        """Whether both can be of one stream."""
-        return (self.rate, self.layer) == (other.rate, other.layer)
+    @property
+    def kind(self) -> tuple[int, ...]:
+        return self.rate, self.layer
 
 
 @lru_cache(maxsize=1024)
@@ -87,53 +78,48 @@ def parse(header: bytes) -> Frame | None:
     )
 
 
+def _declares(head: bytes) -> bool:
+    """Whether a frame that begins so is no sound, but tells of those after it."""
+    frame = parse(head[:_HEADER_BYTES])
+    if frame is None:
+        return False
+    xing = head[_HEADER_BYTES + frame.side_bytes :]
+    return xing.startswith((b"Xing", b"Info")) or head[_HEADER_BYTES + 32 :].startswith(b"VBRI")
+
+
+FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse, begins=_declares)
+
+
 def examine(file: BinaryIO) -> Declared:
-    """Raises TruncatedAudio when frames are missing, are damaged, or the last one is cut."""
-    size = file.seek(0, 2)
-    start = _first_frame(file, size)
+    """The places where frames are missing, are damaged, or the last one is cut."""
+    start = chain.first_frame(file, FORM)
     if start is None:
         return Declared()
-    announced, position = _announced(file, start)
-    frames, duration_s = 0, 0.0
-    last: Frame | None = None
-    gaps: list[range] = []
-    while position < size:
-        head = _read(file, position, tags.HEADER_BYTES)
-        frame = parse(head[:_HEADER_BYTES])
-        if frame and (last is None or frame.goes_with(last) or _is_chain(file, position, size)):
-            if position + frame.length > size:
-                raise truncated(f"damaged at {duration_s:.1f} s: its last frame of {frame.length} bytes is cut")
-            frames, duration_s, last = frames + 1, duration_s + frame.duration_s, frame
-            position += frame.length
-        elif tag_length := tags.length(head):
-            gaps.append(range(position, position + tag_length))
-            position += tag_length
-        elif _is_cut_header(head):
-            raise truncated(f"damaged at {duration_s:.1f} s: its last frame is cut")
-        elif size - position > UNKNOWN_TAIL_ALLOWED_BYTES or _next_chain(file, position, size) is not None:
-            raise truncated(f"damaged at {duration_s:.1f} s: what begins at byte {position} of {size} is no frame")
-        else:
-            gaps.append(range(position, size))
-            position = size
-    if frames < announced - MISSING_FRAMES_ALLOWED:
-        raise truncated(f"damaged at {duration_s:.1f} s: {announced} frames are declared, {frames} are there")
-    return Declared(duration_s=duration_s, gaps=tuple(gaps))
-
-
-def _first_frame(file: BinaryIO, size: int) -> int | None:
-    position = 0
-    while tag_length := tags.length(_read(file, position, tags.HEADER_BYTES)):
-        position += tag_length
-    if parse(_read(file, position, _HEADER_BYTES)):
-        return position
-    return _next_chain(file, position, size)
+    announced, begin = _announced(file, start)
+    found = chain.walk(file, FORM, begin)
+    damage = found.damage
+    missing = announced - found.frames
+    if missing > MISSING_FRAMES_ALLOWED and found.frames:
+        # what is damaged in between is among them
+        lost_s = missing * found.duration_s / found.frames - sum(each.lost_s or 0 for each in damage)
+        size = found.end or file.seek(0, 2)
+        what = f"{announced} frames are declared, {found.frames} are there"
+        damage = (*damage, Damage(begin=size, end=size, what=what, lost_s=max(0.0, lost_s)))
+    return Declared(
+        duration_s=found.duration_s,
+        gaps=found.gaps,
+        damage=damage,
+        end=found.end,
+        is_followed=found.end is not None,
+        is_chain=True,
+    )
 
 
 def _announced(file: BinaryIO, start: int) -> tuple[int, int]:
     """Frames declared by a first frame that is no sound, 0 when it is; and where the sound begins."""
-    frame = parse(_read(file, start, _HEADER_BYTES))
+    frame = parse(chain.read(file, start, _HEADER_BYTES))
     assert frame is not None
-    body = _read(file, start, frame.length)
+    body = chain.read(file, start, frame.length)
     xing = body[_HEADER_BYTES + frame.side_bytes :]
     if xing.startswith((b"Xing", b"Info")):
         has_count = len(xing) >= 12 and xing[7] & 1
@@ -142,42 +128,3 @@ def _announced(file: BinaryIO, start: int) -> tuple[int, int]:
     if vbri.startswith(b"VBRI"):
         return int.from_bytes(vbri[14:18], "big"), start + frame.length
     return 0, start
-
-
-def _next_chain(file: BinaryIO, position: int, size: int) -> int | None:
-    """Where the first frames in a row begin, at `position` or after it; None when nowhere."""
-    for candidate in _candidates(file, position):
-        if _is_chain(file, candidate, size):
-            return candidate
-    return None
-
-
-def _candidates(file: BinaryIO, position: int) -> Iterator[int]:
-    while len(block := _read(file, position, _BLOCK_BYTES)) >= _HEADER_BYTES:
-        for match in _SYNC.finditer(block, 0, len(block) - _HEADER_BYTES + 1):
-            yield position + match.start()
-        position += len(block) - _HEADER_BYTES + 1
-
-
-def _is_chain(file: BinaryIO, position: int, size: int) -> bool:
-    """Whether frames follow each other from here, as many as noise does not produce or to the end."""
-    first = parse(_read(file, position, _HEADER_BYTES))
-    frame = first
-    for _ in range(_CHAIN):
-        if frame is None or first is None or not frame.goes_with(first):
-            return False
-        position += frame.length
-        if position == size:
-            return True
-        frame = parse(_read(file, position, _HEADER_BYTES))
-    return frame is not None and position < size
-
-
-def _is_cut_header(tail: bytes) -> bool:
-    """Whether a frame's first bytes are all that is left of the file."""
-    return len(tail) < _HEADER_BYTES and tail[0] == 0xFF and (len(tail) == 1 or tail[1] >= 0xE2)
-
-
-def _read(file: BinaryIO, position: int, length: int) -> bytes:
-    file.seek(position)
-    return file.read(length)

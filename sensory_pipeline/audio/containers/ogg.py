@@ -1,7 +1,7 @@
-"""Ogg (RFC 3533): pages, numbered and with a checksum each; the last of a stream says so.
+"""Ogg (RFC 3533): pages, numbered and with a checksum each.
 
-FFmpeg leaves out a page that is damaged and takes the end of the file for the end of the stream,
-both without a word, so every page is checked here.
+FFmpeg leaves out a page that is damaged without a word, so every page is checked here. A last page
+should say that it is the last; many recorders never write that, so its absence is no damage.
 """
 
 from __future__ import annotations
@@ -10,48 +10,83 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import truncated
+from sensory_pipeline.audio.containers import magic, tags
+from sensory_pipeline.audio.containers.declared import Damage, Declared
 
 _HEADER = struct.Struct("<4sBBqIIIB")  # marker, version, flags, position, stream, number, CRC, segments
-_LAST_PAGE = 0x04
+_FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
 _CHECKSUM = slice(22, 26)
-_AUDIO_MARKERS = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
-_SEARCHED_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 16
 
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def examine(file: BinaryIO) -> None:
-    """Raises TruncatedAudio when a page is missing or damaged, or a stream of sound has no last page."""
+def examine(file: BinaryIO) -> Declared:
+    """The places where pages are missing or damaged; and where another stream was chained to it."""
     size = file.seek(0, 2)
-    file.seek(0)
     position = 0
     numbers: dict[int, int] = {}
     unfinished: set[int] = set()
-    while header := file.read(_HEADER.size):
-        if len(header) < _HEADER.size or not header.startswith(b"OggS"):
-            if unfinished or b"OggS" in file.read(_SEARCHED_BYTES):
-                raise truncated(f"damaged or cut at byte {position} of {size}")
-            return  # tags after the end
-        _, _, flags, _, stream, number, checksum, segments = _HEADER.unpack(header)
-        lacing = file.read(segments)
-        body = file.read(sum(lacing))
-        page = bytearray(header + lacing + body)
-        page[_CHECKSUM] = bytes(4)
-        if len(body) < sum(lacing) or crc(page) != checksum or number != numbers.get(stream, number):
-            raise truncated(f"damaged or cut at byte {position} of {size}")
+    has_begun = False
+    damage: list[Damage] = []
+    while position < size:
+        page = _page(file, position)
+        if page is None:
+            after = _next_page(file, position + 1, size)
+            if after == size and (not unfinished or tags.length(_read(file, position))):
+                return Declared(damage=tuple(damage), end=position)  # tags after the end
+            what = f"what begins at byte {position} of {size} is no whole page"
+            damage.append(Damage(begin=position, end=after, what=what))
+            position = after
+            continue
+        _, _, flags, _, stream, number, *_ = _HEADER.unpack(page[: _HEADER.size])
+        is_first = bool(flags & _FIRST_PAGE)
+        if is_first and has_begun:
+            return Declared(damage=tuple(damage), end=position)
+        has_begun |= not is_first
+        if number != numbers.get(stream, number) and not (damage and damage[-1].end == position):
+            what = f"pages are missing before byte {position} of {size}"
+            damage.append(Damage(begin=position, end=position, what=what))
         numbers[stream] = number + 1
-        if body.startswith(_AUDIO_MARKERS):
-            unfinished.add(stream)
         if flags & _LAST_PAGE:
             unfinished.discard(stream)
-            numbers.pop(stream)
+        else:
+            unfinished.add(stream)
         position += len(page)
-    if unfinished:
-        raise truncated(
-            "its last page is missing, sound goes on after the end of the file; if it is known to be whole, "
-            "mark its end with `ffmpeg -i FILE -c copy NEW_FILE`, else"
-        )
+    return Declared(damage=tuple(damage))
+
+
+def _page(file: BinaryIO, position: int) -> bytes | None:
+    """The page that begins there; None when none does, or it is not whole."""
+    file.seek(position)
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size or not header.startswith(magic.OGG):
+        return None
+    lacing = file.read(header[-1])
+    body = file.read(sum(lacing))
+    page = bytearray(header + lacing + body)
+    page[_CHECKSUM] = bytes(4)
+    whole = len(lacing) == header[-1] and len(body) == sum(lacing)
+    return bytes(page) if whole and crc(page) == int.from_bytes(header[_CHECKSUM], "little") else None
+
+
+def _next_page(file: BinaryIO, position: int, size: int) -> int:
+    """Where the next whole page begins, or the end."""
+    while position < size:
+        file.seek(position)
+        block = file.read(_BLOCK_BYTES)
+        found = block.find(magic.OGG)
+        while found >= 0:
+            if _page(file, position + found) is not None:
+                return position + found
+            found = block.find(magic.OGG, found + 1)
+        position += max(1, len(block) - len(magic.OGG) + 1)
+    return size
+
+
+def _read(file: BinaryIO, position: int) -> bytes:
+    file.seek(position)
+    return file.read(tags.HEADER_BYTES)
 
 
 def crc(page: bytes | bytearray) -> int:

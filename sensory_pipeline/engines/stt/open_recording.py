@@ -48,19 +48,19 @@ class OpenRecording:
         failed = {clip: found for clip, found in self.answers.items() if isinstance(found, EngineError)}
         if len(failed) == len(self.clips):
             return next(iter(failed.values()))
-        segments = tuple(self._segments())
+        segments = tuple(self._segments(language))
         return Transcript(
             language=language if segments else None,
             segments=segments,
             gaps=tuple(clip.span for clip in self.clips if clip in failed),
         )
 
-    def _segments(self) -> Iterator[Segment]:
+    def _segments(self, language: str | None) -> Iterator[Segment]:
         """What is left without loops. Words are in order of their starts, inside the recording."""
         answers = ((clip, self.answers[clip]) for clip in self.clips)
         found = [(clip, heard) for clip, answer in answers if not isinstance(answer, EngineError) for heard in answer]
         texts = [word.word for _, heard in found for word in heard.words]
-        most = self.job.settings.max_repeats
+        most, multilingual = self.job.settings.max_repeats, self.job.settings.multilingual
         kept = set(range(len(texts)) if most is None else without_loops(texts, max_repeats=most))
         indices = count()
         earliest_ms = 0
@@ -86,20 +86,26 @@ class OpenRecording:
                         span=cover(word.span for word in words),
                         text=whole.strip(),
                         words=tuple(words),
-                        language=heard.language if self.job.settings.multilingual else None,
+                        language=heard.language if multilingual or heard.language != language else None,
                     )
                 )
 
 
 def _to_be_redone(clip: Clip, found: Sequence[Heard]) -> list[Clip]:
-    """The halves of a clip of which speech was skipped. Where nothing was heard at all, that is taken for silence."""
+    """The halves of a clip of which speech was skipped. Where nothing was heard at all, that is taken for silence.
+
+    Each half tells its language anew, where nobody has given one: a second language is what a decoder skips.
+    """
     words = [(word.word, _placed(word, clip)) for heard in found for word in heard.words]
     if clip.settings.lost_speech_s is None or not words:
         return []
     lost = without_words(speech_alone(clip.speech), words)
     if max((span.duration_s for span in lost), default=0) < clip.settings.lost_speech_s:
         return []
-    return [replace(clip, speech=half) for half in halves(clip.speech)]
+    settings = clip.settings
+    if settings.language == "auto":
+        settings = settings.model_copy(update={"multilingual": True})
+    return [replace(clip, speech=half, settings=settings) for half in halves(clip.speech)]
 
 
 def _goes_on(before: Word, word: Word) -> bool:

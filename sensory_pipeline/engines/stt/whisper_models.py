@@ -29,7 +29,6 @@ MOST_WORKERS = 4
 _NEEDED = ("config.json", "model.bin", "tokenizer.json")
 _DECISIVE = (*_NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 _REVISION_DIGITS = 12
-_MULTILINGUAL = 51_865  # tokens of a vocabulary, from which a model knows more languages than English
 _SEED = 0  # of the draws at temperatures above 0; once drawing, CTranslate2 takes no other (its issue 1757)
 
 
@@ -48,16 +47,16 @@ class WhisperFolder:
 
     @property
     def languages(self) -> frozenset[str]:
-        """Codes of those it knows. Like CTranslate2 it takes a model with a small vocabulary for an English one."""
+        """Codes of those it knows. As CTranslate2 does, it takes a vocabulary without an empty token for English."""
         vocabulary = self.path / "vocabulary.json"
         if vocabulary.is_file():
-            size = len(json.loads(vocabulary.read_bytes()))
+            tokens = json.loads(vocabulary.read_bytes())
         else:
-            size = len((self.path / "vocabulary.txt").read_bytes().splitlines())
-        if size < _MULTILINGUAL:
+            tokens = (self.path / "vocabulary.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if "" not in tokens:
             return frozenset({"en"})
-        tokens = json.loads((self.path / "tokenizer.json").read_bytes())["added_tokens"]
-        found = (re.fullmatch(r"<\|([a-z]{2,3})\|>", token["content"]) for token in tokens)
+        special = json.loads((self.path / "tokenizer.json").read_bytes())["added_tokens"]
+        found = (re.fullmatch(r"<\|([a-z]{2,3})\|>", token["content"]) for token in special)
         return frozenset(match[1] for match in found if match)
 
 

@@ -1,0 +1,66 @@
+"""What is noticed while a recording is decoded: its damaged places, and what was done about its sound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_SHOWN_PLACES = 3
+_LOUD = 2
+"""Octaves over full scale, 12 dB, that no mix of floating-point sound reaches."""
+_QUIET = 2.0**-6  # full scale is 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Hearing:
+    """Of one track. sample_rate (Hz) and channels: the source's own, at its beginning; heard_s: seconds
+    that were decoded, without those that were filled with silence; lost_s: seconds that were not;
+    lost_unknown: whether there are more of these, nobody knows how many; cancelled_s: seconds in which
+    the channels cancel each other; overlap_s: seconds that were left out, as others stand at their time;
+    places: that are damaged.
+    """
+
+    codec: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    heard_s: float = 0.0
+    lost_s: float = 0.0
+    lost_unknown: bool = False
+    cancelled_s: float = 0.0
+    overlap_s: float = 0.0
+    places: int = 0
+    _told: list[str] = field(default_factory=list)
+    _octaves: list[int] = field(default_factory=list)
+
+    def tell(self, what: str) -> None:
+        """Note a damaged place."""
+        self.places += 1
+        if self.places <= _SHOWN_PLACES:
+            self._told.append(what)
+
+    @property
+    def damage(self) -> str | None:
+        """All that is damaged, in words; None when nothing is."""
+        more = self.places - len(self._told)
+        return "; ".join([*self._told, *([f"and {more} places more"] if more else [])]) or None
+
+    def note_loudness(self, samples: npt.NDArray[np.floating[Any]]) -> None:
+        """Take down how loud a second of a floating-point source is, full scale 1."""
+        peaks = np.abs(samples).max(axis=1)
+        loud = float(np.partition(peaks, place := int(0.99 * (len(peaks) - 1)))[place])
+        if loud > _QUIET:
+            self._octaves.append(math.ceil(math.log2(loud)))
+
+    @property
+    def octaves_over(self) -> int:
+        """By how many octaves (6 dB) its numbers are of another scale: integers, say, that were not divided.
+
+        Most seconds tell, so that junk does not; an octave is left for the loudest hundredth of a second's samples.
+        """
+        octaves = sorted(self._octaves)
+        most = octaves[int(0.9 * (len(octaves) - 1))] if octaves else 0
+        return most + 1 if most > _LOUD else 0

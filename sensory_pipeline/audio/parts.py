@@ -1,0 +1,89 @@
+"""A file as the parts it was joined from: each a container of its own, as if it were alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sensory_pipeline.audio import containers
+from sensory_pipeline.audio.containers import magic, tags
+from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.window import Window
+from sensory_pipeline.core.errors import AudioError
+
+_REST_BYTES = 1 << 16
+"""What follows the last container may be a program's note; if it is more than this, it is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """begin, end: the bytes that a decoder has to see; declared: what it says of itself, its bytes from there on."""
+
+    begin: int
+    end: int
+    declared: Declared
+
+
+def split(path: Path) -> tuple[Part, ...]:
+    """The parts in order, one of them where nothing was joined; tags before each are left out.
+
+    Raises OSError, and for the first part what `containers.examine` raises.
+    """
+    return tuple(_parts(path, path.stat().st_size))
+
+
+def _parts(path: Path, size: int) -> Iterator[Part]:
+    begin, is_first = 0, True
+    while True:
+        begin = _behind_tags(path, begin, size)
+        with io.BufferedReader(Window(path, begin, size)) as file:
+            try:
+                declared = containers.examine(file)
+            except AudioError as error:
+                if is_first:
+                    raise
+                damage = Damage(begin=0, end=0, what=f"what was joined to it cannot be read ({error})")
+                declared = Declared(damage=(damage,))
+        end = begin + declared.end if declared.end else size
+        follows = end < size and (declared.is_followed or _is_container(path, end, size))
+        if end < size and not follows and _is_lost(path, end, size):
+            what = f"{size - end} bytes after its end are of no format known here"
+            declared = _with(declared, Damage(begin=end - begin, end=size - begin, what=what))
+        yield Part(begin=begin, end=begin + declared.sound_end if declared.sound_end else end, declared=declared)
+        if not follows:
+            return
+        begin, is_first = end, False
+
+
+def _behind_tags(path: Path, begin: int, size: int) -> int:
+    """Where a container begins, after the tags that some programs put before it; FFmpeg knows those of MPEG audio."""
+    position = begin
+    with io.BufferedReader(Window(path, 0, size)) as file:
+        while True:
+            file.seek(position)
+            length = tags.length(file.read(tags.HEADER_BYTES))
+            if not length:
+                break
+            position += length
+        file.seek(position)
+        return position if magic.is_known(file.read(magic.BYTES)) else begin
+
+
+def _is_container(path: Path, position: int, size: int) -> bool:
+    start = _behind_tags(path, position, size)
+    with Window(path, start, size) as file:
+        return magic.is_known(file.read(magic.BYTES))
+
+
+def _is_lost(path: Path, position: int, size: int) -> bool:
+    """Whether so much follows that it may be sound: neither a tag nor room that was never filled."""
+    if size - position <= _REST_BYTES:
+        return False
+    with io.BufferedReader(Window(path, position, size)) as file:
+        return not tags.length(file.read(tags.HEADER_BYTES)) and any(map(any, iter(lambda: file.read(1 << 20), b"")))
+
+
+def _with(declared: Declared, damage: Damage) -> Declared:
+    return replace(declared, damage=(*declared.damage, damage))
