@@ -16,6 +16,7 @@ import yaml
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from sensory_pipeline.core.languages import Codes
 from sensory_pipeline.core.sources import RecordingSettings, Source
 
 ENV_FILE = Path(".env")
@@ -57,6 +58,10 @@ class Settings(BaseSettings, RecordingSettings):
         allow_inf_nan=False,
     )
 
+    # as of a recording, but commas may stand for JSON
+    languages: Annotated[Codes, NoDecode] = Field(
+        (), description=RecordingSettings.model_fields["languages"].description
+    )
     lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
     ledger: SecretStr | None = Field(
         None,

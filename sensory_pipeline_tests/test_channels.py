@@ -16,10 +16,11 @@ from sensory_pipeline.core.channels import PAUSE_MS, attribute_channels, channel
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError, Terminal
 from sensory_pipeline.core.requests import ProcessRequest
-from sensory_pipeline.core.results import reconciled
+from sensory_pipeline.core.results import attributed
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.core.utterances import utterances
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo, TranscribeJob
 from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.engines.selection import Engines
@@ -70,7 +71,7 @@ def test_every_word_has_its_channels_speaker(channels: list[list[Span]]) -> None
         assert word.speaker == f"SPEAKER_{word.word.channel:02d}"
         assert word.overlap_share == pytest.approx(1.0)
     assert [s.span.start_ms for s in merged.segments] == sorted(s.span.start_ms for s in merged.segments)
-    assert sum(len(u.words) for u in reconciled(merged, found)) == len(words)
+    assert sum(len(u.words) for u in utterances(attributed(merged, found))) == len(words)
 
 
 @settings(max_examples=100, deadline=None)
@@ -121,7 +122,7 @@ def test_a_question_comes_before_its_answer() -> None:
         (0, 900), (1500, 1900), (5000, 5400), (6500, 6900)
     ]  # fmt: skip
     found = channel_diarization([[word.span for word in one.words] for one in (asks, answers)])
-    starts = [utterance.span.start_ms for utterance in reconciled(merged, found)]
+    starts = [utterance.span.start_ms for utterance in utterances(attributed(merged, found))]
     assert starts == [0, 1500, 5000, 6500]
 
 
@@ -138,7 +139,7 @@ def test_an_answer_comes_before_what_follows_a_stretched_word() -> None:
     merged = merged_transcript([asks, answers])
     assert merged.text == "Well? Fine. Good."
     heard = [[Span(start_ms=0, end_ms=500), Span(start_ms=4000, end_ms=4400)], [Span(start_ms=1500, end_ms=1900)]]
-    said = reconciled(merged, channel_diarization(heard))
+    said = utterances(attributed(merged, channel_diarization(heard)))
     assert [(utterance.text, utterance.span.start_ms) for utterance in said] == [
         ("Well?", 0), ("Fine.", 1500), ("Good.", 4000)
     ]  # fmt: skip

@@ -46,12 +46,28 @@ def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("[{language: de}]", "SENSORY_SOURCES[0].uri is {'language': 'de'}: Field required"),
         ("[{uri: a, speakers: 2, min_speakers: 1}]", "give the exact number of speakers or a range of it, not both"),
         ("[a: b: c]", "it is no YAML"),
+        ("[{uri: a, language: english}, b]", "SENSORY_SOURCES[0].language is 'english': write en, the ISO 639-1 code"),
+        ("[a, {uri: b, languages: [en, german]}]", "SENSORY_SOURCES[1].languages[1] is 'german': write de"),
     ],
 )
 def test_what_is_wrong_in_it_is_named(given: str, told: str, tmp_path: Path) -> None:
     done = sensory("models", "list", cwd=tmp_path, SENSORY_SOURCES=given)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_no_is_norwegian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sources.yaml").write_text("- {uri: a, language: no}\n- {uri: b, languages: [no, sv]}\n")
+    monkeypatch.setenv("SENSORY_SOURCES", "sources.yaml")
+    one, two = Settings().sources
+    assert (one.language, two.languages) == ("no", ("no", "sv"))
+
+
+def test_a_language_of_a_source_takes_no_candidates_from_elsewhere() -> None:
+    settings = Settings(languages=("en", "es"))
+    assert settings.of(Source(uri="a", language="de")).request().tra.asked_languages == {"de"}
+    german = Settings(language="de")
+    assert german.of(Source(uri="a", languages=("en", "es"))).request().tra.asked_languages == {"en", "es"}
 
 
 def test_what_goes_together_is_not_mixed() -> None:

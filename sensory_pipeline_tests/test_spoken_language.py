@@ -77,6 +77,24 @@ def test_the_threshold_is_a_setting() -> None:
     assert Speaker(LATIN).languages([clip(language_detection_threshold=0.2)]) == ["la"]
 
 
+def test_candidates_are_the_only_languages() -> None:
+    probable = Speaker({"la": 0.5, "es": 0.3, "en": 0.05, "fr": 0.15})
+    assert probable.languages([clip(languages=("en", "es"))]) == ["es"]
+    assert probable.decoded == []
+    doubtful = Speaker({"la": 0.5, "es": 0.06, "en": 0.08, "fr": 0.07}, texts=SPANISH | {"fr": Said("Aqui", -0.9)})
+    assert doubtful.languages([clip(languages=("fr", "en", "es"))]) == ["es"]
+    assert {language for _, language in doubtful.decoded} == {"fr", "en", "es"}
+    assert Speaker({"la": 1.0, "es": 0.0}).languages([clip(languages=("es",))]) == ["es"]
+
+
+def test_a_doubtful_clip_may_be_in_the_language_of_its_recording() -> None:
+    texts = SPANISH | {"nl": Said("Aan de oever", -0.2)}
+    speaker = Speaker({"nl": 0.9}, LATIN | {"nl": 0.01}, texts=texts)
+    clips = [clip(multilingual=True, end_ms=9_000), clip(multilingual=True, end_ms=1_000)]
+    assert speaker.languages(clips, {"a": "nl"}) == ["nl", "nl"]
+    assert Speaker(LATIN, texts=texts).languages(clips[1:], {"a": "en"}) == ["es"]
+
+
 def test_a_loop_is_not_sure() -> None:
     texts = SPANISH | {"la": Said(LOOP, -0.05)}
     assert Speaker(LATIN, texts=texts).languages([clip()]) == ["es"]

@@ -59,9 +59,9 @@ def test_a_segment_knows_its_language_where_each_window_is_asked(whisper: Path, 
 
 
 def test_an_unknown_language_is_refused(whisper: Path, cache: ModelCache) -> None:
-    for language in ("xx", "english"):
-        with pytest.raises(UnsupportedLanguage, match=language):
-            answer(engine(whisper, cache), conversation("english-two"), TranscriptionSettings(language=language))
+    for asked in (TranscriptionSettings(language="cy"), TranscriptionSettings(languages=("en", "cy"))):
+        with pytest.raises(UnsupportedLanguage, match="does not know the language 'cy'"):
+            answer(engine(whisper, cache), conversation("english-two"), asked)
 
 
 def test_an_english_model_refuses_other_languages(whisper: Path, cache: ModelCache, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def expected_lines(
         **request.model_dump(
             exclude={
                 "language",
+                "languages",
                 "temperatures",
                 "hallucination_silence_s",
                 "language_detection_threshold",

@@ -83,6 +83,7 @@ def process(
         request = ProcessRequest(
             tasks=frozenset(Task) if tasks is None else _tasks(tasks),
             stereo=default.stereo if stereo is None else stereo,
+            drop_doubtful=default.drop_doubtful,
             track=default.track,
             tra=TranscriptionSettings(
                 **default.tra.model_dump()

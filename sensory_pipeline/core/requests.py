@@ -7,6 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sensory_pipeline.core.languages import AUTO, CodeOrAuto, Codes
+
 
 class Task(StrEnum):
     """What to find out about a recording."""
@@ -37,7 +39,10 @@ class TranscriptionSettings(_Settings):
     A window is the sound decoded at once. A threshold of None is not applied.
     """
 
-    language: str = Field("auto", description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
+    language: CodeOrAuto = Field(AUTO, description="ISO 639-1 code of the language spoken, or 'auto' to detect it.")
+    languages: Codes = Field(
+        (), description="Codes of the languages that may be spoken, as in en,es: 'auto' detects one of these alone."
+    )
     multilingual: bool = Field(False, description="Detect the language of every window anew.")
     language_detection_threshold: float | None = Field(
         0.5,
@@ -85,6 +90,15 @@ class TranscriptionSettings(_Settings):
         10, ge=1, description="A phrase said more often in a row counts as a decoder's loop and is kept once."
     )
 
+    @property
+    def asked_languages(self) -> frozenset[str]:
+        """Those that are named; none where any may be spoken.
+
+        >>> sorted(TranscriptionSettings(languages="es,en").asked_languages)
+        ['en', 'es']
+        """
+        return frozenset(self.languages if self.language == AUTO else (self.language,))
+
 
 class DiarizationSettings(_Settings):
     """How many speakers to expect; None where unknown."""
@@ -113,6 +127,7 @@ class ProcessRequest(_Settings):
 
     tasks: frozenset[Task] = Field(frozenset(Task), min_length=1, description="What to find out.")
     stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
+    drop_doubtful: bool = Field(False, description="Tell no doubtful words: utterances and formats are without them.")
     track: int | None = Field(
         None, ge=1, description="Audio track, from 1; unset: the default one, or the next that is not silent."
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels
 from sensory_pipeline.core.diarization import Diarization
+from sensory_pipeline.core.doubt import doubted
 from sensory_pipeline.core.emotions import Emotions
-from sensory_pipeline.core.transcripts import Transcript
-from sensory_pipeline.core.utterances import Utterance, utterances
+from sensory_pipeline.core.punctuation import join
+from sensory_pipeline.core.spans import cover
+from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.core.utterances import AttributedWord, Utterance, utterances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +37,56 @@ class AudioFacts:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that words are attributed once
 class RecordingResult:
-    """None stands for what was not asked."""
+    """None stands for what was not asked. drop_doubtful: doubtful words are told to nobody but the words table."""
 
     audio: AudioFacts
     transcript: Transcript | None
     diarization: Diarization | None
     emotions: Emotions | None
+    drop_doubtful: bool = False
 
-    @property
+    @cached_property
+    def words(self) -> tuple[AttributedWord, ...]:
+        """All of the transcript's, with their speakers; empty without a transcript."""
+        return attributed(self.transcript, self.diarization)
+
+    @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
-        """The transcript's words with their speakers; empty without a transcript."""
-        return reconciled(self.transcript, self.diarization)
+        """Of the words that are told."""
+        return utterances(told(self.words, drop_doubtful=self.drop_doubtful))
+
+    @cached_property
+    def told_transcript(self) -> Transcript | None:
+        """The transcript without the words that are not told. It has as many segments; those without a word are
+        empty."""
+        if self.transcript is None or not self.drop_doubtful:
+            return self.transcript
+        words = iter(self.words)
+        segments = (_told(segment, islice(words, len(segment.words))) for segment in self.transcript.segments)
+        return replace(self.transcript, segments=tuple(segments))
 
 
-def reconciled(transcript: Transcript | None, diarization: Diarization | None) -> tuple[Utterance, ...]:
-    """Words x turns -> who said what. Without a diarization, nobody is named."""
+def attributed(transcript: Transcript | None, diarization: Diarization | None) -> tuple[AttributedWord, ...]:
+    """Words x turns -> who said each, and whether anybody did. Without a diarization, nobody is named."""
     if transcript is None:
         return ()
     turns = diarization or Diarization(turns=(), exclusive=())
     words = transcript.words
     by_channel = bool(words) and words[0].channel is not None
-    return utterances(attribute_channels(words, turns) if by_channel else attribute(words, turns))
+    found = attribute_channels(words, turns) if by_channel else attribute(words, turns)
+    return doubted(found, transcript, diarization)
+
+
+def told(words: Iterable[AttributedWord], *, drop_doubtful: bool) -> tuple[AttributedWord, ...]:
+    """The words that utterances are made of."""
+    return tuple(word for word in words if not (drop_doubtful and word.doubtful))
+
+
+def _told(segment: Segment, words: Iterable[AttributedWord]) -> Segment:
+    kept: tuple[Word, ...] = tuple(word.word for word in told(words, drop_doubtful=True))
+    if len(kept) == len(segment.words):
+        return segment
+    span = cover(word.span for word in kept) if kept else segment.span
+    return replace(segment, span=span, text=join(kept), words=kept)

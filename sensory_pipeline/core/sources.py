@@ -22,6 +22,9 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     track: int | None = Field(
         None, ge=1, description="Audio track, from 1; unset: the default one, or the next that is not silent."
     )
+    drop_doubtful: bool = Field(
+        False, description="Whether doubtful words leave utterances and formats; the words table keeps them."
+    )
     emo_level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
     )
@@ -51,6 +54,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
         return ProcessRequest(
             stereo=self.stereo,
             track=self.track,
+            drop_doubtful=self.drop_doubtful,
             tra=TranscriptionSettings(**self.model_dump(include=set(TranscriptionSettings.model_fields))),
             dia=DiarizationSettings(**self.model_dump(include=set(DiarizationSettings.model_fields))),
             emo=EmotionSettings(level=self.emo_level),
@@ -59,6 +63,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
 
 TOGETHER = (
     frozenset(DiarizationSettings.model_fields),
+    frozenset({"language", "languages"}),
     frozenset({"stt", "whisper_model_size"}),
     frozenset({"diarization", "pyannote_model"}),
     frozenset({"emotion", "gigaam_model_name"}),

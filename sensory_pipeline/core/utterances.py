@@ -23,7 +23,8 @@ class AttributedWord:
     `word.span` only where that is implausibly long. speaker: None when nobody speaks within
     `attribution.REACH_MS`. overlap_share: part of `spoken` that the speaker's turns cover, the
     exclusive ones unless each channel is a speaker, 0 to 1. runner_up: the next likely speaker
-    within reach. overlapped: two or more people speak at once during the word.
+    within reach. overlapped: two or more people speak at once during the word. doubtful: it is likely that nobody
+    said it (see doubt.py).
     """
 
     word: Word
@@ -32,6 +33,7 @@ class AttributedWord:
     overlap_share: float
     runner_up: str | None
     overlapped: bool
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ _RULES = {
     "a word has no utterance": (
         "SELECT count(*) FROM words w ANTI JOIN utterances u"
         " ON u.recording_id = w.recording_id AND u.utterance = w.utterance"
+        " WHERE w.utterance IS NOT NULL OR NOT w.doubtful"
     ),
     "a word's speaker has no turn": (
         "SELECT count(*) FROM words w ANTI JOIN turns t"

@@ -34,7 +34,7 @@ def result_rows(recording: Recording, result: RecordingResult) -> Iterator[Row]:
     identity = recording.recording_id
     said = result.utterances
     yield from _segment_rows(identity, result)
-    yield from _word_rows(identity, result, said)
+    yield from _word_rows(identity, result)
     if result.diarization is not None:
         yield from _speaker_rows(identity, result.diarization, said)
     yield from _utterance_rows(identity, said, result.emotions)
@@ -106,9 +106,10 @@ def stage_rows(recording: Recording, results: Mapping[Stage, StageResult]) -> It
 
 
 def _segment_rows(identity: str, result: RecordingResult) -> Iterator[SegmentRow]:
-    if result.transcript is None:
+    transcript = result.told_transcript
+    if transcript is None:
         return
-    for index, segment in enumerate(result.transcript.segments):
+    for index, segment in enumerate(transcript.segments):
         yield SegmentRow(
             recording_id=identity,
             segment=index,
@@ -116,32 +117,32 @@ def _segment_rows(identity: str, result: RecordingResult) -> Iterator[SegmentRow
             end_ms=segment.span.end_ms,
             text=segment.text,
             words=len(segment.words),
-            language=segment.language or result.transcript.language,
+            language=segment.language or transcript.language,
         )
 
 
-def _word_rows(identity: str, result: RecordingResult, said: Iterable[Utterance]) -> Iterator[WordRow]:
+def _word_rows(identity: str, result: RecordingResult) -> Iterator[WordRow]:
     segments = result.transcript.segments if result.transcript else ()
     segment_of = [index for index, segment in enumerate(segments) for _ in segment.words]
-    position = 0
-    for index, utterance in enumerate(said):
-        for attributed in utterance.words:
-            yield WordRow(
-                recording_id=identity,
-                word=position,
-                segment=segment_of[position],
-                utterance=index,
-                start_ms=attributed.word.span.start_ms,
-                end_ms=attributed.word.span.end_ms,
-                text=attributed.word.text,
-                space_before=attributed.word.space_before,
-                probability=attributed.word.probability,
-                speaker=attributed.speaker,
-                overlap_share=attributed.overlap_share,
-                runner_up=attributed.runner_up,
-                overlapped=attributed.overlapped,
-            )
-            position += 1
+    utterance_of = (index for index, utterance in enumerate(result.utterances) for _ in utterance.words)
+    for position, attributed in enumerate(result.words):
+        dropped = result.drop_doubtful and attributed.doubtful
+        yield WordRow(
+            recording_id=identity,
+            word=position,
+            segment=segment_of[position],
+            utterance=None if dropped else next(utterance_of),
+            start_ms=attributed.word.span.start_ms,
+            end_ms=attributed.word.span.end_ms,
+            text=attributed.word.text,
+            space_before=attributed.word.space_before,
+            probability=attributed.word.probability,
+            speaker=attributed.speaker,
+            overlap_share=attributed.overlap_share,
+            runner_up=attributed.runner_up,
+            overlapped=attributed.overlapped,
+            doubtful=attributed.doubtful,
+        )
 
 
 def _speaker_rows(

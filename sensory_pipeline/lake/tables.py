@@ -66,8 +66,8 @@ class SegmentRow:
     segment: Annotated[int, "Position in the recording, from 0."]
     start_ms: StartMs
     end_ms: EndMs
-    text: Annotated[str, "What was said."]
-    words: Annotated[int, "How many words it has."]
+    text: Annotated[str, "What was said, without doubtful words where those are dropped."]
+    words: Annotated[int, "How many words its text has."]
     language: Annotated[str | None, "ISO 639-1 code, of the segment where that was detected, else of the recording."]
 
 
@@ -78,7 +78,7 @@ class WordRow:
     recording_id: RecordingId
     word: Annotated[int, "Position in the recording, from 0."]
     segment: Annotated[int, "The segment it belongs to."]
-    utterance: Annotated[int, "The utterance it belongs to."]
+    utterance: Annotated[int | None, "The utterance it belongs to; null where it was dropped as doubtful."]
     start_ms: StartMs
     end_ms: EndMs
     text: Annotated[str, "The word as written."]
@@ -88,6 +88,9 @@ class WordRow:
     overlap_share: Annotated[float, "Share of the word inside the speaker's turns, 0 to 1."]
     runner_up: Annotated[str | None, "The next likely speaker, null when there is none."]
     overlapped: Annotated[bool, "Whether two or more people spoke during the word."]
+    doubtful: Annotated[
+        bool | None, "Whether it is likely that nobody said it; null where an older version wrote the row."
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

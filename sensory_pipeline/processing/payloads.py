@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotions
+from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
@@ -21,13 +22,14 @@ EMOTIONS = TypeAdapter(Emotions)
 T = TypeVar("T")
 
 
-def assembled(payloads: Mapping[Stage, str]) -> RecordingResult:
-    """The values behind the JSON of a recording's stages, all of which went well."""
+def assembled(payloads: Mapping[Stage, str], request: ProcessRequest) -> RecordingResult:
+    """The values behind the JSON of a recording's stages, all of which went well. request: that they answer."""
     return RecordingResult(
         audio=FACTS.validate_json(payloads[Stage.NORMALIZED_AUDIO]),
         transcript=_value(TRANSCRIPT, payloads.get(Stage.TRANSCRIPTS)),
         diarization=_value(DIARIZATION, payloads.get(Stage.DIARIZATION)),
         emotions=_value(EMOTIONS, payloads.get(Stage.EMOTIONS)),
+        drop_doubtful=request.drop_doubtful,
     )
 
 

@@ -22,7 +22,9 @@ CROSSTALK = 1
 """Raise when other sound is silenced in stereo recordings; mono ones are not redone."""
 RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
-PUBLICATION = 4
+DOUBT = 1
+"""Raise when other words of the same transcript and turns are doubtful."""
+PUBLICATION = 5
 """Raise when the same stage results and utterances give other rows (sentences, columns)."""
 
 
@@ -101,7 +103,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         if ignored := sorted(asked[stage] - heeded.keys()):
             log.warning("%s ignores %s", info.engine, ", ".join(ignored))
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
-        rules = {"reconciliation": RECONCILIATION} if stage is Stage.EMOTIONS else {}
+        rules = _utterance_rules(request) if stage is Stage.EMOTIONS else {}
         plans[stage] = StagePlan(
             stage=stage,
             info=info,
@@ -119,7 +121,8 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
     whole = fingerprint(
         {
             "publication": PUBLICATION,
-            "reconciliation": RECONCILIATION,
+            "doubt": DOUBT,
+            **_utterance_rules(request),
             "tasks": sorted(request.tasks),
             "stages": {stage.value: plan.fingerprint for stage, plan in plans.items()},
         }
@@ -137,14 +140,21 @@ def _decoding_settings(request: ProcessRequest) -> dict[str, object]:
     return settings
 
 
+def _utterance_rules(request: ProcessRequest) -> dict[str, object]:
+    """What decides utterances, beside the stages."""
+    dropped = {"dropped": DOUBT} if request.drop_doubtful else {}
+    return {"reconciliation": RECONCILIATION, **dropped}
+
+
 def check(request: ProcessRequest, transcriber: EngineInfo) -> None:
     """Whether the transcriber can do what is asked. Raises UnsupportedLanguage where that is known without its
     model."""
     if Task.TRANSCRIBE not in request.tasks:
         return
-    language = request.tra.language
-    if language != "auto" and transcriber.languages is not None and language not in transcriber.languages:
+    if transcriber.languages is None:
+        return
+    if unknown := request.tra.asked_languages - transcriber.languages:
         raise UnsupportedLanguage(
-            f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {language!r}: set the "
-            "language to one of these or auto, or choose another engine or model"
+            f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {min(unknown)!r}: set "
+            "the language to one of these or auto, or choose another engine or model"
         )

@@ -54,7 +54,8 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
                 failure = next(((s, r) for s, r in results.items() if r.error_class is not None), None)
                 if failure is None and len(results) < len(plan.stages):
                     continue
-                result = None if failure else assembled({stage: str(r.payload) for stage, r in results.items()})
+                payloads = {stage: str(r.payload) for stage, r in results.items()}
+                result = None if failure else assembled(payloads, plan.request)
                 if result is not None:
                     rows += result_rows(recording, result)
                     audio_s += result.audio.duration_ms / 1000

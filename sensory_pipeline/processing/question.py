@@ -10,8 +10,9 @@ from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.diarization import Diarization, label
 from sensory_pipeline.core.emotions import Emotion, Emotions, EmotionWindow
 from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest
-from sensory_pipeline.core.results import reconciled
+from sensory_pipeline.core.results import attributed, told
 from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.core.utterances import utterances
 from sensory_pipeline.core.windows import emotion_windows, utterance_windows
 from sensory_pipeline.engines.vad import speech_spans
 
@@ -32,7 +33,7 @@ class Question:
         cls, pcm: Pcm, request: ProcessRequest, transcript: Transcript | None, diarization: Diarization | None
     ) -> Self:
         level = request.emo.level
-        said = reconciled(transcript, diarization)
+        said = utterances(told(attributed(transcript, diarization), drop_doubtful=request.drop_doubtful))
         # the file level must not depend on which other tasks were asked
         speech = speech_spans(pcm.mono()) if level is EmotionLevel.FILE else ()
         items = emotion_windows(level, said, pcm.span, diarization=diarization, speech=speech)

@@ -46,4 +46,4 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
             if not isinstance(answer, str):
                 raise answer
             payloads[stage] = answer
-    return assembled(payloads)
+    return assembled(payloads, request)

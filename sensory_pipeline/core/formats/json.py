@@ -1,13 +1,14 @@
 """JSON of one recording's result, as the service this pipeline replaces gave it.
 
     {"tra": {"text", "language", "segments": [{"start", "end", "text",
-             "words": [{"start", "end", "word", "probability", "speaker"}]}],
+             "words": [{"start", "end", "word", "probability", "speaker", "doubtful"}]}],
              "gaps": [{"start", "end"}]},
      "dia": {"speakers", "turns": [{"start", "end", "speaker"}]},
      "emo": {"level", "items": [{"start", "end", "label", "scores": {"angry", "sad", "neutral", "positive"}}]}}
 
 A part that was not asked for is left out, and so are the gaps, speech that could not be transcribed,
-where there are none. Times are seconds from the start of the recording.
+where there are none. A word that nobody said, in all likelihood, has "doubtful": true; other words have no such key.
+Times are seconds from the start of the recording.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
 def document(result: RecordingResult, tasks: frozenset[Task]) -> dict[str, Any]:
     """The same as a JSON value."""
     value: dict[str, Any] = {}
-    if Task.TRANSCRIBE in tasks and result.transcript is not None:
+    if Task.TRANSCRIBE in tasks and result.told_transcript is not None:
         words = iter(word for utterance in result.utterances for word in utterance.words)
-        value["tra"] = _transcript(result.transcript, words)
+        value["tra"] = _transcript(result.told_transcript, words)
     if Task.DIARIZATION in tasks and result.diarization is not None:
         value["dia"] = _diarization(result.diarization)
     if Task.EMOTION in tasks and result.emotions is not None:
@@ -51,19 +52,22 @@ def _transcript(transcript: Transcript, words: Iterator[AttributedWord]) -> dict
             {
                 **_times(segment.span),
                 "text": segment.text,
-                "words": [
-                    {
-                        **_times(word.span),
-                        "word": word.text,
-                        "probability": round(word.probability, 4),
-                        "speaker": next(words).speaker,
-                    }
-                    for word in segment.words
-                ],
+                "words": [_word(next(words)) for _ in segment.words],
             }
             for segment in transcript.segments
+            if segment.text
         ],
         **({"gaps": [_times(gap) for gap in transcript.gaps]} if transcript.gaps else {}),
+    }
+
+
+def _word(attributed: AttributedWord) -> dict[str, Any]:
+    return {
+        **_times(attributed.word.span),
+        "word": attributed.word.text,
+        "probability": round(attributed.word.probability, 4),
+        "speaker": attributed.speaker,
+        **({"doubtful": True} if attributed.doubtful else {}),
     }
 
 

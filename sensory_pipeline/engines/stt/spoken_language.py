@@ -1,13 +1,16 @@
 """Which language is spoken: what Whisper finds the most probable, or where it doubts that, what gives the surest text.
 
 Of a short clip it may take Spanish for Latin with a probability of 0.3. Decoded as each of the likeliest languages, the
-text in the right one is what the decoder believes most.
+text in the right one is what the decoder believes most. Where settings name the languages that may be spoken, there are
+no others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
+
+from sensory_pipeline.core.requests import TranscriptionSettings
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -52,19 +55,38 @@ def languages_of(
         if clips[i].recording not in known:
             parts.setdefault(clips[i].recording, []).append(i)
     known |= {recording: _told(clips, heard, indices, decode) for recording, indices in parts.items()}
-    return [_told(clips, heard, [i], decode) if i in own else known[clip.recording] for i, clip in enumerate(clips)]
+    return [
+        _told(clips, heard, [i], decode, around=known[clip.recording]) if i in own else known[clip.recording]
+        for i, clip in enumerate(clips)
+    ]
 
 
-def _told(clips: Sequence[Clip], heard: Mapping[int, Probabilities], indices: Sequence[int], decode: Decode) -> str:
-    """The language of these clips together."""
+def possible(probabilities: Probabilities, settings: TranscriptionSettings) -> dict[str, float]:
+    """The probabilities of the languages that may be spoken; those of others are shared out among them."""
+    if not settings.languages:
+        return dict(probabilities)
+    kept = {language: probabilities[language] for language in settings.languages}
+    total = sum(kept.values())
+    return {language: p / total if total else 1 / len(kept) for language, p in kept.items()}
+
+
+def _told(
+    clips: Sequence[Clip],
+    heard: Mapping[int, Probabilities],
+    indices: Sequence[int],
+    decode: Decode,
+    around: str | None = None,
+) -> str:
+    """The language of these clips together. around: of their recording; where that is known, it is always tried."""
     weights = {i: clips[i].span.duration_ms / sum(clips[j].span.duration_ms for j in indices) for i in indices}
-    probabilities = _mean((weight, heard[i]) for i, weight in weights.items())
-    likeliest = sorted(probabilities, key=lambda language: probabilities[language], reverse=True)
     settings = clips[indices[0]].settings
+    probabilities = possible(_mean((weight, heard[i]) for i, weight in weights.items()), settings)
+    likeliest = sorted(probabilities, key=lambda language: probabilities[language], reverse=True)
     threshold = settings.language_detection_threshold
     if threshold is None or probabilities[likeliest[0]] >= threshold:
         return likeliest[0]
-    candidates = likeliest[:CANDIDATES]
+    tried = (*likeliest[:CANDIDATES], *([around] if around else []))
+    candidates = list(dict.fromkeys(tried))
     texts = iter(decode([(i, language) for language in candidates for i in indices]))
     sureness = {
         language: sum(weights[i] * _sureness(next(texts), settings.compression_ratio_threshold) for i in indices)

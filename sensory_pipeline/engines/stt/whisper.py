@@ -176,9 +176,9 @@ class WhisperTranscriber:
 
 def _check(model: WhisperModel, settings: TranscriptionSettings, name: str) -> None:
     known = [code for code in model.supported_languages if model.hf_tokenizer.token_to_id(f"<|{code}|>") is not None]
-    if settings.language not in ("auto", *known):
+    if unknown := settings.asked_languages - set(known):
         raise UnsupportedLanguage(
-            f"Whisper {name} does not know the language {settings.language!r}, only {', '.join(known)}: "
+            f"Whisper {name} does not know the language {min(unknown)!r}, only {', '.join(known)}: "
             "choose one of them, or 'auto', or another model"
         )
     prompts = [f" {text.strip()}" for text in (settings.hotwords, settings.initial_prompt) if text]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.engines.stt.spoken_language import possible
 from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ WINDOW_MS = 30_000
 def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[Heard]:
     """What was said in a clip, by segments. language: of the recording; each clip's own where it is asked for."""
     multilingual = clip.settings.multilingual
+    if multilingual and clip.settings.languages:
+        language, multilingual = language_of(model, [clip]), False
     # a clip fits a window, so the language detected for the one is that of the other
     spoken = {} if multilingual else {"language": language}
-    segments, about = model.transcribe(clip.samples, **spoken, **_options(clip.settings))
+    segments, about = model.transcribe(clip.samples, **spoken, **_options(clip.settings), multilingual=multilingual)
     return [
         Heard(
             text=segment.text,
@@ -40,12 +43,14 @@ def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[Heard]:
 
 
 def language_of(model: WhisperModel, clips: Sequence[Clip]) -> str:
-    """By the first window's worth of speech."""
+    """By the first window's worth of speech: the likeliest of those that may be spoken."""
     if not model.model.is_multilingual:
         return "en"
     speech = np.concatenate([clip.samples for clip in first_clips(clips, WINDOW_MS)])
     # as faster-whisper's own transcribe does; given the sound, it would cut it before computing the features
-    return str(model.detect_language(features=model.feature_extractor(speech))[0])
+    heard = model.detect_language(features=model.feature_extractor(speech))[2]
+    probabilities = possible(dict(heard), clips[0].settings)
+    return max(probabilities, key=lambda language: probabilities[language])
 
 
 def first_clips(clips: Iterable[Clip], enough_ms: int) -> Iterator[Clip]:
@@ -60,7 +65,6 @@ def first_clips(clips: Iterable[Clip], enough_ms: int) -> Iterator[Clip]:
 
 def _options(settings: TranscriptionSettings) -> dict[str, Any]:
     return {
-        "multilingual": settings.multilingual,
         "task": "translate" if settings.translate else "transcribe",
         "beam_size": settings.beam_size,
         "temperature": list(settings.temperatures),

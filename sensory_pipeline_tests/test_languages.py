@@ -1,0 +1,72 @@
+"""Languages as settings name them: what is taken, and what is told of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sensory_pipeline.core.languages import NAMES
+from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.command import sensory
+
+
+def test_they_are_those_that_whisper_knows() -> None:
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+    assert set(NAMES) == set(_LANGUAGE_CODES)
+    assert len(set(NAMES.values())) == len(NAMES)
+
+
+@pytest.mark.parametrize("written", ["en,es", " en , es,", '["en", "es"]', ["en", "es"]])
+def test_candidates_are_a_list_in_json_or_with_commas(
+    written: str | list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TranscriptionSettings.model_validate({"languages": written}).languages == ("en", "es")
+    if isinstance(written, str):
+        monkeypatch.setenv("SENSORY_LANGUAGES", written)
+        assert Settings().request().tra.languages == ("en", "es")
+
+
+@given(st.sampled_from(sorted(NAMES)))
+def test_a_name_leads_to_its_code(code: str) -> None:
+    assert TranscriptionSettings(language=code).language == code
+    for written in (NAMES[code], NAMES[code].lower(), code.upper(), f"{code}-XY"):
+        with pytest.raises(ValidationError, match=f"write {code}, the ISO 639-1 code"):
+            TranscriptionSettings(language=written)
+
+
+@given(st.text())
+def test_nothing_else_is_taken(written: str) -> None:
+    if written not in (*NAMES, "auto"):
+        with pytest.raises(ValidationError):
+            TranscriptionSettings(language=written)
+        with pytest.raises(ValidationError):
+            TranscriptionSettings.model_validate({"languages": [written]})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SENSORY_LANGUAGE", "english", "SENSORY_LANGUAGE is 'english': write en, the ISO 639-1 code"),
+        ("SENSORY_LANGUAGE", "tlh", "SENSORY_LANGUAGE is 'tlh': no such language is known; write its ISO 639-1 code"),
+        ("SENSORY_LANGUAGES", "en,auto", "SENSORY_LANGUAGES[1] is 'auto': no such language is known"),
+        ("SENSORY_LANGUAGES", "[en", "SENSORY_LANGUAGES is '[en': it is no list: write en,es"),
+    ],
+)
+def test_what_is_wrong_is_told_when_settings_are_read(variable: str, value: str, told: str, tmp_path: Path) -> None:
+    done = sensory("models", "list", cwd=tmp_path, **{variable: value})
+    assert done.returncode == 2
+    assert done.stderr.startswith(told)
+
+
+def test_the_command_line_is_told_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    done = sensory("process", "a.wav", "--language", "English", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2, "ConfigurationError: --language is 'English': write en, the ISO 639-1 code\n"
+    )  # fmt: skip
