@@ -122,6 +122,7 @@ def copies() -> dict[str, npt.NDArray[np.float64]]:
         "inverted": -sound,
         "louder": sound * 1.5,
         "quieter": sound * 0.7,
+        "half as loud": sound * -0.5,
         "three samples later": np.roll(sound, 3),
         "with noise": sound + noise(10, len(sound)),
         "in steps of 64": np.round(sound / 64) * 64,
@@ -138,6 +139,15 @@ def test_a_copy_is_silenced_as_a_whole(name: str) -> None:
     silence(pcm, found)
     assert (pcm.samples[0] == before).all()
     assert not pcm.samples[1, 80:-80].any()
+
+
+def test_a_word_of_its_own_is_not_lost_with_a_copy() -> None:
+    sound = mono()
+    copy = sound * 0.9
+    copy[160_000:169_600] = call()[0, 10_000:19_600]
+    found = find_crosstalk(pcm_of(np.stack([sound, copy])))
+    assert not found.copies
+    assert not shared_ms(found.echoes[1], [Span(start_ms=10_000, end_ms=10_600)])
 
 
 def test_of_three_channels_the_copy_alone_is_silenced() -> None:

@@ -31,11 +31,16 @@ LEAKING = 0.05
 in a thousand."""
 SAME = 0.95
 """Of the windows in which something is heard, so many have to be copied, and about as loud, in channels that are the
-same."""
+same: what a codec does to quiet sound is forgiven,"""
+OTHER_MS = 500
+"""but where they differ for longer, somebody may say a word on one of them alone."""
+ALIKE_DB = 9.0
+"""More than LOUDER_DB, so that a copy which is weaker by about that much is one or the other all the time."""
 
 _RATE = SAMPLE_RATE // 2  # what a telephone carries is below 4 kHz
 _FRAME = 512  # samples, 64 ms: longer than the delay of a line within a building, or of sound within a room
 _HOP = _FRAME // 2
+_HOP_MS = _HOP * 1000 // _RATE
 _FRAMES = 8  # of a window
 _AROUND = _FRAMES + 1  # windows that hold the moment between two hops
 _BAND = slice(300 * _FRAME // _RATE, 3400 * _FRAME // _RATE + 1)  # without the hum of mains
@@ -111,8 +116,10 @@ class _Comparison:
     def same(self) -> bool:
         """Whether both are one sound all the time."""
         heard = _heard(self.levels_db.max(axis=0))
-        alike = self.copied & (np.abs(self.levels_db[0] - self.levels_db[1]) < LOUDER_DB)
-        return bool(heard.any() and np.count_nonzero(heard & alike) >= SAME * np.count_nonzero(heard))
+        other = heard & ~(self.copied & (np.abs(self.levels_db[0] - self.levels_db[1]) < ALIKE_DB))
+        longest_ms = max((last - first for first, last in _runs(other)), default=0) * _HOP_MS
+        many = np.count_nonzero(other) > (1 - SAME) * np.count_nonzero(heard)
+        return bool(heard.any() and not many) and longest_ms < OTHER_MS
 
     def echoes(self, of: int) -> npt.NDArray[np.bool_]:
         """Windows in which one of the two is nothing but an echo of the other. of: 0 or 1, whose voice it is."""
@@ -173,6 +180,11 @@ def _spans(windows: npt.NDArray[np.bool_], within: Span) -> Iterator[Span]:
     """Where most of the windows around a moment are such, so that next to a voice of its own little is taken away."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(windows, (_AROUND - 1, 0), mode="edge"), _AROUND)
     moments = np.count_nonzero(around, axis=1) > _AROUND / 2
-    edges = np.flatnonzero(np.diff(np.pad(moments.astype(np.int8), 1)))
-    for start_ms, end_ms in (edges.reshape(-1, 2) * _HOP * 1000 // _RATE).tolist():
-        yield Span(start_ms=start_ms, end_ms=end_ms).clip(within)
+    for first, last in _runs(moments):
+        yield Span(start_ms=first * _HOP_MS, end_ms=last * _HOP_MS).clip(within)
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open ranges where it holds."""
+    edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
