@@ -1,6 +1,6 @@
 """Calls whose lines leak: how many words stand that were said, with what leaks silenced and as it came.
 
-Takes labelled calls of two channels without any crosstalk (see labelled.py), to the end of a sentence after a minute at
+Takes labelled calls of two channels without any crosstalk (see labelled.py), to the end of a sentence after 40 s at
 most, and adds it: each channel to the other, at a level, on some with a delay of 5 ms and the band of a telephone, or
 with noise of its own on each channel (-70 dB of full scale). `at once` has the sentences of each side without the
 pauses between them, so that both talk all the time. `one sound` is the mean of both channels on each, on the second
@@ -199,7 +199,7 @@ def table(rows: Iterable[Row]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
-    parser.add_argument("--seconds", type=float, default=62, help="of each call at most")
+    parser.add_argument("--seconds", type=float, default=40, help="of each call at most")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     recordings = [recording for recording in read_labelled(arguments.folder) if recording.channels == 2]
@@ -213,6 +213,7 @@ def main() -> None:
             **conditions(PACKAGES),
             "whisper": Path(choice.whisper_model_size).name,
             "calls": [recording.name for recording in recordings],
+            "longest_s": arguments.seconds,
             "cpu_s_per_hour": round(cost_s, 2),
             "rows": [asdict(row) for row in rows],
         }
