@@ -369,15 +369,17 @@ def wrong(case: Case, folder: Path) -> str | None:
     try:
         found = decoded(case.content, folder)
     except AudioError as error:
-        return f"refused: {error}" if case.is_whole else None
+        # without its index, at its end, nothing of an m4a is found
+        return None if case.what.startswith("m4a, cut") else f"refused: {error}"
     times = heard(found.pcm)
-    missing = [beep for beep in case.beeps_s if all(abs(beep - time) > TOLERANCE_S for time in times)]
     if case.is_whole:
         return None if same(times, case.beeps_s) and found.damage is None else f"{times}, {found.damage}"
+    missing = [beep for beep in case.beeps_s if all(abs(beep - time) > TOLERANCE_S for time in times)]
     astray = [time for time in times if all(abs(beep - time) > TOLERANCE_S for beep in case.beeps_s)]
-    if missing and found.damage is None and len(missing) > 1:
+    # junk among plain samples is heard as noise, or in the middle of a tone
+    if len(missing) > ("junk" in case.what) and found.damage is None:
         return f"{missing} are lost without a word"
-    return f"{astray} are elsewhere ({found.damage})" if len(astray) > 1 else None
+    return f"{astray} are elsewhere ({found.damage})" if len(astray) > ("junk" in case.what) else None
 
 
 def test_every_container_cut_joined_shifted_and_silenced(soak: bool, tmp_path: Path) -> None:
