@@ -15,9 +15,10 @@ def tone(path: Path, duration_ms: int, *, hertz: float = 220.0) -> Path:
 
 
 def tones(path: Path, duration_ms: int, levels: Sequence[int], *, hertz: float = 220.0) -> Path:
-    """The same with a channel for each level, the amplitude of its tone."""
+    """The same with a channel for each level, the amplitude of its tone; each channel has a tone of its own."""
     times = np.arange(duration_ms * 16) / 16_000
-    samples = (np.sin(2 * np.pi * hertz * times)[:, None] * np.array(levels)).astype("<i2")
+    pitches = hertz * (1 + np.arange(len(levels)))
+    samples = (np.sin(2 * np.pi * times[:, None] * pitches) * np.array(levels)).astype("<i2")
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(len(levels))

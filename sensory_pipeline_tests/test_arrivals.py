@@ -113,10 +113,10 @@ def test_what_is_put_off_is_left_alone_until_something_new_comes(
         assert len(keys(ticked(instance))) == 1
 
 
-def test_waiting_is_for_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert arrival_wait_s(Settings()) == PROMPT_S
     assert arrival_wait_s(Settings(arrival_wait_s=0)) == 0
-    monkeypatch.setenv("SENSORY_SOURCES", json.dumps(["calls", {"uri": "more", "whisper_model_size": "small"}]))
+    monkeypatch.setenv("SENSORY_SOURCES", json.dumps(["calls", {"uri": "more", "pyannote_model": "open"}]))
     assert arrival_wait_s(Settings()) == PATIENT_S
 
 

@@ -421,8 +421,8 @@ def test_the_commands(tmp_path: Path) -> None:
     given = {"SENSORY_MODELS": str(tmp_path / "models")}
     shown = sensory("models", "list", cwd=tmp_path, **given)
     assert shown.returncode == 0
-    assert re.search(r"whisper-base .* MIT +│ not here, used", shown.stdout), shown.stdout
-    assert re.search(r"whisper-tiny.en .* MIT +│ not here ", shown.stdout), shown.stdout
+    assert re.search(r"whisper-tiny.en .* MIT +│ not here, used", shown.stdout), shown.stdout
+    assert re.search(r"whisper-base .* MIT +│ not here ", shown.stdout), shown.stdout
     assert str(tmp_path / "models") in shown.stdout
     missing = sensory("models", "verify", "campplus", cwd=tmp_path, **given)
     assert (missing.returncode, "campplus_cn_en_common.pt" in missing.stdout) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from functools import cache as cached
 from io import BytesIO
@@ -18,6 +19,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.cache import ModelCache
+from sensory_pipeline.engines.catalogue.store import Store
 from sensory_pipeline.engines.diarization.pyannote import open_pipeline
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import digest
 from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
@@ -121,9 +123,10 @@ def test_it_is_known_by_its_networks_and_parameters(engine: PyannoteDiarizer) ->
 def test_a_network_that_is_not_here_says_how_to_get_it(
     cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     with pytest.raises(ConfigurationError, match=r"sensory models fetch segmentation-3\.0"):
-        _ = PyannoteDiarizer(OPEN, cache=cache).info
+        _ = PyannoteDiarizer(OPEN, cache=cache, store=Store(tmp_path)).info
 
 
 def of(folder: Path, **files: bytes) -> OpenPipeline:

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=2)
 """Raise `algorithm` when decoding gives other samples."""
+CROSSTALK = 1
+"""Raise when other sound is silenced in stereo recordings; mono ones are not redone."""
 RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
 DOUBT = 1
@@ -83,8 +85,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         Stage.EMOTIONS: engines.classifier.info,
     }
     settings: dict[Stage, dict[str, object]] = {
-        Stage.NORMALIZED_AUDIO: {"stereo": request.stereo}
-        | ({} if request.track is None else {"track": request.track}),
+        Stage.NORMALIZED_AUDIO: _decoding_settings(request),
         Stage.TRANSCRIPTS: request.tra.model_dump(mode="json"),
         Stage.DIARIZATION: request.dia.model_dump(mode="json"),
         Stage.EMOTIONS: request.emo.model_dump(mode="json"),
@@ -127,6 +128,16 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
         }
     )
     return Plan(request=request, choice=choice, stages=plans, fingerprint=whole)
+
+
+def _decoding_settings(request: ProcessRequest) -> dict[str, object]:
+    """Those that are given, so that one that was never used redoes nothing."""
+    settings: dict[str, object] = {"stereo": request.stereo}
+    if request.track is not None:
+        settings["track"] = request.track
+    if request.stereo:
+        settings["crosstalk"] = CROSSTALK
+    return settings
 
 
 def _utterance_rules(request: ProcessRequest) -> dict[str, object]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode, read_pcm, write_pcm
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.channels import merged_transcript
@@ -38,7 +39,8 @@ class Source:
     """Where the sound of a recording comes from.
 
     decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
-    recordings are refused; stereo: the channels are kept apart; track: number of the one that is wanted.
+    recordings are refused; stereo: the channels are kept apart, and what leaks from one into another is
+    silenced; track: number of the one that is wanted.
     """
 
     uri: str
@@ -65,6 +67,11 @@ class Source:
                 max_duration_s=self.max_duration_s,
                 track=self.track,
             )
+        remarks = found.remarks
+        if self.stereo:
+            crosstalk = find_crosstalk(found.pcm)
+            silence(found.pcm, crosstalk)
+            remarks += crosstalk.remarks
         with _in_the_cache(self.decoded):
             self.decoded.parent.mkdir(parents=True, exist_ok=True)
             write_pcm(self.decoded, found.pcm)
@@ -76,7 +83,7 @@ class Source:
             track=found.track,
             damage=found.damage,
             undecoded_ms=None if found.undecoded_s is None else round(found.undecoded_s * 1000),
-            remarks=found.remarks,
+            remarks=remarks,
         )
         return found.pcm, facts
 
