@@ -59,8 +59,8 @@ def test_a_segment_knows_its_language_where_each_window_is_asked(whisper: Path, 
 
 
 def test_an_unknown_language_is_refused(whisper: Path, cache: ModelCache) -> None:
-    for asked in (TranscriptionSettings(language="cy"), TranscriptionSettings(languages=("en", "cy"))):
-        with pytest.raises(UnsupportedLanguage, match="does not know the language 'cy'"):
+    for asked in (TranscriptionSettings(language="yue"), TranscriptionSettings(languages=("en", "yue"))):
+        with pytest.raises(UnsupportedLanguage, match="does not know the language 'yue'"):
             answer(engine(whisper, cache), conversation("english-two"), asked)
 
 

@@ -19,7 +19,7 @@ from sensory_pipeline.core.tracks import Track
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.utterances import AttributedWord
 
-# Of Whisper base on real speech: bench/README.md, "Doubt".
+# Chosen for Whisper base on real speech (bench/README.md, "Doubt"): there most words below them are wrong.
 IMPROBABLE_WORD = 0.15
 """A word of a lower probability is doubtful."""
 IMPROBABLE_SEGMENT = 0.4
