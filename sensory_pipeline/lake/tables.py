@@ -60,7 +60,7 @@ class RecordingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentRow:
-    """One stretch of speech as the transcriber cut it: a phrase, or a clip of Whisper's."""
+    """One stretch of speech: a sentence, or a phrase of a few seconds."""
 
     recording_id: RecordingId
     segment: Annotated[int, "Position in the recording, from 0."]
