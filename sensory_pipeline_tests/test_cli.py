@@ -169,12 +169,14 @@ def test_silence_says_that_nothing_was_said(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing was said\n")
 
 
-def test_a_failed_run_is_exit_code_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side_by_side", ["true", "false"])
+def test_a_failed_run_is_exit_code_1(side_by_side: str, tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 500)
     Lake.create(tmp_path / "lake", shards=8, start_date=date(2024, 1, 1))
     (tmp_path / "lake" / "stages").write_text("in the way")
-    done = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
+    done = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path, SENSORY_SIDE_BY_SIDE=side_by_side)
     assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     assert re.search(r"^a run failed: \w+Error: .*stages", done.stderr, re.MULTILINE), done.stderr
     assert "still pending: 1 recording;" in done.stderr
 

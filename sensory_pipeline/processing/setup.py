@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -25,6 +26,8 @@ from sensory_pipeline.processing.pool import EnginePool
 from sensory_pipeline.processing.processor import Limits, Processor
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.sources import prefix_of
+
+log = logging.getLogger(__name__)
 
 SIDE_BY_SIDE_BYTES = {DeviceKind.CPU: 8 << 30, DeviceKind.CUDA: 16 << 30}
 """Free memory of a device from which stages go on side by side, each with its models: the largest published
@@ -83,7 +86,15 @@ def processor(
         try:
             yield ready
         finally:
-            ready.close()
+            _close(ready)
+
+
+def _close(ready: Processor) -> None:
+    """What was under way when a run failed may be as impossible to write down as what it failed with."""
+    try:
+        ready.close()
+    except OSError as error:
+        log.error("what was under way is not kept, and done again by the next run: %s", error)
 
 
 def _apart(settings: Settings, device: Device) -> Mapping[Stage, int] | None:
