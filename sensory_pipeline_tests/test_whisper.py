@@ -269,4 +269,4 @@ def test_halves_are_cut_at_the_longest_pause_near_the_middle() -> None:
     assert halves(speech) == [speech[:2], speech[2:]]
     assert halves(spans(0, 3000, 6000, 9000)) == [spans(0, 3000), spans(6000, 9000)]
     assert halves(spans(0, 9000)) == []
-    assert halves(spans(0, 700, 1200, 1900)) == []
+    assert halves(spans(0, 1000, 3000, 4000)) == []
