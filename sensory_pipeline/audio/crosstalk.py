@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.spans import Span
@@ -151,7 +150,8 @@ def _spectra(samples: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.complex6
         length = _FRAME + (frames - 1) * _HOP
         piece = samples[2 * first * _HOP : 2 * (first * _HOP + length)].astype(np.float32)
         halved = np.pad(piece, (0, 2 * length - piece.size)).reshape(-1, 2).mean(axis=1)
-        yield rfft(np.lib.stride_tricks.sliding_window_view(halved, _FRAME)[::_HOP] * shape, axis=1)[:, _BAND]
+        shaped = np.lib.stride_tricks.sliding_window_view(halved, _FRAME)[::_HOP] * shape
+        yield np.fft.rfft(shaped, axis=1)[:, _BAND].astype(np.complex64, copy=False)
 
 
 def _windows(frames: npt.NDArray[_Number]) -> npt.NDArray[_Number]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
+import typer.main
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.text import Text
 
-from sensory_pipeline.cli import demo, dev, doctor, forget, ingest, models, process, reprocess, sql
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
 from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
@@ -21,22 +24,44 @@ from sensory_pipeline.settings import Settings
 BAD_RECORDING = 1
 WRONG_USE = 2
 
+COMMANDS = ("demo", "ingest", "reprocess", "forget", "sql", "process", "dev", "doctor", "models")
+"""Each is the function, or the group of commands, of that name in the module of that name."""
+
+
+class _Commands(Mapping[str, Any]):
+    """Imports the module of a command when it is asked for: Dagster takes a second that `sensory sql` does not need."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        found = getattr(import_module(f"sensory_pipeline.cli.{name}"), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            alone.command(name=name)(found)
+            found = alone
+        return typer.main.get_command(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Sensory(typer.core.TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Commands()  # type: ignore[assignment] # nobody adds to it
+
+
 app = typer.Typer(
     name="sensory",
+    cls=_Sensory,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command(name="demo")(demo.demo)
-app.command(name="ingest")(ingest.ingest)
-app.command(name="reprocess")(reprocess.reprocess)
-app.command(name="forget")(forget.forget)
-app.command(name="sql")(sql.sql)
-app.command(name="process")(process.process)
-app.command(name="dev")(dev.dev)
-app.command(name="doctor")(doctor.doctor)
-app.add_typer(models.models, name="models")
 
 
 def _show_version(wanted: bool) -> None:

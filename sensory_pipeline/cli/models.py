@@ -21,6 +21,8 @@ from sensory_pipeline.processing.setup import choices, engine_choice
 from sensory_pipeline.settings import Settings
 
 models = typer.Typer(
+    name="models",
+    add_completion=False,
     no_args_is_help=True,
     help="Get models before they are needed, as for a machine without a network, and see which the settings use.",
 )
