@@ -17,10 +17,11 @@ from bench.attribution import overlap
 from bench.diarization import open_pyannote, stock_turns
 from bench.labelled import Recording
 from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.pcm import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.core.results import RecordingResult
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.catalogue.store import Store
 from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES
 from sensory_pipeline.engines.selection import Engines, chosen_engines
@@ -33,8 +34,10 @@ AUTO, GIVEN = "auto", "given"
 LANGUAGES = (AUTO, GIVEN)
 OURS, STEREO = "ours", "ours, stereo"
 SEQUENTIAL, BATCHED = "faster-whisper, VAD", "faster-whisper, batched"
+WHISPERX = "as WhisperX"
 STOCK = "pyannote.audio"
 LONGEST_S = 12 * 3600
+LONGEST_CLIP_MS = 30_000
 
 
 class System(Protocol):
@@ -156,6 +159,45 @@ def _heard(segments: Iterable[Any], language: str) -> Answer:
             for word in segment.words
         ),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhisperxWay(FasterWhisper):
+    """As WhisperX transcribes: pieces of at most 30 s, from the first to the last of the speech in them, with all that
+    is between; each decoded once, in batches, without timestamps, in the language of the first 30 s."""
+
+    languages: Sequence[str] = (AUTO,)
+    batched: bool = True
+
+    @property
+    def name(self) -> str:
+        return WHISPERX
+
+    def answer(self, recording: Recording, language: str) -> Answer:
+        from faster_whisper import decode_audio
+        from faster_whisper.vad import get_speech_timestamps
+
+        samples = decode_audio(str(recording.file))
+        spans = [
+            Span.from_seconds(speech["start"] / SAMPLE_RATE, speech["end"] / SAMPLE_RATE)
+            for speech in get_speech_timestamps(samples, max_speech_duration_s=LONGEST_CLIP_MS / 1000)
+        ]
+        pieces: list[Span] = []
+        for span in spans:
+            if pieces and span.end_ms - pieces[-1].start_ms <= LONGEST_CLIP_MS:
+                pieces[-1] = cover((pieces[-1], span))
+            else:
+                pieces.append(span)
+        if not pieces:
+            return Answer(text="", words=())
+        segments, about = self._pipeline.transcribe(
+            samples,
+            beam_size=5,
+            vad_filter=False,
+            clip_timestamps=[{"start": piece.start_s, "end": piece.end_s} for piece in pieces],
+            word_timestamps=True,
+        )
+        return _heard(list(segments), about.language)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,140 @@
+"""Recordings made of labelled utterances: of many voices, of two languages, with a partner who is hard to hear.
+
+In each the truth is known to the utterance, so that what is found in the whole can be held against what is found in
+each utterance by itself. Orders and pauses are drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.labelled import Recording, Said
+from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.spans import Span
+
+LONG, MIXED, QUIET = "joined, 25 min and more", "two languages", "partner 20 dB down"
+_QUIET_GAIN = np.float32(0.1)
+_SEED = 14
+_PAUSE_S = (0.2, 1.2)
+_LONG_RECORDINGS = 2
+_TIMES = 2  # each utterance stands in a long recording
+_EACH_WAY = 2  # recordings of English and another language
+_QUIET_RECORDINGS = 12
+_EXCHANGES = 4  # utterances of a recording with a quiet partner
+_LONGEST_S = 12 * 3600
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """samples: 16 kHz mono, full scale 1."""
+
+    text: str
+    speaker: str
+    language: str
+    samples: Samples
+
+
+def joined(folder: Path, labelled: Sequence[Recording]) -> list[Recording]:
+    """The recordings, written into the folder as 16-bit WAV at 16 kHz. The language of each is its first one."""
+    random = np.random.default_rng(_SEED)
+    spoken: dict[str, list[Utterance]] = {}
+    for recording in labelled:
+        for utterance in _alone(recording):
+            spoken.setdefault(utterance.language, []).append(utterance)
+    english = spoken.pop("en")
+    sets: dict[str, list[list[Utterance]]] = {LONG: [], MIXED: [], QUIET: []}
+    for _ in range(_LONG_RECORDINGS):
+        sets[LONG].append([english[i % len(english)] for i in random.permutation(len(english) * _TIMES)])
+    for others in spoken.values():
+        for number, other in enumerate(others[:_EACH_WAY]):
+            pair = [english[random.integers(len(english))], other]
+            sets[MIXED].append(pair if number % 2 == 0 else pair[::-1])
+    order = random.permutation(len(english))
+    for first in range(0, _QUIET_RECORDINGS * _EXCHANGES, _EXCHANGES):
+        loud = [english[i] for i in order[first : first + _EXCHANGES]]
+        sets[QUIET].append([_quiet(said) if place % 2 else said for place, said in enumerate(loud)])
+    return [
+        _written(folder / f"{group}_{number}.wav", group, said, random)
+        for group, recordings in sets.items()
+        for number, said in enumerate(recordings)
+    ]
+
+
+def utterances(folder: Path, recording: Recording) -> Iterator[Recording]:
+    """Each utterance of a recording by itself, written into the folder."""
+    samples = decode(recording.file, max_duration_s=_LONGEST_S).pcm.mono()
+    for number, said in enumerate(recording.utterances):
+        name = f"{recording.name}/{number}"
+        file = folder / f"{name.replace('/', '_')}.wav"
+        _write(file, _piece(samples, said.span))
+        yield Recording(
+            name=name,
+            file=file,
+            group=recording.group,
+            duration_s=said.span.duration_s,
+            channels=1,
+            language=recording.language,
+            text=said.text,
+        )
+
+
+def _alone(recording: Recording) -> Iterator[Utterance]:
+    """What nobody else talks into: recordings of one utterance, and the sides of calls."""
+    if not recording.utterances:
+        samples = decode(recording.file, max_duration_s=_LONGEST_S).pcm.mono()
+        yield Utterance(text=recording.text, speaker=recording.name, language=recording.language, samples=samples)
+    elif recording.channels > 1:
+        pcm = decode(recording.file, max_duration_s=_LONGEST_S).pcm
+        sides = [pcm.channel(side).mono() for side in range(pcm.channels)]
+        for said in recording.utterances:
+            samples = max((_piece(side, said.span) for side in sides), key=lambda piece: float(np.square(piece).sum()))
+            yield Utterance(text=said.text, speaker=said.speaker, language=recording.language, samples=samples)
+
+
+def _quiet(said: Utterance) -> Utterance:
+    return replace(said, samples=said.samples * _QUIET_GAIN)
+
+
+def _written(file: Path, group: str, said: Sequence[Utterance], random: np.random.Generator) -> Recording:
+    pieces: list[Samples] = []
+    placed: list[Said] = []
+    at = 0
+    for utterance in said:
+        pause = np.zeros(int(random.uniform(*_PAUSE_S) * SAMPLE_RATE), np.float32)
+        pieces += [pause, utterance.samples]
+        start = at + pause.size
+        at = start + utterance.samples.size
+        span = Span.from_seconds(start / SAMPLE_RATE, at / SAMPLE_RATE)
+        placed.append(Said(text=utterance.text, span=span, speaker=utterance.speaker))
+    _write(file, np.concatenate(pieces))
+    return Recording(
+        name=f"{group}/{file.stem}",
+        file=file,
+        group=group,
+        duration_s=at / SAMPLE_RATE,
+        channels=1,
+        language=said[0].language,
+        text=" ".join(utterance.text for utterance in said),
+        utterances=tuple(placed),
+    )
+
+
+def _write(file: Path, samples: Samples) -> None:
+    with wave.open(str(file), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(SAMPLE_RATE)
+        sound.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+
+
+def _piece(samples: Samples, span: Span) -> Samples:
+    return samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]

@@ -1,0 +1,177 @@
+"""Words found and words wrong, beside the libraries: in conversations, long recordings, two languages, quiet voices.
+
+    python -m bench.words FOLDER --json bench/results/words.json
+
+FOLDER holds labelled recordings (labelled.py); more are joined of their utterances (joined.py). "Found" are words of
+the truth that the answer has in their place, right or wrong; "wrong" are those that it has wrongly or too many. The
+product is asked about each utterance by itself, too: of what it finds there it has to find 97 % in the whole, and
+nowhere less than any of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from meeteval.wer.wer import siso_word_error_rate
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bench.answers import AnswerFile, Asked
+from bench.joined import MIXED, joined, utterances
+from bench.labelled import Recording, read_labelled
+from bench.normalisation import normalised
+from bench.pairs import Verdict, conditions
+from bench.systems import AUTO, OURS, STEREO, STOCK, System, WhisperxWay, all_systems
+from sensory_pipeline.engines.stt.whisper_models import resolve
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.settings import Settings, cores
+
+ALONE = "ours, each utterance alone"
+LEAST_FOUND = 0.97
+_MANY = "xx"  # languages at once: no rules of any of them
+_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy", "meeteval", "whisper-normalizer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """said: by the truth; found: of these, right or wrong; wrong: heard wrongly, or not said at all."""
+
+    said: int
+    found: int
+    wrong: int
+
+    def __add__(self, other: Words) -> Words:
+        return Words(said=self.said + other.said, found=self.found + other.found, wrong=self.wrong + other.wrong)
+
+    def __str__(self) -> str:
+        return f"{self.found} / {self.wrong}"
+
+
+def counted(recording: Recording, text: str) -> Words:
+    """Of a recording and what was heard in it."""
+    language = _MANY if recording.group == MIXED else recording.language
+    errors = siso_word_error_rate(normalised(recording.text, language), normalised(text, language))
+    return Words(
+        said=errors.length,
+        found=errors.length - errors.deletions,
+        wrong=errors.substitutions + errors.insertions,
+    )
+
+
+def verdicts(found: dict[str, dict[str, Words]]) -> list[Verdict]:
+    """found: by set and system."""
+    judged = []
+    for group, by_system in found.items():
+        ours, alone = by_system[OURS].found, by_system[ALONE].found
+        judged.append(
+            Verdict(
+                what=f"{group}: at least {LEAST_FOUND:.0%} of what is found in each utterance alone",
+                found=f"{ours} of {alone}, {ours / alone:.1%}",
+                met=ours >= LEAST_FOUND * alone,
+            )
+        )
+        others = {name: words.found for name, words in by_system.items() if name not in (OURS, STEREO, ALONE)}
+        if others:
+            best = max(others, key=lambda name: others[name])
+            met = ours >= others[best]
+            judged.append(
+                Verdict(what=f"{group}: no fewer than {best}", found=f"{ours} against {others[best]}", met=met)
+            )
+    return judged
+
+
+def table(found: dict[str, dict[str, Words]]) -> Table:
+    """A row a set, in Markdown: words found / words wrong."""
+    systems = list(dict.fromkeys(name for by_system in found.values() for name in by_system))
+    result = Table("recordings", "words said", *systems, box=box.MARKDOWN)
+    for group, by_system in found.items():
+        said = str(by_system[OURS].said)
+        result.add_row(group, said, *(str(by_system[name]) if name in by_system else "" for name in systems))
+    return result
+
+
+def asked(system: System, name: str, recordings: Iterable[Recording], answers: AnswerFile) -> dict[str, Words]:
+    """By set. name: of its column."""
+    found: dict[str, Words] = {}
+    heard = [recording for recording in recordings if system.hears(recording)]
+    for recording in track(heard, name, console=Console(stderr=True)):
+        answer = answers.answer(
+            Asked(system=name, language=AUTO, recording=recording.name), partial(system.answer, recording, AUTO)
+        )
+        words = counted(recording, answer.text or "")
+        found[recording.group] = words + found[recording.group] if recording.group in found else words
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="labelled recordings")
+    parser.add_argument("--whisper", help="model: a name, a hub id or a folder")
+    parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
+    parser.add_argument("--systems", nargs="+", help="beside the product's, only these, by the names of their columns")
+    parser.add_argument("--answers", type=Path, help="file of answers: those in it are not asked for again")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    settings = Settings()
+    if arguments.whisper:
+        settings = settings.model_copy(update={"whisper_model_size": arguments.whisper})
+    threads = settings.whisper_cpu_threads or cores()
+    answers = AnswerFile(arguments.answers)
+    with tempfile.TemporaryDirectory() as folder:
+        found = _measured(settings, Path(folder), arguments, threads, answers)
+    console = Console(width=160)
+    console.print(table(found))
+    judged = verdicts(found)
+    for verdict in judged:
+        verdict.show(console)
+    if arguments.json:
+        facts = {
+            **conditions(_PACKAGES),
+            "whisper": Path(engine_choice(settings).whisper_model_size).name,
+            "threads": threads,
+            "verdicts": [asdict(verdict) for verdict in judged],
+            "sets": {group: {name: asdict(words) for name, words in each.items()} for group, each in found.items()},
+        }
+        arguments.json.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sys.exit(not all(verdict.met for verdict in judged))
+
+
+def _measured(
+    settings: Settings, folder: Path, arguments: argparse.Namespace, threads: int, answers: AnswerFile
+) -> dict[str, dict[str, Words]]:
+    labelled = read_labelled(arguments.folder)
+    conversations = [recording for recording in labelled if recording.utterances]
+    whole = [
+        recording
+        for recording in [*conversations, *joined(folder, labelled)]
+        if arguments.sets is None or recording.group in arguments.sets
+    ]
+    choice = engine_choice(settings)
+    model = resolve(choice.whisper_model_size, choice.store).path
+    systems: Sequence[System] = [
+        system
+        for system in [*all_systems(settings, threads=threads), WhisperxWay(model=model, threads=threads)]
+        if system.name != STOCK and (not arguments.systems or system.name in (OURS, *arguments.systems))
+    ]
+    by_system = {system.name: asked(system, system.name, whole, answers) for system in systems}
+    alone = [piece for recording in whole for piece in utterances(folder, recording)]
+    by_system[ALONE] = asked(systems[0], ALONE, alone, answers)
+    return {
+        group: {name: words[group] for name, words in by_system.items() if group in words}
+        for group in dict.fromkeys(recording.group for recording in whole)
+    }
+
+
+if __name__ == "__main__":
+    main()
