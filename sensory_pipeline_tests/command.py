@@ -35,6 +35,13 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """A wide screen, Whisper tiny.en, one engine process, and no setting but these."""
+    """A wide screen, Whisper tiny.en, one engine process, one shard, and no setting but these."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SENSORY_", "DAGSTER_"))}  # noqa: TID251
-    return {**clean, "COLUMNS": "200", "DEFAULT_MODEL_NAME": "tiny.en", "SENSORY_SIDE_BY_SIDE": "false", **variables}
+    return {
+        **clean,
+        "COLUMNS": "200",
+        "DEFAULT_MODEL_NAME": "tiny.en",
+        "SENSORY_SIDE_BY_SIDE": "false",
+        "SENSORY_SHARDS": "1",
+        **variables,
+    }

@@ -94,8 +94,8 @@ def jobs(*pcms: Pcm, request: TranscriptionSettings = PLAIN) -> Iterator[Transcr
         yield TranscribeJob(key=str(index), pcm=pcm, settings=request)
 
 
-def said(*words: tuple[str, float, float]) -> SimpleNamespace:
-    spoken = [SimpleNamespace(word=text, start=start, end=end, probability=0.5) for text, start, end in words]
+def said(*words: tuple[str, float, float], probability: float = 0.5) -> SimpleNamespace:
+    spoken = [SimpleNamespace(word=text, start=start, end=end, probability=probability) for text, start, end in words]
     return SimpleNamespace(text="".join(text for text, _, _ in words), words=spoken)
 
 

@@ -86,7 +86,7 @@ def serving(lake: Lake) -> Iterator[DevServer]:
 def test_kills_in_a_backfill_change_nothing(source: Path, tmp_path: Path, soak: bool) -> None:
     ingested(source, tmp_path / "calm", shards=SHARDS)
     for seed in range(6 if soak else 1):
-        kinds = [WORKER, CODE_SERVER, ALL, *([DAEMON, WEBSERVER] if soak else [])]
+        kinds = [WORKER, ALL, *([CODE_SERVER, DAEMON, WEBSERVER] if soak else [])]
         disturbed(registered(source, tmp_path / f"lake{seed}"), kinds, random.Random(seed))
         assert tables(tmp_path / f"lake{seed}") == tables(tmp_path / "calm")
 

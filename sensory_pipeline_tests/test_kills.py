@@ -62,7 +62,7 @@ def test_kills_at_random_moments(source: Path, tmp_path: Path, soak: bool) -> No
     began = time.monotonic()
     assert undisturbed.wait(300) == 0
     length_s = time.monotonic() - began
-    for _ in range(20 if soak else 4):
+    for _ in range(20 if soak else 2):
         process = start(source, tmp_path / "lake")
         time.sleep(moments.uniform(0.2, 0.9) * length_s)
         engines = descendants(process.pid)

@@ -139,7 +139,9 @@ def test_what_a_batch_doubts_is_decoded_again_alone(whisper: Path) -> None:
     model = faster_whisper(whisper)
     model.transcribe = transcribe
     transcriber, cache = with_standing_in(whisper, model, batch_size=4)
-    sure = TranscriptionSettings(language="en", log_prob_threshold=None, compression_ratio_threshold=None)
+    sure = TranscriptionSettings(
+        language="en", log_prob_threshold=None, compression_ratio_threshold=None, lost_speech_s=None
+    )
     unsure = sure.model_copy(update={"log_prob_threshold": 0.0})
     asked = [TranscribeJob(key=f"{i}", pcm=phrase("english-two"), settings=s) for i, s in enumerate((sure, unsure))]
     with closing(cache):

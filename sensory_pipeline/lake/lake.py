@@ -110,7 +110,7 @@ class Lake:
         """Whoever works on the lake has to cut it as it was cut. Raises LakeMismatch."""
         if self.shards != shards:
             raise LakeMismatch(
-                f"{self.root} was made with {self.shards} shards and SENSORY_SHARDS is {shards}: "
+                f"{self.root} was made with SENSORY_SHARDS={self.shards} and it is {shards} now: "
                 f"set it to {self.shards}, or use a new lake"
             )
         if self.start_date != start_date:

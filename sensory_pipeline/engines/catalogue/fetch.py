@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -151,10 +152,8 @@ def _watched(staging: Path, size_bytes: int | None, report: Report) -> Iterator[
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file():
-                total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # it was just moved
+    for parent, _, names in os.walk(folder):  # which passes over a folder that was just removed
+        for name in names:
+            with suppress(FileNotFoundError):  # it was just moved
+                total += (Path(parent) / name).stat().st_size
     return total

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, zip_longest
 
 from sensory_pipeline.core.coverage import without_words
 from sensory_pipeline.core.errors import EngineError
@@ -19,46 +20,87 @@ from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
 
 _TOGETHER_MS = 300
 """Between parts of one word at most."""
+_SURE = 0.5
+"""Mean probability of the words, from which speech that was skipped at first is believed."""
 
 
 @dataclass(slots=True, kw_only=True)
 class OpenRecording:
-    """clips: in order of time; answers: of those that have one."""
+    """clips: in order of time; answers: of those that have one; skipped: of a clip, the parts of it that it skips and
+    that are heard once more, alone: these are clips, too."""
 
     job: TranscribeJob
     clips: list[Clip]
     answers: dict[Clip, list[Heard] | EngineError] = field(default_factory=dict)
+    skipped: dict[Clip, list[Clip]] = field(default_factory=dict)
+    alone: set[Clip] = field(default_factory=set)
 
     @property
     def complete(self) -> bool:
         return len(self.answers) == len(self.clips)
 
     def take(self, clip: Clip, found: list[Heard] | EngineError) -> list[Clip]:
-        """Keeps the answer for a clip; where it skips speech, the halves of the clip are given, and take its place."""
-        parts = [] if isinstance(found, EngineError) else _to_be_redone(clip, found)
+        """Keeps the answer for a clip, and gives those that are to be decoded since it skips speech.
+
+        They are its halves, which take its place. Where it cannot be halved they are what was skipped, alone: of that
+        nothing is believed but what the decoder is sure of.
+        """
+        if clip in self.alone and not (isinstance(found, EngineError) or _sure(found)):
+            found = []
+        self.answers[clip] = found
+        if clip in self.alone or isinstance(found, EngineError):
+            return []
+        lost = list(_lost(clip, found))
+        if not lost or not _words(found):  # nothing at all is taken for silence
+            return []
+        settings = clip.settings
+        if settings.language == "auto":  # a second language is what a decoder skips
+            settings = settings.model_copy(update={"multilingual": True})
+        index = self.clips.index(clip)
+        parts = [replace(clip, speech=half, settings=settings) for half in halves(clip.speech)]
         if parts:
-            index = self.clips.index(clip)
+            del self.answers[clip]
             self.clips[index : index + 1] = parts
         else:
-            self.answers[clip] = found
+            parts = [replace(clip, speech=(span,), settings=settings) for span in lost]
+            self.skipped[clip] = parts
+            self.alone.update(parts)
+            self.clips[index + 1 : index + 1] = parts
         return parts
 
     def transcript(self, language: str | None) -> Transcript | EngineError:
-        """What was heard, with a gap for each clip that failed; an error where that are all of them."""
-        failed = {clip: found for clip, found in self.answers.items() if isinstance(found, EngineError)}
+        """What was heard, with gaps where clips failed or speech has no words; an error where all clips failed."""
+        failed = [found for found in self.answers.values() if isinstance(found, EngineError)]
         if len(failed) == len(self.clips):
-            return next(iter(failed.values()))
+            return failed[0]
         segments = tuple(self._segments(language))
-        return Transcript(
-            language=language if segments else None,
-            segments=segments,
-            gaps=tuple(clip.span for clip in self.clips if clip in failed),
-        )
+        return Transcript(language=language if segments else None, segments=segments, gaps=tuple(sorted(self._gaps())))
+
+    def _gaps(self) -> Iterator[Span]:
+        for clip, found in self.answers.items():
+            if isinstance(found, EngineError):
+                yield clip.span
+            elif clip not in self.skipped:  # else what was skipped has gaps of its own
+                yield from _lost(clip, found)
+
+    def _pieces(self) -> Iterator[tuple[Clip, Heard]]:
+        """All that was heard; in a clip, what was skipped at first is where it belongs."""
+        for clip in self.clips:
+            if clip not in self.alone:
+                parts = self.skipped.get(clip, [])
+                pieces = _cut(clip, self._heard(clip), [part.span.start_ms for part in parts])
+                for piece, part in zip_longest(pieces, parts):
+                    yield from ((clip, heard) for heard in piece)
+                    if part:
+                        yield from ((part, heard) for heard in self._heard(part))
+
+    def _heard(self, clip: Clip) -> list[Heard]:
+        found = self.answers[clip]
+        return [] if isinstance(found, EngineError) else found
 
     def _segments(self, language: str | None) -> Iterator[Segment]:
         """What is left without loops. Words are in order of their starts, inside the recording."""
-        answers = ((clip, self.answers[clip]) for clip in self.clips)
-        found = [(clip, heard) for clip, answer in answers if not isinstance(answer, EngineError) for heard in answer]
+        found = list(self._pieces())
         texts = [word.word for _, heard in found for word in heard.words]
         most, multilingual = self.job.settings.max_repeats, self.job.settings.multilingual
         kept = set(range(len(texts)) if most is None else without_loops(texts, max_repeats=most))
@@ -91,21 +133,34 @@ class OpenRecording:
                 )
 
 
-def _to_be_redone(clip: Clip, found: Sequence[Heard]) -> list[Clip]:
-    """The halves of a clip of which speech was skipped. Where nothing was heard at all, that is taken for silence.
+def _lost(clip: Clip, found: Sequence[Heard]) -> Iterator[Span]:
+    """Speech in which nothing was heard for longer than a pause."""
+    least_s = clip.settings.lost_speech_s
+    if least_s is not None:
+        words = [(word.word, _placed(word, clip)) for word in _words(found)]
+        yield from (span for span in without_words(speech_alone(clip.speech), words) if span.duration_s >= least_s)
 
-    Each half tells its language anew, where nobody has given one: a second language is what a decoder skips.
-    """
-    words = [(word.word, _placed(word, clip)) for heard in found for word in heard.words]
-    if clip.settings.lost_speech_s is None or not words:
-        return []
-    lost = without_words(speech_alone(clip.speech), words)
-    if max((span.duration_s for span in lost), default=0) < clip.settings.lost_speech_s:
-        return []
-    settings = clip.settings
-    if settings.language == "auto":
-        settings = settings.model_copy(update={"multilingual": True})
-    return [replace(clip, speech=half, settings=settings) for half in halves(clip.speech)]
+
+def _words(found: Iterable[Heard]) -> list[HeardWord]:
+    return [word for heard in found for word in heard.words]
+
+
+def _sure(found: Iterable[Heard]) -> bool:
+    probabilities = [word.probability for word in _words(found)]
+    return bool(probabilities) and sum(probabilities) / len(probabilities) >= _SURE
+
+
+def _cut(clip: Clip, found: Sequence[Heard], cuts_ms: Sequence[int]) -> list[list[Heard]]:
+    """What was heard before, between and after the cuts: a list more than there are cuts."""
+    if not cuts_ms:
+        return [list(found)]
+    pieces: list[list[Heard]] = [[] for _ in range(len(cuts_ms) + 1)]
+    for heard in found:
+        places = [bisect_right(cuts_ms, _placed(word, clip).start_ms) for word in heard.words]
+        for place in dict.fromkeys(places):
+            words = tuple(word for word, at in zip(heard.words, places, strict=True) if at == place)
+            pieces[place].append(replace(heard, words=words, text="".join(word.word for word in words)))
+    return pieces
 
 
 def _goes_on(before: Word, word: Word) -> bool:

@@ -85,7 +85,7 @@ class WhisperTranscriber:
             engine="whisper-sequential" if self._sequential else "whisper",
             model=folder.name,
             revision=folder.revision,
-            algorithm=7,
+            algorithm=8,
             device=f"{self._device.name} {self._compute_type}",
             languages=self._languages,
         )
