@@ -6,7 +6,9 @@ import csv
 import json
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,10 +33,19 @@ LakeOption = Annotated[
 ]
 
 
+ROWS_AT_ONCE = 10_000
+MOST_SHOWN = 1_000
+"""Rows of a table for the eye; it is measured as a whole before its first line is printed."""
+
+
 def sql(
     statement: Annotated[str, typer.Argument(help='One SELECT, e.g. "SELECT * FROM words LIMIT 10".')],
     lake: LakeOption = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,  # noqa: A002
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A CSV or Parquet file to join with: calls.csv is the table calls. Repeatable."),
+    ] = None,
 ) -> None:
     """Run one SELECT over recordings, segments, words, turns, speakers, embeddings, utterances, emotions
     and stages.
@@ -42,36 +53,42 @@ def sql(
     Read-only; `DESCRIBE words` shows the columns of a table.
     """
     settings = Settings()
-    with connect(Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)) as db:
+    opened = Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)
+    with connect(opened, others=others or ()) as db, reader_may_leave():
         try:
             result = query(db, statement)
-            names = [column[0] for column in result.description or ()]
-            rows = result.fetchall()
+            show([column[0] for column in result.description or ()], _rows(result), format)
         except duckdb.Error as error:
             errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
-    with reader_may_leave():
-        show(names, rows, format)
 
 
-def show(names: list[str], rows: list[tuple[Any, ...]], form: Format) -> None:
-    """Print rows to standard output."""
+def show(names: list[str], rows: Iterable[tuple[Any, ...]], form: Format) -> None:
+    """Print rows to standard output, as they come; a table is for the eye, and holds the first ones only."""
     match form:
         case Format.TABLE:
-            _show_table(names, [[_brief(value) for value in row] for row in rows])
+            rows = iter(rows)
+            _show_table(names, [[_brief(value) for value in row] for row in islice(rows, MOST_SHOWN)])
+            if next(rows, None) is not None:
+                errors.print(f"only the first {MOST_SHOWN} rows; for all of them: --format csv", style="dim")
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(names)
             writer.writerows(rows)
         case Format.JSON:
-            print(  # noqa: T201 - machine-readable: no wrapping, no markup
-                json.dumps(
-                    [dict(zip(_distinct(names), map(_finite, row), strict=True)) for row in rows],
-                    default=str,
-                    ensure_ascii=False,
-                    allow_nan=False,
-                )
-            )
+            keys = _distinct(names)
+            between = "["
+            for row in rows:
+                values = dict(zip(keys, map(_finite, row), strict=True))
+                sys.stdout.write(between + json.dumps(values, default=str, ensure_ascii=False, allow_nan=False))
+                between = ",\n "
+            sys.stdout.write("[]\n" if between == "[" else "]\n")
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    """They are calculated while they are read."""
+    while rows := result.fetchmany(ROWS_AT_ONCE):
+        yield from rows
 
 
 def _distinct(names: list[str]) -> list[str]:
