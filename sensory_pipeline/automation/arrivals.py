@@ -111,7 +111,8 @@ def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], log: logging
     except SensoryError as error:  # the sweep finds it all, only later
         log.error(str(error))
     else:
-        log.info(f"the queue told of {told} objects")
+        left = f"; {told.left} messages could not be followed, and come again" if told.left else ""
+        log.info(f"the queue told of {told.looked_at} objects{left}")
 
 
 def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:
