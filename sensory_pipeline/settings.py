@@ -7,6 +7,7 @@ Every setting can be given as an environment variable of the name shown by `Sett
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -245,8 +246,8 @@ class Settings(BaseSettings, RecordingSettings):
     @field_validator("webhook_url")
     @classmethod
     def _is_web(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
-            raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://")
+        if url is not None and not re.fullmatch(r"https?://[!-~]+", url.get_secret_value()):
+            raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://, and to have no blanks in it")
         return url
 
     @field_validator("time_zone")

@@ -184,5 +184,5 @@ def test_a_message_stays_until_its_object_could_be_looked_at(
 
 
 def test_a_queue_that_is_not_there_says_what_to_check(lake: Lake, bucket: Bucket, queue: Queue) -> None:
-    with pytest.raises(ConfigurationError, match="check SENSORY_SQS_QUEUE, AWS_REGION and the credentials"):
+    with pytest.raises(ConfigurationError, match="check SENSORY_SQS_QUEUE, AWS_DEFAULT_REGION and the credentials"):
         heed(lake, current_plans(Settings()), f"{queue.url}-gone", [bucket.uri()], seconds=5)

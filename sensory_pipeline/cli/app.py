@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 from rich.text import Text
 
 from sensory_pipeline.cli import demo, dev, doctor, forget, ingest, models, process, reprocess, sql
-from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.console import PlainFormatter, errors
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
 from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
 from sensory_pipeline.settings import Settings
@@ -54,6 +54,12 @@ def sensory(
     """Recordings in, SQL tables of words, speakers and emotions out."""
 
 
+def _log(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
 def main() -> None:
     """Entry point: an error of ours is one line on standard error, never a traceback.
 
@@ -62,7 +68,7 @@ def main() -> None:
     try:
         for warning in unknown_settings():
             errors.print(warning, style="yellow", soft_wrap=True)
-        logging.basicConfig(level=Settings().log_level, format="%(levelname)s %(name)s: %(message)s")
+        _log(Settings().log_level)
         app()
     except SensoryError as error:
         errors.print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)

@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
+from sensory_pipeline.core.characters import visible
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
 from sensory_pipeline.settings import Settings
@@ -34,6 +35,8 @@ LakeOption = Annotated[
 
 
 ROWS_AT_ONCE = 10_000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of one: owasp.org/www-community/attacks/CSV_Injection."""
 MOST_SHOWN = 1_000
 """Rows of a table for the eye; it is measured as a whole before its first line is printed."""
 
@@ -73,8 +76,8 @@ def show(names: list[str], rows: Iterable[tuple[Any, ...]], form: Format) -> Non
                 errors.print(f"only the first {MOST_SHOWN} rows; for all of them: --format csv", style="dim")
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(names)
-            writer.writerows(rows)
+            writer.writerow(map(_cell, names))
+            writer.writerows(map(_cell, row) for row in rows)
         case Format.JSON:
             keys = _distinct(names)
             between = "["
@@ -94,6 +97,14 @@ def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 def _distinct(names: list[str]) -> list[str]:
     """JSON's objects hold a name once, SQL's rows may hold it twice."""
     return [f"{name}_{before}" if (before := names[:place].count(name)) else name for place, name in enumerate(names)]
+
+
+def _cell(value: object) -> object:
+    """Text is never taken for a formula by what opens the file, nor obeyed by a terminal."""
+    if not isinstance(value, str):
+        return value
+    text = f"'{value}" if value.startswith(_FORMULA) else value
+    return visible(text) if sys.stdout.isatty() else text
 
 
 def _finite(value: object) -> object:

@@ -14,11 +14,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.storage import s3
+from sensory_pipeline.storage.aws import client_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -51,7 +51,7 @@ def receive(queue: str) -> tuple[Message, ...]:
             WaitTimeSeconds=0,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-    except (ClientError, BotoCoreError, ValueError) as error:  # the last for an endpoint that is no URL
+    except (ClientError, BotoCoreError) as error:
         raise _unreadable(queue, error) from error
     return tuple(
         Message(
@@ -98,11 +98,12 @@ def _uri(place: dict[str, dict[str, object]]) -> str:
 @cache
 def client() -> SQSClient:
     """The one of this process, made when it is first needed."""
-    return Session().client("sqs", config=s3.CONFIG)
+    made: SQSClient = client_of("sqs")
+    return made
 
 
 def _unreadable(queue: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"cannot read the queue {queue} ({error}): check SENSORY_SQS_QUEUE, AWS_REGION and the credentials, and that "
-        "they allow sqs:ReceiveMessage and sqs:DeleteMessage on it"
+        f"cannot read the queue {queue} ({error}): check SENSORY_SQS_QUEUE, AWS_DEFAULT_REGION and the credentials, "
+        "and that they allow sqs:ReceiveMessage and sqs:DeleteMessage on it"
     )
