@@ -94,6 +94,11 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
             log.error(f"{source}: {swept}")
             continue
         found = swept.registration
+        if swept.emptied:
+            log.warning(
+                f"{source} is empty, and had {swept.emptied} recordings: is it mounted? Nothing is marked as gone; if "
+                f"it is: sensory ingest {source} --gone"
+            )
         log.info(
             f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
             f"{found.unchanged} unchanged, "

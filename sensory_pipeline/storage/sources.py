@@ -23,11 +23,13 @@ _PAGE = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What a source holds. pages: found as they are iterated over, once; known after that are unreadable:
-    what could not be listed, and passed_over: how many files and folders of which kind are no recordings.
+    what could not be listed, lakes: folders that are lakes and therefore left out, and passed_over: how many files and
+    folders of which kind are no recordings.
     """
 
     pages: Iterator[Page]
     unreadable: list[str] = field(default_factory=list)
+    lakes: list[Path] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
@@ -47,13 +49,15 @@ def listed(source: str, *, after: str | None = None) -> Listing:
             passed_over=passed_over,
         )
     unreadable: list[str] = []
+    lakes: list[Path] = []
     found = local.objects(
         Path(source),
         after=None if after is None else local.path_of(after),
         unreadable=lambda error: unreadable.append(str(error)),
         passed_over=lambda kind: passed_over.update([kind]),
+        lake=lakes.append,
     )
-    return Listing(pages=_paged(found), unreadable=unreadable, passed_over=passed_over)
+    return Listing(pages=_paged(found), unreadable=unreadable, lakes=lakes, passed_over=passed_over)
 
 
 def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
