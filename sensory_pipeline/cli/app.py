@@ -73,6 +73,11 @@ def main() -> None:
     except SensoryError as error:
         errors.print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
         sys.exit(BAD_RECORDING if isinstance(error, Terminal | Transient) else WRONG_USE)
+    except PermissionError as error:
+        errors.print(
+            f"this user may not use {error.filename or error}: ask its owner, or give another folder", soft_wrap=True
+        )
+        sys.exit(WRONG_USE)
     except (ValidationError, SettingsError) as error:
         errors.print(setting_problems(error), style="red", soft_wrap=True)
         sys.exit(WRONG_USE)
