@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.containers import mpeg
+from sensory_pipeline.audio.containers import mpeg, ogg
 from sensory_pipeline.audio.decode import Decoded, decode
 from sensory_pipeline.core.errors import AudioError, TruncatedAudio
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, TONE_S, Encoding, encode, tone
@@ -332,6 +333,33 @@ def id3v2(length: int) -> bytes:
 def ape(length: int) -> bytes:
     """The same of an APEv2."""
     return b"APETAGEX\xd0\x07\0\0" + length.to_bytes(4, "little") + bytes(4) + b"\0\0\0\xa0" + bytes(8)
+
+
+def declaring_four_times_as_much(name: str) -> bytes:
+    """The tone, in a container that says so and is sound otherwise."""
+    content = bytearray(tone(name))
+    match name:
+        case "webm":
+            place = content.index(b"\x44\x89\x88") + 3
+            content[place : place + 8] = struct.pack(">d", TONE_S * 4000)
+        case "aiff":
+            place = content.index(b"COMM") + 10
+            content[place : place + 4] = (4 * int.from_bytes(content[place : place + 4], "big")).to_bytes(4, "big")
+        case "opus":
+            page = content.rindex(b"OggS")
+            place = slice(page + 6, page + 14)
+            content[place] = (4 * int.from_bytes(content[place], "little")).to_bytes(8, "little")
+            content[page + 22 : page + 26] = bytes(4)
+            content[page + 22 : page + 26] = ogg.crc(content[page:]).to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", ["webm", "aiff", "opus"])
+def test_less_than_is_declared_is_told(name: str, tmp_path: Path) -> None:
+    found = decoded(declaring_four_times_as_much(name), tmp_path)
+    assert found.damage is not None
+    assert "6.0 s are declared, 1.5 s are there" in found.damage
+    assert found.undecoded_s == pytest.approx(3 * TONE_S, abs=0.02)
 
 
 MARKERS = [b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0", b"fLaC", b"OggS\0\2", b"ID3\4\0\0\0\0\0\x0a", b"\xff\xfb\x90d"]
