@@ -347,8 +347,8 @@ def declaring_four_times_as_much(name: str) -> bytes:
             content[place : place + 4] = (4 * int.from_bytes(content[place : place + 4], "big")).to_bytes(4, "big")
         case "opus":
             page = content.rindex(b"OggS")
-            place = slice(page + 6, page + 14)
-            content[place] = (4 * int.from_bytes(content[place], "little")).to_bytes(8, "little")
+            granule = slice(page + 6, page + 14)
+            content[granule] = (4 * int.from_bytes(content[granule], "little")).to_bytes(8, "little")
             content[page + 22 : page + 26] = bytes(4)
             content[page + 22 : page + 26] = ogg.crc(content[page:]).to_bytes(4, "little")
     return bytes(content)

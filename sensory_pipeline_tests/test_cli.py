@@ -26,6 +26,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     tone(folder / "in" / "tone.wav", 600)
     (folder / "in" / "empty.wav").write_bytes(b"")
+    (folder / "none").mkdir()
+    (folder / "none" / "notes.txt").write_text("no recording")
     done = sensory("ingest", "in", "--lake", "lake", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "processed 2 recordings" in done.stderr
@@ -109,6 +111,8 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
     ("arguments", "message"),
     [
         (["ingest", "nowhere", "--lake", "new"], "nowhere is not a folder"),
+        (["ingest", "none", "--lake", "lake"], "passed over, as no recordings: 1 .txt"),
+        (["ingest", "none", "--lake", "lake"], "there is no recording in none"),
         (["sql", "SELECT 1", "--lake", "nowhere"], "there is no lake"),
         (["sql", "DROP TABLE words", "--lake", "lake"], "only SELECT"),
         (["sql", "SELECT nothing FROM words", "--lake", "lake"], "nothing"),

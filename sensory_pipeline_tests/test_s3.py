@@ -215,9 +215,13 @@ def test_each_version_is_itself_or_an_error(bucket: Bucket, tmp_path: Path) -> N
 def test_wrong_use_is_said_clearly(bucket: Bucket, tmp_path: Path) -> None:
     good = bucket.server.variables()
     nowhere = f"http://127.0.0.1:{free_port()}"
+    bucket.put("calls/a.wav", b"sound")
     for source, changes, *words in (
         ("s3://no-such-bucket", {}, "no bucket", "AWS_ENDPOINT_URL"),
         ("s3://", {}, "names no bucket"),
+        ("gs://calls", {}, "neither a folder nor s3://", "AWS_ENDPOINT_URL"),
+        (bucket.uri("calls/a.wav"), {}, "is an object", "before its last slash"),
+        (bucket.uri("cals"), {}, "no recording's key begins with cals/"),
         ("s3://not a bucket/", {}, "bucket name"),
         (bucket.uri(), {"AWS_ENDPOINT_URL": nowhere}, nowhere, "AWS_ENDPOINT_URL"),
         (bucket.uri(), {"AWS_ENDPOINT_URL": "nonsense"}, "nonsense", "AWS_ENDPOINT_URL"),

@@ -103,6 +103,7 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
             f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
             f"{found.unchanged} unchanged, "
             + (f"{swept.missing} no longer there" if swept.complete else "and more to list: the next tick goes on")
+            + (f"; passed over: {dict(swept.passed_over)}" if swept.passed_over else "")
         )
     return lake
 

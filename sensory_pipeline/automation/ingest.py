@@ -43,6 +43,12 @@ class IngestReport:
     errors: dict[str, int] = field(default_factory=dict)
     run_failures: list[str] = field(default_factory=list)
 
+    @property
+    def found(self) -> int:
+        """Recordings that the listing has."""
+        found = self.registration
+        return found.new + found.changed + found.stale + found.unchanged
+
 
 def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool, gone: bool = False) -> IngestReport:
     """Bring the ledger up to date with a source; returns what was found.

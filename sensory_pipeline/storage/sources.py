@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage import local
 from sensory_pipeline.storage.files import temporary
@@ -66,12 +67,30 @@ def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
 
 
 def prefix_of(source: str) -> str:
-    """What the uris of all recordings of a source begin with. Raises ConfigurationError when it names no bucket."""
+    """What the uris of all recordings of a source begin with. Raises ConfigurationError when it is neither a folder nor
+    in S3, or names no bucket."""
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         return s3.folder_uri(source)
+    if "://" in source:
+        raise ConfigurationError(
+            f"{source} is neither a folder nor s3://bucket/prefix; what speaks S3's protocol, as Google's and Azure's "
+            "gateways do, is reached by AWS_ENDPOINT_URL"
+        )
     return Path(source).resolve().as_uri().rstrip("/") + "/"
+
+
+def why_empty(source: str) -> str:
+    """What may be the matter with a source in which a listing found no recording."""
+    if _in_s3(source):
+        from sensory_pipeline.storage import s3
+
+        place = source.rstrip("/")
+        if place.removeprefix(s3.SCHEME).count("/") and s3.look(s3.uri_of(*s3.place_of(place))) is not None:
+            return f"{place} is an object: give what is before its last slash"
+        return f"no recording's key begins with {s3.place_of(prefix_of(source))[1] or 'anything'}: check the prefix"
+    return f"there is no recording in {source}, nor below it: check the path, and whether it is mounted"
 
 
 def uri_of(recording: str) -> str:
