@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from sensory_pipeline.automation.ingest import IngestReport
+from sensory_pipeline.cli.app import app
 from sensory_pipeline.cli.ingest import summarise
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.lake.lake import Lake
@@ -87,6 +91,21 @@ def test_files_of_ones_own_are_joined(lake: Path) -> None:
         refused = sensory("sql", "SELECT 1", "--with", name, "--lake", "lake", cwd=lake)
         assert refused.returncode == 2
         assert refused.stderr.startswith(f"ConfigurationError: {name}"), refused.stderr
+
+
+def test_a_statement_comes_from_standard_input_and_rows_go_to_parquet(lake: Path) -> None:
+    done = subprocess.run(
+        [SENSORY, "sql", "-", "--lake", "lake", "--format", "parquet"],
+        input=b"SELECT status, [1.5, NULL] AS status\nFROM recordings ORDER BY 1; -- done",
+        cwd=lake,
+        env=environment(),
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    rows = pq.read_table(BytesIO(done.stdout)).to_pylist()
+    assert rows == [{"status": "failed", "status_1": [1.5, None]}, {"status": "ok", "status_1": [1.5, None]}]
+    assert done.stderr == b""
 
 
 def test_json_keeps_columns_of_one_name_and_has_no_nan(lake: Path) -> None:
@@ -210,3 +229,8 @@ def test_brackets_in_a_failure_are_no_markup(tmp_path: Path, capsys: pytest.Capt
     failures = ["sensory_pipeline.core.errors.EngineUnavailable: see [/models]"] * 2
     summarise(IngestReport(registration=registration, missing=0, run_failures=failures), tmp_path / "lake")
     assert "2 runs failed: EngineUnavailable: see [/models]\n" in capsys.readouterr().err
+
+
+def test_h_is_help() -> None:
+    for arguments in (["-h"], ["sql", "-h"], ["models", "fetch", "-h"]):
+        assert "Usage" in CliRunner().invoke(app, arguments).stdout

@@ -24,6 +24,7 @@ WRONG_USE = 2
 app = typer.Typer(
     name="sensory",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
+import pyarrow as pa
 import typer
 from rich.table import Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
 from sensory_pipeline.core.characters import visible
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.views import connect, query
+from sensory_pipeline.lake.views import connect, only_select, query
 from sensory_pipeline.settings import Settings
 
 
@@ -27,6 +29,7 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 LakeOption = Annotated[
@@ -42,7 +45,9 @@ MOST_SHOWN = 1_000
 
 
 def sql(
-    statement: Annotated[str, typer.Argument(help='One SELECT, e.g. "SELECT * FROM words LIMIT 10".')],
+    statement: Annotated[
+        str, typer.Argument(help='One SELECT, e.g. "SELECT * FROM words LIMIT 10"; - reads it from standard input.')
+    ],
     lake: LakeOption = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,  # noqa: A002
     others: Annotated[
@@ -56,11 +61,17 @@ def sql(
     Read-only; `DESCRIBE words` shows the columns of a table.
     """
     settings = Settings()
+    if format is Format.PARQUET and sys.stdout.isatty():
+        raise ConfigurationError("Parquet is not for a terminal: append > rows.parquet")
     opened = Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)
     with connect(opened, others=others or ()) as db, reader_may_leave():
         try:
-            result = query(db, statement)
-            show([column[0] for column in result.description or ()], _rows(result), format)
+            asked = sys.stdin.read() if statement == "-" else statement
+            if format is Format.PARQUET:
+                _write_parquet(db.sql(only_select(db, asked)))
+            else:
+                result = query(db, asked)
+                show([column[0] for column in result.description or ()], _rows(result), format)
         except duckdb.Error as error:
             errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
@@ -86,6 +97,17 @@ def show(names: list[str], rows: Iterable[tuple[Any, ...]], form: Format) -> Non
                 sys.stdout.write(between + json.dumps(values, default=str, ensure_ascii=False, allow_nan=False))
                 between = ",\n "
             sys.stdout.write("[]\n" if between == "[" else "]\n")
+
+
+def _write_parquet(rows: duckdb.DuckDBPyRelation) -> None:
+    from pyarrow.parquet import ParquetWriter  # as long to import as all else that a question needs
+
+    batches = rows.to_arrow_reader(ROWS_AT_ONCE)
+    names = _distinct(batches.schema.names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(batches.schema, names, strict=True)])
+    with ParquetWriter(sys.stdout.buffer, schema) as written:
+        for batch in batches:
+            written.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:

@@ -81,6 +81,11 @@ def connect(
 
 def query(db: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
     """Run one SELECT. Raises ConfigurationError for anything else, duckdb.Error when DuckDB refuses."""
+    return db.execute(only_select(db, sql))
+
+
+def only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The one statement that is there, once it is known to write nothing. Raises as `query` does."""
     statements = db.extract_statements(sql)
     if len(statements) != 1:
         raise ConfigurationError(f"give one SQL statement, not {len(statements)}")
@@ -95,7 +100,7 @@ def query(db: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
         if isinstance(error, duckdb.ParserException) or "must be at the top level" in str(error):
             raise ConfigurationError("only SELECT can be run on a lake, with nothing in it that writes") from error
         raise
-    return db.execute(statement)
+    return statement
 
 
 def _without_end(statement: str) -> str:
