@@ -54,6 +54,9 @@ def sql(
         list[Path] | None,
         typer.Option("--with", help="A CSV or Parquet file to join with: calls.csv is the table calls. Repeatable."),
     ] = None,
+    include_missing: Annotated[
+        bool, typer.Option("--include-missing", help="Rows of recordings that are gone from their source, too.")
+    ] = False,
 ) -> None:
     """Run one SELECT over recordings, segments, words, turns, speakers, embeddings, utterances, emotions
     and stages.
@@ -64,7 +67,7 @@ def sql(
     if format is Format.PARQUET and sys.stdout.isatty():
         raise ConfigurationError("Parquet is not for a terminal: append > rows.parquet")
     opened = Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)
-    with connect(opened, others=others or ()) as db, reader_may_leave():
+    with connect(opened, others=others or (), include_missing=include_missing) as db, reader_may_leave():
         try:
             asked = sys.stdin.read() if statement == "-" else statement
             if format is Format.PARQUET:

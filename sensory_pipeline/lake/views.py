@@ -26,6 +26,7 @@ from sensory_pipeline.lake.tables import TABLES, Table
 _PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
 # a name whose bytes are no text stays as it is in the uri
 _NAME = "coalesce(try(url_decode(parse_filename({uri}))), parse_filename({uri})) AS name"
+_THERE = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.gone)"
 PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
 
 
@@ -40,13 +41,19 @@ _CLOSED = {
 
 @contextmanager
 def connect(
-    lake: Lake, partitions: Iterable[Partition] | None = None, *, others: Sequence[Path] = ()
+    lake: Lake,
+    partitions: Iterable[Partition] | None = None,
+    *,
+    others: Sequence[Path] = (),
+    include_missing: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views, that can read nothing but the lake's data files.
 
-    What does not fit in memory goes to a temporary folder of its own. partitions: only what these have published; all
-    of them, and what is pending, when None. others: CSV or Parquet files, each a table named as its file is. Raises
-    LakeDamaged, and ConfigurationError for a file of `others` that cannot be read or whose name cannot be a table's.
+    What does not fit in memory goes to a temporary folder of its own. partitions: only what these have
+    published; all of them, and what is pending, when None. include_missing: whether recordings that are
+    gone from their source have rows, with `present` false. others: CSV or Parquet files, each a table named
+    as its file is. Raises LakeDamaged, and ConfigurationError for a file of `others` that cannot be read
+    or whose name cannot be a table's.
     """
     # before the manifests: what is published in between is then seen twice, and shown once
     now = standing(lake.database)
@@ -69,6 +76,8 @@ def connect(
                 _base(db, table, lake.root, [entry for name, entry in entries if name == table.name])
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise LakeDamaged(f"a data file of {lake.root} is gone or damaged: {error}") from error
+        shown = _THERE if not include_missing else ""
+        db.execute(f"CREATE VIEW internal.shown AS SELECT * FROM internal.recordings{shown}")  # noqa: S608 - our own
         db.execute("SET schema = 'main'")
         for table in TABLES:
             db.execute(view_sql(table))
@@ -116,7 +125,13 @@ def view_columns(table: Table) -> list[tuple[str, str, str]]:
         (_served(c.name), "DOUBLE" if c.name.endswith("_ms") else _DUCKDB[c.type], c.description) for c in table.columns
     ]
     if table.name == "recordings":
-        columns.append(("present", "BOOLEAN", "Whether it was there when its source was last listed."))
+        columns.append(
+            (
+                "present",
+                "BOOLEAN",
+                "Whether it was there when its source was last listed; others have rows only with --include-missing.",
+            )
+        )
     else:
         columns.append(("uri", "VARCHAR", "Where the recording is."))
     columns += [
@@ -147,11 +162,11 @@ def view_sql(table: Table) -> str:
         return (
             f"CREATE VIEW recordings AS SELECT {own}, "  # noqa: S608
             f"t.recording_id NOT IN (SELECT recording_id FROM internal.gone) AS present, {_NAME.format(uri='t.uri')}, "
-            f"{_PLACE} FROM internal.recordings t "
+            f"{_PLACE} FROM internal.shown t "
             f"UNION ALL SELECT {pending}, true, {_NAME.format(uri='w.uri')}, w.date, w.shard "
             "FROM internal.waiting w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
         )
-    joins = "JOIN internal.recordings r ON r.recording_id = t.recording_id"
+    joins = "JOIN internal.shown r ON r.recording_id = t.recording_id"
     made = ""
     if table.stage is not None:
         made = "".join(f", s.{name}" for name in PROVENANCE)
