@@ -291,6 +291,13 @@ class TestWhole:
                 np.testing.assert_array_equal(found.samples, plain.samples)
 
     @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 headerless", "aac"])
+    @pytest.mark.parametrize("tag", ["ID3", "APE"])
+    def test_with_a_tag_before_it_that_is_longer_than_the_file(self, name: str, tag: str, tmp_path: Path) -> None:
+        content = tone(name)
+        found = whole({"ID3": id3v2, "APE": ape}[tag](2 * len(content)) + content, tmp_path).pcm
+        np.testing.assert_array_equal(found.samples, whole(content, tmp_path).pcm.samples)
+
+    @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 headerless", "aac"])
     def test_with_a_tag_after_each_frame(self, name: str, tmp_path: Path) -> None:
         content, begins = tone(name), packets(name)
         frames = [content[begin:end] for begin, end in zip(begins, [*begins[1:], len(content)], strict=True)]

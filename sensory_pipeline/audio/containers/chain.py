@@ -73,11 +73,16 @@ def first_frame(file: BinaryIO, form: Format) -> int | None:
 
 
 def behind_tags(file: BinaryIO) -> int:
-    """Where what begins with tags goes on after them."""
-    position = 0
-    while tag_length := tags.length(read(file, position, tags.HEADER_BYTES)):
+    """Where what begins with tags goes on after them; one that is longer than the file is none."""
+    position, size = 0, file.seek(0, 2)
+    while (tag_length := tags.length(read(file, position, tags.HEADER_BYTES))) and position + tag_length <= size:
         position += tag_length
     return position
+
+
+def hidden_start(file: BinaryIO, start: int) -> tuple[range, ...]:
+    """What FFmpeg is not to see before the first frame: a tag after which, by its length, nothing would follow."""
+    return (range(start),) if tags.length(read(file, behind_tags(file), tags.HEADER_BYTES)) else ()
 
 
 def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Chain:
