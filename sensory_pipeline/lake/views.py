@@ -61,7 +61,7 @@ def connect(
     published = lake.published() if partitions is None else [(each, lake.manifest(each)) for each in partitions]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
     with (
-        TemporaryDirectory(prefix="sensory-sql-") as spill,
+        TemporaryDirectory(prefix="sensory-sql-", ignore_cleanup_errors=True) as spill,
         duckdb.connect(":memory:", config={**_CLOSED, "temp_directory": spill}) as db,
     ):
         db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
