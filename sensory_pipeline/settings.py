@@ -7,20 +7,33 @@ Every setting can be given as an environment variable of the name shown by `Sett
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from stat import S_IWOTH
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.languages import Codes
 from sensory_pipeline.core.sources import RecordingSettings, Source
 
 ENV_FILE = Path(".env")
 """Of the folder one is in."""
+
+_RUNS_CODE = "PYANNOTE_TRUSTED_CLASSES"
 
 Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$")]
 """As Dagster demands it."""
@@ -39,6 +52,27 @@ def _listed(value: Any) -> Any:
     if not isinstance(found, list):
         raise ValueError('it should hold a list, as in ["/recordings", "s3://bucket/calls"]')
     return found
+
+
+class _OwnEnvFile(DotEnvSettingsSource):
+    """`.env`, which a folder may hold that somebody else has filled."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        try:
+            about = ENV_FILE.stat()
+        except OSError:
+            return super()._load_env_vars()  # which knows what to do without one
+        if about.st_uid not in (0, os.geteuid()) or about.st_mode & S_IWOTH:
+            raise ConfigurationError(
+                f"{ENV_FILE.absolute()} belongs to another user, or anybody may write to it, and it would change what "
+                "this command does: chown and chmod 600 it, or run the command in another folder"
+            )
+        found = super()._load_env_vars()
+        if (found.get(_RUNS_CODE.lower()) or "[]") != "[]":
+            raise ConfigurationError(
+                f"{ENV_FILE.absolute()} sets {_RUNS_CODE}, whose modules would be run: set it in the environment alone"
+            )
+        return found
 
 
 class Settings(BaseSettings, RecordingSettings):
@@ -182,8 +216,9 @@ class Settings(BaseSettings, RecordingSettings):
     )
     pyannote_trusted_classes: frozenset[str] = Field(
         frozenset(),
-        validation_alias="PYANNOTE_TRUSTED_CLASSES",
-        description='Networks of your own that its checkpoints may be of, as ["module.Class"]; their modules are run.',
+        validation_alias=_RUNS_CODE,
+        description='Networks of your own that its checkpoints may be of, as ["module.Class"]; their modules are run. '
+        "Read from the environment alone.",
     )
     cache_models: int = Field(4, ge=1, description="Models an engine process keeps loaded at most.")
     cache_gb: float | None = Field(None, gt=0, description="Gigabytes of models it keeps loaded at most.")
@@ -193,6 +228,17 @@ class Settings(BaseSettings, RecordingSettings):
         "WARNING", validation_alias="LOG_LEVEL", description="How much is logged."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _OwnEnvFile(settings_cls)
+
     def of(self, source: Source) -> Settings:
         """These settings, with those that the source gives for its recordings."""
         return self.model_copy(update=source.own)
@@ -200,8 +246,8 @@ class Settings(BaseSettings, RecordingSettings):
     @field_validator("webhook_url")
     @classmethod
     def _is_web(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
-            raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://")
+        if url is not None and not re.fullmatch(r"https?://[!-~]+", url.get_secret_value()):
+            raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://, and to have no blanks in it")
         return url
 
     @field_validator("time_zone")
@@ -229,7 +275,7 @@ class Settings(BaseSettings, RecordingSettings):
 
 def unknown_variables() -> list[str]:
     """SENSORY_* variables, of the environment or `.env`, that no setting is read from."""
-    given = {**EnvSettingsSource(Settings).env_vars, **DotEnvSettingsSource(Settings).env_vars}
+    given = {**EnvSettingsSource(Settings).env_vars, **_OwnEnvFile(Settings).env_vars}
     return sorted({name.upper() for name in given if name.upper().startswith("SENSORY_")} - set(Settings.names()))
 
 

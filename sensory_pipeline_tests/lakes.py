@@ -43,9 +43,9 @@ def ingested(
     return report
 
 
-def rows(root: Path, sql: str) -> list[tuple[Any, ...]]:
+def rows(root: Path, sql: str, *, include_missing: bool = False) -> list[tuple[Any, ...]]:
     """The answer to a query on the lake."""
-    with connect(Lake.open(root, ledger=Settings().ledger)) as db:
+    with connect(Lake.open(root, ledger=Settings().ledger), include_missing=include_missing) as db:
         return db.execute(sql).fetchall()
 
 

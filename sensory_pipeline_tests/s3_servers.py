@@ -148,6 +148,9 @@ def behind_bad_network(server: Server, fault: Callable[[str], Fault | None]) -> 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
             with lock:
                 failing = fault(self.path)
@@ -159,14 +162,15 @@ def behind_bad_network(server: Server, fault: Callable[[str], Fault | None]) -> 
                 self._answer(int(failing), [("Content-Type", "application/xml")], body, len(body))
                 return
             with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as upstream:
-                upstream.putrequest("GET", self.path, skip_host=True, skip_accept_encoding=True)
+                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
                     upstream.putheader(name, value)
                 upstream.endheaders()
                 answer = upstream.getresponse()
                 body = answer.read()
             sent = body if failing is None else body[: len(body) // 2]
-            self._answer(answer.status, answer.getheaders(), sent, len(body))
+            length = len(body) if self.command == "GET" else int(answer.getheader("Content-Length", "0"))
+            self._answer(answer.status, answer.getheaders(), sent, length)
             if failing == "stall":
                 time.sleep(STALL_S)
             if failing == "reset":  # close at once, without a good-bye
@@ -182,7 +186,8 @@ def behind_bad_network(server: Server, fault: Callable[[str], Fault | None]) -> 
                     self.send_header(name, value)
             self.send_header("Content-Length", str(length))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command == "GET":
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.containers import mpeg
+from sensory_pipeline.audio.containers import mpeg, ogg
 from sensory_pipeline.audio.decode import Decoded, decode
 from sensory_pipeline.core.errors import AudioError, TruncatedAudio
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, TONE_S, Encoding, encode, tone
@@ -276,6 +277,34 @@ class TestWhole:
         joined = picture + tone("mp3 CBR") + b"TAG" + bytes(125) + picture + tone("mp3 CBR")
         assert whole(joined, tmp_path).pcm.duration_ms == pytest.approx(2 * TONE_S * 1000, abs=110)
 
+    @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 VBR", "mp3 16k", "mp3 headerless", "aac"])
+    @pytest.mark.parametrize("tag", ["ID3", "APE", "TAG"])
+    def test_with_tags_in_between_that_lie_about_their_length(self, name: str, tag: str, tmp_path: Path) -> None:
+        """A 20 s file came out whole with 24 ms."""
+        content, begins = tone(name), packets(name)
+        plain = whole(content, tmp_path).pcm
+        for place in (1, 2, len(begins) // 2):
+            begin = begins[place]
+            for length in (0, 20, len(content) - begin - 500, len(content) - begin, 10 * len(content)):
+                inner = {"ID3": id3v2(length), "APE": ape(length), "TAG": b"TAG"}[tag]
+                found = whole(content[:begin] + inner + content[begin:], tmp_path).pcm
+                np.testing.assert_array_equal(found.samples, plain.samples)
+
+    @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 headerless", "aac"])
+    @pytest.mark.parametrize("tag", ["ID3", "APE"])
+    def test_with_a_tag_before_it_that_is_longer_than_the_file(self, name: str, tag: str, tmp_path: Path) -> None:
+        content = tone(name)
+        found = whole({"ID3": id3v2, "APE": ape}[tag](2 * len(content)) + content, tmp_path).pcm
+        np.testing.assert_array_equal(found.samples, whole(content, tmp_path).pcm.samples)
+
+    @pytest.mark.parametrize("name", ["mp3 CBR", "mp3 headerless", "aac"])
+    def test_with_a_tag_after_each_frame(self, name: str, tmp_path: Path) -> None:
+        content, begins = tone(name), packets(name)
+        frames = [content[begin:end] for begin, end in zip(begins, [*begins[1:], len(content)], strict=True)]
+        tagged = b"".join(frame + id3v2(20) + bytes(20) for frame in frames)
+        plain = whole(b"".join(frames), tmp_path).pcm
+        np.testing.assert_array_equal(whole(tagged, tmp_path).pcm.samples, plain.samples)
+
     def test_mp3_recorded_from_the_middle_of_a_stream(self, tmp_path: Path) -> None:
         content = tone("mp3 headerless")[1000:]
         assert whole(content, tmp_path).pcm.duration_ms == pytest.approx(TONE_S * 1000, abs=150)
@@ -301,6 +330,43 @@ class TestWhole:
         encoding = replace(ENCODINGS[name], rate=rate)
         noise = np.random.default_rng(rate).normal(0, 0.1, (encoding.channels, rate // 2))
         assert whole(encode(noise, encoding), tmp_path).pcm.duration_ms == pytest.approx(500, abs=1)
+
+
+def id3v2(length: int) -> bytes:
+    """The header of a tag of so many bytes more."""
+    return b"ID3\4\0\0" + bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def ape(length: int) -> bytes:
+    """The same of an APEv2."""
+    return b"APETAGEX\xd0\x07\0\0" + length.to_bytes(4, "little") + bytes(4) + b"\0\0\0\xa0" + bytes(8)
+
+
+def declaring_four_times_as_much(name: str) -> bytes:
+    """The tone, in a container that says so and is sound otherwise."""
+    content = bytearray(tone(name))
+    match name:
+        case "webm":
+            place = content.index(b"\x44\x89\x88") + 3
+            content[place : place + 8] = struct.pack(">d", TONE_S * 4000)
+        case "aiff":
+            place = content.index(b"COMM") + 10
+            content[place : place + 4] = (4 * int.from_bytes(content[place : place + 4], "big")).to_bytes(4, "big")
+        case "opus":
+            page = content.rindex(b"OggS")
+            granule = slice(page + 6, page + 14)
+            content[granule] = (4 * int.from_bytes(content[granule], "little")).to_bytes(8, "little")
+            content[page + 22 : page + 26] = bytes(4)
+            content[page + 22 : page + 26] = ogg.crc(content[page:]).to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", ["webm", "aiff", "opus"])
+def test_less_than_is_declared_is_told(name: str, tmp_path: Path) -> None:
+    found = decoded(declaring_four_times_as_much(name), tmp_path)
+    assert found.damage is not None
+    assert "6.0 s are declared, 1.5 s are there" in found.damage
+    assert found.undecoded_s == pytest.approx(3 * TONE_S, abs=0.02)
 
 
 MARKERS = [b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0", b"fLaC", b"OggS\0\2", b"ID3\4\0\0\0\0\0\x0a", b"\xff\xfb\x90d"]

@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from sensory_pipeline.automation.ingest import IngestReport
+from sensory_pipeline.cli.app import app
 from sensory_pipeline.cli.ingest import summarise
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.lake.lake import Lake
@@ -26,6 +30,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     tone(folder / "in" / "tone.wav", 600)
     (folder / "in" / "empty.wav").write_bytes(b"")
+    (folder / "none").mkdir()
+    (folder / "none" / "notes.txt").write_text("no recording")
     done = sensory("ingest", "in", "--lake", "lake", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "processed 2 recordings" in done.stderr
@@ -54,9 +60,10 @@ def test_what_is_too_wide_is_shown_line_by_line(lake: Path) -> None:
     assert "--format csv" in done.stderr
 
 
-@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_reader_that_has_had_enough_ends_it_quietly(form: str, lake: Path) -> None:
-    asked = [SENSORY, "sql", "SELECT range FROM range(20000)", "--lake", "lake", "--format", form]
+    # so many rows that no memory holds them: they come as they are calculated
+    asked = [SENSORY, "sql", "SELECT range FROM range(1000000000000)", "--lake", "lake", "--format", form]
     with subprocess.Popen(
         asked, cwd=lake, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as command:
@@ -66,6 +73,39 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(form: str, lake: Path) -> 
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == 0
+
+
+def test_a_table_ends_where_nobody_would_read_on(lake: Path) -> None:
+    done = sensory("sql", "SELECT range + 1 FROM range(1000000000000)", "--lake", "lake", cwd=lake)
+    assert " 1000 " in done.stdout
+    assert " 1001 " not in done.stdout
+    assert done.stderr == "only the first 1000 rows; for all of them: --format csv\n"
+
+
+def test_files_of_ones_own_are_joined(lake: Path) -> None:
+    (lake / "calls.csv").write_text("name,customer\ntone.wav,Ada\n")
+    statement = "SELECT customer, status FROM calls JOIN recordings USING (name)"
+    done = sensory("sql", statement, "--with", "calls.csv", "--lake", "lake", "--format", "csv", cwd=lake)
+    assert done.stdout == "customer,status\nAda,ok\n", done.stderr
+    for name in ("words.csv", "a-b.csv", "none.csv"):
+        refused = sensory("sql", "SELECT 1", "--with", name, "--lake", "lake", cwd=lake)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"ConfigurationError: {name}"), refused.stderr
+
+
+def test_a_statement_comes_from_standard_input_and_rows_go_to_parquet(lake: Path) -> None:
+    done = subprocess.run(
+        [SENSORY, "sql", "-", "--lake", "lake", "--format", "parquet"],
+        input=b"SELECT status, [1.5, NULL] AS status\nFROM recordings ORDER BY 1; -- done",
+        cwd=lake,
+        env=environment(),
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    rows = pq.read_table(BytesIO(done.stdout)).to_pylist()
+    assert rows == [{"status": "failed", "status_1": [1.5, None]}, {"status": "ok", "status_1": [1.5, None]}]
+    assert done.stderr == b""
 
 
 def test_json_keeps_columns_of_one_name_and_has_no_nan(lake: Path) -> None:
@@ -90,6 +130,8 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
     ("arguments", "message"),
     [
         (["ingest", "nowhere", "--lake", "new"], "nowhere is not a folder"),
+        (["ingest", "none", "--lake", "lake"], "passed over, as no recordings: 1 .txt"),
+        (["ingest", "none", "--lake", "lake"], "there is no recording in none"),
         (["sql", "SELECT 1", "--lake", "nowhere"], "there is no lake"),
         (["sql", "DROP TABLE words", "--lake", "lake"], "only SELECT"),
         (["sql", "SELECT nothing FROM words", "--lake", "lake"], "nothing"),
@@ -187,3 +229,8 @@ def test_brackets_in_a_failure_are_no_markup(tmp_path: Path, capsys: pytest.Capt
     failures = ["sensory_pipeline.core.errors.EngineUnavailable: see [/models]"] * 2
     summarise(IngestReport(registration=registration, missing=0, run_failures=failures), tmp_path / "lake")
     assert "2 runs failed: EngineUnavailable: see [/models]\n" in capsys.readouterr().err
+
+
+def test_h_is_help() -> None:
+    for arguments in (["-h"], ["sql", "-h"], ["models", "fetch", "-h"]):
+        assert "Usage" in CliRunner().invoke(app, arguments).stdout

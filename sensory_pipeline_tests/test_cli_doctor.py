@@ -12,11 +12,13 @@ from sensory_pipeline_tests.command import sensory
 @pytest.mark.usefixtures("real_models")
 def test_doctor_cuts_no_name_and_shows_what_was_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SENSORY_LAKE=elsewhere\n")
+    (tmp_path / ".env").chmod(0o644)
     done = sensory("doctor", cwd=tmp_path, COLUMNS="60")
     assert done.returncode == 0
     columns = zip(*(line.split("│")[1:4] for line in done.stdout.splitlines() if line.startswith("│")), strict=True)
-    packages, states, _ = ("".join(cell.strip() for cell in column) for column in columns)
+    packages, states, advice = ("".join(cell.strip() for cell in column) for column in columns)
     assert str(tmp_path / ".env") in states
+    assert f"chmod600{tmp_path / '.env'}" in advice.replace(" ", "")
     assert "whisper,modelSystran/faster-whisper-tiny.en,revision0d3d19a32d33" in states.replace(" ", "")
     assert "torch(pyannote,gigaam)" in packages.replace(" ", "")
     assert "…" not in done.stdout

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.command import sensory
 
@@ -51,6 +53,33 @@ def test_no_error_of_the_settings_holds_the_token(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert TOKEN not in str(caught.value)
+
+
+def test_what_would_run_code_is_not_read_from_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text('PYANNOTE_TRUSTED_CLASSES=["trap.Network"]\n')
+    with pytest.raises(ConfigurationError, match="in the environment alone"):
+        Settings()
+    Path(".env").write_text("PYANNOTE_TRUSTED_CLASSES=[]\n")
+    monkeypatch.setenv("PYANNOTE_TRUSTED_CLASSES", '["mine.Network"]')
+    assert Settings().pyannote_trusted_classes == {"mine.Network"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_the_settings_of_another_user_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SENSORY_SHARDS=4\n")
+    os.chown(tmp_path / ".env", 12345, 12345)
+    done = sensory("models", "list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ConfigurationError: {tmp_path / '.env'} belongs to another user")
+    assert done.stderr.count("\n") == 1
+
+
+def test_settings_that_anybody_may_write_are_refused() -> None:
+    Path(".env").write_text("SENSORY_SHARDS=4\n")
+    assert Settings().shards == 4
+    Path(".env").chmod(0o666)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        Settings()
 
 
 def test_a_variable_that_is_no_setting_is_told_once(tmp_path: Path) -> None:

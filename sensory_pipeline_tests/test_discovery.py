@@ -190,7 +190,7 @@ class World:
             before, number = set(self.unsettled), self._number()
             self.unsettled.clear()
             try:
-                assert sweep(lake, self.plans, "s3://calls").complete
+                assert sweep(lake, self.plans, "s3://calls", gone=True).complete
             finally:
                 if self._number() == number:  # it never began, and the one that was left off goes on
                     self.unsettled |= before
@@ -199,7 +199,7 @@ class World:
         for _ in range(pages):
             if not self._under_way():
                 self.unsettled.clear()
-            if sweep(lake, self.plans, "s3://calls", seconds=0).complete:
+            if sweep(lake, self.plans, "s3://calls", seconds=0, gone=True).complete:
                 self.check()
 
     def run(self, lake: Lake, rewritten: Put | None) -> None:
@@ -355,3 +355,51 @@ def test_a_folder_is_swept_in_pieces(tmp_path: Path, plans: Plans, monkeypatch: 
     while not (last := sweep(lake, plans, str(tmp_path / "in"), seconds=0)).complete:
         pass
     assert sweep(lake, plans, str(tmp_path / "in")).missing + last.missing == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With a recording in it, and one in a folder below."""
+    for name in ("a.wav", "calls/b.wav"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("seconds", [None, 0.0, 60.0])
+def test_what_an_emptied_source_had_is_not_taken_for_gone(
+    seconds: float | None, folder: Path, tmp_path: Path, plans: Plans
+) -> None:
+    lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
+    sweep(lake, plans, str(folder))
+    folder.rename(tmp_path / "unmounted")
+    (folder / "calls").mkdir(parents=True)  # as the mount point is, or a share that answers with nothing
+    for _ in range(2):
+        swept = sweep(lake, plans, str(folder), seconds=seconds)
+        assert (swept.missing, swept.emptied, swept.complete) == (0, 2, True)
+    swept = sweep(lake, plans, str(folder), seconds=seconds, gone=True)
+    assert (swept.missing, swept.emptied) == (2, 0)
+    assert sweep(lake, plans, str(folder), seconds=seconds).emptied == 0
+
+
+def test_an_emptied_bucket_is_not_taken_for_gone(bucket: FakeBucket, tmp_path: Path, plans: Plans) -> None:
+    bucket.objects = {key: Stored(content="A", modified_at=NOW) for key in ("a.wav", "b.wav", "c.txt")}
+    lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
+    sweep(lake, plans, "s3://calls")
+    bucket.objects = {"c.txt": Stored(content="A", modified_at=NOW)}
+    assert sweep(lake, plans, "s3://calls").emptied == 2
+    assert sweep(lake, plans, "s3://calls", gone=True).missing == 2
+
+
+def test_a_stray_lake_json_hides_nothing_that_is_known(
+    folder: Path, tmp_path: Path, plans: Plans, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
+    Lake.create(folder / "own", shards=1, start_date=START)  # where nothing was known: a lake, as ever
+    sweep(lake, plans, str(folder))
+    (folder / "calls" / "lake.json").write_text("{}")
+    assert sweep(lake, plans, str(folder)).missing == 0
+    assert f"{folder / 'calls'}, where recordings were and a lake.json is now" in caplog.text
+    (folder / "a.wav").unlink()
+    assert sweep(lake, plans, str(folder), gone=True).missing == 2

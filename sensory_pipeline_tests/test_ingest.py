@@ -76,8 +76,12 @@ def test_a_file_that_is_gone_keeps_its_rows_and_blocks_nobody(source: Path, tmp_
     (source / "sub0" / "0.wav").unlink()
     report = ingested(source, tmp_path / "lake")
     assert (report.missing, report.published, report.pending) == (1, 0, 0)
-    assert len(rows(tmp_path / "lake", "SELECT * FROM words")) == 4
-    assert rows(tmp_path / "lake", "SELECT name FROM recordings WHERE NOT present") == [("0.wav",)]
+    # they are left out unless somebody asks for them
+    assert len(rows(tmp_path / "lake", "SELECT * FROM words")) == 3
+    assert rows(tmp_path / "lake", "SELECT name FROM recordings WHERE name = '0.wav' OR NOT present") == []
+    kept = {"include_missing": True}
+    assert len(rows(tmp_path / "lake", "SELECT * FROM words", **kept)) == 4
+    assert rows(tmp_path / "lake", "SELECT name FROM recordings WHERE NOT present", **kept) == [("0.wav",)]
 
 
 def test_a_link_to_nowhere_is_left_out(source: Path, tmp_path: Path) -> None:

@@ -284,6 +284,16 @@ def test_a_checkpoint_of_an_unknown_network_is_refused_unimported(
     assert not trap.exists()
 
 
+def test_what_is_trusted_has_to_be_a_network(model: Path, cache: ModelCache) -> None:
+    changed_checkpoint(
+        model / "segmentation" / NETWORK,
+        lambda it: it["pyannote.audio"]["architecture"].update({"module": "subprocess", "class": "Popen"}),
+    )
+    engine = PyannoteDiarizer(str(model), cache=cache, trusted_classes=frozenset({"subprocess.Popen"}))
+    with pytest.raises(ConfigurationError, match="no torch module"):
+        answers(engine, DiarizeJob(key="a", pcm=silence(100), settings=ANY))
+
+
 @pytest.mark.parametrize(
     "change",
     [

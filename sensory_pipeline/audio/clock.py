@@ -47,11 +47,13 @@ class Clock:
         self._shift_s: float | None = 0.0
         self._owed_s = 0.0
         self._is_damaged = False
+        self.has_jumped = False
+        """Whether the part's times began anew, so that their last is not its length."""
 
     def next_part(self) -> None:
         """What comes now is on another clock."""
         self._shift_s = None if self.now_s else 0.0
-        self._owed_s, self._is_damaged = 0.0, False
+        self._owed_s, self._is_damaged, self.has_jumped = 0.0, False, False
 
     def lose(self, seconds: float | None = None) -> bool:
         """Sound is missing here: so much, where no timestamps tell. Returns whether the place is a new one."""
@@ -103,6 +105,7 @@ class Clock:
         ahead_s = at_s + self._shift_s - self.now_s
         if not -_LONGEST_OVERLAP_S <= ahead_s <= LONGEST_GAP_S:
             self._shift_s -= ahead_s
+            self.has_jumped = True
             return 0.0
         return ahead_s
 

@@ -30,10 +30,16 @@ _TIMED = frozenset({"asf", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "
 _INDEXED = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Formats whose duration, of the part and not of what is there, is written into it."""
 
+_ROUGHLY_TIMED = frozenset({"aiff", "au", "caf", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64"})
+"""Formats whose duration FFmpeg reads, up to what encoders put before and after the sound."""
+
 _WITHOUT_LENGTHS = frozenset({"flac", "speex"})
 _SAME_PAGE_S, _HELD_FRAMES = 0.005, 1000
 _FAILURES = 8  # in a row, to read on
 _MISSING_S, _MISSING_OF_EXACT_S = 0.05, 0.005
+_MISSING_ROUGHLY_S, _MISSING_SHARE = 0.5, 0.01
+"""Where nothing else tells of damage, so much less sound than is declared tells of it: the greater of the two. What
+decoders trim of the first and last frames of an MP3 at 8 kHz is 0.3 s."""
 
 
 class Decoding:
@@ -166,6 +172,23 @@ class Decoding:
             self._hearing.lost_s += self._clock.owed_s
             last = self._declared.damage[-1:]
             self._hearing.lost_unknown |= self._clock.is_damaged and not (last and last[0].lost_s is not None)
+        if declared_s is None and (roughly_s := self._roughly_s()) is not None:
+            missing_s = roughly_s - there_s
+            if missing_s > max(_MISSING_ROUGHLY_S, _MISSING_SHARE * roughly_s):
+                self._hearing.lost_s += missing_s
+                self._tell(f"{roughly_s:.1f} s are declared, {there_s:.1f} s are there")
+
+    def _roughly_s(self) -> float | None:
+        """How long the part should be at least, by its frames' headers or by what the container says of all of it."""
+        if self._declared.is_chain:
+            return self._declared.duration_s
+        name = self._container.format.name
+        if self._is_damaged or self._clock.has_jumped or name not in _ROUGHLY_TIMED:
+            return None
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        is_alone = len(self._container.streams) == 1  # or it is another stream's
+        return self._container.duration / av.time_base if self._container.duration and is_alone else None
 
     def _declared_s(self, there_s: float) -> float | None:
         """How long the part is by its own account, as far as that is known to be exact or it is known to be cut."""

@@ -44,7 +44,7 @@ class Sound:
 
 def tracks(path: Path, part: Part) -> tuple[Track, ...]:
     """Raises UnreadableAudio when there is none, or it is no file that is known here, and OSError."""
-    with Window(path, part.begin, part.end) as file, _container(file) as container:
+    with Window(path, part.begin, part.end, part.declared.gaps) as file, _container(file) as container:
         streams = container.streams.audio
         if not streams:
             raise UnreadableAudio("it has no audio stream; check that it is the right file")

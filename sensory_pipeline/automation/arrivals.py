@@ -94,10 +94,16 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
             log.error(f"{source}: {swept}")
             continue
         found = swept.registration
+        if swept.emptied:
+            log.warning(
+                f"{source} is empty, and had {swept.emptied} recordings: is it mounted? Nothing is marked as gone; if "
+                f"it is: sensory ingest {source} --gone"
+            )
         log.info(
             f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
             f"{found.unchanged} unchanged, "
             + (f"{swept.missing} no longer there" if swept.complete else "and more to list: the next tick goes on")
+            + (f"; passed over: {dict(swept.passed_over)}" if swept.passed_over else "")
         )
     return lake
 
@@ -111,7 +117,8 @@ def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], log: logging
     except SensoryError as error:  # the sweep finds it all, only later
         log.error(str(error))
     else:
-        log.info(f"the queue told of {told} objects")
+        left = f"; {told.left} messages could not be followed, and come again" if told.left else ""
+        log.info(f"the queue told of {told.looked_at} objects{left}")
 
 
 def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:

@@ -23,21 +23,25 @@ _MOST_SEEN = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What a sweep found so far. missing: recordings that are gone, known at its end; complete: whether
-    that was reached; passed_over: how many files and folders of which kind are no recordings."""
+    """What a sweep found so far. missing: recordings that are gone, known at its end; emptied: those that would be,
+    of a source in which there are none any more; complete: whether its end was reached; passed_over: how many files
+    and folders of which kind are no recordings."""
 
     registration: Registration
     missing: int
+    emptied: int = 0
     complete: bool
     passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
-def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None) -> Swept:
+def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None, gone: bool = False) -> Swept:
     """Register what is in a source. plans: what was published under another is pending again.
 
     seconds: after which to leave off; the next such sweep goes on there. None: from its beginning
-    to its end. A page of the listing is registered before the position is moved past it, so that
-    no death in between loses anything. Raises what the listing raises.
+    to its end. gone: whether recordings may be gone of which no more is there than an empty source, or a
+    folder that has become a lake: so look a folder that is not mounted, and one with a stray lake.json.
+    A page of the listing is registered before the position is moved past it, so that no death in between
+    loses anything. Raises what the listing raises.
     """
     ends = None if seconds is None else time.monotonic() + seconds
     sweeps = lake.ledger.sweeps
@@ -64,14 +68,30 @@ def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None
         else:
             complete = True
     finally:
+        if not gone:
+            listing.unreadable.extend(
+                f"{folder}, where recordings were and a lake.json is now"
+                for folder in listing.lakes
+                if sweeps.present(prefix_of(str(folder)))
+            )
         blind |= bool(listing.unreadable)
         if position is not None and not complete and after is not None and after != position.after:
             sweeps.advance(position, after=after, seen=seen, blind=blind)
     if listing.unreadable:
         # what is in there is not gone, only out of sight
         log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
-    missing = sweeps.finish(position, seen=seen, blind=blind) if complete and position is not None else 0
-    return Swept(registration=found, missing=missing, complete=complete, passed_over=dict(listing.passed_over))
+    missing = emptied = 0
+    if complete and position is not None:
+        if not (gone or blind or seen or sweeps.has_seen(position)):
+            emptied = sweeps.present(position.prefix)
+        missing = sweeps.finish(position, seen=seen, blind=blind or emptied > 0)
+    return Swept(
+        registration=found,
+        missing=missing,
+        emptied=emptied,
+        complete=complete,
+        passed_over=dict(listing.passed_over),
+    )
 
 
 def sweep_all(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from sensory_pipeline.core.recordings import SourceObject
 from sensory_pipeline.lake.lake import Lake
@@ -11,27 +13,53 @@ from sensory_pipeline.processing.plan import Plans
 from sensory_pipeline.storage import events, s3
 from sensory_pipeline.storage.sources import prefix_of
 
+log = logging.getLogger(__name__)
 
-def heed(lake: Lake, plans: Plans, queue: str, sources: Collection[str], *, seconds: float) -> int:
-    """Look at every object that a message tells of; returns how many that were.
+MOST_RECEIPTS = 5
+"""After so many a message is not looked at again: the queue's dead-letter queue takes it, or its age."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heeded:
+    """looked_at: objects; left: messages whose objects could not be looked at, and which come again."""
+
+    looked_at: int
+    left: int
+
+
+def heed(lake: Lake, plans: Plans, queue: str, sources: Collection[str], *, seconds: float) -> Heeded:
+    """Look at every object that a message tells of.
 
     A message is deleted when what it tells of stands in the ledger, so that a death in between only
-    makes it come again. sources: others are not looked at; seconds: after which to leave off. Raises
-    ConfigurationError when the queue cannot be read, SourceUnavailable when S3 cannot.
+    makes it come again; one that fails keeps no other. sources: others are not looked at; seconds: after
+    which to leave off. Raises ConfigurationError when the queue cannot be read.
     """
     prefixes = [prefix_of(source) for source in sources]
     ends = time.monotonic() + seconds
-    looked_at = 0
+    looked_at = left = 0
     while time.monotonic() < ends and (messages := events.receive(queue)):
-        uris = dict.fromkeys(uri for message in messages for uri in message.uris)
-        wanted = [uri for uri in uris if _wanted(uri, prefixes) and plans.hold(uri)]
-        _look(lake, plans, wanted)
-        events.delete(queue, messages)
-        looked_at += len(wanted)
-    return looked_at
+        done = []
+        for message in messages:
+            if time.monotonic() >= ends:  # the others come again
+                break
+            wanted = [uri for uri in dict.fromkeys(message.uris) if _wanted(uri, prefixes) and plans.hold(uri)]
+            if message.receipts > MOST_RECEIPTS:
+                left += 1
+                continue
+            try:
+                _look(lake, plans, wanted)
+            except Exception as error:  # noqa: BLE001 - anybody may have written it
+                log.warning("what a message tells of cannot be looked at: %s", error)
+                left += 1
+            else:
+                looked_at += len(wanted)
+                done.append(message)
+        if done:
+            events.delete(queue, done)
+    return Heeded(looked_at=looked_at, left=left)
 
 
-def _look(lake: Lake, plans: Plans, uris: Sequence[str]) -> None:
+def _look(lake: Lake, plans: Plans, uris: Collection[str]) -> None:
     there: list[SourceObject] = []
     gone: list[str] = []
     for uri in uris:

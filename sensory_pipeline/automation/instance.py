@@ -1,10 +1,12 @@
 """The Dagster instance beside a lake, and its configuration."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
 import yaml
 
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.lock import held
 
@@ -30,6 +32,8 @@ CONFIG: dict[str, object] = {
 def prepare_home(home: Path) -> Path:
     """The folder as a DAGSTER_HOME, absolute; it gets our dagster.yaml unless it has one."""
     home.mkdir(parents=True, exist_ok=True)
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{home} may not be written by this user: ask its owner, or set DAGSTER_HOME")
     if not (home / "dagster.yaml").exists():
         write_text_atomically(home / "dagster.yaml", yaml.safe_dump(CONFIG, sort_keys=False))
     return home.resolve()

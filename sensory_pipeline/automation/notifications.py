@@ -4,7 +4,7 @@ import html
 import json
 import logging
 import time
-from urllib.error import URLError
+from http.client import HTTPException, InvalidURL
 from urllib.request import Request, urlopen
 
 import dagster as dg
@@ -69,16 +69,19 @@ def doubts(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
 def post(url: str, text: str, log: logging.Logger) -> bool:
     """Whether the webhook has taken it. Tries a few times and never raises; what is logged holds no part of the url."""
     body = json.dumps({"text": html.escape(text, quote=False)}).encode()
-    request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - http(s), by the setting's rule
     for attempt in range(TRIES):
         if attempt:
             time.sleep(0.5 * 2**attempt)
         try:
+            # http(s), by the setting's rule
+            request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
             with urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
                 return True
-        except (URLError, OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:  # some of which quote the url
             reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
             log.warning(f"the webhook did not take the message: {reason}")
+            if isinstance(error, ValueError | InvalidURL):  # the next try would be no better
+                break
     return False
 
 

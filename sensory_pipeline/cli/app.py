@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.text import Text
 
-from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.console import PlainFormatter, errors
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
 from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
 from sensory_pipeline.settings import Settings
@@ -58,6 +58,7 @@ app = typer.Typer(
     name="sensory",
     cls=_Sensory,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -79,6 +80,12 @@ def sensory(
     """Recordings in, SQL tables of words, speakers and emotions out."""
 
 
+def _log(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
 def main() -> None:
     """Entry point: an error of ours is one line on standard error, never a traceback.
 
@@ -87,11 +94,16 @@ def main() -> None:
     try:
         for warning in unknown_settings():
             errors.print(warning, style="yellow", soft_wrap=True)
-        logging.basicConfig(level=Settings().log_level, format="%(levelname)s %(name)s: %(message)s")
+        _log(Settings().log_level)
         app()
     except SensoryError as error:
         errors.print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
         sys.exit(BAD_RECORDING if isinstance(error, Terminal | Transient) else WRONG_USE)
+    except PermissionError as error:
+        errors.print(
+            f"this user may not use {error.filename or error}: ask its owner, or give another folder", soft_wrap=True
+        )
+        sys.exit(WRONG_USE)
     except (ValidationError, SettingsError) as error:
         errors.print(setting_problems(error), style="red", soft_wrap=True)
         sys.exit(WRONG_USE)

@@ -1,27 +1,51 @@
 """Where the command line writes: results to standard output, everything else to standard error.
 
-Markup is off: file names, SQL and error messages have brackets of their own.
+Markup is off: file names, SQL and error messages have brackets of their own. Control characters are shown, not sent.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from sensory_pipeline.core.characters import visible
 
 
-class _Output(Console):
+class PlainConsole(Console):
+    """Of texts that anybody may have written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, highlight=False, markup=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich does it."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+class PlainFormatter(logging.Formatter):
+    """The same for what is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, or several with a traceback."""
+        return visible(super().format(record))
+
+
+class _Output(PlainConsole):
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError  # rich would end the command with exit code 1
 
 
-output = _Output(highlight=False, markup=False)
-errors = Console(stderr=True, highlight=False, markup=False)
+output = _Output()
+errors = PlainConsole(stderr=True)
 
 
 @contextmanager

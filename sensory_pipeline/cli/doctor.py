@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from stat import S_IROTH
+
 import typer
 from rich.table import Column, Table
 
@@ -18,8 +21,16 @@ def doctor() -> None:
     or its model is not on this machine.
     """
     table = Table(*(Column(name, overflow="fold") for name in ("what", "state", "what to do")), show_lines=True)
-    read = str(ENV_FILE.absolute())
-    table.add_row("settings", f"the environment, and {read}" if ENV_FILE.exists() else f"the environment; no {read}")
+    read = ENV_FILE.absolute()
+    if ENV_FILE.exists():
+        open_to_all = ENV_FILE.stat().st_mode & S_IROTH
+        table.add_row(
+            "settings",
+            f"the environment, and {read}" + (", which every user of this machine can read" if open_to_all else ""),
+            f"chmod 600 {shlex.quote(str(read))}" if open_to_all else "",
+        )
+    else:
+        table.add_row("settings", f"the environment; no {read}")
     missing = False
     settings = Settings()
     for finding in diagnose(engine_choice(settings), settings.request()):

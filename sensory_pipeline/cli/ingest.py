@@ -25,6 +25,7 @@ from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
@@ -33,6 +34,7 @@ from sensory_pipeline.processing.processor import Processor
 from sensory_pipeline.processing.setup import choices, processor
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
+from sensory_pipeline.storage.sources import why_empty
 
 WHY = "SELECT uri, error_class, error_message FROM recordings WHERE error_class IS NOT NULL"
 _SHOWN_KINDS = 8
@@ -47,26 +49,35 @@ def ingest(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed before, whatever the reason.")
     ] = False,
+    gone: Annotated[
+        bool,
+        typer.Option(
+            "--gone", help="Believe that recordings are gone, though their whole source, or folder, looks so."
+        ),
+    ] = False,
 ) -> None:
     """Register what is in a folder and process what is new, changed, or made under other settings.
 
     Exit code 0 when the work is done, even if some recordings are bad; 1 when a run failed; 2 on
-    wrong use. What was done is never done again, so it can be stopped and repeated at will.
+    wrong use, as of a source without recordings. What was done is never done again, so it can be stopped
+    and repeated at will.
     """
     root = lake or Settings().lake
-    report = ingest_folder(source, root, retry_failed=retry_failed)
+    report = ingest_folder(source, root, retry_failed=retry_failed, gone=gone)
     summarise(report, root)
+    if not report.found and not report.emptied:
+        raise ConfigurationError(why_empty(source))
     if report.run_failures:
         raise typer.Exit(1)
 
 
-def ingest_folder(source: str, root: Path, *, retry_failed: bool = False) -> IngestReport:
+def ingest_folder(source: str, root: Path, *, retry_failed: bool = False, gone: bool = False) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
     settings = Settings()
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
     def listed(processor: Processor) -> IngestReport:
-        return register(lake, processor.plans, source, retry_failed=retry_failed)
+        return register(lake, processor.plans, source, retry_failed=retry_failed, gone=gone)
 
     return work_off(lake, settings, listed)
 
@@ -149,6 +160,12 @@ def summarise(report: IngestReport, root: Path) -> None:
         f"found {found.new} new, {found.changed} changed, {found.stale} to be redone under the current settings, "
         f"{found.unchanged} unchanged" + (f", {report.missing} no longer there" if report.missing else "")
     )
+    if report.emptied:
+        errors.print(
+            f"the source is empty, and had {counted(report.emptied, 'recording')}: is it mounted? Nothing is marked as "
+            "gone; if it is: --gone",
+            soft_wrap=True,
+        )
     if report.passed_over:
         errors.print(f"passed over, as no recordings: {_listed(report.passed_over)}")
     summarise_work(report, root)

@@ -9,11 +9,10 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
-from sensory_pipeline.cli.console import counted
+from sensory_pipeline.cli.console import PlainConsole, counted
 from sensory_pipeline.core.stages import Stage
 
 EVERY_S = 10
@@ -26,7 +25,7 @@ class IngestProgress:
     def __init__(self) -> None:
         # a copy, since Dagster points standard error itself to a log of its own while a step runs
         self._file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
-        self._console = Console(file=self._file, highlight=False, markup=False)
+        self._console = PlainConsole(file=self._file)
         self._bar = Progress(
             TextColumn(
                 "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")

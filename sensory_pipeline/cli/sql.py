@@ -6,17 +6,22 @@ import csv
 import json
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
+import pyarrow as pa
 import typer
 from rich.table import Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
+from sensory_pipeline.core.characters import visible
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.views import connect, query
+from sensory_pipeline.lake.views import connect, only_select, query
 from sensory_pipeline.settings import Settings
 
 
@@ -24,6 +29,7 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 LakeOption = Annotated[
@@ -31,10 +37,26 @@ LakeOption = Annotated[
 ]
 
 
+ROWS_AT_ONCE = 10_000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of one: owasp.org/www-community/attacks/CSV_Injection."""
+MOST_SHOWN = 1_000
+"""Rows of a table for the eye; it is measured as a whole before its first line is printed."""
+
+
 def sql(
-    statement: Annotated[str, typer.Argument(help='One SELECT, e.g. "SELECT * FROM words LIMIT 10".')],
+    statement: Annotated[
+        str, typer.Argument(help='One SELECT, e.g. "SELECT * FROM words LIMIT 10"; - reads it from standard input.')
+    ],
     lake: LakeOption = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,  # noqa: A002
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A CSV or Parquet file to join with: calls.csv is the table calls. Repeatable."),
+    ] = None,
+    include_missing: Annotated[
+        bool, typer.Option("--include-missing", help="Rows of recordings that are gone from their source, too.")
+    ] = False,
 ) -> None:
     """Run one SELECT over recordings, segments, words, turns, speakers, embeddings, utterances, emotions
     and stages.
@@ -42,41 +64,72 @@ def sql(
     Read-only; `DESCRIBE words` shows the columns of a table.
     """
     settings = Settings()
-    with connect(Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)) as db:
+    if format is Format.PARQUET and sys.stdout.isatty():
+        raise ConfigurationError("Parquet is not for a terminal: append > rows.parquet")
+    opened = Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)
+    with connect(opened, others=others or (), include_missing=include_missing) as db, reader_may_leave():
         try:
-            result = query(db, statement)
-            names = [column[0] for column in result.description or ()]
-            rows = result.fetchall()
+            asked = sys.stdin.read() if statement == "-" else statement
+            if format is Format.PARQUET:
+                _write_parquet(db.sql(only_select(db, asked)))
+            else:
+                result = query(db, asked)
+                show([column[0] for column in result.description or ()], _rows(result), format)
         except duckdb.Error as error:
             errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
-    with reader_may_leave():
-        show(names, rows, format)
 
 
-def show(names: list[str], rows: list[tuple[Any, ...]], form: Format) -> None:
-    """Print rows to standard output."""
+def show(names: list[str], rows: Iterable[tuple[Any, ...]], form: Format) -> None:
+    """Print rows to standard output, as they come; a table is for the eye, and holds the first ones only."""
     match form:
         case Format.TABLE:
-            _show_table(names, [[_brief(value) for value in row] for row in rows])
+            rows = iter(rows)
+            _show_table(names, [[_brief(value) for value in row] for row in islice(rows, MOST_SHOWN)])
+            if next(rows, None) is not None:
+                errors.print(f"only the first {MOST_SHOWN} rows; for all of them: --format csv", style="dim")
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(names)
-            writer.writerows(rows)
+            writer.writerow(map(_cell, names))
+            writer.writerows(map(_cell, row) for row in rows)
         case Format.JSON:
-            print(  # noqa: T201 - machine-readable: no wrapping, no markup
-                json.dumps(
-                    [dict(zip(_distinct(names), map(_finite, row), strict=True)) for row in rows],
-                    default=str,
-                    ensure_ascii=False,
-                    allow_nan=False,
-                )
-            )
+            keys = _distinct(names)
+            between = "["
+            for row in rows:
+                values = dict(zip(keys, map(_finite, row), strict=True))
+                sys.stdout.write(between + json.dumps(values, default=str, ensure_ascii=False, allow_nan=False))
+                between = ",\n "
+            sys.stdout.write("[]\n" if between == "[" else "]\n")
+
+
+def _write_parquet(rows: duckdb.DuckDBPyRelation) -> None:
+    from pyarrow.parquet import ParquetWriter  # as long to import as all else that a question needs
+
+    batches = rows.to_arrow_reader(ROWS_AT_ONCE)
+    names = _distinct(batches.schema.names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(batches.schema, names, strict=True)])
+    with ParquetWriter(sys.stdout.buffer, schema) as written:
+        for batch in batches:
+            written.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    """They are calculated while they are read."""
+    while rows := result.fetchmany(ROWS_AT_ONCE):
+        yield from rows
 
 
 def _distinct(names: list[str]) -> list[str]:
     """JSON's objects hold a name once, SQL's rows may hold it twice."""
     return [f"{name}_{before}" if (before := names[:place].count(name)) else name for place, name in enumerate(names)]
+
+
+def _cell(value: object) -> object:
+    """Text is never taken for a formula by what opens the file, nor obeyed by a terminal."""
+    if not isinstance(value, str):
+        return value
+    text = f"'{value}" if value.startswith(_FORMULA) else value
+    return visible(text) if sys.stdout.isatty() else text
 
 
 def _finite(value: object) -> object:

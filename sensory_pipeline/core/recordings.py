@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from sensory_pipeline.core.characters import visible
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceObject:
@@ -100,4 +102,4 @@ def printable(path: Path) -> str:
     >>> printable(Path("caf\udce9.wav"))
     'caf\\xe9.wav'
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return visible(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -45,7 +45,7 @@ _RULES = {
 
 def violations(lake: Lake, partition: Partition) -> dict[str, int]:
     """Rule -> how many rows break it, for the rules that are broken."""
-    with connect(lake, [partition]) as db:
+    with connect(lake, [partition], include_missing=True) as db:
         rules = dict(_RULES)
         for table in TABLES:
             if table.name in ("recordings", "stages"):

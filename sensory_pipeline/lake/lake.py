@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
+from stat import S_IRWXG
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -96,6 +97,7 @@ class Lake:
         _check_path(root)
         if not (root / "lake.json").exists():
             _check_vacant(root)
+            _make_private(root)
             with held(root / "locks" / "lake.lock", what="the new lake"):
                 if not (root / "lake.json").exists():
                     schema = None if ledger is None else f"sensory_{uuid4().hex[:12]}"
@@ -164,6 +166,16 @@ def _database(root: Path, url: SecretStr | None, schema: str | None) -> Database
 def _check_path(root: Path) -> None:
     if strange := [part for part in root.resolve().parts if "=" in part]:
         raise LakeMismatch(f"{root}: DuckDB takes {strange[0]!r} for a column; give the lake a path without '='")
+
+
+def _make_private(root: Path) -> None:
+    """A folder that is new is its owner's, and its group's where the umask lets that write: recordings are private."""
+    if root.exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir(0o770, exist_ok=True)  # somebody else makes it too
+    if root.stat().st_mode & S_IRWXG != S_IRWXG:
+        root.chmod(0o700)
 
 
 def _check_vacant(root: Path) -> None:

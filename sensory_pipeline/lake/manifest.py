@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sensory_pipeline.core.errors import LakeDamaged, StaleWriter
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.storage.files import sweep_temporaries, write_text_atomically
+from sensory_pipeline.storage.files import files, sweep_temporaries, write_text_atomically
 
 
 class _Value(BaseModel):
@@ -48,8 +48,10 @@ class Manifest(_Value):
 
 def read(folder: Path, partition: Partition) -> Manifest:
     """The current manifest; an empty one, generation 0, before the first commit."""
-    path = _path(folder, partition)
-    return _read(path) if path.exists() else Manifest()
+    try:
+        return _read(_path(folder, partition))
+    except FileNotFoundError:
+        return Manifest()
 
 
 def read_all(folder: Path) -> Iterator[tuple[Partition, Manifest]]:
@@ -62,7 +64,8 @@ def partitions(folder: Path) -> list[Partition]:
     """Every partition that was ever published, by date, without a look into its manifest."""
     return [
         Partition.parse(f"{path.parent.name.removeprefix('date=')}|{path.stem.removeprefix('shard=')}")
-        for path in sorted(folder.glob("date=*/shard=*.json"))
+        for day in files(folder, "date=*")
+        for path in files(day, "shard=*.json")
     ]
 
 

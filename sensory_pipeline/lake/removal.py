@@ -10,6 +10,7 @@ from uuid import uuid4
 from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.publication import publish
+from sensory_pipeline.storage.files import files
 
 
 def forget(lake: Lake, uri: str) -> bool:
@@ -39,6 +40,6 @@ def forget(lake: Lake, uri: str) -> bool:
                 grace_s=0,
             )
         lake.stages.remove(partition, identity)
-        for path in lake.audio.glob(f"{identity}-*.wav"):
+        for path in files(lake.audio, f"{identity}-*.wav"):
             path.unlink(missing_ok=True)
     return True

@@ -23,6 +23,8 @@ class SqliteDatabase:
 
     def exclusive(self) -> AbstractContextManager[Transaction]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.exists():
+            self.path.touch()  # by the umask; SQLite keeps a group from writing whatever that says
         return self.writing()
 
     @contextmanager

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.storage.files import sweep_temporaries, write_atomically
+from sensory_pipeline.storage.files import files, sweep_temporaries, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class StageStore:
     def read(self, stage: Stage, partition: Partition, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageResult]:
         """The newest result at hand for each. wanted: recording_id -> (version, fingerprint)."""
         found: dict[str, StageResult] = {}
-        for path in sorted(self._folder(stage, partition).glob("*.parquet"), reverse=True):
+        for path in reversed(files(self._folder(stage, partition), "*.parquet")):
             try:
                 found |= _read(path, {identity: key for identity, key in wanted.items() if identity not in found})
             except pa.ArrowInvalid as error:
@@ -84,7 +84,7 @@ class StageStore:
     def remove(self, partition: Partition, recording_id: str) -> None:
         """Drop every result of a recording, of all versions. The caller holds the partition's lease."""
         for stage in Stage:
-            for path in self._folder(stage, partition).glob("*.parquet"):
+            for path in files(self._folder(stage, partition), "*.parquet"):
                 rows = pq.read_table(path, schema=SCHEMA)
                 kept = rows.filter(pc.not_equal(rows["recording_id"], recording_id))
                 if not kept.num_rows:

@@ -73,6 +73,19 @@ class Sweeps:
             _see(db, sweep, seen)
         return moved
 
+    def has_seen(self, sweep: Sweep) -> bool:
+        """Whether anything was seen before it was last advanced."""
+        with self._database.reading() as db:
+            return bool(db.execute("SELECT 1 FROM swept WHERE number = ? LIMIT 1", (sweep.number,)).fetchall())
+
+    def present(self, prefix: str) -> int:
+        """Recordings that begin with it and are not known to be gone."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT count(*) FROM recordings WHERE present = 1 AND substr(uri, 1, length(?)) = ?", (prefix, prefix)
+            ).fetchall()
+        return int(str(rows[0][0]))
+
     def finish(self, sweep: Sweep, *, seen: Sequence[str], blind: bool) -> int:
         """It has come to the end: what it has not seen is gone, and no longer pending.
 

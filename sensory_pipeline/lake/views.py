@@ -6,9 +6,12 @@ view carries the recording's uri, date and shard, and what made its rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -23,48 +26,97 @@ from sensory_pipeline.lake.tables import TABLES, Table
 _PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
 # a name whose bytes are no text stays as it is in the uri
 _NAME = "coalesce(try(url_decode(parse_filename({uri}))), parse_filename({uri})) AS name"
+_THERE = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.gone)"
 PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
 
 
-def connect(lake: Lake, partitions: Iterable[Partition] | None = None) -> duckdb.DuckDBPyConnection:
+_CLOSED = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "memory_limit": "50%",
+}
+"""What DuckDB would do by itself, and the share of the machine's memory that a question may take."""
+
+
+@contextmanager
+def connect(
+    lake: Lake,
+    partitions: Iterable[Partition] | None = None,
+    *,
+    others: Sequence[Path] = (),
+    include_missing: bool = False,
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views, that can read nothing but the lake's data files.
 
-    partitions: only what these have published; all of them, and what is pending, when None.
+    What does not fit in memory goes to a temporary folder of its own. partitions: only what these have
+    published; all of them, and what is pending, when None. include_missing: whether recordings that are
+    gone from their source have rows, with `present` false. others: CSV or Parquet files, each a table named
+    as its file is. Raises LakeDamaged, and ConfigurationError for a file of `others` that cannot be read
+    or whose name cannot be a table's.
     """
     # before the manifests: what is published in between is then seen twice, and shown once
     now = standing(lake.database)
     waiting = now.waiting if partitions is None else []
     published = lake.published() if partitions is None else [(each, lake.manifest(each)) for each in partitions]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
-    db = duckdb.connect(":memory:")
-    db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
-    db.execute("CREATE SCHEMA internal")  # apart, so that SHOW TABLES lists what people are to ask
-    db.register("listed", _waiting(waiting))
-    db.execute("CREATE TABLE internal.waiting AS SELECT * FROM listed")
-    db.unregister("listed")
-    db.execute("CREATE TABLE internal.gone AS SELECT unnest($gone::VARCHAR[]) AS recording_id", {"gone": now.gone})
-    db.execute("SET schema = 'internal'")
-    try:
+    with (
+        TemporaryDirectory(prefix="sensory-sql-", ignore_cleanup_errors=True) as spill,
+        duckdb.connect(":memory:", config={**_CLOSED, "temp_directory": spill}) as db,
+    ):
+        db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
+        db.execute("CREATE SCHEMA internal")  # apart, so that SHOW TABLES lists what people are to ask
+        db.register("listed", _waiting(waiting))
+        db.execute("CREATE TABLE internal.waiting AS SELECT * FROM listed")
+        db.unregister("listed")
+        db.execute("CREATE TABLE internal.gone AS SELECT unnest($gone::VARCHAR[]) AS recording_id", {"gone": now.gone})
+        db.execute("SET schema = 'internal'")
+        try:
+            for table in TABLES:
+                _base(db, table, lake.root, [entry for name, entry in entries if name == table.name])
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise LakeDamaged(f"a data file of {lake.root} is gone or damaged: {error}") from error
+        shown = _THERE if not include_missing else ""
+        db.execute(f"CREATE VIEW internal.shown AS SELECT * FROM internal.recordings{shown}")  # noqa: S608 - our own
+        db.execute("SET schema = 'main'")
         for table in TABLES:
-            _base(db, table, lake.root, [entry for name, entry in entries if name == table.name])
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise LakeDamaged(f"a data file of {lake.root} is gone or damaged: {error}") from error
-    db.execute("SET schema = 'main'")
-    for table in TABLES:
-        db.execute(view_sql(table))
-    db.execute("SET enable_external_access = false")
-    db.execute("SET lock_configuration = true")
-    return db
+            db.execute(view_sql(table))
+        for path in others:
+            _add(db, path)
+        db.execute("SET enable_external_access = false")
+        db.execute("SET lock_configuration = true")
+        yield db
 
 
 def query(db: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
     """Run one SELECT. Raises ConfigurationError for anything else, duckdb.Error when DuckDB refuses."""
+    return db.execute(only_select(db, sql))
+
+
+def only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The one statement that is there, once it is known to write nothing. Raises as `query` does."""
     statements = db.extract_statements(sql)
     if len(statements) != 1:
         raise ConfigurationError(f"give one SQL statement, not {len(statements)}")
-    if statements[0].type != duckdb.StatementType.SELECT:  # EXPLAIN ANALYZE would run what it explains
+    # a PIVOT is MULTI, and so is a COPY of one
+    if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
         raise ConfigurationError(f"only SELECT can be run on a lake, not {statements[0].type.name}")
-    return db.execute(statements[0])
+    statement = _without_end(statements[0].query)
+    try:
+        # DuckDB calls a WITH that writes a SELECT as well, but does not let it stand inside another
+        db.execute(f"SELECT * FROM ({statement}\n) LIMIT 0")  # noqa: S608 - the reader's own
+    except (duckdb.BinderException, duckdb.ParserException) as error:
+        if isinstance(error, duckdb.ParserException) or "must be at the top level" in str(error):
+            raise ConfigurationError("only SELECT can be run on a lake, with nothing in it that writes") from error
+        raise
+    return statement
+
+
+def _without_end(statement: str) -> str:
+    """Without the semicolon, and what follows it: blanks and comments."""
+    text = statement.encode()
+    places = (place for place, _ in duckdb.tokenize(statement) if text[place : place + 1] == b";")
+    return text[: next(places, None)].decode()
 
 
 def view_columns(table: Table) -> list[tuple[str, str, str]]:
@@ -73,7 +125,13 @@ def view_columns(table: Table) -> list[tuple[str, str, str]]:
         (_served(c.name), "DOUBLE" if c.name.endswith("_ms") else _DUCKDB[c.type], c.description) for c in table.columns
     ]
     if table.name == "recordings":
-        columns.append(("present", "BOOLEAN", "Whether it was there when its source was last listed."))
+        columns.append(
+            (
+                "present",
+                "BOOLEAN",
+                "Whether it was there when its source was last listed; others have rows only with --include-missing.",
+            )
+        )
     else:
         columns.append(("uri", "VARCHAR", "Where the recording is."))
     columns += [
@@ -104,11 +162,11 @@ def view_sql(table: Table) -> str:
         return (
             f"CREATE VIEW recordings AS SELECT {own}, "  # noqa: S608
             f"t.recording_id NOT IN (SELECT recording_id FROM internal.gone) AS present, {_NAME.format(uri='t.uri')}, "
-            f"{_PLACE} FROM internal.recordings t "
+            f"{_PLACE} FROM internal.shown t "
             f"UNION ALL SELECT {pending}, true, {_NAME.format(uri='w.uri')}, w.date, w.shard "
             "FROM internal.waiting w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
         )
-    joins = "JOIN internal.recordings r ON r.recording_id = t.recording_id"
+    joins = "JOIN internal.shown r ON r.recording_id = t.recording_id"
     made = ""
     if table.stage is not None:
         made = "".join(f", s.{name}" for name in PROVENANCE)
@@ -143,6 +201,20 @@ def _base(db: duckdb.DuckDBPyConnection, table: Table, root: Path, entries: Sequ
             rows.create_view(f"{age}_{table.name}")
             parts.append(f"SELECT * FROM internal.{age}_{table.name}")  # noqa: S608
     db.execute(f"CREATE VIEW internal.{table.name} AS {' UNION ALL BY NAME '.join(parts)}")
+
+
+def _add(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """A file of the reader's own, as a table."""
+    name = path.stem
+    if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in {table.name for table in TABLES}:
+        raise ConfigurationError(
+            f"{path}: {name} cannot be its table: rename it to letters, digits and _, and to no table of the lake"
+        )
+    try:
+        rows = db.read_parquet(str(path)) if path.suffix.lower() == ".parquet" else db.read_csv(str(path))
+        rows.create(f'"{name}"')
+    except duckdb.Error as error:
+        raise ConfigurationError(f"{path} cannot be read as CSV or Parquet: {error}") from error
 
 
 def _waiting(rows: list[dict[str, object]]) -> pa.Table:

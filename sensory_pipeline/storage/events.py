@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.storage import s3
+from sensory_pipeline.storage.aws import client_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST = 10  # that SQS gives at once
+_MOST_OBJECTS = 100  # that S3 tells of in one message: it is one, as a rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """uris: of the objects it is about, none where it says nothing of any; receipt: to delete it by."""
+    """uris: of the objects it is about, none where it says nothing of any; receipt: to delete it by; receipts: how
+    often it came, this time included."""
 
     uris: tuple[str, ...]
     receipt: str
+    receipts: int
 
 
 def receive(queue: str) -> tuple[Message, ...]:
@@ -42,11 +45,20 @@ def receive(queue: str) -> tuple[Message, ...]:
     Raises ConfigurationError when the queue cannot be read.
     """
     try:
-        answer = client().receive_message(QueueUrl=queue, MaxNumberOfMessages=_MOST, WaitTimeSeconds=0)
+        answer = client().receive_message(
+            QueueUrl=queue,
+            MaxNumberOfMessages=_MOST,
+            WaitTimeSeconds=0,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
     except (ClientError, BotoCoreError) as error:
         raise _unreadable(queue, error) from error
     return tuple(
-        Message(uris=tuple(_uris(message.get("Body", ""))), receipt=message["ReceiptHandle"])
+        Message(
+            uris=_uris(message.get("Body", "")),
+            receipt=message["ReceiptHandle"],
+            receipts=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+        )
         for message in answer.get("Messages", ())
     )
 
@@ -62,7 +74,7 @@ def delete(queue: str, messages: Sequence[Message]) -> None:
         raise _unreadable(queue, error) from error
 
 
-def _uris(body: str) -> Iterator[str]:
+def _uris(body: str) -> tuple[str, ...]:
     try:
         told = json.loads(body)
         if "Records" not in told and "Message" in told:  # by way of SNS
@@ -70,22 +82,28 @@ def _uris(body: str) -> Iterator[str]:
         records = told.get("Records", ())
         if not records and told.get("Event") != "s3:TestEvent":
             log.warning("a message of the queue tells of no object; it is left out")
-        for record in records:
-            # keys are encoded as in a form
-            place = record["s3"]
-            yield s3.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        log.warning("a message of the queue is none of S3's; it is left out")
+        if len(records) <= _MOST_OBJECTS:
+            return tuple(_uri(record["s3"]) for record in records)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    log.warning("a message of the queue is none of S3's; it is left out")
+    return ()
+
+
+def _uri(place: dict[str, dict[str, object]]) -> str:
+    # keys are encoded as in a form
+    return s3.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
 
 
 @cache
 def client() -> SQSClient:
     """The one of this process, made when it is first needed."""
-    return Session().client("sqs", config=s3.CONFIG)
+    made: SQSClient = client_of("sqs")
+    return made
 
 
 def _unreadable(queue: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"cannot read the queue {queue} ({error}): check SENSORY_SQS_QUEUE, AWS_REGION and the credentials, and that "
-        "they allow sqs:ReceiveMessage and sqs:DeleteMessage on it"
+        f"cannot read the queue {queue} ({error}): check SENSORY_SQS_QUEUE, AWS_DEFAULT_REGION and the credentials, "
+        "and that they allow sqs:ReceiveMessage and sqs:DeleteMessage on it"
     )

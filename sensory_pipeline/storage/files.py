@@ -30,6 +30,17 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def files(folder: Path, pattern: str) -> list[Path]:
+    """What is directly in the folder under such a name, in order; nothing where there is no folder.
+
+    Raises PermissionError where the folder may not be read, which Path.glob takes for an empty one.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.match(pattern))
+    except FileNotFoundError:
+        return []
+
+
 def temporary(folder: Path, suffix: str) -> Path:
     """A new name in the folder, for a file that `sweep_temporaries` removes if a crash leaves it."""
     return folder / f".{uuid.uuid4().hex}{TEMPORARY}{suffix}"

@@ -15,6 +15,7 @@ from sensory_pipeline.core.recordings import SourceObject, printable
 from sensory_pipeline.storage.content import HEAD_BYTES, is_sound
 
 LINK_TO_A_FOLDER = "link to a folder"
+LAKE = "lake"
 CANNOT_BE_LOOKED_AT = "cannot be looked at"
 
 SUFFIXES = frozenset(
@@ -31,6 +32,7 @@ def objects(
     after: Path | None = None,
     unreadable: Callable[[OSError], None] = lambda _: None,
     passed_over: Callable[[str], None] = lambda _: None,
+    lake: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[SourceObject]:
     """Every recording below the folder, the files of a folder before its subfolders, each in order of name.
 
@@ -38,8 +40,8 @@ def objects(
     and folders that are links; so is a file that cannot be looked at, or is none (a pipe, say): it has
     nothing to be registered with. after: path of a file, there or not, with which the order has come so
     far; from the beginning when None. unreadable: told of each folder that cannot be listed; passed_over:
-    told what each thing was that is left out. Raises ConfigurationError when the folder does not exist or
-    is a lake.
+    told what each thing was that is left out; lake: told of each folder that is one. Raises
+    ConfigurationError when the folder does not exist or is a lake.
     """
     root = folder.resolve()
     if not root.is_dir():
@@ -49,6 +51,8 @@ def objects(
     done = () if after is None else after.relative_to(root).parts
     for parent, folders, files in os.walk(root, onerror=unreadable):
         reasons = {name: _passed_over_folder(Path(parent, name)) for name in folders}
+        for name in sorted(name for name, why in reasons.items() if why == LAKE):
+            lake(Path(parent, name))
         folders[:] = sorted(name for name, why in reasons.items() if why is None)
         names = sorted(files)
         place = Path(parent).relative_to(root).parts
@@ -111,7 +115,7 @@ def _passed_over_folder(path: Path) -> str | None:
         return "hidden folder"
     if path.is_symlink():
         return LINK_TO_A_FOLDER
-    return "lake" if _is_lake(path) else None
+    return LAKE if _is_lake(path) else None
 
 
 def _sounds(path: Path) -> bool:

@@ -6,7 +6,6 @@ AWS_* variables, in ~/.aws, or by the machine's role. The version of an object i
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from boto3.session import Session
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -36,6 +33,7 @@ from sensory_pipeline.core.errors import (
     SourceUnavailable,
 )
 from sensory_pipeline.core.recordings import Page, SourceObject
+from sensory_pipeline.storage.aws import CREDENTIALS, client_of
 from sensory_pipeline.storage.local import is_recording, kind_of
 
 if TYPE_CHECKING:
@@ -50,14 +48,7 @@ SLOWEST = 1e6
 _CHUNK = 1 << 20
 _PATIENCE_S = 60  # beyond what the size allows
 _PAUSES_S = (0, 1, 4)  # before each try to get a whole body; requests are retried by boto3
-CONFIG = Config(
-    connect_timeout=10,
-    read_timeout=30,
-    retries={"mode": "standard", "total_max_attempts": 5},
-    user_agent_extra="sensory-pipeline",
-)
-_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-_NETWORK = "check AWS_ENDPOINT_URL, AWS_REGION and the network"
+_NETWORK = "check AWS_ENDPOINT_URL, AWS_DEFAULT_REGION and the network"
 
 
 def uri_of(bucket: str, key: str) -> str:
@@ -122,7 +113,7 @@ def pages(
     except (ConnectionError, HTTPClientError) as error:
         raise ConfigurationError(f"cannot list {folder}: {error}; {_NETWORK}") from error
     except BotoCoreError as error:
-        raise ConfigurationError(f"cannot list {folder}: {error}; {_CREDENTIALS}") from error
+        raise ConfigurationError(f"cannot list {folder}: {error}; {CREDENTIALS}") from error
 
 
 def look(uri: str) -> SourceObject | None:
@@ -140,7 +131,7 @@ def look(uri: str) -> SourceObject | None:
     except (ConnectionError, HTTPClientError) as error:
         raise SourceUnavailable(f"{uri}: {error}; it stays pending: {_NETWORK}") from error
     except BotoCoreError as error:
-        raise ConfigurationError(f"cannot read {uri}: {error}; {_CREDENTIALS}") from error
+        raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
     size = found["ContentLength"]
     return _object(bucket, {"Key": key, "ETag": found["ETag"], "Size": size, "LastModified": found["LastModified"]})
 
@@ -177,11 +168,7 @@ def download(uri: str, version: str, target: Path) -> None:
 @cache
 def client() -> S3Client:
     """The one of this process, made when it is first needed."""
-    logging.getLogger("botocore").setLevel(logging.INFO)  # its debugging tells session tokens
-    try:
-        made = Session().client("s3", config=CONFIG)
-    except (BotoCoreError, ValueError) as error:  # the latter for an endpoint that is no URL
-        raise ConfigurationError(f"cannot use S3: {error}; {_CREDENTIALS}, and AWS_ENDPOINT_URL") from error
+    made: S3Client = client_of("s3")
     made.meta.events.register("before-parse.s3.ListObjectsV2", _take_contents)
     return made
 
@@ -237,7 +224,7 @@ def _opened(uri: str, etag: str) -> StreamingBody:
     except (ConnectionError, HTTPClientError) as error:
         raise SourceUnavailable(f"{uri}: {error}; it stays pending: {_NETWORK}") from error
     except BotoCoreError as error:
-        raise ConfigurationError(f"cannot read {uri}: {error}; {_CREDENTIALS}") from error
+        raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
 
 
 def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
@@ -268,7 +255,7 @@ def _not_listed(folder: str, error: ClientError) -> SensoryError:
         return ConfigurationError(f"there is no bucket for {folder} at {endpoint} ({code}): check its name, {_NETWORK}")
     if status == 403:
         return ConfigurationError(
-            f"{endpoint} refuses to list {folder} ({code}): {_CREDENTIALS}, and that they allow s3:ListBucket on it"
+            f"{endpoint} refuses to list {folder} ({code}): {CREDENTIALS}, and that they allow s3:ListBucket on it"
         )
     return ConfigurationError(f"{endpoint} cannot list {folder} ({code}): {_NETWORK}")
 
@@ -281,7 +268,7 @@ def _not_read(uri: str, error: ClientError) -> SensoryError:
         return SourceUnavailable(f"{uri} is no longer there ({code}); the next ingest takes note of it")
     if status == 403:
         return SourceUnavailable(
-            f"{uri} may not be read ({code}); it stays pending: {_CREDENTIALS}, and that they allow s3:GetObject on it"
+            f"{uri} may not be read ({code}); it stays pending: {CREDENTIALS}, and that they allow s3:GetObject on it"
         )
     return SourceUnavailable(f"{uri} cannot be read just now ({code}); it stays pending and is tried again")
 

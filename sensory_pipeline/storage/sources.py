@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage import local
 from sensory_pipeline.storage.files import temporary
@@ -23,11 +24,13 @@ _PAGE = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What a source holds. pages: found as they are iterated over, once; known after that are unreadable:
-    what could not be listed, and passed_over: how many files and folders of which kind are no recordings.
+    what could not be listed, lakes: folders that are lakes and therefore left out, and passed_over: how many files and
+    folders of which kind are no recordings.
     """
 
     pages: Iterator[Page]
     unreadable: list[str] = field(default_factory=list)
+    lakes: list[Path] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
@@ -47,13 +50,15 @@ def listed(source: str, *, after: str | None = None) -> Listing:
             passed_over=passed_over,
         )
     unreadable: list[str] = []
+    lakes: list[Path] = []
     found = local.objects(
         Path(source),
         after=None if after is None else local.path_of(after),
         unreadable=lambda error: unreadable.append(str(error)),
         passed_over=lambda kind: passed_over.update([kind]),
+        lake=lakes.append,
     )
-    return Listing(pages=_paged(found), unreadable=unreadable, passed_over=passed_over)
+    return Listing(pages=_paged(found), unreadable=unreadable, lakes=lakes, passed_over=passed_over)
 
 
 def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
@@ -62,12 +67,30 @@ def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
 
 
 def prefix_of(source: str) -> str:
-    """What the uris of all recordings of a source begin with. Raises ConfigurationError when it names no bucket."""
+    """What the uris of all recordings of a source begin with. Raises ConfigurationError when it is neither a folder nor
+    in S3, or names no bucket."""
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         return s3.folder_uri(source)
+    if "://" in source:
+        raise ConfigurationError(
+            f"{source} is neither a folder nor s3://bucket/prefix; what speaks S3's protocol, as Google's and Azure's "
+            "gateways do, is reached by AWS_ENDPOINT_URL"
+        )
     return Path(source).resolve().as_uri().rstrip("/") + "/"
+
+
+def why_empty(source: str) -> str:
+    """What may be the matter with a source in which a listing found no recording."""
+    if _in_s3(source):
+        from sensory_pipeline.storage import s3
+
+        place = source.rstrip("/")
+        if place.removeprefix(s3.SCHEME).count("/") and s3.look(s3.uri_of(*s3.place_of(place))) is not None:
+            return f"{place} is an object: give what is before its last slash"
+        return f"no recording's key begins with {s3.place_of(prefix_of(source))[1] or 'anything'}: check the prefix"
+    return f"there is no recording in {source}, nor below it: check the path, and whether it is mounted"
 
 
 def uri_of(recording: str) -> str:

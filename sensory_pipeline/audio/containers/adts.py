@@ -57,4 +57,9 @@ def examine(file: BinaryIO) -> Declared:
     if start is None:
         return Declared()
     found = chain.walk(file, FORM, start)
-    return Declared(duration_s=found.duration_s, gaps=found.gaps, damage=found.damage, is_chain=True)
+    return Declared(
+        duration_s=found.duration_s,
+        gaps=chain.hidden_start(file, start) + found.gaps,
+        damage=found.damage,
+        is_chain=True,
+    )

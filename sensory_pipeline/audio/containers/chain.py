@@ -73,11 +73,16 @@ def first_frame(file: BinaryIO, form: Format) -> int | None:
 
 
 def behind_tags(file: BinaryIO) -> int:
-    """Where what begins with tags goes on after them."""
-    position = 0
-    while tag_length := tags.length(read(file, position, tags.HEADER_BYTES)):
+    """Where what begins with tags goes on after them; one that is longer than the file is none."""
+    position, size = 0, file.seek(0, 2)
+    while (tag_length := tags.length(read(file, position, tags.HEADER_BYTES))) and position + tag_length <= size:
         position += tag_length
     return position
+
+
+def hidden_start(file: BinaryIO, start: int) -> tuple[range, ...]:
+    """What FFmpeg is not to see before the first frame: a tag after which, by its length, nothing would follow."""
+    return (range(start),) if tags.length(read(file, behind_tags(file), tags.HEADER_BYTES)) else ()
 
 
 def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Chain:
@@ -101,8 +106,12 @@ def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Ch
                 continue
             until, is_cut, what = size, True, f"its last frame of {frame.length} bytes is cut"
         elif tag_length := tags.length(head):
-            gaps.append(range(position, position + tag_length))
-            position += tag_length
+            behind = min(position + tag_length, size)
+            # a length may be wrong, or made up: players, which know no tags here, play the frames that follow
+            inside = _next_chain(file, form, position, size, before=behind, kind=last.kind if last else None)
+            until = behind if inside is None else inside
+            gaps.append(range(position, until))
+            position = until
             continue
         elif len(head) < form.header_bytes and _begins(form, head):
             until, is_cut, what = size, True, "its last frame is cut"
@@ -139,10 +148,23 @@ def read(file: BinaryIO, position: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _next_chain(file: BinaryIO, form: Format, position: int, size: int) -> int | None:
-    """Where the first frames in a row begin, at `position` or after it; None when nowhere."""
+def _next_chain(
+    file: BinaryIO,
+    form: Format,
+    position: int,
+    size: int,
+    *,
+    before: int | None = None,
+    kind: tuple[int, ...] | None = None,
+) -> int | None:
+    """Where the first frames in a row begin, at `position` or after it, and before `before`; None when nowhere.
+
+    kind: of the frames; any when None.
+    """
     for candidate in _candidates(file, form, position):
-        if _is_chain(file, form, candidate, size):
+        if before is not None and candidate >= before:
+            return None
+        if _is_chain(file, form, candidate, size, kind):
             return candidate
     return None
 
@@ -154,10 +176,10 @@ def _candidates(file: BinaryIO, form: Format, position: int) -> Iterator[int]:
         position += len(block) - form.header_bytes + 1
 
 
-def _is_chain(file: BinaryIO, form: Format, position: int, size: int) -> bool:
-    """Whether frames follow each other from here, as many as noise does not produce or to the end."""
+def _is_chain(file: BinaryIO, form: Format, position: int, size: int, kind: tuple[int, ...] | None = None) -> bool:
+    """Whether frames, of that kind, follow each other from here, as many as noise does not produce or to the end."""
     first = form.parse(read(file, position, form.header_bytes))
-    frame = first
+    frame = first if first is None or kind in (None, first.kind) else None
     for _ in range(_CHAIN):
         if frame is None or first is None or frame.kind != first.kind:
             return False

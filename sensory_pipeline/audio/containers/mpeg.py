@@ -107,7 +107,7 @@ def examine(file: BinaryIO) -> Declared:
         damage = (*damage, Damage(begin=size, end=size, what=what, lost_s=max(0.0, lost_s)))
     return Declared(
         duration_s=found.duration_s,
-        gaps=found.gaps,
+        gaps=chain.hidden_start(file, start) + found.gaps,
         damage=damage,
         end=found.end,
         is_followed=found.end is not None,

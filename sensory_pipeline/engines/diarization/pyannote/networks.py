@@ -103,6 +103,7 @@ def campplus(content: bytes, path: Path) -> Model:
 
 def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model:
     from pyannote.audio.core.task import Specifications
+    from torch.nn import Module
 
     checkpoint = _plain(content, path)
     about = checkpoint["pyannote.audio"]
@@ -113,6 +114,9 @@ def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model
         raise TypeError("there are no specifications of what the network was trained for")
     hyperparameters = json.loads(json.dumps(checkpoint["hyper_parameters"]))  # nothing else than values passes
     architecture: Any = getattr(import_module(module), name)
+    is_network = isinstance(architecture, type) and issubclass(architecture, Module)
+    if not is_network:
+        raise _refused(path, f"{module}.{name}, which is no torch module")
     accepted = inspect.signature(architecture).parameters
     made: Model = architecture(**{key: value for key, value in hyperparameters.items() if key in accepted})
     # a new one, since a pickle may give an object attributes that its class does not have
