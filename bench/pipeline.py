@@ -42,7 +42,7 @@ from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.runs.context import Processor
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings, cores
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from sensory_pipeline.engines.devices import Device
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.runs.context import Processor
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 

@@ -13,9 +13,10 @@ from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable
 from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
-from sensory_pipeline.processing.pool import EnginePool
-from sensory_pipeline.processing.stage_stream import Answer, Trial
-from sensory_pipeline.processing.work import Source, Work
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.dispatcher import Answer, Trial
+from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.audio_files import tone
@@ -29,13 +30,13 @@ class Notes:
     deaths: Counter[str] = field(default_factory=Counter)
     given_back: Counter[str] = field(default_factory=Counter)
 
-    def started(self, work: Work) -> None:
+    def started(self, work: StageTask) -> None:
         self.begun[work.recording_id] += 1
 
-    def died(self, work: Work, cause: str) -> None:
+    def died(self, work: StageTask, cause: str) -> None:
         self.deaths[work.recording_id] += 1
 
-    def returned(self, work: Work) -> None:
+    def returned(self, work: StageTask) -> None:
         self.given_back[work.recording_id] += 1
 
 
@@ -46,7 +47,7 @@ def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = 
     made = []
     for length in lengths:
         listed = stat_object(tone(folder / f"{length}.wav", length))
-        source = Source(
+        source = AudioSource(
             uri=listed.uri,
             version=listed.version,
             decoded=folder / f"{length}.pcm.wav",
@@ -54,7 +55,7 @@ def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = 
             stereo=False,
         )
         request = ProcessRequest(tra=TranscriptionSettings(language=language))
-        work = Work(recording_id=str(length), source=source, request=request, limit_s=limit_s)
+        work = StageTask(recording_id=str(length), source=source, request=request, limit_s=limit_s)
         made.append(Trial(work=work, suspect=False, crashes=0))
     return made
 
@@ -124,7 +125,7 @@ def test_a_process_is_not_trusted_after_an_exception(tmp_path: Path) -> None:
 class Forgetful(Notes):
     """Cannot write down that work begins."""
 
-    def started(self, work: Work) -> None:
+    def started(self, work: StageTask) -> None:
         raise OSError("no space left on device")
 
 

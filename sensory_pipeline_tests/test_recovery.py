@@ -22,9 +22,9 @@ from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.views import connect
-from sensory_pipeline.processing.pipeline import run_stage
-from sensory_pipeline.processing.plan import make_plan
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.plans import make_plan
+from sensory_pipeline.processing.runs.context import Processor
+from sensory_pipeline.processing.runs.runner import run_stage
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects

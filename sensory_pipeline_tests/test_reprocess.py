@@ -14,7 +14,7 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.reprocessing import reprocess, reprocess_stage
+from sensory_pipeline.processing.runs.reprocess import reprocess, reprocess_stage
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import uri_of

@@ -14,8 +14,8 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.pipeline import run_stage
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.runs.context import Processor
+from sensory_pipeline.processing.runs.runner import run_stage
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects

@@ -14,7 +14,7 @@ import dagster as dg
 
 from resources.engines import device_of
 from sensory_pipeline.definitions import build
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.runs.context import Processor
 from sensory_pipeline.processing.setup import processor
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import slow

@@ -15,9 +15,9 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.plan import PUBLICATION
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.publishing import publish_partition
+from sensory_pipeline.processing.plans import PUBLICATION
+from sensory_pipeline.processing.runs.context import Processor
+from sensory_pipeline.processing.runs.publish import publish_partition
 from sensory_pipeline.settings import Settings
 
 _OVERDUE_HOURS = Settings().fresh_hours

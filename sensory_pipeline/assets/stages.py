@@ -11,10 +11,10 @@ from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage, engines_at_fault
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.pipeline import run_stage
-from sensory_pipeline.processing.plan import DECODING
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.reprocessing import reprocess_stage
+from sensory_pipeline.processing.plans import DECODING
+from sensory_pipeline.processing.runs.context import Processor
+from sensory_pipeline.processing.runs.reprocess import reprocess_stage
+from sensory_pipeline.processing.runs.runner import run_stage
 from sensory_pipeline.settings import Settings
 
 GPU = {

@@ -15,7 +15,7 @@ from sensory_pipeline.automation.orphans import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
-from sensory_pipeline.processing.plan import Plans
+from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.sources import prefix_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

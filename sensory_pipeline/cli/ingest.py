@@ -29,7 +29,7 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.runs.context import Processor
 from sensory_pipeline.processing.setup import choices, processor
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of

@@ -14,9 +14,9 @@ from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.reprocessing import engines_of
-from sensory_pipeline.processing.reprocessing import reprocess as mark
+from sensory_pipeline.processing.runs.context import Processor
+from sensory_pipeline.processing.runs.reprocess import engines_of
+from sensory_pipeline.processing.runs.reprocess import reprocess as mark
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.sources import uri_of
 

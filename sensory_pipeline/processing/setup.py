@@ -16,14 +16,14 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
 from sensory_pipeline.engines.gpu import free_bytes
+from sensory_pipeline.engines.models import fetch_missing
 from sensory_pipeline.engines.registry import engine_named, engines_of
 from sensory_pipeline.engines.selection import EngineFactory, Engines, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
-from sensory_pipeline.processing.models import fetch_missing
-from sensory_pipeline.processing.plan import Plan, Plans, make_plan
-from sensory_pipeline.processing.pool import EnginePool
-from sensory_pipeline.processing.processor import Limits, Processor
+from sensory_pipeline.processing.plans import Plan, Plans, make_plan
+from sensory_pipeline.processing.runs.context import Limits, Processor
+from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.sources import prefix_of
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.partition_run import PartitionRun, StageReport
-from sensory_pipeline.processing.processor import Processor
+from sensory_pipeline.processing.runs.context import Processor
+from sensory_pipeline.processing.runs.partition import PartitionRun, StageReport
 
 
 def run_stage(

@@ -19,8 +19,8 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.timeline import Activity, Timeline
 from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.engines.selection import EngineSets
-from sensory_pipeline.processing.engine_process import EngineProcess
-from sensory_pipeline.processing.stage_stream import Answer, Journal, StageStream, Trial
+from sensory_pipeline.processing.workers.dispatcher import Answer, Journal, StageStream, Trial
+from sensory_pipeline.processing.workers.process import EngineProcess
 
 _POLL_S = 0.2
 

@@ -22,11 +22,11 @@ from sensory_pipeline.core.errors import (
     Transient,
 )
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.processing.engine_process import EngineProcess
-from sensory_pipeline.processing.work import Work
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.process import EngineProcess
 
 if TYPE_CHECKING:
-    from sensory_pipeline.processing.pool import EnginePool
+    from sensory_pipeline.processing.workers.pool import EnginePool
 
 MAX_CRASHES = 3
 """Times a recording may kill or hang its process before it is given up."""
@@ -45,10 +45,10 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Trial:
-    """Work, and its history: a suspect was at work when a process died, or was started in an
+    """A task, and its history: a suspect was at work when a process died, or was started in an
     earlier run and never came to an end; crashes: times it was seen to kill or hang its process."""
 
-    work: Work
+    work: StageTask
     suspect: bool
     crashes: int
     began: float = 0.0
@@ -57,13 +57,13 @@ class Trial:
 class Journal(Protocol):
     """Told of every recording what happens to it, before the next thing does."""
 
-    def started(self, work: Work) -> None:
+    def started(self, work: StageTask) -> None:
         """Handed to a process now."""
 
-    def died(self, work: Work, cause: str) -> None:
+    def died(self, work: StageTask, cause: str) -> None:
         """It was at work when its process died, hung or failed."""
 
-    def returned(self, work: Work) -> None:
+    def returned(self, work: StageTask) -> None:
         """Taken back unfinished, for a reason that is not its own."""
 
 
@@ -81,7 +81,7 @@ class StageStream:
         self._complete = False  # nothing more is incoming
         self._fresh: deque[Trial] = deque()
         self._suspects: deque[Trial] = deque()
-        self._answers: deque[tuple[Work, Answer]] = deque()
+        self._answers: deque[tuple[StageTask, Answer]] = deque()
         self._error: Exception | None = None
         self._stillborn = 0
 
@@ -104,7 +104,7 @@ class StageStream:
         """Raise it where this stream's results are asked for."""
         self._error = error
 
-    def undelivered(self) -> list[Work]:
+    def undelivered(self) -> list[StageTask]:
         """Of which there are answers that nobody has asked for."""
         return [work for work, _ in self._answers]
 

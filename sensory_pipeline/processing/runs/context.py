@@ -12,12 +12,12 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Pending
 from sensory_pipeline.lake.stage_store import StageResult
-from sensory_pipeline.processing.payloads import FACTS
-from sensory_pipeline.processing.plan import Plan, Plans, StagePlan
-from sensory_pipeline.processing.pool import EnginePool
+from sensory_pipeline.processing.plans import Plan, Plans, StagePlan
+from sensory_pipeline.processing.tasks.serialization import FACTS
+from sensory_pipeline.processing.workers.pool import EnginePool
 
 if TYPE_CHECKING:
-    from sensory_pipeline.processing.partition_run import PartitionRun
+    from sensory_pipeline.processing.runs.partition import PartitionRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

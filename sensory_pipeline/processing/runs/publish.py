@@ -16,9 +16,9 @@ from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
-from sensory_pipeline.processing.payloads import FACTS, assembled
-from sensory_pipeline.processing.processor import Limits, Processor, share, stage_results
-from sensory_pipeline.processing.stage_run import VERSION
+from sensory_pipeline.processing.runs.context import Limits, Processor, share, stage_results
+from sensory_pipeline.processing.runs.stage import VERSION
+from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
 from sensory_pipeline.storage.files import sweep_temporaries
 
 

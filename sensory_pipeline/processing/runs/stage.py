@@ -15,10 +15,11 @@ from sensory_pipeline.core.stages import READS, Stage, fingerprint
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Ledger, Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
-from sensory_pipeline.processing.plan import Plan
-from sensory_pipeline.processing.processor import Processor, duration_s, stage_results
-from sensory_pipeline.processing.stage_stream import MAX_CRASHES, Trial
-from sensory_pipeline.processing.work import Source, Work
+from sensory_pipeline.processing.plans import Plan
+from sensory_pipeline.processing.runs.context import Processor, duration_s, stage_results
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.dispatcher import MAX_CRASHES, Trial
 
 VERSION = version("sensory-pipeline")
 
@@ -207,7 +208,7 @@ class StageRun:
         for run in self._feeds:
             run.feed(self.plan.stage, result, fresh=fresh)
 
-    def _work_on(self, recording: Recording, results: dict[Stage, StageResult]) -> Work:
+    def _work_on(self, recording: Recording, results: dict[Stage, StageResult]) -> StageTask:
         limits = self._processor.limits
         decoded = results.get(Stage.NORMALIZED_AUDIO)
         transcript, diarization = results.get(Stage.TRANSCRIPTS), results.get(Stage.DIARIZATION)
@@ -217,9 +218,9 @@ class StageRun:
                 "audio": self._whole.stages[Stage.NORMALIZED_AUDIO].fingerprint,
             }
         )
-        return Work(
+        return StageTask(
             recording_id=recording.recording_id,
-            source=Source(
+            source=AudioSource(
                 uri=recording.uri,
                 version=recording.version,
                 decoded=self._lake.audio / f"{recording.recording_id}-{audio}.wav",
@@ -261,15 +262,15 @@ class _LedgerJournal:
     recordings: dict[str, Recording]
     at_work: AtWork
 
-    def started(self, work: Work) -> None:
+    def started(self, work: StageTask) -> None:
         if self.at_work.begun(work.recording_id, self.stage):
             self.ledger.started(self.recordings[work.recording_id])
 
-    def died(self, work: Work, cause: str) -> None:
+    def died(self, work: StageTask, cause: str) -> None:
         self.at_work.ended(work.recording_id, self.stage)
         self.ledger.crashed(self.recordings[work.recording_id], cause)
 
-    def returned(self, work: Work) -> None:
+    def returned(self, work: StageTask) -> None:
         if self.at_work.ended(work.recording_id, self.stage):
             self.ledger.returned(self.recordings[work.recording_id])
 

@@ -15,10 +15,10 @@ import psutil
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.engines.selection import EngineSets
-from sensory_pipeline.processing.worker import serve
+from sensory_pipeline.processing.workers.child import serve
 
 if TYPE_CHECKING:
-    from sensory_pipeline.processing.stage_stream import StageStream, Trial
+    from sensory_pipeline.processing.workers.dispatcher import StageStream, Trial
 
 START_LIMIT_S = 300.0
 """Seconds a process may take to import and set up its engines."""

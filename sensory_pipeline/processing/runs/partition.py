@@ -16,8 +16,8 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage, engines_at_fault
 from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.processor import Processor, share
-from sensory_pipeline.processing.stage_run import AtWork, Budget, StageRun
+from sensory_pipeline.processing.runs.context import Processor, share
+from sensory_pipeline.processing.runs.stage import AtWork, Budget, StageRun
 
 ENGINE_FAULTS = (Crashed.__name__, EngineError.__name__, Abandoned.__name__)
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.selection import EngineSets
-from sensory_pipeline.processing.work import Work, perform
+from sensory_pipeline.processing.tasks.perform import perform
+from sensory_pipeline.processing.tasks.task import StageTask
 
 _TELL_S = 5.0
 """Seconds between two messages of what was done."""
@@ -59,7 +60,7 @@ def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | Non
             pipe.send(("closed", engines.cache.stats() if engines.cache else None))
 
 
-def _pulled(pipe: Connection, activity: ActivityLog) -> Iterator[Work]:
+def _pulled(pipe: Connection, activity: ActivityLog) -> Iterator[StageTask]:
     while True:
         with activity.noting("waiting", "waiting"):
             pipe.send(("want",))
