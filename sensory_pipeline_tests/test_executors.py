@@ -19,7 +19,7 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
@@ -48,10 +48,10 @@ def register(folder: Path, lengths_ms: Iterable[int]) -> Partition:
     for length_ms in lengths_ms:
         tone(folder / "in" / f"{length_ms}.wav", length_ms)
     lake = Lake.create(folder / "lake", shards=1, start_date=Settings().start_date)
-    with processor(Settings(), engines=slow) as ready:
+    with runner(Settings(), engines=slow) as ready:
         found = objects(folder / "in")
         lake.ledger.register(
-            found, fingerprint=lambda _: ready.plans.default.fingerprint, shards=1, start_date=lake.start_date
+            found, fingerprint=lambda _: ready.context.plans.default.fingerprint, shards=1, start_date=lake.start_date
         )
     (partition,) = lake.ledger.pending_partitions()
     return partition

@@ -14,18 +14,18 @@ import dagster as dg
 
 from resources.engines import device_of
 from sensory_pipeline.definitions import build
-from sensory_pipeline.processing.runs.context import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import slow
 
 
 @dg.resource
-def engines(context: dg.InitResourceContext) -> Iterator[Processor]:
+def engines(context: dg.InitResourceContext) -> Iterator[Runner]:
     settings = Settings()
     device = device_of(context.run, settings)
     name = device.name if device else settings.devices
-    with processor(settings, device=device, engines=slow) as ready, _witnessed(settings.lake / "uses.jsonl", name):
+    with runner(settings, device=device, engines=slow) as ready, _witnessed(settings.lake / "uses.jsonl", name):
         yield ready
 
 

@@ -16,8 +16,7 @@ from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import PUBLICATION
-from sensory_pipeline.processing.runs.context import Processor
-from sensory_pipeline.processing.runs.publish import publish_partition
+from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
 
 _OVERDUE_HOURS = Settings().fresh_hours
@@ -36,15 +35,16 @@ _OVERDUE_HOURS = Settings().fresh_hours
     freshness_policy=dg.FreshnessPolicy.time_window(timedelta(hours=_OVERDUE_HOURS)) if _OVERDUE_HOURS else None,
 )
 def merged_parquet(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Runner]
 ) -> dg.MaterializeResult:
     """The tables: recordings, segments, words, turns, speakers, embeddings, utterances, emotions, stages."""
     partition = Partition.parse(context.partition_key)
-    report = publish_partition(lake, engines, partition, context.run.run_id)
+    report = engines.publish(lake, partition, context.run.run_id)
     census = take(lake, partition, pending=report.pending)
     found = checks.results(violations(lake, partition), census.counts)
     drawn = {"picture": picture(census)} if census.durations_s else {}
-    if (timeline := engines.pool.timeline()) is not None:  # else the stages were done by other processes than this one
+    timeline = engines.context.pool.timeline()
+    if timeline is not None:  # else the stages were done by other processes than this one
         drawn |= timeline_metadata(timeline)
     metadata = publication_metadata(report, _age_s(context), Settings().price_per_hour)
     return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))

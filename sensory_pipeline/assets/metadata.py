@@ -9,8 +9,7 @@ from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import view_columns
-from sensory_pipeline.processing.runs.partition import StageReport
-from sensory_pipeline.processing.runs.publish import PublicationReport
+from sensory_pipeline.processing.runs.reports import PublicationReport, StageReport
 from sensory_pipeline.settings import Settings
 
 OWNERS = Settings().owners

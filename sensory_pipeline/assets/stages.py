@@ -9,12 +9,11 @@ from pydantic import Field
 from sensory_pipeline.assets.metadata import OWNERS, stage_columns, stage_metadata
 from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.core.stages import Stage, engines_at_fault
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import DECODING
-from sensory_pipeline.processing.runs.context import Processor
 from sensory_pipeline.processing.runs.reprocess import reprocess_stage
-from sensory_pipeline.processing.runs.runner import run_stage
+from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
 
 GPU = {
@@ -42,14 +41,14 @@ def _materialize(
     config: StageConfig,
     stage: Stage,
     lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
+    engines: dg.ResourceParam[Runner],
 ) -> dg.MaterializeResult:
     partition = Partition.parse(context.partition_key)
     if config.reprocess or config.recordings:
         reprocess_stage(lake, stage, partition, config.recordings)
-    report = run_stage(lake, engines, stage, partition, context.run.run_id, later=_later(context, stage))
+    report = engines.run_stage(lake, stage, partition, context.run.run_id, later=_later(context, stage))
     metadata = stage_metadata(report, Settings().price_per_hour)
-    if engines_at_fault(report.computed, report.engine_faults):
+    if report.engine_at_fault:
         raise dg.Failure(
             f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
             f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
@@ -87,7 +86,7 @@ def normalized_audio(
     context: dg.AssetExecutionContext,
     config: StageConfig,
     lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
+    engines: dg.ResourceParam[Runner],
 ) -> dg.MaterializeResult:
     """Every recording decoded, checked for damage, and brought to 16 kHz PCM."""
     return _materialize(context, config, Stage.NORMALIZED_AUDIO, lake, engines)
@@ -106,7 +105,7 @@ def transcripts(
     context: dg.AssetExecutionContext,
     config: StageConfig,
     lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
+    engines: dg.ResourceParam[Runner],
 ) -> dg.MaterializeResult:
     """What was said: words with times and probabilities."""
     return _materialize(context, config, Stage.TRANSCRIPTS, lake, engines)
@@ -125,7 +124,7 @@ def diarization(
     context: dg.AssetExecutionContext,
     config: StageConfig,
     lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
+    engines: dg.ResourceParam[Runner],
 ) -> dg.MaterializeResult:
     """Who spoke when: turns of speakers."""
     return _materialize(context, config, Stage.DIARIZATION, lake, engines)
@@ -144,7 +143,7 @@ def emotions(
     context: dg.AssetExecutionContext,
     config: StageConfig,
     lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
+    engines: dg.ResourceParam[Runner],
 ) -> dg.MaterializeResult:
     """How it was said: an emotion for each utterance, and for each word, sentence or file."""
     return _materialize(context, config, Stage.EMOTIONS, lake, engines)

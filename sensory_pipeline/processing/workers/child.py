@@ -1,10 +1,4 @@
-"""The inside of one engine process: it holds the engines and pulls work from the pool.
-
-Messages to the pool: ("want",) for the next job, ("answer", key, value), ("did", activities) now and then,
-("closed", cache) at the end of a stream, with what its models did, ("raised", error) when the engine failed
-as a whole. Messages from it: ("open", stage, choice) with the number of the engines to use, ("work", job), ("end",).
-Pulling, rather than being pushed to, lets an engine look ahead as far as its batches need.
-"""
+"""The inside of one engine process: it holds the engines and asks for tasks (messages.py)."""
 
 from __future__ import annotations
 
@@ -17,14 +11,29 @@ import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import assert_never
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
-from sensory_pipeline.engines.selection import EngineSets
+from sensory_pipeline.engines.selection import Engines, EngineSets
 from sensory_pipeline.processing.tasks.perform import perform
 from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.messages import (
+    Answered,
+    Closed,
+    Did,
+    End,
+    Failed,
+    FromProcess,
+    Open,
+    Ready,
+    Take,
+    ToProcess,
+    Want,
+)
 
-_TELL_S = 5.0
+_REPORT_S = 5.0
 """Seconds between two messages of what was done."""
 
 
@@ -34,40 +43,59 @@ def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | Non
     if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and what they stand on
         os.environ["OMP_NUM_THREADS"] = str(threads)  # noqa: TID251
     sets = factory()
-    pipe.send(("ready",))
+    _send(pipe, Ready())
     while True:
         try:
-            _, stage, choice = pipe.recv()
+            message: ToProcess = pipe.recv()
         except EOFError:
             return
-        engines = sets[choice]
-        try:
-            told = time.monotonic()
-            for key, value in perform(stage, engines, _pulled(pipe, engines.activity)):
-                pipe.send(("answer", key, value))
-                if time.monotonic() - told > _TELL_S:
-                    pipe.send(("did", engines.activity.taken()))
-                    told = time.monotonic()
-            pipe.send(("did", engines.activity.taken()))
-        except ConfigurationError as error:
-            pipe.send(("raised", error))
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever an engine throws is about what it works on
-            traceback.print_exc(file=sys.stderr)
-            pipe.send(("raised", EngineError(f"{type(error).__name__}: {error}")))
-        else:
-            pipe.send(("closed", engines.cache.stats() if engines.cache else None))
+        match message:
+            case Open(stage=stage, choice=choice):
+                _send(pipe, _work(pipe, stage, sets[choice]))
+            case Take() | End():
+                raise RuntimeError(f"no stage is open, and {message} came")
+            case _:
+                assert_never(message)
 
 
-def _pulled(pipe: Connection, activity: ActivityLog) -> Iterator[StageTask]:
+def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
+    """Answer tasks until there are no more; returns how it ended."""
+    try:
+        reported = time.monotonic()
+        for key, outcome in perform(stage, engines, _tasks(pipe, engines.activity)):
+            _send(pipe, Answered(recording_id=key, outcome=outcome))
+            if time.monotonic() - reported > _REPORT_S:
+                _send(pipe, Did(activities=tuple(engines.activity.taken())))
+                reported = time.monotonic()
+        _send(pipe, Did(activities=tuple(engines.activity.taken())))
+    except ConfigurationError as error:
+        return Failed(error=error)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever an engine throws is about what it works on
+        traceback.print_exc(file=sys.stderr)
+        return Failed(error=EngineError(f"{type(error).__name__}: {error}"))
+    return Closed(cache=engines.cache.stats() if engines.cache else None)
+
+
+def _tasks(pipe: Connection, activity: ActivityLog) -> Iterator[StageTask]:
     while True:
         with activity.noting("waiting", "waiting"):
-            pipe.send(("want",))
-            message = pipe.recv()
-        if message[0] == "end":
-            return
-        yield message[1]
+            _send(pipe, Want())
+            message: ToProcess = pipe.recv()
+        match message:
+            case Take(task=task):
+                yield task
+            case End():
+                return
+            case Open():
+                raise RuntimeError(f"a stage is open already, and {message} came")
+            case _:
+                assert_never(message)
+
+
+def _send(pipe: Connection, message: FromProcess) -> None:
+    pipe.send(message)
 
 
 def _die_with(parent: int) -> None:

@@ -1,235 +1,190 @@
-"""What the recordings of one stage come to in engine processes: answers, and who is to blame for a death.
+"""Recordings to the processes of a pool, as these ask for them, and what becomes of them back.
 
-When a process dies, hangs or grows too large, what it was working on becomes suspect and is tried again
-alone, after everything else, so that only the guilty one is blamed again; after three times it is given up.
+One thread drives everything: whoever asks for the answers of one stage hears what the processes of all of them say.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Generator, Iterable
+from typing import assert_never
 
-from sensory_pipeline.core.errors import (
-    ConfigurationError,
-    Crashed,
-    EngineError,
-    EngineUnavailable,
-    Terminal,
-    Transient,
-)
+from sensory_pipeline.core.errors import ConfigurationError, Crashed, EngineError, EngineUnavailable
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.processing.tasks.task import StageTask
-from sensory_pipeline.processing.workers.process import EngineProcess
-
-if TYPE_CHECKING:
-    from sensory_pipeline.processing.workers.pool import EnginePool
-
-MAX_CRASHES = 3
-"""Times a recording may kill or hang its process before it is given up."""
-MAX_STILLBORN = 3
-"""Times in a row a process may die before it takes any work."""
+from sensory_pipeline.processing.workers.attempt import Answer, Attempt, Journal
+from sensory_pipeline.processing.workers.messages import AboutTasks, Answered, Closed, Did, Failed, Ready, Want
+from sensory_pipeline.processing.workers.pool import EnginePool
+from sensory_pipeline.processing.workers.process import EngineProcess, State
+from sensory_pipeline.processing.workers.stage_queue import StageQueue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """value: the result as JSON, or why there is none; seconds: from handing it out to its answer."""
+class Dispatcher:
+    """Belongs to one thread, which starts the processes: they die with it."""
 
-    recording_id: str
-    value: str | Terminal | Transient
-    seconds: float
+    def __init__(self, pool: EnginePool) -> None:
+        self.pool = pool
+        self._queues: dict[EngineProcess, StageQueue] = {}
+        """What each process works for, or was started for."""
 
+    def run(
+        self, stage: Stage, choice: int, attempts: Iterable[Attempt | None], journal: Journal
+    ) -> Generator[Answer | None, None, None]:
+        """Every recording's answer, in any order; attempts are pulled as processes come free.
 
-@dataclass(slots=True, kw_only=True)
-class Trial:
-    """A task, and its history: a suspect was at work when a process died, or was started in an
-    earlier run and never came to an end; crashes: times it was seen to kill or hang its process."""
+        choice: which of the factory's engines do it. An attempt of None stands for a moment without one, an
+        answer of None for a moment without an answer, so that the caller can see to other things, such as
+        the answers of another stage. Raises ConfigurationError from an engine, EngineUnavailable when no
+        process comes up.
+        """
+        queue = StageQueue(stage, choice, attempts, journal, ahead=self.pool.size(stage))
+        try:
+            while True:
+                self._staff(queue)
+                # all of them, since those who ask for another stage's hear answers for this one too
+                while queue.answers:
+                    yield queue.answers.popleft()[1]
+                queue.check()
+                if queue.complete and not queue.waiting() and not self._at_work(queue):
+                    return
+                self._listen()
+                if not queue.answers:
+                    yield None
+        finally:
+            self._release(queue)
 
-    work: StageTask
-    suspect: bool
-    crashes: int
-    began: float = 0.0
-
-
-class Journal(Protocol):
-    """Told of every recording what happens to it, before the next thing does."""
-
-    def started(self, work: StageTask) -> None:
-        """Handed to a process now."""
-
-    def died(self, work: StageTask, cause: str) -> None:
-        """It was at work when its process died, hung or failed."""
-
-    def returned(self, work: StageTask) -> None:
-        """Taken back unfinished, for a reason that is not its own."""
-
-
-class StageStream:
-    """Recordings of one stage on their way through the processes of a pool. The pool tells it what they say."""
-
-    def __init__(
-        self, pool: EnginePool, stage: Stage, choice: int, trials: Iterable[Trial | None], journal: Journal
-    ) -> None:
-        self.stage = stage
-        self._pool = pool
-        self._choice = choice
-        self._journal = journal
-        self._incoming = iter(trials)
-        self._complete = False  # nothing more is incoming
-        self._fresh: deque[Trial] = deque()
-        self._suspects: deque[Trial] = deque()
-        self._answers: deque[tuple[StageTask, Answer]] = deque()
-        self._error: Exception | None = None
-        self._stillborn = 0
-
-    def results(self) -> Iterator[Answer | None]:
-        """As EnginePool.run."""
-        while True:
-            self._staff()
-            # all of them, since other streams hear answers for this one too
-            while self._answers:
-                yield self._answers.popleft()[1]
-            if self._error is not None:
-                raise self._error
-            if self._complete and not self._waiting() and not self._at_work():
-                return
-            self._pool.listen()
-            if not self._answers:
-                yield None
-
-    def fail(self, error: Exception) -> None:
-        """Raise it where this stream's results are asked for."""
-        self._error = error
-
-    def undelivered(self) -> list[StageTask]:
-        """Of which there are answers that nobody has asked for."""
-        return [work for work, _ in self._answers]
-
-    def _at_work(self) -> bool:
-        return any(process.open and process.stream is self for process in self._pool.processes)
-
-    def _waiting(self) -> int:
-        """How many recordings could be handed out now, as far as it pays to look ahead."""
-        while not self._complete and len(self._fresh) < self._pool.size(self.stage):
-            try:
-                trial = next(self._incoming)
-            except StopIteration:
-                self._complete = True
-                break
-            if trial is None:
-                break
-            (self._suspects if trial.suspect else self._fresh).append(trial)
-        # suspects come last and alone, so that a second death has only one to blame
-        return len(self._fresh) + (len(self._suspects) if self._complete else 0)
-
-    def _staff(self) -> None:
+    def _staff(self, queue: StageQueue) -> None:
         """Give processes that wait what there is, and take on more if that is too much for them."""
-        for process in [p for p in self._pool.processes if p.stream is self and p.hungry]:
-            self._hand_out(process)
-        waiting, mates = self._waiting(), self._pool.of(self.stage)
-        if not waiting and not self._complete:  # one gets ready while the first recording is under way to it
+        for process in self._of(queue):
+            if process.state is State.WAITING:
+                self._hand_out(process, queue)
+        waiting, mates = queue.waiting(), self.pool.of(queue.stage)
+        if not waiting and not queue.complete:  # one gets ready while the first recording is under way to it
             waiting = int(not any(process.open for process in mates))
-        idle = [process for process in mates if process.ready and not process.open][:waiting]
+        idle = [process for process in mates if process.state is State.IDLE][:waiting]
         for process in idle:
-            self._open(process)
-        starting = [process for process in mates if not process.ready]
+            self._open(process, queue)
+        starting = [process for process in mates if process.state is State.STARTING]
         for process in starting:
-            process.stream = process.stream or self  # of one that the stream before has left behind
-        for _ in range(min(waiting - len(idle) - len(starting), self._pool.size(self.stage) - len(mates))):
-            self._pool.start(self)
+            self._queues.setdefault(process, queue)  # one that the stage before has left behind
+        for _ in range(min(waiting - len(idle) - len(starting), self.pool.size(queue.stage) - len(mates))):
+            self._queues[self.pool.start(queue.stage)] = queue
 
-    def _open(self, process: EngineProcess) -> None:
-        process.stream, process.open, process.handed_out = self, True, 0
-        process.alone = self._complete and not self._fresh
-        process.heard = time.monotonic()
+    def _of(self, queue: StageQueue) -> list[EngineProcess]:
+        return [process for process, other in self._queues.items() if other is queue]
+
+    def _at_work(self, queue: StageQueue) -> bool:
+        return any(process.open for process in self._of(queue))
+
+    def _release(self, queue: StageQueue) -> None:
+        """Nobody asks for its answers any more."""
+        for process in self._of(queue):
+            queue.give_back(process.in_flight.values())
+            if process.open:
+                self._discard(process)
+            else:
+                del self._queues[process]
+        queue.give_back_answers()
+
+    def _discard(self, process: EngineProcess) -> None:
+        self._queues.pop(process, None)
+        self.pool.discard(process)
+
+    def _open(self, process: EngineProcess, queue: StageQueue) -> None:
+        self._queues[process] = queue
         try:
-            process.pipe.send(("open", self.stage, self._choice))
+            process.open_stage(queue.stage, queue.choice, isolated=queue.quarantined_only)
         except OSError:  # it died while it had nothing to do, of which no recording is to blame
-            self._pool.discard(process)
+            self._discard(process)
 
-    def hear(self, process: EngineProcess, message: tuple[Any, ...]) -> None:
-        """What a process says that works for this stream."""
-        match message:
-            case ("want",):
-                self._hand_out(process)
-            case ("answer", key, value):
-                trial = process.in_flight.pop(key)
-                self._stillborn = 0
-                self._answer(trial, value)
-            case ("closed", cache):
-                process.open, process.cache = False, cache
-                # an engine that forgets a recording must not make the run wait for ever
-                self._suspect(process, EngineError("the engine gave no answer"))
-            case ("raised", ConfigurationError() as error):
-                self._error = error
-            case ("raised", EngineError() as error):
-                process.open = False
-                if not process.in_flight:
-                    self._error = EngineUnavailable(f"{self.stage} failed before it took a recording: {error}")
-                self._suspect(process, error)
-                self._pool.discard(process)  # who knows in what state it is; a GPU's may fail on everything now
+    def _hand_out(self, process: EngineProcess, queue: StageQueue) -> None:
+        """Answer its wish for a task."""
+        isolated = process.state is State.ISOLATED
+        attempt = None if process.state is State.ENDING else queue.take(isolated=isolated)
+        if attempt is not None:
+            try:
+                process.hand(attempt)
+            except OSError:  # we hear of its end with its next message
+                queue.put_back(attempt, isolated=isolated)
+        elif process.state in (State.SHARED, State.WAITING) and not queue.complete:
+            process.wait()
+        else:
+            process.end_stage()
 
-    def _hand_out(self, process: EngineProcess) -> None:
-        self._waiting()
-        queue = self._suspects if process.alone else self._fresh
-        process.hungry = not queue and not process.alone and not self._complete
-        if process.hungry:
-            return
-        process.heard = time.monotonic()
-        if not queue or (process.alone and process.handed_out):
-            with suppress(OSError):  # of one that died just now we hear with its next message, which is its end
-                process.pipe.send(("end",))
-            return
-        trial = queue.popleft()
-        self._journal.started(trial.work)
-        trial.began = time.monotonic()
+    def _listen(self) -> None:
+        """Hear what processes have to say, for whichever stage; waits a moment for it."""
+        for process, speaks in self.pool.listen():
+            queue = self._queues.get(process)
+            try:
+                if speaks:
+                    self._hear(process, queue)
+                elif queue is not None:
+                    self._watch(process, queue)
+            except Exception as error:
+                if queue is None:
+                    raise
+                queue.fail(error)  # and not whoever listens now
+
+    def _hear(self, process: EngineProcess, queue: StageQueue | None) -> None:
         try:
-            process.pipe.send(("work", trial.work))
-        except OSError:
-            self._journal.returned(trial.work)
-            queue.appendleft(trial)
+            message = process.hear()
+        except (EOFError, OSError):
+            cause = process.cause_of_death()
+            if queue is not None:
+                self._reap(process, queue, cause)
+            else:  # it had nothing to do, so no recording is to blame
+                self._discard(process)
             return
-        process.handed_out += 1
-        process.in_flight[trial.work.recording_id] = trial
+        match message:
+            case Ready():
+                process.set_up()
+            case Did(activities=activities):
+                self.pool.note(process, activities)
+            case Want() | Answered() | Closed() | Failed():
+                assert queue is not None, f"a process that works for no stage says {message}"
+                self._hear_of_tasks(process, queue, message)
+            case _:
+                assert_never(message)
 
-    def watch(self, process: EngineProcess) -> None:
-        """A process of this stream has said nothing just now."""
-        if not process.open and process.ready:
+    def _hear_of_tasks(self, process: EngineProcess, queue: StageQueue, message: AboutTasks) -> None:
+        match message:
+            case Want():
+                self._hand_out(process, queue)
+            case Answered(recording_id=recording_id, outcome=outcome):
+                queue.start_succeeded()
+                queue.answer(process.in_flight.pop(recording_id), outcome)
+            case Closed(cache=cache):
+                process.close_stage(cache)
+                # an engine that forgets a recording must not make the run wait for ever
+                queue.blame(process.released(), EngineError("the engine gave no answer"))
+            case Failed(error=error):
+                self._hear_of_failure(process, queue, error)
+            case _:
+                assert_never(message)
+
+    def _hear_of_failure(
+        self, process: EngineProcess, queue: StageQueue, error: ConfigurationError | EngineError
+    ) -> None:
+        if isinstance(error, ConfigurationError):
+            queue.fail(error)
+            return
+        if not process.in_flight:
+            queue.fail(EngineUnavailable(f"{queue.stage} failed before it took a recording: {error}"))
+        queue.blame(process.released(), error)
+        self._discard(process)  # who knows in what state it is; a GPU's may fail on everything now
+
+    def _watch(self, process: EngineProcess, queue: StageQueue) -> None:
+        """A process has said nothing just now."""
+        if process.state is State.IDLE:
             return
         silent_s = time.monotonic() - process.heard
-        if silent_s > process.limit_s() and not process.hungry:
-            self.bury(process, f"gave no sign of life for {silent_s:.0f} s")
-        elif process.resident_bytes() > self._pool.memory_mb << 20:
-            self.bury(process, f"took more than {self._pool.memory_mb} MB of memory")
+        if silent_s > process.limit_s() and process.state is not State.WAITING:
+            self._reap(process, queue, f"gave no sign of life for {silent_s:.0f} s")
+        elif process.resident_bytes() > self.pool.memory_mb << 20:
+            self._reap(process, queue, f"took more than {self.pool.memory_mb} MB of memory")
 
-    def bury(self, process: EngineProcess, cause: str) -> None:
-        """A process of this stream is dead, or is to be."""
+    def _reap(self, process: EngineProcess, queue: StageQueue, cause: str) -> None:
+        """A process is dead, or is to be."""
         if not process.in_flight:
-            self._stillborn += 1
-            if self._stillborn >= MAX_STILLBORN:
-                self._error = EngineUnavailable(
-                    f"the engine process {cause} before it took a recording, {MAX_STILLBORN} times in a row; "
-                    "its output above says why"
-                )
-        self._pool.discard(process)
-        self._suspect(process, Crashed(f"the process working on it {cause}"))
-
-    def _suspect(self, process: EngineProcess, error: Terminal) -> None:
-        """Blame what was at work; give up whoever was at work once too often."""
-        for trial in process.in_flight.values():
-            trial.crashes += 1
-            self._journal.died(trial.work, str(error))
-            if trial.crashes >= MAX_CRASHES:
-                advice = "no other recording is affected. Retry it with `sensory ingest --retry-failed`"
-                self._answer(trial, type(error)(f"{error}, {trial.crashes} times in {self.stage}; {advice}"))
-            else:
-                self._suspects.append(trial)
-        process.in_flight.clear()
-
-    def _answer(self, trial: Trial, value: str | Terminal | Transient) -> None:
-        seconds = time.monotonic() - trial.began
-        answer = Answer(recording_id=trial.work.recording_id, value=value, seconds=seconds)
-        self._answers.append((trial.work, answer))
+            queue.start_failed(cause)
+        self._discard(process)
+        queue.blame(process.released(), Crashed(f"the process working on it {cause}"))

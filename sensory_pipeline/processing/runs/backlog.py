@@ -1,0 +1,63 @@
+"""What is pending in a partition: by plan, a run's part of it, and what is known of it already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
+
+from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.stage_store import StageResult
+from sensory_pipeline.processing.plans import Plan, Plans, StagePlan
+from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.tasks.serialization import FACTS
+
+
+def stage_results(
+    lake: Lake, plan: StagePlan, partition: Partition, pending: Sequence[Pending]
+) -> dict[str, StageResult]:
+    """What the stage store holds under this plan of a stage, by recording.
+
+    What was made before the moment somebody asked for another does not count.
+    """
+    asked = {item.recording.recording_id: item for item in pending}
+    wanted = {identity: (item.recording.version, plan.fingerprint) for identity, item in asked.items()}
+    found = lake.stages.read(plan.stage, partition, wanted)
+    return {identity: result for identity, result in found.items() if _stands(plan.stage, result, asked[identity])}
+
+
+def _stands(stage: Stage, result: StageResult, item: Pending) -> bool:
+    if item.redo_before is not None and stage in item.redo_stages and result.made_at <= item.redo_before:
+        return False
+    return result.error_class is None or item.forgive_before is None or result.made_at > item.forgive_before
+
+
+def select_pending(lake: Lake, context: RunContext, partition: Partition) -> list[tuple[Plan, tuple[Pending, ...]]]:
+    """What of the pending one run takes, in order of first sight: by the hours of audio that are
+    known, and all whose hours are not known yet. It comes by plan."""
+    pending = lake.ledger.pending(partition)
+    decoded: dict[str, StageResult] = {}
+    for plan, items in by_plan(context.plans, pending):
+        decoded |= stage_results(lake, plan.stages[Stage.NORMALIZED_AUDIO], partition, items)
+    hours = accumulate(
+        duration_s(result) / 3600 if (result := decoded.get(item.recording.recording_id)) else 0.0 for item in pending
+    )
+    before = chain([0.0], hours)
+    taken = (item for item, sum_h in zip(pending, before, strict=False) if sum_h < context.limits.run_audio_hours)
+    return by_plan(context.plans, taken)
+
+
+def by_plan(plans: Plans, pending: Iterable[Pending]) -> list[tuple[Plan, tuple[Pending, ...]]]:
+    """The same, put together by what is wanted of each, in order of first sight."""
+    found: dict[str, tuple[Plan, list[Pending]]] = {}
+    for item in pending:
+        plan = plans.of(item.recording.uri)
+        found.setdefault(plan.fingerprint, (plan, []))[1].append(item)
+    return [(plan, tuple(items)) for plan, items in found.values()]
+
+
+def duration_s(result: StageResult) -> float:
+    """Seconds of audio, of a normalized_audio result; 0 for one that failed."""
+    return FACTS.validate_json(result.payload).duration_ms / 1000 if result.payload else 0.0
