@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
+from socket import socket
 from typing import assert_never
 
 from sensory_pipeline.core.errors import ConfigurationError, Crashed, EngineError, EngineUnavailable
@@ -19,10 +20,14 @@ from sensory_pipeline.processing.workers.stage_queue import StageQueue
 
 
 class Dispatcher:
-    """Belongs to one thread, which starts the processes: they die with it."""
+    """Belongs to one thread, which starts the processes: they die with it.
 
-    def __init__(self, pool: EnginePool) -> None:
+    wake: what another thread writes to when there is something besides the processes to see to.
+    """
+
+    def __init__(self, pool: EnginePool, *, wake: socket | None = None) -> None:
         self.pool = pool
+        self._wake = wake
         self._queues: dict[EngineProcess, StageQueue] = {}
         """What each process works for, or was started for."""
 
@@ -112,7 +117,7 @@ class Dispatcher:
 
     def _listen(self) -> None:
         """Hear what processes have to say, for whichever stage; waits a moment for it."""
-        for process, speaks in self.pool.listen():
+        for process, speaks in self.pool.listen(self._wake):
             queue = self._queues.get(process)
             try:
                 if speaks:

@@ -6,6 +6,7 @@ import multiprocessing.connection
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
+from socket import socket
 from types import TracebackType
 from typing import Self
 
@@ -99,9 +100,10 @@ class EnginePool:
         process.kill()
         self._processes.remove(process)
 
-    def listen(self) -> Iterator[tuple[EngineProcess, bool]]:
-        """Every process, and whether it has something to say; waits a moment for one that has."""
+    def listen(self, wake: socket | None = None) -> Iterator[tuple[EngineProcess, bool]]:
+        """Every process, and whether it has something to say; waits a moment for one that has, or for `wake`."""
         processes = list(self._processes)
-        ready = multiprocessing.connection.wait([process.pipe for process in processes], timeout=_POLL_S)
+        others = [] if wake is None else [wake]
+        ready = multiprocessing.connection.wait([*(process.pipe for process in processes), *others], timeout=_POLL_S)
         for process in processes:
             yield process, process.pipe in ready
