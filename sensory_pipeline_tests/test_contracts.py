@@ -66,6 +66,13 @@ def checked(project: Path, command: tuple[str, ...]) -> subprocess.CompletedProc
             "settings.py is the only reader of the environment",
             id="second reader of the environment",
         ),
+        pytest.param(
+            "assets/checks.py",
+            "from dagster._core.storage.tags import WILL_RETRY_TAG\nTAG = WILL_RETRY_TAG\n",
+            STYLE,
+            "dagster_internals.py is the only user of Dagster's inside",
+            id="second user of Dagster's inside",
+        ),
     ],
 )
 def test_what_is_forbidden_is_found(

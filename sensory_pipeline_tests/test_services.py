@@ -10,13 +10,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.events import EngineEventData
-from dagster._core.launcher import WorkerStatus
+from dagster._core.events import EngineEventData  # noqa: TID251 - to say what Dagster says
 
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.orphans import PROCESS_TAG, fail_launched, fail_unlaunched, lives, this_process
 from sensory_pipeline.automation.services import MOST_DEATHS, Service
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.dagster_internals import WorkerStatus
 from sensory_pipeline.definitions import defs
 from sensory_pipeline.settings import environment_with
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.executor_definition import execute_in_process_executor
 from pydantic import Field
 
 from sensory_pipeline.assets.metadata import OWNERS, stage_columns, stage_metadata
 from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.dagster_internals import execute_in_process_executor
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import DECODING
 from sensory_pipeline.processing.runs.reprocess import reprocess_stage

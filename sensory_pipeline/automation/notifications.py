@@ -8,10 +8,10 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import dagster as dg
-from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster_shared.error import SerializableErrorInfo
 
 from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.dagster_internals import WILL_RETRY_TAG
 from sensory_pipeline.settings import Settings
 
 TRIES = 3

@@ -6,11 +6,10 @@ events of the runs that materialised it last. Those stay: at most as many as a p
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
+from sensory_pipeline.dagster_internals import event_files
 from sensory_pipeline.settings import Settings
 
 MOST_AT_ONCE = 200
@@ -61,7 +60,5 @@ def _runs_of(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> set[st
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):  # it empties a run's file and leaves it
-        for path in Path(storage.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
-            path.unlink()
+    for path in event_files(instance, run_id):
+        path.unlink()
