@@ -100,7 +100,7 @@ def chain(root: Path, models: Models) -> Iterator[Chain]:
     )
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     with runner(settings) as engines, open_instance(root / ".dagster") as instance:
-        job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
+        job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
         yield Chain(lake=lake, engines=engines, instance=instance, job=job)
 
 

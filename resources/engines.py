@@ -20,10 +20,15 @@ def device_of(run: dg.DagsterRun | None, settings: Settings) -> Device | None:
     return Device.parse(tag) if tag else None
 
 
-@dg.resource(description="Engine processes for one run, on the device of its tag; they start with the first recording.")
-def engines(context: dg.InitResourceContext) -> Iterator[Runner]:
-    """Yields a Runner that has the device to itself; its processes end with the run, or with the step
-    where each has a process of its own."""
-    settings = Settings()
-    with runner(settings, device=device_of(context.run, settings)) as ready:
-        yield ready
+def engines(settings: Settings) -> dg.ResourceDefinition:
+    """A Runner that has the device to itself; its processes end with the run, or with the step where each has a
+    process of its own."""
+
+    @dg.resource(
+        description="Engine processes for one run, on the device of its tag; they start with the first recording."
+    )
+    def started(context: dg.InitResourceContext) -> Iterator[Runner]:
+        with runner(settings, device=device_of(context.run, settings)) as ready:
+            yield ready
+
+    return started

@@ -38,7 +38,7 @@ def ingested(
     with runner(chosen, engines=engines) as ready:
         report = register(lake, ready.context.plans, str(source), retry_failed=retry_failed)
         with open_instance(root / ".dagster") as instance:
-            job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
+            job = build(chosen, lake=lake, engines=ready).resolve_job_def("process_recordings")
             ingest(lake, job, instance, ready, report, run_started=lambda _partition, _count: meanwhile())
     return report
 

@@ -171,7 +171,7 @@ def test_kubernetes_gets_a_gpu_for_each_step_that_calculates_on_one(monkeypatch:
     # there is no cluster here: what it is told is all that is tested
     dagster_k8s = pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
     monkeypatch.setenv("SENSORY_EXECUTOR", "k8s")
-    job = build().resolve_job_def("process_recordings")
+    job = build(Settings()).resolve_job_def("process_recordings")
     assert job.executor_def is dagster_k8s.k8s_job_executor
     limits = {
         node.name: dagster_k8s.job.get_user_defined_k8s_config(node.tags).container_config for node in job.graph.nodes

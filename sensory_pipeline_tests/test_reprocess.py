@@ -68,7 +68,7 @@ def test_the_run_config_of_the_ui(lake: Lake) -> None:
     day = rows(lake.root, "SELECT date FROM recordings")[0][0]
     config = {"reprocess": True, "recordings": [uri_of(lake.root.parent / "in" / "2.wav")]}
     with runner(Settings(), engines=trivial) as ready, open_instance(lake.root / ".dagster") as instance:
-        job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
+        job = build(Settings(), lake=lake, engines=ready).resolve_job_def("process_recordings")
 
         def run(config: dict[str, object]) -> dg.ExecuteInProcessResult:
             return job.execute_in_process(

@@ -18,15 +18,21 @@ _BATCH = 500
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-@dg.sensor(
-    minimum_interval_seconds=3600,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, but for the last of each partition.",
-)
-def retention(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    before = datetime.now(UTC) - timedelta(days=Settings().keep_runs_days)
-    deleted = delete_runs(context.instance, before=before)
-    return dg.SkipReason(f"{deleted} runs deleted")
+def retention(settings: Settings) -> dg.SensorDefinition:
+    """The sensor that does it."""
+
+    @dg.sensor(
+        name="retention",
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, but for the last of each partition.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        before = datetime.now(UTC) - timedelta(days=settings.keep_runs_days)
+        deleted = delete_runs(context.instance, before=before)
+        return dg.SkipReason(f"{deleted} runs deleted")
+
+    return sensor
 
 
 def delete_runs(instance: dg.DagsterInstance, *, before: datetime) -> int:

@@ -103,7 +103,7 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestR
             progress.partition({recording.recording_id: path_of(recording.uri).name for recording in pending})
 
         with open_instance(dagster_home() or lake.root / ".dagster") as instance:
-            job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
+            job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
             run_ingest(lake, job, instance, engines, report, run_started=started)
         _check_stopped(report, stop_asked)
         progress.left(report.pending)

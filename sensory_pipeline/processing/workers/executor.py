@@ -96,6 +96,7 @@ class EngineExecutor:
                 for batch in list(batches):
                     batches += batch.step()
                 batches = [batch for batch in batches if not batch.over]
+                self._pool.timeline()  # nobody draws it, and it would grow
                 self._pause(idle=not batches)
         finally:
             with self._lock:
