@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
 
+from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Pending
 from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.processing.plans import Plan, Plans, StagePlan
 from sensory_pipeline.processing.runs.context import RunContext
 from sensory_pipeline.processing.tasks.serialization import FACTS
+from sensory_pipeline.processing.workers.stage_queue import MAX_CRASHES
 
 
 def stage_results(
@@ -61,3 +63,15 @@ def by_plan(plans: Plans, pending: Iterable[Pending]) -> list[tuple[Plan, tuple[
 def duration_s(result: StageResult) -> float:
     """Seconds of audio, of a normalized_audio result; 0 for one that failed."""
     return FACTS.validate_json(result.payload).duration_ms / 1000 if result.payload else 0.0
+
+
+def given_up(item: Pending) -> Terminal | None:
+    """Why a recording is not tried again, where it has failed too often."""
+    if item.crashes >= MAX_CRASHES:
+        return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
+    if item.attempts >= MAX_ATTEMPTS:
+        return Abandoned(
+            f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}; "
+            "retry it with `sensory ingest --retry-failed`"
+        )
+    return None

@@ -9,20 +9,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal, Transient
+from sensory_pipeline.core.errors import Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import READS, Stage, fingerprint
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Pending
+from sensory_pipeline.lake.ledger import Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
 from sensory_pipeline.processing.plans import Plan
-from sensory_pipeline.processing.runs.backlog import duration_s, stage_results
+from sensory_pipeline.processing.runs.backlog import duration_s, given_up, stage_results
 from sensory_pipeline.processing.runs.context import RunContext
 from sensory_pipeline.processing.runs.journal import AtWork, LedgerJournal
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 from sensory_pipeline.processing.workers.attempt import Attempt
-from sensory_pipeline.processing.workers.stage_queue import MAX_CRASHES
 
 VERSION = version("sensory-pipeline")
 
@@ -152,7 +151,7 @@ class StageRun:
             self.reused += 1
             self._take_account(self._known[identity])
             self._pass_on(self._known.pop(identity), fresh=False)
-        elif (error := _given_up(item)) is not None:
+        elif (error := given_up(item)) is not None:
             self._given_up.append((identity, error))
         else:
             self._ready.append(identity)
@@ -242,14 +241,3 @@ class StageRun:
             seconds=seconds,
             made_at=datetime.now(UTC).replace(tzinfo=None),
         )
-
-
-def _given_up(item: Pending) -> Terminal | None:
-    if item.crashes >= MAX_CRASHES:
-        return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
-    if item.attempts >= MAX_ATTEMPTS:
-        return Abandoned(
-            f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}; "
-            "retry it with `sensory ingest --retry-failed`"
-        )
-    return None
