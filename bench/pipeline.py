@@ -42,8 +42,8 @@ from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings, cores
 
 PACKAGES = ("dagster", "faster-whisper", "ctranslate2", "pyannote.audio", "torch", "numpy")
@@ -57,14 +57,14 @@ class Chain:
     """A lake with what works on it. job: Dagster's, on the same lake."""
 
     lake: Lake
-    engines: Processor
+    engines: Runner
     instance: dg.DagsterInstance
     job: dg.JobDefinition
 
     def ingest(self, source: Path) -> None:
         """As the command does it. Raises RuntimeError where not all of it is published."""
-        report = register(self.lake, self.engines.plans, str(source), retry_failed=False)
-        ingest(self.lake, self.job, self.instance, report, run_started=lambda _partition, _count: None)
+        report = register(self.lake, self.engines.context.plans, str(source), retry_failed=False)
+        ingest(self.lake, self.job, self.instance, self.engines, report, run_started=lambda _partition, _count: None)
         if report.failed or report.run_failures or report.published != report.registration.new:
             raise RuntimeError(f"not all of {report.registration.new} recordings are published: {report}")
 
@@ -99,8 +99,8 @@ def chain(root: Path, models: Models) -> Iterator[Chain]:
         GIGAAM_MODEL_NAME=str(models.gigaam),
     )
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
-    with processor(settings) as engines, open_instance(root / ".dagster") as instance:
-        job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
+    with runner(settings) as engines, open_instance(root / ".dagster") as instance:
+        job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
         yield Chain(lake=lake, engines=engines, instance=instance, job=job)
 
 

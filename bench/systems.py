@@ -26,8 +26,8 @@ from sensory_pipeline.engines.catalogue.store import Store
 from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.stt.whisper_models import resolve
-from sensory_pipeline.processing.recording import process_file
 from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 
 AUTO, GIVEN = "auto", "given"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from sensory_pipeline.engines.devices import Device
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 
 DEVICE_TAG = "sensory/device"
@@ -20,10 +20,15 @@ def device_of(run: dg.DagsterRun | None, settings: Settings) -> Device | None:
     return Device.parse(tag) if tag else None
 
 
-@dg.resource(description="Engine processes for one run, on the device of its tag; they start with the first recording.")
-def engines(context: dg.InitResourceContext) -> Iterator[Processor]:
-    """Yields a Processor that has the device to itself; its processes end with the run, or with the step
-    where each has a process of its own."""
-    settings = Settings()
-    with processor(settings, device=device_of(context.run, settings)) as ready:
-        yield ready
+def engines(settings: Settings) -> dg.ResourceDefinition:
+    """A Runner that has the device to itself; its processes end with the run, or with the step where each has a
+    process of its own."""
+
+    @dg.resource(
+        description="Engine processes for one run, on the device of its tag; they start with the first recording."
+    )
+    def started(context: dg.InitResourceContext) -> Iterator[Runner]:
+        with runner(settings, device=device_of(context.run, settings)) as ready:
+            yield ready
+
+    return started

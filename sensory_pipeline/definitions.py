@@ -7,26 +7,35 @@ import dagster as dg
 from resources.engines import engines
 from resources.lake import lake
 from sensory_pipeline.assets.merged_parquet import merged_parquet
-from sensory_pipeline.assets.stages import diarization, emotions, normalized_audio, transcripts
+from sensory_pipeline.assets.partitions import partitions
+from sensory_pipeline.assets.stages import stage_asset
 from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.executors import executor
 from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.automation.notifications import doubts, failures
 from sensory_pipeline.automation.resumption import resumption
 from sensory_pipeline.automation.retention import retention
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.settings import Settings
 
 
-def build(**resources: Any) -> dg.Definitions:
+def build(settings: Settings, **resources: Any) -> dg.Definitions:
     """Everything Dagster has to know. resources: replace those that the settings describe."""
+    all_partitions = partitions(settings)
     return dg.Definitions(
-        assets=[normalized_audio, transcripts, diarization, emotions, merged_parquet],
+        assets=[
+            *(stage_asset(stage, settings, all_partitions) for stage in Stage),
+            merged_parquet(settings, all_partitions),
+        ],
         jobs=[process_recordings],
-        schedules=[nightly],
-        sensors=[arrivals, resumption, retention, failures, doubts],
-        resources={"lake": lake, "engines": engines, **resources},
-        executor=executor(Settings()),
+        schedules=[nightly(settings)],
+        sensors=[arrivals(settings), resumption, retention(settings), failures(settings), doubts(settings)],
+        resources={"lake": lake(settings), "engines": engines(settings), **resources},
+        executor=executor(settings),
     )
 
 
-defs = build()
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads from this module: as the environment and `.env` are then."""
+    return build(Settings())

@@ -14,7 +14,7 @@ from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import connect
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import trivial
 
@@ -35,11 +35,11 @@ def ingested(
     each run."""
     chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date, ledger=chosen.ledger)
-    with processor(chosen, engines=engines) as ready:
-        report = register(lake, ready.plans, str(source), retry_failed=retry_failed)
+    with runner(chosen, engines=engines) as ready:
+        report = register(lake, ready.context.plans, str(source), retry_failed=retry_failed)
         with open_instance(root / ".dagster") as instance:
-            job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
-            ingest(lake, job, instance, report, run_started=lambda _partition, _count: meanwhile())
+            job = build(chosen, lake=lake, engines=ready).resolve_job_def("process_recordings")
+            ingest(lake, job, instance, ready, report, run_started=lambda _partition, _count: meanwhile())
     return report
 
 

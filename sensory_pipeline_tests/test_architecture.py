@@ -28,10 +28,10 @@ def test_definitions_load_no_model_library() -> None:
 
 
 def test_the_graph() -> None:
-    dg.Definitions.validate_loadable(defs)
+    dg.Definitions.validate_loadable(defs())
     graph = {
         spec.key.to_user_string(): sorted(dep.asset_key.to_user_string() for dep in spec.deps)
-        for spec in defs.resolve_all_asset_specs()
+        for spec in defs().resolve_all_asset_specs()
     }
     assert graph == {
         "normalized_audio": [],
@@ -44,11 +44,11 @@ def test_the_graph() -> None:
 
 def test_no_asset_has_a_backfill_policy() -> None:
     # with one, backfill runs carry no shard tag and cannot be routed to a device
-    assert all(d.backfill_policy is None for d in defs.resolve_asset_graph().assets_defs)
+    assert all(d.backfill_policy is None for d in defs().resolve_asset_graph().assets_defs)
 
 
 def test_steps_that_only_read_and_write_are_tried_again() -> None:
-    patient = {d.op.name for d in defs.resolve_asset_graph().assets_defs if d.op.retry_policy}
+    patient = {d.op.name for d in defs().resolve_asset_graph().assets_defs if d.op.retry_policy}
     assert patient == {"normalized_audio", "merged_parquet"}
 
 

@@ -38,7 +38,7 @@ def partitions(source: Path) -> set[str]:
 
 
 def ticked(instance: dg.DagsterInstance) -> list[dg.RunRequest | dg.SkipReason]:
-    found = arrivals(dg.build_sensor_context(instance=instance, definitions=defs))
+    found = arrivals(Settings())(dg.build_sensor_context(instance=instance, definitions=defs()))
     return list(found)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ def test_a_partition_that_is_being_worked_on_is_left_alone(
     busy = sorted(partitions(source))[0]
     with open_instance(tmp_path / "home") as instance:
         instance.create_run_for_job(
-            defs.resolve_job_def("process_recordings"),
+            defs().resolve_job_def("process_recordings"),
             tags={"dagster/partition": busy},
             status=dg.DagsterRunStatus.STARTED,
         )
@@ -83,14 +83,14 @@ def test_what_failed_is_left_alone_for_an_hour_and_not_at_night(
 ) -> None:
     monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
     failed, mended = sorted(partitions(source))[:2]
-    job = defs.resolve_job_def("process_recordings")
+    job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         for partition in (failed, mended):
             instance.create_run_for_job(job, tags={"dagster/partition": partition}, status=dg.DagsterRunStatus.FAILURE)
         instance.create_run_for_job(job, tags={"dagster/partition": mended}, status=dg.DagsterRunStatus.SUCCESS)
         assert keys(ticked(instance)) == partitions(source) - {failed}
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
-        assert keys(list(nightly(context))) == partitions(source)  # type: ignore[arg-type]
+        assert keys(list(nightly(Settings())(context))) == partitions(source)  # type: ignore[arg-type]
 
 
 def test_what_is_put_off_is_left_alone_until_something_new_comes(
@@ -104,7 +104,7 @@ def test_what_is_put_off_is_left_alone_until_something_new_comes(
             for item in ledger.pending(partition):
                 ledger.deferred(item.recording, "out of reach")
             instance.create_run_for_job(
-                defs.resolve_job_def("process_recordings"),
+                defs().resolve_job_def("process_recordings"),
                 tags={"dagster/partition": partition.key},
                 status=dg.DagsterRunStatus.SUCCESS,
             )
@@ -123,7 +123,7 @@ def test_waiting_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_night_takes_everything(source: Path, tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
-        found = list(nightly(context))  # type: ignore[arg-type]
+        found = list(nightly(Settings())(context))  # type: ignore[arg-type]
     assert keys(found) == partitions(source)
 
 

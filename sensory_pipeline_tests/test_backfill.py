@@ -21,7 +21,7 @@ import resources
 from sensory_pipeline.automation.instance import CONFIG
 from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
@@ -60,10 +60,10 @@ def source(tmp_path: Path) -> Path:
 def registered(source: Path, root: Path, config: Mapping[str, Any] = CONFIG, *, shards: int = SHARDS) -> Lake:
     """A lake that knows them and has processed none, and a Dagster that is quick to react. config: its dagster.yaml."""
     lake = Lake.create(root, shards=shards, start_date=Settings().start_date, ledger=Settings().ledger)
-    with processor(Settings(lake=lake.root, shards=shards), engines=slow) as ready:
+    with runner(Settings(lake=lake.root, shards=shards), engines=slow) as ready:
         lake.ledger.register(
             objects(source),
-            fingerprint=lambda _: ready.plans.default.fingerprint,
+            fingerprint=lambda _: ready.context.plans.default.fingerprint,
             shards=shards,
             start_date=lake.start_date,
         )

@@ -24,8 +24,10 @@ from sensory_pipeline.core.utterances import utterances
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo, TranscribeJob
 from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.engines.selection import Engines
-from sensory_pipeline.processing.payloads import TRANSCRIPT
-from sensory_pipeline.processing.work import Source, Work, perform
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.perform import perform
+from sensory_pipeline.processing.tasks.serialization import TRANSCRIPT
+from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline_tests.audio_files import tones
 from sensory_pipeline_tests.trivial_engines import TrivialClassifier
@@ -199,10 +201,12 @@ def test_channels_are_transcribed_one_by_one(
     levels: tuple[int, int], expected: list[tuple[str, int]] | None, tmp_path: Path
 ) -> None:
     listed = stat_object(tones(tmp_path / "call.wav", 800, levels))
-    source = Source(uri=listed.uri, version=listed.version, decoded=tmp_path / "d.wav", max_duration_s=60, stereo=True)
-    work = Work(recording_id="call", source=source, request=ProcessRequest(stereo=True), limit_s=9)
+    source = AudioSource(
+        uri=listed.uri, version=listed.version, decoded=tmp_path / "d.wav", max_duration_s=60, stereo=True
+    )
+    task = StageTask(recording_id="call", source=source, request=ProcessRequest(stereo=True), limit_s=9)
     engines = Engines(transcriber=LoudnessTranscriber(), diarizer=ChannelDiarizer(), classifier=TrivialClassifier())
-    ((key, answer),) = perform(Stage.TRANSCRIPTS, engines, iter([work]))
+    ((key, answer),) = perform(Stage.TRANSCRIPTS, engines, iter([task]))
     assert key == "call"
     if expected is None:
         assert isinstance(answer, EngineError)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from dagster._utils.interrupts import capture_interrupts
+from dagster._utils.interrupts import capture_interrupts  # noqa: TID251 - as Dagster does around a run
 
 from sensory_pipeline.cli.ingest import watched_for_stop
 from sensory_pipeline_tests.audio_files import tone

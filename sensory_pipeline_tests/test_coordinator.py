@@ -6,9 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.test_utils import create_run_for_test
+from dagster._core.remote_origin import (  # noqa: TID251 - none other makes the origin of a run
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.test_utils import create_run_for_test  # noqa: TID251
 
 from resources.engines import DEVICE_TAG
 from sensory_pipeline.automation.coordinator import DeviceRunCoordinator, device_for
@@ -60,7 +63,7 @@ def test_a_run_is_tagged_unless_its_device_is_there(
             {"key": DEVICE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
         ]
         run = create_run_for_test(instance, tags=tags, remote_job_origin=ORIGIN)
-        submitted = coordinator.submit_run(SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]
+        submitted = coordinator.submit_run(dg.SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]
         assert submitted.tags[DEVICE_TAG] == after
         assert submitted.status is dg.DagsterRunStatus.QUEUED
 

@@ -20,9 +20,9 @@ from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import chosen_engines
-from sensory_pipeline.processing.plan import make_plan
-from sensory_pipeline.processing.recording import process_file
+from sensory_pipeline.processing.plans import make_plan
 from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.lakes import ingested, rows
 from sensory_pipeline_tests.trivial_engines import trivial

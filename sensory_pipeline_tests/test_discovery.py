@@ -25,7 +25,7 @@ from sensory_pipeline.lake import manifest as manifests
 from sensory_pipeline.lake.database import Database, Transaction
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Published
-from sensory_pipeline.processing.plan import Plans, make_plan
+from sensory_pipeline.processing.plans import Plans, make_plan
 from sensory_pipeline.storage import s3, sources
 from sensory_pipeline.storage.local import objects, path_of
 from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving

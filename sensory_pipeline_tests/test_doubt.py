@@ -28,7 +28,7 @@ from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.plan import make_plan
+from sensory_pipeline.processing.plans import make_plan
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone

@@ -19,7 +19,7 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
@@ -48,10 +48,10 @@ def register(folder: Path, lengths_ms: Iterable[int]) -> Partition:
     for length_ms in lengths_ms:
         tone(folder / "in" / f"{length_ms}.wav", length_ms)
     lake = Lake.create(folder / "lake", shards=1, start_date=Settings().start_date)
-    with processor(Settings(), engines=slow) as ready:
+    with runner(Settings(), engines=slow) as ready:
         found = objects(folder / "in")
         lake.ledger.register(
-            found, fingerprint=lambda _: ready.plans.default.fingerprint, shards=1, start_date=lake.start_date
+            found, fingerprint=lambda _: ready.context.plans.default.fingerprint, shards=1, start_date=lake.start_date
         )
     (partition,) = lake.ledger.pending_partitions()
     return partition
@@ -171,7 +171,7 @@ def test_kubernetes_gets_a_gpu_for_each_step_that_calculates_on_one(monkeypatch:
     # there is no cluster here: what it is told is all that is tested
     dagster_k8s = pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
     monkeypatch.setenv("SENSORY_EXECUTOR", "k8s")
-    job = build().resolve_job_def("process_recordings")
+    job = build(Settings()).resolve_job_def("process_recordings")
     assert job.executor_def is dagster_k8s.k8s_job_executor
     limits = {
         node.name: dagster_k8s.job.get_user_defined_k8s_config(node.tags).container_config for node in job.graph.nodes

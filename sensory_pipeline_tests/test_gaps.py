@@ -11,7 +11,7 @@ from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.lake.rows import untranscribed_ms
-from sensory_pipeline.processing.payloads import TRANSCRIPT
+from sensory_pipeline.processing.tasks.serialization import TRANSCRIPT
 
 TASKS = frozenset({Task.TRANSCRIBE})
 AUDIO = AudioFacts(duration_ms=6000, codec="pcm_s16le", sample_rate=16_000, channels=1)

@@ -75,11 +75,12 @@ def told(home: Path, kind: dg.DagsterEventType) -> object:
         (run,) = instance.get_runs()
         event = instance.all_logs(run.run_id, of_type=kind)[0].dagster_event
         assert event is not None
-        sensor = failures if kind is dg.DagsterEventType.RUN_FAILURE else doubts
+        of_failure = kind is dg.DagsterEventType.RUN_FAILURE
+        sensor = (failures if of_failure else doubts)(Settings())
         context = dg.build_run_status_sensor_context(
             sensor_name=sensor.name, dagster_event=event, dagster_instance=instance, dagster_run=run
         )
-        return sensor(context.for_run_failure() if sensor is failures else context)
+        return sensor(context.for_run_failure() if of_failure else context)
 
 
 def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:

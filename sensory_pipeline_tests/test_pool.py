@@ -13,9 +13,11 @@ from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable
 from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
-from sensory_pipeline.processing.pool import EnginePool
-from sensory_pipeline.processing.stage_stream import Answer, Trial
-from sensory_pipeline.processing.work import Source, Work
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.attempt import Answer, Attempt
+from sensory_pipeline.processing.workers.dispatcher import Dispatcher
+from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.audio_files import tone
@@ -29,24 +31,24 @@ class Notes:
     deaths: Counter[str] = field(default_factory=Counter)
     given_back: Counter[str] = field(default_factory=Counter)
 
-    def started(self, work: Work) -> None:
-        self.begun[work.recording_id] += 1
+    def started(self, task: StageTask) -> None:
+        self.begun[task.recording_id] += 1
 
-    def died(self, work: Work, cause: str) -> None:
-        self.deaths[work.recording_id] += 1
+    def died(self, task: StageTask, cause: str) -> None:
+        self.deaths[task.recording_id] += 1
 
-    def returned(self, work: Work) -> None:
-        self.given_back[work.recording_id] += 1
+    def returned(self, task: StageTask) -> None:
+        self.given_back[task.recording_id] += 1
 
 
-def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = "auto") -> list[Trial]:
+def attempts(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = "auto") -> list[Attempt]:
     lengths = [300 + 10 * index for index in range(6)]
     if culprit:
         lengths.insert(3, engines.CULPRIT_MS)
     made = []
     for length in lengths:
         listed = stat_object(tone(folder / f"{length}.wav", length))
-        source = Source(
+        source = AudioSource(
             uri=listed.uri,
             version=listed.version,
             decoded=folder / f"{length}.pcm.wav",
@@ -54,8 +56,8 @@ def trials(folder: Path, *, culprit: bool, limit_s: float = 30, language: str = 
             stereo=False,
         )
         request = ProcessRequest(tra=TranscriptionSettings(language=language))
-        work = Work(recording_id=str(length), source=source, request=request, limit_s=limit_s)
-        made.append(Trial(work=work, suspect=False, crashes=0))
+        task = StageTask(recording_id=str(length), source=source, request=request, limit_s=limit_s)
+        made.append(Attempt(task=task, quarantined=False, crashes=0))
     return made
 
 
@@ -64,17 +66,17 @@ def alone(factory: EngineFactory) -> list[Engines]:
 
 
 def run(
-    factory: EngineFactory, items: list[Trial], *, size: int = 2, memory_mb: int = 4096
+    factory: EngineFactory, items: list[Attempt], *, size: int = 2, memory_mb: int = 4096
 ) -> tuple[dict[str, Answer], Notes]:
     notes = Notes()
     with EnginePool(partial(alone, factory), size=size, memory_mb=memory_mb) as pool:
-        answers = [answer for answer in pool.run(Stage.TRANSCRIPTS, 0, items, notes) if answer]
+        answers = [answer for answer in Dispatcher(pool).run(Stage.TRANSCRIPTS, 0, items, notes) if answer]
     assert len({answer.recording_id for answer in answers}) == len(answers)
     return {answer.recording_id: answer for answer in answers}, notes
 
 
 def assert_only_culprit_failed(answers: dict[str, Answer], kind: type[Exception], message: str) -> None:
-    failed = {key: answer.value for key, answer in answers.items() if not isinstance(answer.value, str)}
+    failed = {key: answer.outcome for key, answer in answers.items() if not isinstance(answer.outcome, str)}
     assert set(failed) == {str(engines.CULPRIT_MS)}
     (error,) = failed.values()
     assert type(error) is kind
@@ -83,65 +85,66 @@ def assert_only_culprit_failed(answers: dict[str, Answer], kind: type[Exception]
 
 
 def test_everyone_gets_an_answer(tmp_path: Path) -> None:
-    answers, notes = run(engines.trivial, trials(tmp_path, culprit=False))
-    assert all(isinstance(answer.value, str) and key in answer.value for key, answer in answers.items())
+    answers, notes = run(engines.trivial, attempts(tmp_path, culprit=False))
+    assert all(isinstance(answer.outcome, str) and key in answer.outcome for key, answer in answers.items())
     assert set(notes.begun.values()) == {1}
     assert not notes.deaths
 
 
 def test_a_segfault_costs_one_recording(tmp_path: Path) -> None:
-    answers, notes = run(engines.segfaulting, trials(tmp_path, culprit=True))
+    answers, notes = run(engines.segfaulting, attempts(tmp_path, culprit=True))
     assert_only_culprit_failed(answers, Crashed, "SIGSEGV")
     assert notes.begun[str(engines.CULPRIT_MS)] == 3
 
 
 def test_a_segfault_in_a_batch_costs_one_recording(tmp_path: Path) -> None:
-    answers, notes = run(engines.segfaulting_in_batches, trials(tmp_path, culprit=True), size=1)
+    answers, notes = run(engines.segfaulting_in_batches, attempts(tmp_path, culprit=True), size=1)
     assert_only_culprit_failed(answers, Crashed, "SIGSEGV")
     assert max(count for key, count in notes.deaths.items() if key != str(engines.CULPRIT_MS)) == 1
 
 
 def test_a_hang_costs_one_recording(tmp_path: Path) -> None:
-    answers, _ = run(engines.hanging, trials(tmp_path, culprit=True, limit_s=1))
+    answers, _ = run(engines.hanging, attempts(tmp_path, culprit=True, limit_s=1))
     assert_only_culprit_failed(answers, Crashed, "no sign of life")
 
 
 def test_eating_memory_costs_one_recording(tmp_path: Path) -> None:
-    answers, _ = run(engines.eating_memory, trials(tmp_path, culprit=True), memory_mb=600)
+    answers, _ = run(engines.eating_memory, attempts(tmp_path, culprit=True), memory_mb=600)
     assert_only_culprit_failed(answers, Crashed, "600 MB")
 
 
 def test_an_exception_of_the_engine_costs_one_recording(tmp_path: Path) -> None:
-    answers, _ = run(engines.raising, trials(tmp_path, culprit=True))
+    answers, _ = run(engines.raising, attempts(tmp_path, culprit=True))
     assert_only_culprit_failed(answers, EngineError, "RuntimeError: cannot allocate")
 
 
 def test_a_process_is_not_trusted_after_an_exception(tmp_path: Path) -> None:
-    answers, _ = run(engines.poisoned, trials(tmp_path, culprit=True), size=1)
+    answers, _ = run(engines.poisoned, attempts(tmp_path, culprit=True), size=1)
     assert_only_culprit_failed(answers, EngineError, "illegal memory access")
 
 
 class Forgetful(Notes):
     """Cannot write down that work begins."""
 
-    def started(self, work: Work) -> None:
+    def started(self, task: StageTask) -> None:
         raise OSError("no space left on device")
 
 
 def test_what_fails_for_one_stream_is_told_to_that_one(tmp_path: Path) -> None:
     apart = dict.fromkeys(Stage, 1)
     with EnginePool(partial(alone, engines.slow), size=1, memory_mb=4096, apart=apart) as pool:
-        good = pool.run(Stage.TRANSCRIPTS, 0, trials(tmp_path, culprit=False), Notes())
-        bad = pool.run(Stage.DIARIZATION, 0, trials(tmp_path, culprit=False), Forgetful())
+        dispatcher = Dispatcher(pool)
+        good = dispatcher.run(Stage.TRANSCRIPTS, 0, attempts(tmp_path, culprit=False), Notes())
+        bad = dispatcher.run(Stage.DIARIZATION, 0, attempts(tmp_path, culprit=False), Forgetful())
         assert next(bad) is None
         assert len([answer for answer in good if answer]) == 6
         with pytest.raises(OSError, match="no space left"):
             list(bad)
 
 
-def test_suspects_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -> None:
-    items = trials(tmp_path, culprit=True)
-    items[3].suspect, items[3].crashes = True, 2
+def test_the_quarantined_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -> None:
+    items = attempts(tmp_path, culprit=True)
+    items[3].quarantined, items[3].crashes = True, 2
     answers, notes = run(engines.segfaulting_in_batches, items, size=1)
     assert_only_culprit_failed(answers, Crashed, "SIGSEGV")
     assert sum(notes.deaths.values()) == 1
@@ -153,18 +156,19 @@ def test_a_wrong_setting_stops_the_run_and_blames_nobody(tmp_path: Path) -> None
         EnginePool(partial(alone, engines.trivial), size=1, memory_mb=4096) as pool,
         pytest.raises(UnsupportedLanguage, match="ru"),
     ):
-        list(pool.run(Stage.TRANSCRIPTS, 0, trials(tmp_path, culprit=False, language="ru"), notes))
+        list(Dispatcher(pool).run(Stage.TRANSCRIPTS, 0, attempts(tmp_path, culprit=False, language="ru"), notes))
     assert notes.begun == notes.given_back
     assert not notes.deaths
 
 
 def test_engines_that_cannot_start_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="exited with code 7"):
-        run(engines.stillborn, trials(tmp_path, culprit=False))
+        run(engines.stillborn, attempts(tmp_path, culprit=False))
 
 
 def test_a_pool_is_good_for_several_streams(tmp_path: Path) -> None:
     with EnginePool(partial(alone, engines.trivial), size=2, memory_mb=4096) as pool:
+        dispatcher = Dispatcher(pool)
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION):
-            answers = [found for found in pool.run(stage, 0, trials(tmp_path, culprit=False), Notes()) if found]
+            answers = [found for found in dispatcher.run(stage, 0, attempts(tmp_path, culprit=False), Notes()) if found]
             assert len(answers) == 6

@@ -13,8 +13,8 @@ from sensory_pipeline.core.requests import DiarizationSettings, ProcessRequest, 
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.selection import Engines, chosen_engines
-from sensory_pipeline.processing.recording import process_file
 from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.engine_contract import SPEECH, check_diarizer, check_transcriber
 

@@ -22,10 +22,9 @@ from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.views import connect
-from sensory_pipeline.processing.pipeline import run_stage
-from sensory_pipeline.processing.plan import make_plan
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.plans import make_plan
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests import trivial_engines as engines
@@ -43,12 +42,12 @@ def source(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def one_partition(source: Path, root: Path) -> Iterator[tuple[Lake, Processor, Partition]]:
+def one_partition(source: Path, root: Path) -> Iterator[tuple[Lake, Runner, Partition]]:
     """A lake that has registered the source, and what would process it."""
     lake = Lake.create(root, shards=1, start_date=START, ledger=Settings().ledger)
-    with processor(Settings(lake=root, shards=1, workers=2), engines=engines.trivial) as ready:
+    with runner(Settings(lake=root, shards=1, workers=2), engines=engines.trivial) as ready:
         lake.ledger.register(
-            objects(source), fingerprint=lambda _: ready.plans.default.fingerprint, shards=1, start_date=START
+            objects(source), fingerprint=lambda _: ready.context.plans.default.fingerprint, shards=1, start_date=START
         )
         (partition,) = lake.ledger.pending_partitions()
         yield lake, ready, partition
@@ -56,22 +55,22 @@ def one_partition(source: Path, root: Path) -> Iterator[tuple[Lake, Processor, P
 
 def test_a_chunk_that_a_kill_left_half_written_is_nobodys(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
-        run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+        ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         (chunk,) = (tmp_path / "lake" / "stages" / "normalized_audio").rglob("*.parquet")
         half = chunk.with_name(f".{chunk.name}.0123.tmp")
         half.write_bytes(chunk.read_bytes()[:100])
         os.utime(half, (0, 0))
-        assert run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run").reused == 4
+        assert ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run").reused == 4
         assert not half.exists()
 
 
 def test_a_damaged_chunk_is_made_again(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
-        run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+        ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         (chunk,) = (tmp_path / "lake" / "stages" / "normalized_audio").rglob("*.parquet")
         chunk.write_bytes(b"junk" * 100)
-        assert run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run").computed == 4
-        assert run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run").reused == 4
+        assert ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run").computed == 4
+        assert ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run").reused == 4
 
 
 @pytest.mark.usefixtures("ledger")
@@ -82,34 +81,34 @@ def test_what_cannot_be_read_for_long_is_done_in_the_end(source: Path, tmp_path:
         content = away.read_bytes()
         away.unlink()
         for _ in range(MAX_ATTEMPTS + 2):
-            report = run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+            report = ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
             assert (report.deferred, report.failed) == (1, 0)
         away.write_bytes(content)
         os.utime(away, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        report = run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+        report = ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         assert (report.computed, report.reused, report.deferred) == (1, 3, 0)
 
 
 def test_no_room_for_decoded_audio_is_no_recordings_fault(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
         lake.audio.write_bytes(b"in the way of the folder")
-        report = run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+        report = ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         assert (report.computed, report.deferred) == (0, 4)
         assert {"audio" in str(item.note) for item in lake.ledger.pending(partition)} == {True}
         lake.audio.unlink()
-        assert run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run").computed == 4
+        assert ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run").computed == 4
 
 
 def test_a_process_that_dies_while_it_has_nothing_to_do_costs_nothing(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
-        run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+        ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         idle = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
         assert idle
         for child in idle:
             child.send_signal(signal.SIGKILL)
         psutil.wait_procs(idle, timeout=10)
         time.sleep(0.1)
-        report = run_stage(lake, ready, Stage.TRANSCRIPTS, partition, "run")
+        report = ready.run_stage(lake, Stage.TRANSCRIPTS, partition, "run")
         assert (report.computed, report.failed) == (4, 0)
         assert {(item.attempts, item.crashes) for item in lake.ledger.pending(partition)} == {(0, 0)}
 

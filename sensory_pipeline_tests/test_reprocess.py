@@ -14,8 +14,8 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.reprocessing import reprocess, reprocess_stage
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.runs.reprocess import reprocess, reprocess_stage
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import uri_of
 from sensory_pipeline_tests.audio_files import tone
@@ -42,10 +42,10 @@ def redone(lake: Lake, before: list[tuple[str, str, datetime]]) -> set[tuple[str
 
 def test_an_engine_and_what_builds_on_it_for_some_recordings(lake: Lake) -> None:
     before, same = rows(lake.root, MADE), tables(lake.root)
-    with processor(Settings(), engines=trivial) as ready:
+    with runner(Settings(), engines=trivial) as ready:
         one = [recording for recording in lake.ledger.known() if recording.uri.endswith("/1.wav")]
-        assert reprocess(lake, ready.plans, one, engine="trivial") == 1
-        assert reprocess(lake, ready.plans, one, engine="pyannote") == 0
+        assert reprocess(lake, ready.context.plans, one, engine="trivial") == 1
+        assert reprocess(lake, ready.context.plans, one, engine="pyannote") == 0
     assert len(rows(lake.root, "SELECT * FROM words")) == 3, "the old rows stay meanwhile"
     report = ingested(lake.root.parent / "in", lake.root, shards=1)
     assert (report.published, report.computed["normalized_audio"], report.computed["transcripts"]) == (1, 0, 1)
@@ -67,8 +67,8 @@ def test_the_run_config_of_the_ui(lake: Lake) -> None:
     before = rows(lake.root, MADE)
     day = rows(lake.root, "SELECT date FROM recordings")[0][0]
     config = {"reprocess": True, "recordings": [uri_of(lake.root.parent / "in" / "2.wav")]}
-    with processor(Settings(), engines=trivial) as ready, open_instance(lake.root / ".dagster") as instance:
-        job = build(lake=lake, engines=ready).resolve_job_def("process_recordings")
+    with runner(Settings(), engines=trivial) as ready, open_instance(lake.root / ".dagster") as instance:
+        job = build(Settings(), lake=lake, engines=ready).resolve_job_def("process_recordings")
 
         def run(config: dict[str, object]) -> dg.ExecuteInProcessResult:
             return job.execute_in_process(

@@ -13,7 +13,7 @@ from sensory_pipeline.definitions import defs
 
 def failed(instance: dg.DagsterInstance, partition: str, **tags: str) -> str:
     """A run that ended in failure; dagster_x in a tag's name stands for dagster/x."""
-    job = defs.resolve_job_def("process_recordings")
+    job = defs().resolve_job_def("process_recordings")
     named = {"dagster/will_retry": "false", "dagster/partition": partition}
     run = instance.create_run_for_job(
         job,
@@ -32,7 +32,7 @@ def test_what_was_killed_and_given_up_is_run_again_once(tmp_path: Path) -> None:
         failed(instance, f"{day}|3", **{RESUMED_TAG.replace("/", "_", 1): str(MOST_RESUMPTIONS)})
         failed(instance, f"{day}|4")
         twice = failed(instance, f"{day}|4", dagster_failure_reason="START_TIMEOUT", sensory_resumed="1")
-        context = dg.build_sensor_context(instance=instance, definitions=defs)
+        context = dg.build_sensor_context(instance=instance, definitions=defs())
         requests = [item for item in resumption(context) if isinstance(item, dg.RunRequest)]  # type: ignore[union-attr]
     asked = {(item.run_key, item.partition_key, item.tags[RESUMED_TAG]) for item in requests}
     assert asked == {(given_up, f"{day}|0", "1"), (twice, f"{day}|4", "2")}

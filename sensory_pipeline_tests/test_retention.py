@@ -9,6 +9,7 @@ import dagster as dg
 
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.retention import delete_runs, retention
+from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import ingested
 
@@ -60,7 +61,7 @@ def test_a_run_that_goes_on_is_left_alone(tmp_path: Path) -> None:
         instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
         done = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.CANCELED).run_id
         context = dg.build_sensor_context(instance=instance)
-        told = retention(context)
+        told = retention(Settings())(context)
         assert isinstance(told, dg.SkipReason)
         assert told.skip_message == "0 runs deleted"
         assert delete_runs(instance, before=datetime.now(UTC)) == 1

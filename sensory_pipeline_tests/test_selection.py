@@ -13,11 +13,11 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
+from sensory_pipeline.engines.diagnosis import diagnose
 from sensory_pipeline.engines.registry import ENGINES, engine_named
 from sensory_pipeline.engines.selection import chosen_engines, light, weights
 from sensory_pipeline.engines.spec import EngineChoice
-from sensory_pipeline.processing.diagnosis import diagnose
-from sensory_pipeline.processing.plan import make_plan
+from sensory_pipeline.processing.plans import make_plan
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import Settings, cores
 

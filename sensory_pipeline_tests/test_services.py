@@ -10,13 +10,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.events import EngineEventData
-from dagster._core.launcher import WorkerStatus
+from dagster._core.events import EngineEventData  # noqa: TID251 - to say what Dagster says
 
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.orphans import PROCESS_TAG, fail_launched, fail_unlaunched, lives, this_process
 from sensory_pipeline.automation.services import MOST_DEATHS, Service
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.dagster_internals import WorkerStatus
 from sensory_pipeline.definitions import defs
 from sensory_pipeline.settings import environment_with
 
@@ -42,7 +42,7 @@ def test_a_process_lives_until_it_has_ended_and_is_no_later_one_of_its_number() 
 
 
 def test_before_the_services_start_launched_runs_without_a_process_are_ended(tmp_path: Path) -> None:
-    job = defs.resolve_job_def("process_recordings")
+    job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         launched = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING).run_id
         ingesting = instance.create_run_for_job(job, tags=this_process(), status=dg.DagsterRunStatus.STARTED).run_id
@@ -56,7 +56,7 @@ def test_before_the_services_start_launched_runs_without_a_process_are_ended(tmp
 
 
 def test_before_a_daemon_starts_what_the_last_one_did_not_launch_is_ended(tmp_path: Path) -> None:
-    job = defs.resolve_job_def("process_recordings")
+    job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         asked = {".dagster/grpc_info": '{"host": "localhost", "socket": "/tmp/code.sock"}'}
         starting = dg.DagsterRunStatus.STARTING
@@ -69,7 +69,7 @@ def test_before_a_daemon_starts_what_the_last_one_did_not_launch_is_ended(tmp_pa
 
 
 def test_a_run_lives_with_any_process_that_was_started_for_it(tmp_path: Path) -> None:
-    job = defs.resolve_job_def("process_recordings")
+    job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         tags = {".dagster/grpc_info": '{"host": "localhost", "socket": "/tmp/code.sock"}'}
         run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
@@ -85,7 +85,7 @@ def test_a_run_lives_with_any_process_that_was_started_for_it(tmp_path: Path) ->
 
 
 def test_run_monitoring_leaves_a_run_of_ingest_alone(tmp_path: Path) -> None:
-    job = defs.resolve_job_def("process_recordings")
+    job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         (tag,) = this_process().values()
         host, pid, start = tag.rsplit(":", 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.pipeline import run_stage
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests import trivial_engines as engines
@@ -36,15 +35,19 @@ def source(tmp_path: Path) -> Path:
 
 @contextmanager
 def one_partition(
-    source: Path, root: Path, factory: EngineFactory = engines.trivial, **settings: Any
-) -> Iterator[tuple[Lake, Processor, Partition]]:
+    source: Path,
+    root: Path,
+    factory: EngineFactory = engines.trivial,
+    progress: Callable[[Stage, str], None] = lambda _stage, _recording: None,
+    **settings: Any,
+) -> Iterator[tuple[Lake, Runner, Partition]]:
     """A lake that has registered the source, and what would process it."""
     given = Settings(lake=root, shards=1, side_by_side=True, **settings)
     lake = Lake.create(root, shards=1, start_date=given.start_date, ledger=given.ledger)
-    with processor(given, engines=factory) as ready:
+    with runner(given, engines=factory, progress=progress) as ready:
         lake.ledger.register(
             objects(source),
-            fingerprint=lambda _: ready.plans.default.fingerprint,
+            fingerprint=lambda _: ready.context.plans.default.fingerprint,
             shards=1,
             start_date=given.start_date,
         )
@@ -71,9 +74,12 @@ def test_what_is_done_is_not_done_again(source: Path, tmp_path: Path) -> None:
 
 def test_a_stage_begins_before_the_one_it_builds_on_has_ended(source: Path, tmp_path: Path) -> None:
     begun: list[Stage] = []
-    with one_partition(source, tmp_path / "lake", engines.slow) as (lake, ready, partition):
-        ready.progress = lambda stage, _: begun.append(stage)
-        reports = {stage: run_stage(lake, ready, stage, partition, "run", later=LATER) for stage in Stage}
+
+    def note(stage: Stage, _: str) -> None:
+        begun.append(stage)
+
+    with one_partition(source, tmp_path / "lake", engines.slow, note) as (lake, ready, partition):
+        reports = {stage: ready.run_stage(lake, stage, partition, "run", later=LATER) for stage in Stage}
     assert [reports[stage].computed for stage in Stage] == [10, 9, 9, 9]
     # each recording takes 0.3 s to transcribe
     transcripts = [index for index, stage in enumerate(begun) if stage is Stage.TRANSCRIPTS]
@@ -81,12 +87,15 @@ def test_a_stage_begins_before_the_one_it_builds_on_has_ended(source: Path, tmp_
 
 
 def test_a_stage_is_done_alone_where_nothing_is_asked_for_next(source: Path, tmp_path: Path) -> None:
-    with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
-        begun: list[Stage] = []
-        ready.progress = lambda stage, _: begun.append(stage)
-        run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run")
+    begun: list[Stage] = []
+
+    def note(stage: Stage, _: str) -> None:
+        begun.append(stage)
+
+    with one_partition(source, tmp_path / "lake", progress=note) as (lake, ready, partition):
+        ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         assert set(begun) == {Stage.NORMALIZED_AUDIO}
-        report = run_stage(lake, ready, Stage.TRANSCRIPTS, partition, "run")
+        report = ready.run_stage(lake, Stage.TRANSCRIPTS, partition, "run")
         assert (report.computed, report.reused) == (9, 0)
 
 
@@ -101,22 +110,22 @@ def test_a_bad_recording_costs_no_other(factory: EngineFactory, source: Path, tm
 def test_an_engine_that_fails_is_told_where_its_stage_is_asked_for(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake", engines.unable_to_diarize) as (lake, ready, partition):
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS):
-            assert run_stage(lake, ready, stage, partition, "run", later=LATER).computed in (9, 10)
+            assert ready.run_stage(lake, stage, partition, "run", later=LATER).computed in (9, 10)
         with pytest.raises(EngineUnavailable, match="no diarization today"):
-            run_stage(lake, ready, Stage.DIARIZATION, partition, "run", later=LATER)
+            ready.run_stage(lake, Stage.DIARIZATION, partition, "run", later=LATER)
     # the lease is free, and what was done is kept
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
-        reports = [run_stage(lake, ready, stage, partition, "again", later=LATER) for stage in Stage]
+        reports = [ready.run_stage(lake, stage, partition, "again", later=LATER) for stage in Stage]
     assert [report.computed for report in reports] == [0, 0, 9, 9]
 
 
 def test_a_run_that_is_left_half_way_lets_go_of_the_partition(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake", engines.slow) as (lake, ready, partition):
-        run_stage(lake, ready, Stage.NORMALIZED_AUDIO, partition, "run", later=LATER)
+        ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run", later=LATER)
         ready.close()
         assert {item.attempts for item in lake.ledger.pending(partition)} == {0}
         # as after a step that Dagster gave up; the next run takes the partition
-        reports = [run_stage(lake, ready, stage, partition, "next", later=LATER) for stage in Stage]
+        reports = [ready.run_stage(lake, stage, partition, "next", later=LATER) for stage in Stage]
         assert [report.computed + report.reused for report in reports] == [10, 9, 9, 9]
         assert {item.attempts for item in lake.ledger.pending(partition)} == {0}
 
@@ -125,23 +134,22 @@ def test_a_run_takes_no_more_audio_than_it_may(tmp_path: Path) -> None:
     for length in range(1000, 1400, 20):
         tone(tmp_path / "in" / f"{length}.wav", length)
     with one_partition(tmp_path / "in", tmp_path / "lake", run_audio_hours=5 / 3600) as (lake, ready, partition):
-        reports = [run_stage(lake, ready, stage, partition, "run", later=LATER) for stage in Stage]
+        reports = [ready.run_stage(lake, stage, partition, "run", later=LATER) for stage in Stage]
     computed = [report.computed for report in reports]
     assert computed == [computed[0]] * 4
     assert 4 <= computed[0] <= 12  # some are on their way when the limit is reached
 
 
 def test_stages_on_one_recording_are_one_attempt(source: Path, tmp_path: Path) -> None:
-    with one_partition(source, tmp_path / "lake", engines.slow) as (lake, ready, partition):
-        seen: set[int] = set()
+    seen: set[int] = set()
 
-        def look(stage: Stage, _: str) -> None:
-            if stage is Stage.DIARIZATION:  # which is done while most are still to be transcribed
-                seen.update(item.attempts for item in lake.ledger.pending(partition))
+    def look(stage: Stage, _: str) -> None:
+        if stage is Stage.DIARIZATION:  # which is done while most are still to be transcribed
+            seen.update(item.attempts for item in lake.ledger.pending(partition))
 
-        ready.progress = look
+    with one_partition(source, tmp_path / "lake", engines.slow, look) as (lake, ready, partition):
         for stage in Stage:
-            run_stage(lake, ready, stage, partition, "run", later=LATER)
+            ready.run_stage(lake, stage, partition, "run", later=LATER)
         assert seen <= {0, 1}
         assert 1 in seen
         assert {item.attempts for item in lake.ledger.pending(partition)} == {0}

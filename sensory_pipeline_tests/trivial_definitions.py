@@ -14,27 +14,32 @@ import dagster as dg
 
 from resources.engines import device_of
 from sensory_pipeline.definitions import build
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import processor
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import slow
 
 
-@dg.resource
-def engines(context: dg.InitResourceContext) -> Iterator[Processor]:
+def engines(settings: Settings) -> dg.ResourceDefinition:
+    @dg.resource
+    def started(context: dg.InitResourceContext) -> Iterator[Runner]:
+        device = device_of(context.run, settings)
+        name = device.name if device else settings.devices
+        with runner(settings, device=device, engines=slow) as ready, _witnessed(settings.lake / "uses.jsonl", name):
+            yield ready
+
+    return started
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
     settings = Settings()
-    device = device_of(context.run, settings)
-    name = device.name if device else settings.devices
-    with processor(settings, device=device, engines=slow) as ready, _witnessed(settings.lake / "uses.jsonl", name):
-        yield ready
-
-
-defs = build(engines=engines)
+    return build(settings, engines=engines(settings))
 
 
 def process_recordings() -> dg.JobDefinition:
     """Made anew, for the executor that the settings choose now."""
-    return build(engines=engines).resolve_job_def("process_recordings")
+    return defs().resolve_job_def("process_recordings")
 
 
 def uses(lake: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from sensory_pipeline.assets.partitions import PARTITIONS
 from sensory_pipeline.core.quality import RULES, PartitionCounts, verdicts
 
 INVARIANTS = "invariants"
@@ -17,17 +16,20 @@ _DEMANDS = {
     **RULES,
 }
 
-with warnings.catch_warnings():
-    # a preview in Dagster, and without it nobody would see which partition a check is about; its version is pinned
-    warnings.simplefilter("ignore", dg.PreviewWarning)
-    SPECS = [
-        dg.AssetCheckSpec(name, asset="merged_parquet", partitions_def=PARTITIONS, description=demand)
-        for name, demand in _DEMANDS.items()
-    ]
+
+def specs(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
+    """Of all checks, each made for one partition."""
+    with warnings.catch_warnings():
+        # a preview in Dagster, and without it nobody would see which partition a check is about; its version is pinned
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(name, asset="merged_parquet", partitions_def=partitions, description=demand)
+            for name, demand in _DEMANDS.items()
+        ]
 
 
 def results(broken: Mapping[str, int], counts: PartitionCounts) -> Iterator[dg.AssetCheckResult]:
-    """One for each of SPECS: an error where the tables are broken, a warning where they are doubtful."""
+    """One for each of `specs`: an error where the tables are broken, a warning where they are doubtful."""
     yield dg.AssetCheckResult(
         check_name=INVARIANTS, passed=not broken, metadata={"violations": dg.MetadataValue.json(broken)}
     )

@@ -6,48 +6,55 @@ from datetime import timedelta
 import dagster as dg
 
 from sensory_pipeline.assets import checks
-from sensory_pipeline.assets.metadata import OWNERS, column_schemas, publication_metadata
-from sensory_pipeline.assets.partitions import PARTITIONS
+from sensory_pipeline.assets.metadata import column_schemas, publication_metadata
 from sensory_pipeline.assets.picture import picture
-from sensory_pipeline.assets.stages import PATIENCE, diarization, emotions, normalized_audio, transcripts
+from sensory_pipeline.assets.stages import PATIENCE
 from sensory_pipeline.assets.timeline_picture import timeline_metadata
 from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.plan import PUBLICATION
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.publishing import publish_partition
+from sensory_pipeline.processing.plans import PUBLICATION
+from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
 
-_OVERDUE_HOURS = Settings().fresh_hours
+ABOUT = "The tables: recordings, segments, words, turns, speakers, embeddings, utterances, emotions, stages."
 
 
-@dg.asset(
-    partitions_def=PARTITIONS,
-    deps=[normalized_audio, transcripts, diarization, emotions],
-    group_name="tables",
-    kinds={"parquet", "duckdb"},
-    owners=OWNERS,
-    metadata=column_schemas(),
-    code_version=str(PUBLICATION),
-    check_specs=checks.SPECS,
-    retry_policy=PATIENCE,
-    freshness_policy=dg.FreshnessPolicy.time_window(timedelta(hours=_OVERDUE_HOURS)) if _OVERDUE_HOURS else None,
-)
-def merged_parquet(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Processor]
-) -> dg.MaterializeResult:
-    """The tables: recordings, segments, words, turns, speakers, embeddings, utterances, emotions, stages."""
-    partition = Partition.parse(context.partition_key)
-    report = publish_partition(lake, engines, partition, context.run.run_id)
-    census = take(lake, partition, pending=report.pending)
-    found = checks.results(violations(lake, partition), census.counts)
-    drawn = {"picture": picture(census)} if census.durations_s else {}
-    if (timeline := engines.pool.timeline()) is not None:  # else the stages were done by other processes than this one
-        drawn |= timeline_metadata(timeline)
-    metadata = publication_metadata(report, _age_s(context), Settings().price_per_hour)
-    return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
+def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset, with its checks."""
+    overdue_h = settings.fresh_hours
+
+    @dg.asset(
+        name="merged_parquet",
+        description=ABOUT,
+        deps=[stage.value for stage in Stage],
+        partitions_def=partitions,
+        group_name="tables",
+        kinds={"parquet", "duckdb"},
+        owners=settings.owners,
+        metadata=column_schemas(),
+        code_version=str(PUBLICATION),
+        check_specs=checks.specs(partitions),
+        retry_policy=PATIENCE,
+        freshness_policy=dg.FreshnessPolicy.time_window(timedelta(hours=overdue_h)) if overdue_h else None,
+    )
+    def published(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], engines: dg.ResourceParam[Runner]
+    ) -> dg.MaterializeResult:
+        partition = Partition.parse(context.partition_key)
+        report = engines.publish(lake, partition, context.run.run_id)
+        census = take(lake, partition, pending=report.pending)
+        found = checks.results(violations(lake, partition), census.counts)
+        drawn = {"picture": picture(census)} if census.durations_s else {}
+        timeline = engines.context.pool.timeline()
+        if timeline is not None:  # else the stages were done by other processes than this one
+            drawn |= timeline_metadata(timeline)
+        metadata = publication_metadata(report, _age_s(context), settings.price_per_hour)
+        return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
+
+    return published
 
 
 def _age_s(context: dg.AssetExecutionContext) -> float:

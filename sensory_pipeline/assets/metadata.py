@@ -1,4 +1,4 @@
-"""What Dagster's UI shows: numbers it plots over time, columns and where they come from, owners."""
+"""What Dagster's UI shows: numbers it plots over time, columns and where they come from."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,7 @@ from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import view_columns
-from sensory_pipeline.processing.partition_run import StageReport
-from sensory_pipeline.processing.publishing import PublicationReport
-from sensory_pipeline.settings import Settings
-
-OWNERS = Settings().owners
+from sensory_pipeline.processing.runs.reports import PublicationReport, StageReport
 
 _COLUMNS_OF = {
     Stage.NORMALIZED_AUDIO: ("duration_s", "codec", "sample_rate", "channels", "track", "undecoded_s", "remarks"),

@@ -3,18 +3,16 @@
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.executor_definition import execute_in_process_executor
 from pydantic import Field
 
-from sensory_pipeline.assets.metadata import OWNERS, stage_columns, stage_metadata
-from sensory_pipeline.assets.partitions import PARTITIONS
+from sensory_pipeline.assets.metadata import stage_columns, stage_metadata
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.core.stages import Stage, engines_at_fault
+from sensory_pipeline.core.stages import READS, Stage
+from sensory_pipeline.dagster_internals import execute_in_process_executor
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.pipeline import run_stage
-from sensory_pipeline.processing.plan import DECODING
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.reprocessing import reprocess_stage
+from sensory_pipeline.processing.plans import DECODING
+from sensory_pipeline.processing.runs.reprocess import reprocess_stage
+from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
 
 GPU = {
@@ -37,26 +35,52 @@ class StageConfig(dg.Config):
     recordings: list[str] = Field([], description="Uris of those to do again, and only those.")
 
 
-def _materialize(
-    context: dg.AssetExecutionContext,
-    config: StageConfig,
-    stage: Stage,
-    lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
-) -> dg.MaterializeResult:
-    partition = Partition.parse(context.partition_key)
-    if config.reprocess or config.recordings:
-        reprocess_stage(lake, stage, partition, config.recordings)
-    report = run_stage(lake, engines, stage, partition, context.run.run_id, later=_later(context, stage))
-    metadata = stage_metadata(report, Settings().price_per_hour)
-    if engines_at_fault(report.computed, report.engine_faults):
-        raise dg.Failure(
-            f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
-            f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
-            metadata=metadata,
-            allow_retries=False,
-        )
-    return dg.MaterializeResult(metadata=metadata)
+ABOUT = {
+    Stage.NORMALIZED_AUDIO: "Every recording decoded, checked for damage, and brought to 16 kHz PCM.",
+    Stage.TRANSCRIPTS: "What was said: words with times and probabilities.",
+    Stage.DIARIZATION: "Who spoke when: turns of speakers.",
+    Stage.EMOTIONS: "How it was said: an emotion for each utterance, and for each word, sentence or file.",
+}
+
+
+def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset of a stage."""
+    decodes = stage is Stage.NORMALIZED_AUDIO
+
+    @dg.asset(
+        name=stage.value,
+        description=ABOUT[stage],
+        deps=[read.value for read in READS[stage]],
+        partitions_def=partitions,
+        group_name="audio" if decodes else "speech",
+        op_tags=None if decodes else GPU,
+        kinds={"python"},
+        owners=settings.owners,
+        metadata=stage_columns(),
+        code_version=str(DECODING.algorithm) if decodes else None,
+        retry_policy=PATIENCE if decodes else None,
+    )
+    def materialized(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        lake: dg.ResourceParam[Lake],
+        engines: dg.ResourceParam[Runner],
+    ) -> dg.MaterializeResult:
+        partition = Partition.parse(context.partition_key)
+        if config.reprocess or config.recordings:
+            reprocess_stage(lake, stage, partition, config.recordings)
+        report = engines.run_stage(lake, stage, partition, context.run.run_id, later=_later(context, stage))
+        metadata = stage_metadata(report, settings.price_per_hour)
+        if report.engine_at_fault:
+            raise dg.Failure(
+                f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
+                f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
+                metadata=metadata,
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(metadata=metadata)
+
+    return materialized
 
 
 def _later(context: dg.AssetExecutionContext, stage: Stage) -> tuple[Stage, ...]:
@@ -72,79 +96,3 @@ def _later(context: dg.AssetExecutionContext, stage: Stage) -> tuple[Stage, ...]
     chosen &= set(run.step_keys_to_execute or chosen)
     stages = tuple(Stage)
     return tuple(later for later in stages[stages.index(stage) + 1 :] if later in chosen)
-
-
-@dg.asset(
-    partitions_def=PARTITIONS,
-    group_name="audio",
-    kinds={"python"},
-    owners=OWNERS,
-    metadata=stage_columns(),
-    code_version=str(DECODING.algorithm),
-    retry_policy=PATIENCE,
-)
-def normalized_audio(
-    context: dg.AssetExecutionContext,
-    config: StageConfig,
-    lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
-) -> dg.MaterializeResult:
-    """Every recording decoded, checked for damage, and brought to 16 kHz PCM."""
-    return _materialize(context, config, Stage.NORMALIZED_AUDIO, lake, engines)
-
-
-@dg.asset(
-    partitions_def=PARTITIONS,
-    deps=[normalized_audio],
-    group_name="speech",
-    op_tags=GPU,
-    kinds={"python"},
-    owners=OWNERS,
-    metadata=stage_columns(),
-)
-def transcripts(
-    context: dg.AssetExecutionContext,
-    config: StageConfig,
-    lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
-) -> dg.MaterializeResult:
-    """What was said: words with times and probabilities."""
-    return _materialize(context, config, Stage.TRANSCRIPTS, lake, engines)
-
-
-@dg.asset(
-    partitions_def=PARTITIONS,
-    deps=[normalized_audio],
-    group_name="speech",
-    op_tags=GPU,
-    kinds={"python"},
-    owners=OWNERS,
-    metadata=stage_columns(),
-)
-def diarization(
-    context: dg.AssetExecutionContext,
-    config: StageConfig,
-    lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
-) -> dg.MaterializeResult:
-    """Who spoke when: turns of speakers."""
-    return _materialize(context, config, Stage.DIARIZATION, lake, engines)
-
-
-@dg.asset(
-    partitions_def=PARTITIONS,
-    deps=[normalized_audio, transcripts, diarization],
-    group_name="speech",
-    op_tags=GPU,
-    kinds={"python"},
-    owners=OWNERS,
-    metadata=stage_columns(),
-)
-def emotions(
-    context: dg.AssetExecutionContext,
-    config: StageConfig,
-    lake: dg.ResourceParam[Lake],
-    engines: dg.ResourceParam[Processor],
-) -> dg.MaterializeResult:
-    """How it was said: an emotion for each utterance, and for each word, sentence or file."""
-    return _materialize(context, config, Stage.EMOTIONS, lake, engines)

@@ -16,7 +16,7 @@ from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Backlog
-from sensory_pipeline.processing.plan import Plans
+from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings
 
@@ -36,50 +36,57 @@ SWEEP_S = 20.0
 EVENTS_S = 10.0
 """Of the same, for a queue's messages."""
 
-_settings = Settings()
-_watched = bool(_settings.sources)
+
+def arrivals(settings: Settings) -> dg.SensorDefinition:
+    """The sensor that watches the sources."""
+    watches = bool(settings.sources) and settings.arrivals
+    in_s3 = any(source.uri.startswith("s3://") for source in settings.sources)
+
+    @dg.sensor(
+        name="arrivals",
+        job=process_recordings,
+        minimum_interval_seconds=30 if in_s3 else 10,  # every listing of S3 is paid for
+        default_status=dg.DefaultSensorStatus.RUNNING if watches else dg.DefaultSensorStatus.STOPPED,
+        description="Sweeps SENSORY_SOURCES and runs what has gathered: SENSORY_ARRIVAL_GB, or SENSORY_ARRIVAL_WAIT_S.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        lake = _swept(settings, context.log)
+        now = datetime.now(UTC)
+        backlog = lake.ledger.backlog()
+        wait_s = arrival_wait_s(settings)
+        resting = _resting(backlog, context.instance, now)
+        ripe = [
+            item
+            for item in backlog
+            if (item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s)
+            and item.partition not in resting
+        ]
+        requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
+        yield from requests
+        if not requests:
+            waiting = sum(item.recordings for item in backlog)
+            told = "recordings wait for more, are being worked on, or failed within the hour"
+            yield dg.SkipReason(f"{waiting} {told}" if waiting else "nothing new")
+
+    return sensor
 
 
-@dg.sensor(
-    job=process_recordings,
-    # every listing of S3 is paid for
-    minimum_interval_seconds=30 if any(source.uri.startswith("s3://") for source in _settings.sources) else 10,
-    default_status=dg.DefaultSensorStatus.RUNNING
-    if _watched and _settings.arrivals
-    else dg.DefaultSensorStatus.STOPPED,
-    description="Sweeps SENSORY_SOURCES and runs what has gathered: SENSORY_ARRIVAL_GB, or SENSORY_ARRIVAL_WAIT_S.",
-)
-def arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    settings = Settings()
-    lake = _swept(settings, context.log)
-    now = datetime.now(UTC)
-    backlog = lake.ledger.backlog()
-    wait_s = arrival_wait_s(settings)
-    resting = _resting(backlog, context.instance, now)
-    ripe = [
-        item
-        for item in backlog
-        if (item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s)
-        and item.partition not in resting
-    ]
-    requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
-    yield from requests
-    if not requests:
-        waiting = sum(item.recordings for item in backlog)
-        told = "recordings wait for more, are being worked on, or failed within the hour"
-        yield dg.SkipReason(f"{waiting} {told}" if waiting else "nothing new")
+def nightly(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule that leaves nothing pending."""
 
+    @dg.schedule(
+        name="nightly",
+        job=process_recordings,
+        cron_schedule=settings.nightly,
+        execution_timezone=settings.time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING if settings.sources else dg.DefaultScheduleStatus.STOPPED,
+        description="Sweeps SENSORY_SOURCES and runs whatever is pending.",
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        lake = _swept(settings, context.log)
+        yield from _requests(lake.ledger.backlog(), datetime.now(UTC), context.instance)
 
-@dg.schedule(
-    job=process_recordings,
-    cron_schedule=_settings.nightly,
-    execution_timezone=_settings.time_zone,
-    default_status=dg.DefaultScheduleStatus.RUNNING if _watched else dg.DefaultScheduleStatus.STOPPED,
-    description="Sweeps SENSORY_SOURCES and runs whatever is pending.",
-)
-def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-    lake = _swept(Settings(), context.log)
-    yield from _requests(lake.ledger.backlog(), datetime.now(UTC), context.instance)
+    return schedule
 
 
 def _swept(settings: Settings, log: logging.Logger) -> Lake:

@@ -7,12 +7,10 @@ two runs never meet on a GPU. Backfills, schedules, sensors, GraphQL and retries
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from dagster import DagsterRun, DagsterRunStatus, Field, IntSource
-from dagster._config.config_schema import UserConfigSchema
-from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
-from dagster._serdes import ConfigurableClassData
+from dagster import DagsterRun, DagsterRunStatus, Field, IntSource, QueuedRunCoordinator, SubmitRunContext
 
 from resources.engines import DEVICE_TAG
+from sensory_pipeline.dagster_internals import ConfigurableClassData, UserConfigSchema
 from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.settings import Settings, visible_devices
 

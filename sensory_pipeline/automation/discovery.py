@@ -12,7 +12,7 @@ from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.lake.sweeps import Sweep
-from sensory_pipeline.processing.plan import Plans
+from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.sources import listed, prefix_of
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sensory_pipeline.core.recordings import SourceObject
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.plan import Plans
+from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage import events, s3
 from sensory_pipeline.storage.sources import prefix_of
 

@@ -13,9 +13,11 @@ import dagster as dg
 from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.automation.orphans import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
-from sensory_pipeline.processing.plan import Plans
+from sensory_pipeline.processing.plans import Plans
+from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.storage.sources import prefix_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -69,24 +71,30 @@ def ingest(
     lake: Lake,
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
+    runner: Runner,
     report: IngestReport,
     *,
     run_started: Callable[[Partition, int], None],
 ) -> None:
-    """Run the job on every partition with something pending, until nothing more comes of it."""
+    """Run the job on every partition with something pending, until nothing more comes of it.
+
+    runner: that the job has for its engines, and whose reports are added up.
+    """
     fail_orphans(instance)
     while True:
         waiting = lake.ledger.pending_partitions()
         for partition in waiting:
             run_started(partition, waiting[partition])
-            _run(job, instance, partition, report)
+            _run(job, instance, partition, runner, report)
         left = lake.ledger.pending_partitions()
         report.pending = sum(left.values())
         if report.pending >= sum(waiting.values()):
             return
 
 
-def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partition, report: IngestReport) -> None:
+def _run(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partition, runner: Runner, report: IngestReport
+) -> None:
     result = job.execute_in_process(
         instance=instance,
         partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
@@ -107,20 +115,20 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partiti
                 rules = {name: entry.value for name, entry in check.metadata.items()}
                 report.run_failures.append(f"the tables of partition {partition.key} break their rules: {rules}")
         elif event.is_step_materialization:
-            _add(report, event.step_materialization_data.materialization)
+            _add(report, runner, event.step_materialization_data.materialization.asset_key.to_user_string())
 
 
-def _add(report: IngestReport, materialization: dg.AssetMaterialization) -> None:
-    values = {name: entry.value for name, entry in materialization.metadata.items()}
-    name = materialization.asset_key.to_user_string()
-    if "published" not in values:
-        report.computed[name] = report.computed.get(name, 0) + int(str(values["computed"]))
+def _add(report: IngestReport, runner: Runner, asset: str) -> None:
+    """An asset was materialised: add what the runner did for it."""
+    if asset in set(Stage):
+        stage = runner.stage_reports[Stage(asset)]
+        report.computed[asset] = report.computed.get(asset, 0) + stage.computed
         return
-    report.published += int(str(values["published"]))
-    report.failed += int(str(values["failed"]))
-    report.partial += int(str(values["partial"]))
-    report.audio_hours += float(str(values["audio_hours"]))
-    errors = values["errors"]
-    if isinstance(errors, dict):
-        for kind, count in errors.items():
-            report.errors[kind] = report.errors.get(kind, 0) + count
+    published = runner.publication
+    assert published is not None
+    report.published += published.published
+    report.failed += published.failed
+    report.partial += published.partial
+    report.audio_hours += published.audio_s / 3600
+    for kind, count in published.errors.items():
+        report.errors[kind] = report.errors.get(kind, 0) + count

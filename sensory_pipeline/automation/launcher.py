@@ -7,13 +7,15 @@ device taken, for ever.
 import json
 
 from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import deserialize_value
 
 from sensory_pipeline.automation.orphans import PROCESS_TAG, lives, tagged_lives
+from sensory_pipeline.dagster_internals import (
+    GRPC_INFO_TAG,
+    CheckRunHealthResult,
+    WorkerStatus,
+    code_server_has,
+    started_process,
+)
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -34,7 +36,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         elif "socket" in json.loads(run.tags.get(GRPC_INFO_TAG, "{}")):
             there = self._process_lives(run)
         else:
-            there = self._code_server_has(run)
+            there = code_server_has(self, run.run_id)
         if there:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
@@ -42,19 +44,4 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def _process_lives(self, run: DagsterRun) -> bool:
         """Whether any does: one that was started while the run went back to the queue ends by itself."""
         log = self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
-        return any(
-            lives(int(str(event.engine_event_data.metadata["pid"].value)), began_s=entry.timestamp)
-            for entry in log
-            if (event := entry.dagster_event) and str(event.message).startswith("Started process for run")
-        )
-
-    def _code_server_has(self, run: DagsterRun) -> bool:
-        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
-        if client is None:
-            return False
-        try:
-            answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=10)
-        except DagsterUserCodeUnreachableError:
-            return False
-        can_cancel: bool = deserialize_value(answer, CanCancelExecutionResult).can_cancel
-        return can_cancel
+        return any(lives(pid, began_s=entry.timestamp) for entry in log if (pid := started_process(entry)) is not None)

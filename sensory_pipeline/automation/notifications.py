@@ -8,10 +8,10 @@ from http.client import HTTPException, InvalidURL
 from urllib.request import Request, urlopen
 
 import dagster as dg
-from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster_shared.error import SerializableErrorInfo
 
 from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.dagster_internals import WILL_RETRY_TAG
 from sensory_pipeline.settings import Settings
 
 TRIES = 3
@@ -19,51 +19,68 @@ TIMEOUT_S = 2.0
 """Little, since a sensor has a minute for all the runs it tells of."""
 
 _CHECKS = ("invariants", "error_share")
-_status = dg.DefaultSensorStatus.RUNNING if Settings().webhook_url else dg.DefaultSensorStatus.STOPPED
 
 
-@dg.run_failure_sensor(
-    default_status=_status,
-    minimum_interval_seconds=30,
-    description="Tells SENSORY_WEBHOOK_URL of runs that failed and that Dagster does not run again by itself.",
-)
-def failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
-    run = context.dagster_run
-    if run.tags.get(WILL_RETRY_TAG) == "true":
-        return dg.SkipReason("it is run again")
-    what = [
-        f"{event.step_key} failed: {_first_line(event.step_failure_data.error, event.message)}"
-        for event in context.get_step_failure_events()
-    ]
-    return _tell(
-        run,
-        what or [f"the run failed: {_first_line(_of_run(context.failure_event), context.failure_event.message)}"],
-        "What was done is kept. See to the cause, then materialise the partition again, or leave it to the night.",
-        context.log,
+def failures(settings: Settings) -> dg.SensorDefinition:
+    """Of runs."""
+
+    @dg.run_failure_sensor(
+        name="failures",
+        default_status=_status(settings),
+        minimum_interval_seconds=30,
+        description="Tells SENSORY_WEBHOOK_URL of runs that failed and that Dagster does not run again by itself.",
     )
+    def sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+        run = context.dagster_run
+        if run.tags.get(WILL_RETRY_TAG) == "true":
+            return dg.SkipReason("it is run again")
+        what = [
+            f"{event.step_key} failed: {_first_line(event.step_failure_data.error, event.message)}"
+            for event in context.get_step_failure_events()
+        ]
+        return _tell(
+            settings,
+            run,
+            what or [f"the run failed: {_first_line(_of_run(context.failure_event), context.failure_event.message)}"],
+            "What was done is kept. See to the cause, then materialise the partition again, or leave it to the night.",
+            context.log,
+        )
+
+    return sensor
 
 
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    default_status=_status,
-    minimum_interval_seconds=30,
-    description="Tells SENSORY_WEBHOOK_URL of runs that ended well, but with too many failed or with broken tables.",
-)
-def doubts(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
-    run = context.dagster_run
-    evaluations = [
-        entry.dagster_event.asset_check_evaluation_data
-        for entry in context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        if entry.dagster_event is not None
-    ]
-    what = [
-        f"check {check.check_name}: {check.description or 'not passed'}"
-        for check in evaluations
-        if not check.passed and check.check_name in _CHECKS
-    ]
-    if not what:
-        return dg.SkipReason("nothing to tell")
-    return _tell(run, what, "`sensory sql` on `recordings` shows which recordings, and why.", context.log)
+def doubts(settings: Settings) -> dg.SensorDefinition:
+    """Of tables that runs have published."""
+
+    @dg.run_status_sensor(
+        name="doubts",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        default_status=_status(settings),
+        minimum_interval_seconds=30,
+        description="Tells SENSORY_WEBHOOK_URL of runs that ended well, but with too many failed or with broken "
+        "tables.",
+    )
+    def sensor(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+        run = context.dagster_run
+        evaluations = [
+            entry.dagster_event.asset_check_evaluation_data
+            for entry in context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+            if entry.dagster_event is not None
+        ]
+        what = [
+            f"check {check.check_name}: {check.description or 'not passed'}"
+            for check in evaluations
+            if not check.passed and check.check_name in _CHECKS
+        ]
+        if not what:
+            return dg.SkipReason("nothing to tell")
+        return _tell(settings, run, what, "`sensory sql` on `recordings` shows which recordings, and why.", context.log)
+
+    return sensor
+
+
+def _status(settings: Settings) -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if settings.webhook_url else dg.DefaultSensorStatus.STOPPED
 
 
 def post(url: str, text: str, log: logging.Logger) -> bool:
@@ -85,8 +102,10 @@ def post(url: str, text: str, log: logging.Logger) -> bool:
     return False
 
 
-def _tell(run: dg.DagsterRun, what: list[str], advice: str, log: logging.Logger) -> dg.SkipReason | None:
-    url = Settings().webhook_url
+def _tell(
+    settings: Settings, run: dg.DagsterRun, what: list[str], advice: str, log: logging.Logger
+) -> dg.SkipReason | None:
+    url = settings.webhook_url
     if url is None:
         return dg.SkipReason("SENSORY_WEBHOOK_URL is not set")
     partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "unknown"

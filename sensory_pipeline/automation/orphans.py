@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
-from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from sensory_pipeline.dagster_internals import GRPC_INFO_TAG
 
 PROCESS_TAG = "sensory/process"
 """host:pid:start of the process that executes a run itself, without a launcher."""

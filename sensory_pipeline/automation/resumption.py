@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
 from sensory_pipeline.automation.jobs import process_recordings
+from sensory_pipeline.dagster_internals import RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
 RESUMED_TAG = "sensory/resumed"
 """How often in a row a partition was run again by this sensor."""

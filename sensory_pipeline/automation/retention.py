@@ -6,11 +6,10 @@ events of the runs that materialised it last. Those stay: at most as many as a p
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
+from sensory_pipeline.dagster_internals import event_files
 from sensory_pipeline.settings import Settings
 
 MOST_AT_ONCE = 200
@@ -19,15 +18,21 @@ _BATCH = 500
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-@dg.sensor(
-    minimum_interval_seconds=3600,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, but for the last of each partition.",
-)
-def retention(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    before = datetime.now(UTC) - timedelta(days=Settings().keep_runs_days)
-    deleted = delete_runs(context.instance, before=before)
-    return dg.SkipReason(f"{deleted} runs deleted")
+def retention(settings: Settings) -> dg.SensorDefinition:
+    """The sensor that does it."""
+
+    @dg.sensor(
+        name="retention",
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, but for the last of each partition.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        before = datetime.now(UTC) - timedelta(days=settings.keep_runs_days)
+        deleted = delete_runs(context.instance, before=before)
+        return dg.SkipReason(f"{deleted} runs deleted")
+
+    return sensor
 
 
 def delete_runs(instance: dg.DagsterInstance, *, before: datetime) -> int:
@@ -61,7 +66,5 @@ def _runs_of(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> set[st
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):  # it empties a run's file and leaves it
-        for path in Path(storage.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
-            path.unlink()
+    for path in event_files(instance, run_id):
+        path.unlink()

@@ -24,6 +24,7 @@ import yaml
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.orphans import fail_launched, fail_unlaunched
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.dagster_internals import DAEMON, RETRY_CHANGED_DEFINITIONS
 from sensory_pipeline.storage.lock import held
 
 log = logging.getLogger(__name__)
@@ -90,13 +91,13 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         code_server = ["dagster", "api", "grpc", "--socket", str(socket), "--lazy-load-user-code", "--module-name"]
         known = ["--workspace", str(workspace), "--log-level", "warning"]
         # or a backfill fails for good, and takes its queued runs along, when the code server is away just then
-        patient = {**environment, "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1"}
+        patient = {**environment, RETRY_CHANGED_DEFINITIONS: "1"}
         code = Service(
             name="code server", command=[*code_server, definitions, "--location-name", definitions], environment=patient
         )
         daemon = Service(
             name="daemon",
-            command=["dagster._daemon", "run", *known],
+            command=[DAEMON, "run", *known],
             environment=patient,
             prepare=partial(_clear_starting, home),
         )

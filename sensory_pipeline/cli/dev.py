@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from dagster._utils.schedules import is_valid_cron_schedule
 
 from sensory_pipeline.automation.instance import prepare_home
 from sensory_pipeline.automation.services import serve
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.dagster_internals import is_valid_cron_schedule
 from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import arrival_wait_s

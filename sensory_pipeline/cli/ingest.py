@@ -30,8 +30,8 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.setup import choices, processor
+from sensory_pipeline.processing.plans import Plans
+from sensory_pipeline.processing.setup import choices, runner
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
 from sensory_pipeline.storage.sources import why_empty
@@ -76,13 +76,13 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False, gone: 
     settings = Settings()
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
-    def listed(processor: Processor) -> IngestReport:
-        return register(lake, processor.plans, source, retry_failed=retry_failed, gone=gone)
+    def listed(plans: Plans) -> IngestReport:
+        return register(lake, plans, source, retry_failed=retry_failed, gone=gone)
 
     return work_off(lake, settings, listed)
 
 
-def work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], IngestReport]) -> IngestReport:
+def work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
     """Process what is pending, in this process, with progress on standard error. prepare: makes it pending first."""
     logging.getLogger("dagster").setLevel(logging.ERROR)
     try:
@@ -93,13 +93,13 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], Inge
         raise typer.Exit(STOPPED) from None
 
 
-def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], IngestReport]) -> IngestReport:
+def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
     with (
         watched_for_stop() as stop_asked,
         IngestProgress() as progress,
-        processor(settings, progress=progress.step) as engines,
+        runner(settings, progress=progress.step) as engines,
     ):
-        report = prepare(engines)
+        report = prepare(engines.context.plans)
         if not (waiting := _waiting(lake)):
             return report
         progress.begin(waiting)
@@ -114,8 +114,8 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Processor], Ing
             progress.partition({recording.recording_id: path_of(recording.uri).name for recording in pending})
 
         with open_instance(dagster_home() or lake.root / ".dagster") as instance:
-            job = build(lake=lake, engines=engines).resolve_job_def("process_recordings")
-            run_ingest(lake, job, instance, report, run_started=started)
+            job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
+            run_ingest(lake, job, instance, engines, report, run_started=started)
         _check_stopped(report, stop_asked)
         progress.left(report.pending)
     return report

@@ -25,8 +25,8 @@ from sensory_pipeline.core.requests import (
     TranscriptionSettings,
 )
 from sensory_pipeline.engines.selection import chosen_engines
-from sensory_pipeline.processing.recording import process_file
 from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 
 

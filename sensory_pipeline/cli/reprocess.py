@@ -14,9 +14,9 @@ from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.processor import Processor
-from sensory_pipeline.processing.reprocessing import engines_of
-from sensory_pipeline.processing.reprocessing import reprocess as mark
+from sensory_pipeline.processing.plans import Plans
+from sensory_pipeline.processing.runs.reprocess import engines_of
+from sensory_pipeline.processing.runs.reprocess import reprocess as mark
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.sources import uri_of
 
@@ -43,13 +43,13 @@ def reprocess(
     opened = Lake.open(lake or settings.lake, ledger=settings.ledger)
     opened.check_made_with(shards=settings.shards, start_date=settings.start_date)
 
-    def choose(processor: Processor) -> IngestReport:
-        if engine is not None and engine not in (known := engines_of(processor.plans)):
+    def choose(plans: Plans) -> IngestReport:
+        if engine is not None and engine not in (known := engines_of(plans)):
             raise ConfigurationError(f"no engine {engine!r} is in use: give {', '.join(known)}")
         chosen = opened.ledger.known(date.date() if date else None)
         if recordings:
             chosen = _of_uris(chosen, recordings)
-        marked = mark(opened, processor.plans, chosen, engine=engine)
+        marked = mark(opened, plans, chosen, engine=engine)
         errors.print(f"{counted(marked, 'recording')} to be done again")
         return IngestReport()
 

@@ -16,14 +16,16 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
 from sensory_pipeline.engines.gpu import free_bytes
+from sensory_pipeline.engines.models import fetch_missing
 from sensory_pipeline.engines.registry import engine_named, engines_of
 from sensory_pipeline.engines.selection import EngineFactory, Engines, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
-from sensory_pipeline.processing.models import fetch_missing
-from sensory_pipeline.processing.plan import Plan, Plans, make_plan
-from sensory_pipeline.processing.pool import EnginePool
-from sensory_pipeline.processing.processor import Limits, Processor
+from sensory_pipeline.processing.plans import Plan, Plans, make_plan
+from sensory_pipeline.processing.runs.context import Limits, RunContext
+from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.workers.dispatcher import Dispatcher
+from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.sources import prefix_of
 
@@ -41,13 +43,13 @@ is still written to begins to wait anew with every look, it also comes in whole.
 
 
 @contextmanager
-def processor(
+def runner(
     settings: Settings,
     *,
     device: Device | None = None,
     engines: EngineFactory | None = None,
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None,
-) -> Iterator[Processor]:
+) -> Iterator[Runner]:
     """Engines, plans and limits as the settings say; the engine processes end with the `with`.
 
     device: the one the run was given, which it then has to itself; the first of the settings' when
@@ -72,8 +74,8 @@ def processor(
         threads=threads,
     )
     with _alone_on(mine, settings), pool:
-        ready = Processor(
-            pool=pool,
+        context = RunContext(
+            dispatcher=Dispatcher(pool),
             plans=_plans(settings, sets()),
             limits=Limits(
                 run_audio_hours=settings.run_audio_hours,
@@ -83,13 +85,14 @@ def processor(
             ),
             progress=progress,
         )
+        ready = Runner(context)
         try:
             yield ready
         finally:
             _close(ready)
 
 
-def _close(ready: Processor) -> None:
+def _close(ready: Runner) -> None:
     """What was under way when a run failed may be as impossible to write down as what it failed with."""
     try:
         ready.close()

@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal, Transient
+from sensory_pipeline.core.errors import Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import READS, Stage, fingerprint
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Ledger, Pending
+from sensory_pipeline.lake.ledger import Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
-from sensory_pipeline.processing.plan import Plan
-from sensory_pipeline.processing.processor import Processor, duration_s, stage_results
-from sensory_pipeline.processing.stage_stream import MAX_CRASHES, Trial
-from sensory_pipeline.processing.work import Source, Work
+from sensory_pipeline.processing.plans import Plan
+from sensory_pipeline.processing.runs.backlog import duration_s, given_up, stage_results
+from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.runs.journal import AtWork, LedgerJournal
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.task import Outcome, StageTask
+from sensory_pipeline.processing.workers.attempt import Attempt
 
 VERSION = version("sensory-pipeline")
 
@@ -35,26 +38,16 @@ class Budget:
         return self.taken_s >= self.limit_s
 
 
-class AtWork:
-    """Which stages are at work on which recordings: for the ledger they are one attempt."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A recording that a stage has worked on. error: what it failed with."""
 
-    def __init__(self) -> None:
-        self._stages: dict[str, set[Stage]] = {}
-
-    def begun(self, identity: str, stage: Stage) -> bool:
-        """Whether it is the first."""
-        stages = self._stages.setdefault(identity, set())
-        stages.add(stage)
-        return len(stages) == 1
-
-    def ended(self, identity: str, stage: Stage) -> bool:
-        """Whether none is left."""
-        self._stages.setdefault(identity, set()).discard(stage)
-        return not self._stages[identity]
+    recording: Recording
+    error: Terminal | None
 
 
 class StageRun:
-    """What it does shows in its counts of recordings; made: their results, without payloads.
+    """What it does shows in its counts of recordings; done: those that it has worked on.
 
     upstream: the stages it reads that go on beside it and feed it; what it reads of others lies in the
     stage store. budget: heeded and used up by a stage that reads none. over: nothing more comes of it.
@@ -63,7 +56,7 @@ class StageRun:
     def __init__(
         self,
         lake: Lake,
-        processor: Processor,
+        context: RunContext,
         plan: Plan,
         stage: Stage,
         pending: Sequence[Pending],
@@ -75,7 +68,7 @@ class StageRun:
         upstream: Mapping[Stage, StageRun],
     ) -> None:
         self._lake = lake
-        self._processor = processor
+        self._context = context
         self._whole = plan
         self.plan = plan.stages[stage]
         self._run_id = run_id
@@ -93,15 +86,10 @@ class StageRun:
         self._ready: deque[str] = deque()
         self._given_up: deque[tuple[str, Terminal]] = deque()
         self.over = False
-        self.made: list[StageResult] = []
+        self.done: list[Settled] = []
         self.audio_s = 0.0
         self.reused = 0
         self.deferred = 0
-
-    @property
-    def recordings(self) -> dict[str, Recording]:
-        """By their ids."""
-        return {identity: item.recording for identity, item in self._pending.items()}
 
     def prepare(self) -> None:
         """See what is known already. Those that this one feeds have to be prepared before."""
@@ -139,12 +127,13 @@ class StageRun:
             self.over = True
 
     def _work(self, writer: StageWriter) -> Iterator[None]:
-        journal = _LedgerJournal(self.plan.stage, self._lake.ledger, self.recordings, self._at_work)
-        run = self._processor.pool.run(self.plan.stage, self._whole.choice, self._trials(), journal)
+        recordings = {identity: item.recording for identity, item in self._pending.items()}
+        journal = LedgerJournal(self.plan.stage, self._lake.ledger, recordings, self._at_work)
+        run = self._context.dispatcher.run(self.plan.stage, self._whole.choice, self._attempts(), journal)
         with closing(run) as answers:
             for answer in answers:
                 if answer is not None:
-                    self._settle(writer, answer.recording_id, answer.value, answer.seconds)
+                    self._settle(writer, answer.recording_id, answer.outcome, answer.seconds)
                     continue
                 self._settle_given_up(writer)
                 writer.flush_when_due()
@@ -162,41 +151,41 @@ class StageRun:
             self.reused += 1
             self._take_account(self._known[identity])
             self._pass_on(self._known.pop(identity), fresh=False)
-        elif (error := _given_up(item)) is not None:
+        elif (error := given_up(item)) is not None:
             self._given_up.append((identity, error))
         else:
             self._ready.append(identity)
 
-    def _trials(self) -> Iterator[Trial | None]:
+    def _attempts(self) -> Iterator[Attempt | None]:
         while True:
             while self._ready:
                 if not self._reads and self._budget.spent:
                     return
                 identity = self._ready.popleft()
                 item = self._pending[identity]
-                work = self._work_on(item.recording, self._inputs[identity])
-                yield Trial(work=work, suspect=bool(item.attempts), crashes=item.crashes)
+                task = self._task(item.recording, self._inputs[identity])
+                yield Attempt(task=task, quarantined=bool(item.attempts), crashes=item.crashes)
             if all(run.over for run in self._upstream.values()) and not self._ready:
                 return
             yield None
 
-    def _settle(self, writer: StageWriter, identity: str, answer: str | Terminal | Transient, seconds: float) -> None:
+    def _settle(self, writer: StageWriter, identity: str, outcome: Outcome, seconds: float) -> None:
         recording = self._pending[identity].recording
-        if isinstance(answer, Transient):
+        if isinstance(outcome, Transient):
             self._at_work.ended(identity, self.plan.stage)
-            self._lake.ledger.deferred(recording, str(answer))
+            self._lake.ledger.deferred(recording, str(outcome))
             self.deferred += 1
             return
-        result = self._result(recording, answer, seconds)
+        result = self._result(recording, outcome, seconds)
         writer.add(result)
         if self._at_work.ended(identity, self.plan.stage):
             self._lake.ledger.progressed(recording)
         self._take_account(result)
         decoded = self._inputs[identity].get(Stage.NORMALIZED_AUDIO, result)
         self.audio_s += duration_s(decoded)
-        self.made.append(replace(result, payload=None))
+        self.done.append(Settled(recording=recording, error=outcome if isinstance(outcome, Terminal) else None))
         self._pass_on(result, fresh=True)
-        self._processor.progress(self.plan.stage, identity)
+        self._context.progress(self.plan.stage, identity)
 
     def _take_account(self, result: StageResult) -> None:
         if not self._reads:
@@ -207,8 +196,8 @@ class StageRun:
         for run in self._feeds:
             run.feed(self.plan.stage, result, fresh=fresh)
 
-    def _work_on(self, recording: Recording, results: dict[Stage, StageResult]) -> Work:
-        limits = self._processor.limits
+    def _task(self, recording: Recording, results: dict[Stage, StageResult]) -> StageTask:
+        limits = self._context.limits
         decoded = results.get(Stage.NORMALIZED_AUDIO)
         transcript, diarization = results.get(Stage.TRANSCRIPTS), results.get(Stage.DIARIZATION)
         audio = fingerprint(
@@ -217,9 +206,9 @@ class StageRun:
                 "audio": self._whole.stages[Stage.NORMALIZED_AUDIO].fingerprint,
             }
         )
-        return Work(
+        return StageTask(
             recording_id=recording.recording_id,
-            source=Source(
+            source=AudioSource(
                 uri=recording.uri,
                 version=recording.version,
                 decoded=self._lake.audio / f"{recording.recording_id}-{audio}.wav",
@@ -233,15 +222,15 @@ class StageRun:
             diarization=diarization.payload if diarization else None,
         )
 
-    def _result(self, recording: Recording, answer: str | Terminal, seconds: float) -> StageResult:
-        failed = isinstance(answer, Terminal)
+    def _result(self, recording: Recording, outcome: str | Terminal, seconds: float) -> StageResult:
+        failed = isinstance(outcome, Terminal)
         return StageResult(
             recording_id=recording.recording_id,
             version=recording.version,
             fingerprint=self.plan.fingerprint,
-            payload=None if failed else str(answer),
-            error_class=type(answer).__name__ if failed else None,
-            error_message=str(answer) if failed else None,
+            payload=None if failed else str(outcome),
+            error_class=type(outcome).__name__ if failed else None,
+            error_message=str(outcome) if failed else None,
             engine=self.plan.info.engine,
             model=self.plan.info.model,
             revision=self.plan.info.revision,
@@ -252,34 +241,3 @@ class StageRun:
             seconds=seconds,
             made_at=datetime.now(UTC).replace(tzinfo=None),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _LedgerJournal:
-    stage: Stage
-    ledger: Ledger
-    recordings: dict[str, Recording]
-    at_work: AtWork
-
-    def started(self, work: Work) -> None:
-        if self.at_work.begun(work.recording_id, self.stage):
-            self.ledger.started(self.recordings[work.recording_id])
-
-    def died(self, work: Work, cause: str) -> None:
-        self.at_work.ended(work.recording_id, self.stage)
-        self.ledger.crashed(self.recordings[work.recording_id], cause)
-
-    def returned(self, work: Work) -> None:
-        if self.at_work.ended(work.recording_id, self.stage):
-            self.ledger.returned(self.recordings[work.recording_id])
-
-
-def _given_up(item: Pending) -> Terminal | None:
-    if item.crashes >= MAX_CRASHES:
-        return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
-    if item.attempts >= MAX_ATTEMPTS:
-        return Abandoned(
-            f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}; "
-            "retry it with `sensory ingest --retry-failed`"
-        )
-    return None

@@ -1,60 +1,20 @@
-"""What works on recordings, by which plans and within which limits; and a run's share of what is pending."""
+"""What is pending in a partition: by plan, a run's part of it, and what is known of it already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING
 
+from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Pending
 from sensory_pipeline.lake.stage_store import StageResult
-from sensory_pipeline.processing.payloads import FACTS
-from sensory_pipeline.processing.plan import Plan, Plans, StagePlan
-from sensory_pipeline.processing.pool import EnginePool
-
-if TYPE_CHECKING:
-    from sensory_pipeline.processing.partition_run import PartitionRun
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one recording, or one run, may take. Hours and seconds of audio, seconds of silence."""
-
-    run_audio_hours: float
-    max_audio_hours: float
-    recording_timeout_s: float
-    audio_cache_gb: float
-
-    def silence_s(self, duration_s: float) -> float:
-        """Seconds without a sign of life after which an engine counts as hung on a recording."""
-        return self.recording_timeout_s + 10 * duration_s
-
-    def decoding_s(self, size_bytes: int) -> float:
-        """The same for decoding, where nobody knows the duration yet: a slow network gives 1 MB a second,
-        and decoding takes as long again."""
-        return self.recording_timeout_s + size_bytes / 5e5
-
-
-@dataclass(slots=True, kw_only=True)
-class Processor:
-    """What does the work, and how. progress: told (stage, recording_id) as each recording is done; run: what
-    it is at, or was at last."""
-
-    pool: EnginePool
-    plans: Plans
-    limits: Limits
-    progress: Callable[[Stage, str], None] = lambda _stage, _recording: None
-    run: PartitionRun | None = None
-
-    def close(self) -> None:
-        """Stop what it is at."""
-        if self.run is not None:
-            self.run.close()
-            self.run = None
+from sensory_pipeline.processing.plans import Plan, Plans, StagePlan
+from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.tasks.serialization import FACTS
+from sensory_pipeline.processing.workers.stage_queue import MAX_CRASHES
 
 
 def stage_results(
@@ -76,19 +36,19 @@ def _stands(stage: Stage, result: StageResult, item: Pending) -> bool:
     return result.error_class is None or item.forgive_before is None or result.made_at > item.forgive_before
 
 
-def share(lake: Lake, processor: Processor, partition: Partition) -> list[tuple[Plan, tuple[Pending, ...]]]:
+def select_pending(lake: Lake, context: RunContext, partition: Partition) -> list[tuple[Plan, tuple[Pending, ...]]]:
     """What of the pending one run takes, in order of first sight: by the hours of audio that are
     known, and all whose hours are not known yet. It comes by plan."""
     pending = lake.ledger.pending(partition)
     decoded: dict[str, StageResult] = {}
-    for plan, items in by_plan(processor.plans, pending):
+    for plan, items in by_plan(context.plans, pending):
         decoded |= stage_results(lake, plan.stages[Stage.NORMALIZED_AUDIO], partition, items)
     hours = accumulate(
         duration_s(result) / 3600 if (result := decoded.get(item.recording.recording_id)) else 0.0 for item in pending
     )
     before = chain([0.0], hours)
-    taken = (item for item, sum_h in zip(pending, before, strict=False) if sum_h < processor.limits.run_audio_hours)
-    return by_plan(processor.plans, taken)
+    taken = (item for item, sum_h in zip(pending, before, strict=False) if sum_h < context.limits.run_audio_hours)
+    return by_plan(context.plans, taken)
 
 
 def by_plan(plans: Plans, pending: Iterable[Pending]) -> list[tuple[Plan, tuple[Pending, ...]]]:
@@ -103,3 +63,15 @@ def by_plan(plans: Plans, pending: Iterable[Pending]) -> list[tuple[Plan, tuple[
 def duration_s(result: StageResult) -> float:
     """Seconds of audio, of a normalized_audio result; 0 for one that failed."""
     return FACTS.validate_json(result.payload).duration_ms / 1000 if result.payload else 0.0
+
+
+def given_up(item: Pending) -> Terminal | None:
+    """Why a recording is not tried again, where it has failed too often."""
+    if item.crashes >= MAX_CRASHES:
+        return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
+    if item.attempts >= MAX_ATTEMPTS:
+        return Abandoned(
+            f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}; "
+            "retry it with `sensory ingest --retry-failed`"
+        )
+    return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,29 +14,16 @@ from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
-from sensory_pipeline.processing.payloads import FACTS, assembled
-from sensory_pipeline.processing.processor import Limits, Processor, share, stage_results
-from sensory_pipeline.processing.stage_run import VERSION
+from sensory_pipeline.processing.runs.backlog import select_pending, stage_results
+from sensory_pipeline.processing.runs.context import Limits, RunContext
+from sensory_pipeline.processing.runs.reports import PublicationReport
+from sensory_pipeline.processing.runs.stage import VERSION
+from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
 from sensory_pipeline.storage.files import sweep_temporaries
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicationReport:
-    """published, failed, partial (damaged): recordings, in this run; pending: left in the partition; audio_s:
-    seconds of audio published; rows: in the partition's tables now; errors: recordings by error class."""
-
-    published: int
-    failed: int
-    partial: int
-    pending: int
-    audio_s: float
-    rows: Mapping[str, int]
-    errors: Mapping[str, int]
-
-
-def publish_partition(lake: Lake, processor: Processor, partition: Partition, run_id: str) -> PublicationReport:
+def publish_partition(lake: Lake, context: RunContext, partition: Partition, run_id: str) -> PublicationReport:
     """Commit every pending recording of the partition whose stages are decided, good or bad."""
-    processor.close()  # whose lease it may still be
     with lake.lease(partition):
         base = lake.manifest(partition)
         lake.ledger.catch_up(base)
@@ -47,7 +32,7 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
         audio_s, partial = 0.0, 0
         errors: Counter[str] = Counter()
         now = datetime.now(UTC).replace(tzinfo=None)
-        for plan, pending in share(lake, processor, partition):
+        for plan, pending in select_pending(lake, context, partition):
             done = {stage: stage_results(lake, p, partition, pending) for stage, p in plan.stages.items()}
             for recording in (item.recording for item in pending):
                 results = {stage: found for stage in plan.stages if (found := done[stage].get(recording.recording_id))}
@@ -79,7 +64,7 @@ def publish_partition(lake: Lake, processor: Processor, partition: Partition, ru
         current = base
         if entries:
             current = publish(lake, partition, run_id=run_id, base=base, recordings=entries, rows=rows)
-        _trim_audio(lake, processor.limits)
+        _trim_audio(lake, context.limits)
         return PublicationReport(
             published=len(entries),
             failed=errors.total(),

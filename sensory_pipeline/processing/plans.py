@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sensory_pipeline.core.errors import UnsupportedLanguage
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import READS, Stage, fingerprint, stages_for
 from sensory_pipeline.engines.base import EngineInfo
+from sensory_pipeline.engines.capability import check
 from sensory_pipeline.engines.selection import Engines
 
 log = logging.getLogger(__name__)
@@ -144,17 +144,3 @@ def _utterance_rules(request: ProcessRequest) -> dict[str, object]:
     """What decides utterances, beside the stages."""
     dropped = {"dropped": DOUBT} if request.drop_doubtful else {}
     return {"reconciliation": RECONCILIATION, **dropped}
-
-
-def check(request: ProcessRequest, transcriber: EngineInfo) -> None:
-    """Whether the transcriber can do what is asked. Raises UnsupportedLanguage where that is known without its
-    model."""
-    if Task.TRANSCRIBE not in request.tasks:
-        return
-    if transcriber.languages is None:
-        return
-    if unknown := request.tra.asked_languages - transcriber.languages:
-        raise UnsupportedLanguage(
-            f"{transcriber.engine} knows {', '.join(sorted(transcriber.languages))} only, not {min(unknown)!r}: set "
-            "the language to one of these or auto, or choose another engine or model"
-        )

@@ -9,51 +9,31 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Generator
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.core.stages import READS, Stage, engines_at_fault
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.processor import Processor, share
-from sensory_pipeline.processing.stage_run import AtWork, Budget, StageRun
+from sensory_pipeline.processing.runs.backlog import select_pending
+from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.runs.journal import AtWork
+from sensory_pipeline.processing.runs.reports import StageReport
+from sensory_pipeline.processing.runs.stage import Budget, StageRun
 
-ENGINE_FAULTS = (Crashed.__name__, EngineError.__name__, Abandoned.__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageReport:
-    """What one stage did in one run: counts of recordings, seconds of audio and of work.
-
-    audio_s: of what was worked on; fault: what the first engine to fail said; caches: of the models
-    in each engine process, counted since it began, empty without models.
-    """
-
-    stage: Stage
-    computed: int
-    reused: int
-    failed: int
-    engine_faults: int
-    fault: str | None
-    deferred: int
-    audio_s: float
-    seconds: float
-    engine: str
-    device: str
-    caches: tuple[CacheStats, ...]
+ENGINE_FAULTS = (Crashed, EngineError, Abandoned)
+"""Errors of recordings that may be the engine's."""
 
 
 class PartitionRun:
     """It holds the partition's lease from its making until its last stage has ended, or it is closed."""
 
     def __init__(
-        self, lake: Lake, processor: Processor, partition: Partition, run_id: str, stages: Collection[Stage]
+        self, lake: Lake, context: RunContext, partition: Partition, run_id: str, stages: Collection[Stage]
     ) -> None:
         self.partition = partition
         self.run_id = run_id
         self._lake = lake
-        self._processor = processor
+        self._context = context
         self._lease = ExitStack()
         self._outcomes: dict[Stage, StageReport | Exception] = {}
         self._lease.enter_context(lake.lease(partition))
@@ -90,14 +70,14 @@ class PartitionRun:
     def _runs(self, stages: Collection[Stage]) -> dict[Stage, list[StageRun]]:
         """Of each stage one for each plan."""
         found: dict[Stage, list[StageRun]] = {stage: [] for stage in stages}
-        budget = Budget(limit_s=self._processor.limits.run_audio_hours * 3600)
+        budget = Budget(limit_s=self._context.limits.run_audio_hours * 3600)
         at_work = AtWork()
-        for plan, pending in share(self._lake, self._processor, self.partition):
+        for plan, pending in select_pending(self._lake, self._context, self.partition):
             mine: dict[Stage, StageRun] = {}
             for stage in (s for s in plan.stages if s in found):
                 mine[stage] = StageRun(
                     self._lake,
-                    self._processor,
+                    self._context,
                     plan,
                     stage,
                     pending,
@@ -132,23 +112,23 @@ class PartitionRun:
         finally:
             for run in runs:  # for those that it feeds, and a failure may come before it has begun
                 run.over = True
-        made = [result for run in runs for result in run.made]
-        faults = [result for result in made if result.error_class in ENGINE_FAULTS]
-        if engines_at_fault(len(made), len(faults)):
-            recordings = {identity: recording for run in runs for identity, recording in run.recordings.items()}
-            self._lake.ledger.forgive(recordings[result.recording_id] for result in faults)
-        infos = [run.plan.info for run in runs] or [self._processor.plans.default.stages[stage].info]
-        return StageReport(
+        done = [settled for run in runs for settled in run.done]
+        faults = [settled for settled in done if isinstance(settled.error, ENGINE_FAULTS)]
+        infos = [run.plan.info for run in runs] or [self._context.plans.default.stages[stage].info]
+        report = StageReport(
             stage=stage,
-            computed=len(made),
+            computed=len(done),
             reused=sum(run.reused for run in runs),
-            failed=sum(result.error_class is not None for result in made),
+            failed=sum(settled.error is not None for settled in done),
             engine_faults=len(faults),
-            fault=faults[0].error_message if faults else None,
+            fault=str(faults[0].error) if faults else None,
             deferred=sum(run.deferred for run in runs),
             audio_s=sum(run.audio_s for run in runs),
             seconds=time.monotonic() - began,
             engine=", ".join(dict.fromkeys(f"{info.engine} {info.model}" for info in infos)),
             device=", ".join(dict.fromkeys(info.device for info in infos)),
-            caches=self._processor.pool.caches,
+            caches=self._context.pool.caches,
         )
+        if report.engine_at_fault:
+            self._lake.ledger.forgive(settled.recording for settled in faults)
+        return report

@@ -8,7 +8,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import Stage, with_dependents
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.plan import Plan, Plans
+from sensory_pipeline.processing.plans import Plan, Plans
 
 
 def reprocess(lake: Lake, plans: Plans, recordings: Iterable[Recording], *, engine: str | None = None) -> int:

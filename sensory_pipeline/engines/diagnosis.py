@@ -11,11 +11,11 @@ from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import cuda
 from sensory_pipeline.engines.base import EngineInfo
+from sensory_pipeline.engines.capability import check
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.registry import ENGINES
 from sensory_pipeline.engines.selection import chosen_engines, specs
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
-from sensory_pipeline.processing.plan import check
 
 _INSTALL_MODELS = "make models"
 _INSTALL = "pip install -e ."

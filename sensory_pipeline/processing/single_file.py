@@ -9,10 +9,12 @@ from sensory_pipeline.core.errors import SourceUnavailable
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage, stages_for
+from sensory_pipeline.engines.capability import check
 from sensory_pipeline.engines.selection import Engines
-from sensory_pipeline.processing.payloads import assembled
-from sensory_pipeline.processing.plan import check
-from sensory_pipeline.processing.work import Source, Work, perform
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.perform import perform
+from sensory_pipeline.processing.tasks.serialization import assembled
+from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.storage.local import stat_object
 
 
@@ -25,7 +27,7 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
     check(request, engines.transcriber.info)
     payloads: dict[Stage, str] = {}
     with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
-        source = Source(
+        source = AudioSource(
             uri=listed.uri,
             version=listed.version,
             decoded=Path(folder, "audio.wav"),
@@ -34,7 +36,7 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
             track=request.track,
         )
         for stage in stages_for(request):
-            work = Work(
+            task = StageTask(
                 recording_id=listed.uri,
                 source=source,
                 request=request,
@@ -42,7 +44,7 @@ def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_a
                 transcript=payloads.get(Stage.TRANSCRIPTS),
                 diarization=payloads.get(Stage.DIARIZATION),
             )
-            ((_, answer),) = perform(stage, engines, iter([work]))
+            ((_, answer),) = perform(stage, engines, iter([task]))
             if not isinstance(answer, str):
                 raise answer
             payloads[stage] = answer

@@ -1,0 +1,165 @@
+"""How fast recordings are transcribed with real weights, beside faster-whisper: second decodings and all.
+
+    python -m bench.speed FOLDER --json bench/results/speed.json
+
+FOLDER holds labelled recordings (labelled.py). The product has its own settings, faster-whisper its VAD and a file at a
+time; both have Whisper base in int8, beam 5, as many threads, and give the times of words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.labelled import read_labelled
+from bench.pairs import ROUNDS, Limit, Race, race, save
+from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.base import TranscribeJob
+from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.catalogue.store import HOME
+from sensory_pipeline.engines.devices import CPU, ComputeType
+from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
+
+THREADS = 2
+BATCH = 8
+SEQUENTIAL, BATCHED, OURS = "faster-whisper, VAD", "faster-whisper, batched", "ours"
+_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Recordings of `shortest_s` to `longest_s`, so many; at least so many times as fast as the batches, and as one
+    window after the other."""
+
+    shortest_s: float
+    longest_s: float
+    recordings: int
+    language: str
+    batched: float
+    sequential: float
+
+    def __str__(self) -> str:
+        given = "auto" if self.language == "auto" else "given"
+        return f"{self.shortest_s:.0f} to {self.longest_s:.0f} s, language {given}"
+
+
+CONDITIONS = (
+    Condition(shortest_s=2, longest_s=15, recordings=16, language="auto", batched=2.0, sequential=2.3),
+    Condition(shortest_s=2, longest_s=15, recordings=16, language="en", batched=1.6, sequential=1.0),
+    Condition(shortest_s=20, longest_s=90, recordings=7, language="auto", batched=1.6, sequential=2.3),
+)
+
+
+def pieces(folder: Path, condition: Condition) -> list[Pcm]:
+    """English recordings of such lengths, of all sets in turn; longer ones are cut to 30 s, 45 s and so on."""
+    found: list[Pcm] = []
+    lengths = [30, 45, 60, 75, 90]
+    for recording in (recording for recording in read_labelled(folder) if recording.language == "en"):
+        if recording.duration_s < condition.shortest_s:
+            continue
+        pcm = decode(recording.file, max_duration_s=3600).pcm
+        if recording.duration_s > condition.longest_s:
+            if condition.longest_s < lengths[0]:
+                continue
+            pcm = pcm.cut(Span(start_ms=0, end_ms=1000 * lengths[len(found) % len(lengths)]))
+        found.append(pcm)
+    step = max(1, len(found) // condition.recordings)
+    return found[::step][: condition.recordings]
+
+
+def races(folder: Path, rounds: int) -> Iterator[Race]:
+    """One for each condition."""
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    weights = HOME.verified("whisper-base")
+    model = WhisperModel(str(weights), device="cpu", compute_type="int8", cpu_threads=THREADS)
+    with closing(ModelCache(CacheSettings(ttl_s=None))) as cache:
+        engine = WhisperTranscriber(
+            str(weights), device=CPU, compute_type=ComputeType.INT8, cache=cache, cpu_threads=THREADS
+        )
+        for condition in CONDITIONS:
+            pcms = pieces(folder, condition)
+            theirs: dict[str, Any] = {BATCHED: BatchedInferencePipeline(model), SEQUENTIAL: model}
+            yield race(
+                f"transcription, {len(pcms)} recordings of {condition}",
+                sum(pcm.duration_ms for pcm in pcms) / 1000,
+                {
+                    BATCHED: partial(_theirs, theirs[BATCHED], pcms, condition.language, batch_size=BATCH),
+                    SEQUENTIAL: partial(_theirs, theirs[SEQUENTIAL], pcms, condition.language),
+                    OURS: partial(_ours, engine, pcms, condition.language),
+                },
+                rounds,
+                threads=THREADS,
+                limits=[
+                    Limit(faster=OURS, slower=BATCHED, at_least=condition.batched),
+                    Limit(faster=OURS, slower=SEQUENTIAL, at_least=condition.sequential),
+                ],
+                facts={
+                    "words": {
+                        OURS: _ours(engine, pcms, condition.language),
+                        BATCHED: _theirs(theirs[BATCHED], pcms, condition.language, batch_size=BATCH),
+                        SEQUENTIAL: _theirs(theirs[SEQUENTIAL], pcms, condition.language),
+                    }
+                },
+            )
+
+
+def _theirs(pipeline: Any, pcms: Sequence[Pcm], language: str, **options: Any) -> int:
+    """Words of faster-whisper."""
+    words = 0
+    for pcm in pcms:
+        segments, _ = pipeline.transcribe(
+            pcm.mono(),
+            language=None if language == "auto" else language,
+            beam_size=5,
+            vad_filter=True,
+            word_timestamps=True,
+            **options,
+        )
+        words += sum(len(segment.words) for segment in segments)
+    return words
+
+
+def _ours(engine: WhisperTranscriber, pcms: Sequence[Pcm], language: str) -> int:
+    settings = TranscriptionSettings(language=language)
+    jobs = (TranscribeJob(key=f"{index}", pcm=pcm, settings=settings) for index, pcm in enumerate(pcms))
+    words = 0
+    for _, answer in engine.transcribe(jobs):
+        if isinstance(answer, Exception):
+            raise answer
+        words += len(answer.words)
+    return words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="labelled recordings")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    console = Console(width=140)
+    found = []
+    for one in races(arguments.folder, arguments.rounds):
+        found.append(one)
+        one.show(console)
+        console.print(f"words: {one.facts['words']}")
+        if arguments.json:
+            save(arguments.json, found, _PACKAGES, whisper="base")
+    sys.exit(not all(verdict.met for one in found for verdict in one.verdicts()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What happens to recordings in engine processes, written into the ledger before the next thing does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sensory_pipeline.core.recordings import Recording
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.ledger import Ledger
+from sensory_pipeline.processing.tasks.task import StageTask
+
+
+class AtWork:
+    """Which stages are at work on which recordings: for the ledger they are one attempt."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, set[Stage]] = {}
+
+    def begun(self, identity: str, stage: Stage) -> bool:
+        """Whether it is the first."""
+        stages = self._stages.setdefault(identity, set())
+        stages.add(stage)
+        return len(stages) == 1
+
+    def ended(self, identity: str, stage: Stage) -> bool:
+        """Whether none is left."""
+        self._stages.setdefault(identity, set()).discard(stage)
+        return not self._stages[identity]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerJournal:
+    """Of one stage."""
+
+    stage: Stage
+    ledger: Ledger
+    recordings: dict[str, Recording]
+    at_work: AtWork
+
+    def started(self, task: StageTask) -> None:
+        if self.at_work.begun(task.recording_id, self.stage):
+            self.ledger.started(self.recordings[task.recording_id])
+
+    def died(self, task: StageTask, cause: str) -> None:
+        self.at_work.ended(task.recording_id, self.stage)
+        self.ledger.crashed(self.recordings[task.recording_id], cause)
+
+    def returned(self, task: StageTask) -> None:
+        if self.at_work.ended(task.recording_id, self.stage):
+            self.ledger.returned(self.recordings[task.recording_id])

@@ -1,0 +1,79 @@
+"""Where the sound of a recording comes from: its source, or the cache of decoded audio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
+from sensory_pipeline.audio.decode import decode, read_pcm, write_pcm
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.errors import NoRoom
+from sensory_pipeline.core.results import AudioFacts
+from sensory_pipeline.storage.sources import local_copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioSource:
+    """Where the sound of a recording comes from.
+
+    decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
+    recordings are refused; stereo: the channels are kept apart, and what leaks from one into another is
+    silenced; track: number of the one that is wanted.
+    """
+
+    uri: str
+    version: str
+    decoded: Path
+    max_duration_s: float
+    stereo: bool
+    track: int | None = None
+
+    def open(self) -> Pcm:
+        """The canonical audio, from the cache or decoded again."""
+        try:
+            with _in_the_cache(self.decoded):
+                return read_pcm(self.decoded)
+        except FileNotFoundError:
+            return self.decode()[0]
+
+    def decode(self) -> tuple[Pcm, AudioFacts]:
+        """Decode the source into the cache. Raises AudioError or Transient."""
+        with local_copy(self.uri, self.version, self.decoded.parent) as path:
+            found = decode(
+                path,
+                channels="keep" if self.stereo else "mono",
+                max_duration_s=self.max_duration_s,
+                track=self.track,
+            )
+        remarks = found.remarks
+        if self.stereo:
+            crosstalk = find_crosstalk(found.pcm)
+            silence(found.pcm, crosstalk)
+            remarks += crosstalk.remarks
+        with _in_the_cache(self.decoded):
+            self.decoded.parent.mkdir(parents=True, exist_ok=True)
+            write_pcm(self.decoded, found.pcm)
+        facts = AudioFacts(
+            duration_ms=found.pcm.duration_ms,
+            codec=found.codec,
+            sample_rate=found.sample_rate,
+            channels=found.channels,
+            track=found.track,
+            damage=found.damage,
+            undecoded_ms=None if found.undecoded_s is None else round(found.undecoded_s * 1000),
+            remarks=remarks,
+        )
+        return found.pcm, facts
+
+
+@contextmanager
+def _in_the_cache(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NoRoom(f"{path.parent}: {error.strerror}; see to its room and permissions, then ingest again") from error

@@ -1,0 +1,110 @@
+"""The inside of one engine process: it holds the engines and asks for tasks (messages.py)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import assert_never
+
+from sensory_pipeline.core.errors import ConfigurationError, EngineError
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.selection import Engines, EngineSets
+from sensory_pipeline.processing.tasks.perform import perform
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.messages import (
+    Answered,
+    Closed,
+    Did,
+    End,
+    Failed,
+    FromProcess,
+    Open,
+    Ready,
+    Take,
+    ToProcess,
+    Want,
+)
+
+_REPORT_S = 5.0
+"""Seconds between two messages of what was done."""
+
+
+def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | None) -> None:
+    """Work until the pool, in process `parent`, hangs up. threads: as for EnginePool."""
+    _die_with(parent)
+    if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and what they stand on
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # noqa: TID251
+    sets = factory()
+    _send(pipe, Ready())
+    while True:
+        try:
+            message: ToProcess = pipe.recv()
+        except EOFError:
+            return
+        match message:
+            case Open(stage=stage, choice=choice):
+                _send(pipe, _work(pipe, stage, sets[choice]))
+            case Take() | End():
+                raise RuntimeError(f"no stage is open, and {message} came")
+            case _:
+                assert_never(message)
+
+
+def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
+    """Answer tasks until there are no more; returns how it ended."""
+    try:
+        reported = time.monotonic()
+        for key, outcome in perform(stage, engines, _tasks(pipe, engines.activity)):
+            _send(pipe, Answered(recording_id=key, outcome=outcome))
+            if time.monotonic() - reported > _REPORT_S:
+                _send(pipe, Did(activities=tuple(engines.activity.taken())))
+                reported = time.monotonic()
+        _send(pipe, Did(activities=tuple(engines.activity.taken())))
+    except ConfigurationError as error:
+        return Failed(error=error)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever an engine throws is about what it works on
+        traceback.print_exc(file=sys.stderr)
+        return Failed(error=EngineError(f"{type(error).__name__}: {error}"))
+    return Closed(cache=engines.cache.stats() if engines.cache else None)
+
+
+def _tasks(pipe: Connection, activity: ActivityLog) -> Iterator[StageTask]:
+    while True:
+        with activity.noting("waiting", "waiting"):
+            _send(pipe, Want())
+            message: ToProcess = pipe.recv()
+        match message:
+            case Take(task=task):
+                yield task
+            case End():
+                return
+            case Open():
+                raise RuntimeError(f"a stage is open already, and {message} came")
+            case _:
+                assert_never(message)
+
+
+def _send(pipe: Connection, message: FromProcess) -> None:
+    pipe.send(message)
+
+
+def _die_with(parent: int) -> None:
+    """No engine outlives its run, and it is the first to go when memory runs out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # sent when the *thread* that started this process ends: a pool belongs to a long-lived one
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

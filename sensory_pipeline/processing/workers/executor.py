@@ -1,0 +1,192 @@
+"""Engine processes for many threads at once: each submits tasks and gets futures, and all share the processes."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from socket import socketpair
+from threading import Lock, Thread
+from typing import Self
+
+from sensory_pipeline.core.errors import ConfigurationError, EngineUnavailable
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.attempt import Attempt
+from sensory_pipeline.processing.workers.dispatcher import Dispatcher
+from sensory_pipeline.processing.workers.pool import EnginePool
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    task: StageTask
+    future: Future[str]
+
+
+_Line = deque[_Submission]
+"""What waits for one stage and one choice of engines."""
+
+
+class EngineExecutor:
+    """A thread that owns a dispatcher and works off what other threads submit. Use it in a `with`.
+
+    The kernel kills engine processes when the thread that started them ends, so this thread starts them all, and
+    not those that submit. pool: nobody else may use it.
+    """
+
+    def __init__(self, pool: EnginePool) -> None:
+        self._pool = pool
+        self._lines: dict[tuple[Stage, int], _Line] = {}
+        self._lock = Lock()
+        self._closed = False
+        self._woken, self._waker = socketpair()
+        self._waker.setblocking(False)
+        self._thread = Thread(target=self._serve, name="engine executor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes; what is not answered yet fails with EngineUnavailable."""
+        with self._lock:
+            self._closed = True
+        self._wake()
+        self._thread.join()
+        self._woken.close()
+        self._waker.close()
+
+    def submit(self, stage: Stage, choice: int, task: StageTask) -> Future[str]:
+        """Have one stage done on one recording; any thread may ask for it.
+
+        Args:
+            stage: What is to be done.
+            choice: Which of the pool's sets of engines does it.
+            task: The recording. Its `recording_id` need not be unique.
+
+        Returns:
+            Its result as JSON. It raises what the recording failed with (Terminal or Transient), the engine's
+            ConfigurationError, or EngineUnavailable where no process comes up.
+
+        Raises:
+            EngineUnavailable: The executor is closed.
+        """
+        future: Future[str] = Future()
+        with self._lock:
+            if self._closed:
+                raise EngineUnavailable("the engines are closed")
+            self._lines.setdefault((stage, choice), deque()).append(_Submission(task, future))
+        self._wake()
+        return future
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it has been told often enough
+            self._waker.send(b"\0")
+
+    def _serve(self) -> None:
+        dispatcher = Dispatcher(self._pool, wake=self._woken)
+        batches: list[_Batch] = []
+        try:
+            while not self._closed:
+                batches += self._begun(dispatcher, batches)
+                for batch in list(batches):
+                    batches += batch.step()
+                batches = [batch for batch in batches if not batch.over]
+                self._pool.timeline()  # nobody draws it, and it would grow
+                self._pause(idle=not batches)
+        finally:
+            with self._lock:
+                self._closed = True
+            for batch in batches:
+                batch.close()
+            self._pool.close()
+            for line in self._lines.values():
+                for submission in line:
+                    submission.future.cancel()
+
+    def _begun(self, dispatcher: Dispatcher, batches: list[_Batch]) -> list[_Batch]:
+        """For each line that has something and nobody who takes it."""
+        with self._lock:
+            lines = list(self._lines.items())
+        taken = {id(batch.line) for batch in batches if batch.takes}
+        return [_Batch(dispatcher, *key, line) for key, line in lines if line and id(line) not in taken]
+
+    def _pause(self, *, idle: bool) -> None:
+        """Forget that somebody has woken this thread; idle: sleep until somebody does, unless something waits."""
+        with self._lock:  # what a batch that failed has left in its line waits too
+            idle = idle and not any(self._lines.values())
+        if multiprocessing.connection.wait([self._woken], timeout=None if idle else 0):
+            self._woken.recv(4096)
+
+
+class _Batch:
+    """What one line holds until it is empty for a moment: an engine that waits for more would answer nobody.
+
+    What is submitted while its last recordings are at work is for the next batch, which need not wait for this one.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, stage: Stage, choice: int, line: _Line) -> None:
+        self.line = line
+        self.takes = True
+        self.over = False
+        self._dispatcher, self._stage, self._choice = dispatcher, stage, choice
+        self._open: dict[str, _Submission] = {}
+        self._numbers = count()
+        self._answers = dispatcher.run(stage, choice, self._attempts(), _Silent())
+
+    def step(self) -> list[_Batch]:
+        """Take what there is by way of answers; returns batches that go on with what this one could not end."""
+        try:
+            answer = next(self._answers)
+        except StopIteration:
+            self.over = True
+            return []
+        except Exception as error:  # noqa: BLE001 - it is for whoever waits for it
+            self.over = True
+            return self._failed(error)
+        if answer is not None:
+            future = self._open.pop(answer.recording_id).future
+            if isinstance(answer.outcome, str):
+                future.set_result(answer.outcome)
+            else:
+                future.set_exception(answer.outcome)
+        return []
+
+    def close(self) -> None:
+        """Stop; nobody gets an answer any more."""
+        self._answers.close()
+        for submission in self._open.values():
+            submission.future.set_exception(EngineUnavailable("the engines were closed while they worked on this"))
+
+    def _attempts(self) -> Iterator[Attempt]:
+        while self.line:
+            submission = self.line.popleft()
+            if submission.future.running() or submission.future.set_running_or_notify_cancel():
+                identity = str(next(self._numbers))
+                self._open[identity] = submission
+                yield Attempt(task=replace(submission.task, recording_id=identity), quarantined=False, crashes=0)
+        self.takes = False
+
+    def _failed(self, error: Exception) -> list[_Batch]:
+        """The engine refuses somebody's settings: who that is shows when each goes alone."""
+        unanswered = list(self._open.values())
+        alone = len(unanswered) == 1 or isinstance(error, EngineUnavailable)
+        if isinstance(error, ConfigurationError) and not alone:
+            return [_Batch(self._dispatcher, self._stage, self._choice, deque([one])) for one in unanswered]
+        for submission in unanswered:
+            submission.future.set_exception(error)
+        return []
+
+
+class _Silent:
+    """A journal that nobody reads: whoever submitted a task hears of it by its future."""
+
+    def started(self, task: StageTask) -> None: ...
+
+    def died(self, task: StageTask, cause: str) -> None: ...
+
+    def returned(self, task: StageTask) -> None: ...
