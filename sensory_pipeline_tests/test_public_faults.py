@@ -15,8 +15,8 @@ from bench.normalisation import normalised
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.engines.selection import Engines, chosen_engines
-from sensory_pipeline.processing.recording import process_file
 from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.published_models import published
 
