@@ -15,12 +15,12 @@ from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
-from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType, Device
-from sensory_pipeline.engines.stt.clips import speech_clips
+from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 
 DATA = Path(__file__).parent / "data"
@@ -28,7 +28,7 @@ MINIATURE = DATA / "miniatures" / "whisper"
 CONVERSATIONS = DATA / "miniatures" / "conversations"
 SAMPLES = Path(__file__).parents[1] / "samples"
 PLAIN = TranscriptionSettings(
-    temperatures=(0.0,), language_detection_threshold=None, lost_speech_s=None, max_repeats=None
+    temperatures=(0.0,), language_detection_threshold=None, lost_speech_s=None, max_repeats=None, window_padding_s=None
 )
 """Nothing at random, and nothing that faster-whisper does not do."""
 REQUESTS = {
@@ -100,7 +100,8 @@ def said(*words: tuple[str, float, float], probability: float = 0.5) -> SimpleNa
 
 
 def clip_spans(samples: npt.NDArray[np.float32], longest_ms: int) -> tuple[Span, ...]:
-    return tuple(cover(speech) for speech in speech_clips(samples, longest_ms))
+    whole = Span(start_ms=0, end_ms=len(samples) // 16)
+    return tuple(with_margins(speech_clips(samples, longest_ms), whole, longest_ms))
 
 
 def clips_of(pcm: Pcm, request: TranscriptionSettings) -> tuple[Span, ...]:

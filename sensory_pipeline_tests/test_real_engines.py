@@ -52,11 +52,17 @@ def test_diarization_keeps_the_contract(engines: Engines) -> None:
         assert not empty.turns
 
 
-def test_kennedy_is_heard_word_for_word(engines: Engines) -> None:
-    job = TranscribeJob(key="jfk", pcm=decode(SPEECH, max_duration_s=60).pcm, settings=TranscriptionSettings())
+@pytest.mark.parametrize("padding_s", [10, None])
+def test_kennedy_is_heard_word_for_word(engines: Engines, padding_s: float | None) -> None:
+    """In a short window and in Whisper's own, at the same times."""
+    settings = TranscriptionSettings(window_padding_s=padding_s)
+    job = TranscribeJob(key="jfk", pcm=decode(SPEECH, max_duration_s=60).pcm, settings=settings)
     ((_, heard),) = engines.transcriber.transcribe([job])
     assert isinstance(heard, Transcript)
     assert plain(heard.text) == JFK.split()
+    starts = {word.text.strip(",."): word.span.start_s for word in heard.words}
+    assert starts["Americans"] == pytest.approx(1.6, abs=0.3)
+    assert heard.words[-1].span.end_s == pytest.approx(10.5, abs=0.4)
 
 
 def test_two_people_on_the_telephone_are_told_apart(engines: Engines) -> None:

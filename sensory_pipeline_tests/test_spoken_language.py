@@ -13,8 +13,8 @@ import pytest
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.stt.clip import Clip
 from sensory_pipeline.engines.stt.spoken_language import CANDIDATES, languages_of
-from sensory_pipeline.engines.stt.whisper_batches import Clip
 
 SILENCE = Pcm(samples=np.zeros((1, 16), np.int16))
 LOOP = "ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma"
@@ -35,6 +35,9 @@ class Speaker:
         self._texts = texts or {}
         self.decoded: list[tuple[int, str]] = []
 
+    def alike(self, indices: Sequence[int]) -> list[Sequence[int]]:
+        return [indices] if indices else []
+
     def rows(self, indices: Sequence[int]) -> Sequence[int]:
         return indices
 
@@ -51,8 +54,8 @@ class Speaker:
 
 
 def clip(recording: str = "a", *, end_ms: int = 4_000, **settings: Any) -> Clip:
-    speech = (Span(start_ms=0, end_ms=end_ms),)
-    return Clip(recording=recording, pcm=SILENCE, speech=speech, settings=TranscriptionSettings(**settings))
+    span = Span(start_ms=0, end_ms=end_ms)
+    return Clip(recording=recording, pcm=SILENCE, span=span, speech=(span,), settings=TranscriptionSettings(**settings))
 
 
 LATIN = {"la": 0.26, "en": 0.19, "es": 0.15, "fr": 0.07}

@@ -79,6 +79,7 @@ def expected_lines(
                 "hallucination_silence_s",
                 "language_detection_threshold",
                 "lost_speech_s",
+                "window_padding_s",
                 "max_repeats",
                 "clip_s",
                 "translate",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sensory_pipeline.engines.stt.whisper_batches import Clip
+from sensory_pipeline.engines.stt.clip import Clip
 
 AHEAD = 4
 """Batches from among whose clips one is chosen."""

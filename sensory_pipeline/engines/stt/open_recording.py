@@ -14,9 +14,9 @@ from sensory_pipeline.core.punctuation import goes_on, solid
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import TranscribeJob
-from sensory_pipeline.engines.stt.clips import halves, speech_alone
+from sensory_pipeline.engines.stt.clip import Clip, Heard, HeardWord
+from sensory_pipeline.engines.stt.clips import halves, speech_alone, with_margins
 from sensory_pipeline.engines.stt.hallucinations import without_loops
-from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
 
 _TOGETHER_MS = 300
 """Between parts of one word at most."""
@@ -57,12 +57,16 @@ class OpenRecording:
         if settings.language == "auto":  # a second language is what a decoder skips
             settings = settings.model_copy(update={"multilingual": True})
         index = self.clips.index(clip)
-        parts = [replace(clip, speech=half, settings=settings) for half in halves(clip.speech)]
+        speech = halves(clip.speech)
+        spans = with_margins(speech, clip.span, clip.span.duration_ms)
+        parts = [
+            replace(clip, span=span, speech=half, settings=settings) for span, half in zip(spans, speech, strict=True)
+        ]
         if parts:
             del self.answers[clip]
             self.clips[index : index + 1] = parts
         else:
-            parts = [replace(clip, speech=(span,), settings=settings) for span in lost]
+            parts = [replace(clip, span=span, speech=(span,), settings=settings) for span in lost]
             self.skipped[clip] = parts
             self.alone.update(parts)
             self.clips[index + 1 : index + 1] = parts

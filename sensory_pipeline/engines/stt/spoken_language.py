@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.engines.stt.clip import Clip
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
     from sensory_pipeline.engines.stt.encoder_output import EncoderOutput
-    from sensory_pipeline.engines.stt.whisper_batches import Clip
 
 CANDIDATES = 3
 
@@ -48,8 +48,10 @@ def languages_of(
         return ["en"] * len(clips)
     own = {i for i, clip in enumerate(clips) if clip.settings.multilingual}
     untold = [i for i, clip in enumerate(clips) if i in own or clip.recording not in known]
-    answers = model.model.detect_language(encoded.rows(untold)) if untold else []
-    heard = {i: {token[2:-2]: p for token, p in answer} for i, answer in zip(untold, answers, strict=True)}
+    heard: dict[int, Probabilities] = {}
+    for indices in encoded.alike(untold):
+        answers = model.model.detect_language(encoded.rows(indices))
+        heard |= {i: {token[2:-2]: p for token, p in answer} for i, answer in zip(indices, answers, strict=True)}
     parts: dict[str, list[int]] = {}
     for i in untold:
         if clips[i].recording not in known:

@@ -15,11 +15,12 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
+from sensory_pipeline.engines.stt.clip import Clip, Heard
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
-from sensory_pipeline.engines.stt.clips import speech_clips
+from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
 from sensory_pipeline.engines.stt.open_recording import OpenRecording
-from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, decode, features_of
+from sensory_pipeline.engines.stt.whisper_batches import decode, features_of
 from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _TOLD_MS = 10_000  # and the speech in them that is enough
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
 Answer = tuple[str, "Transcript | Terminal"]
-Speech = tuple[tuple[Span, ...], ...]
-"""Of each clip."""
+Speech = list[tuple[Span, tuple[Span, ...]]]
+"""Of each clip: what is decoded, and the speech in it."""
 
 
 class Transcription:
@@ -90,7 +91,9 @@ class Transcription:
 
     def _spoken(self, job: TranscribeJob) -> Speech:
         with self._activity.noting("host", "looking for speech"):
-            return speech_clips(job.pcm.mono(), round(job.settings.clip_s * 1000))
+            longest_ms = round(job.settings.clip_s * 1000)
+            speech = speech_clips(job.pcm.mono(), longest_ms)
+            return list(zip(with_margins(speech, job.pcm.span, longest_ms), speech, strict=True))
 
     def _given(self) -> Iterator[Answer]:
         while self._ready:
@@ -102,7 +105,10 @@ class Transcription:
         except FAULTS as error:
             self._ready.append((job.key, self._fault(error, 1)))
             return
-        clips = [Clip(recording=job.key, pcm=job.pcm, speech=spans, settings=job.settings) for spans in speech]
+        clips = [
+            Clip(recording=job.key, pcm=job.pcm, span=span, speech=spans, settings=job.settings)
+            for span, spans in speech
+        ]
         if not clips:
             self._ready.append((job.key, Transcript(language=None, segments=())))
             return

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
-from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu
+from sensory_pipeline.engines.stt.clip import Clip, Heard, HeardWord
+from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu, padded
 from sensory_pipeline.engines.stt.spoken_language import languages_of
-from sensory_pipeline.engines.vad import Samples
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -26,47 +24,6 @@ if TYPE_CHECKING:
 
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Clip:
-    """A part of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it; speech: where somebody
-    speaks in it, in order of time, with the soft sound around that."""
-
-    recording: str
-    pcm: Pcm
-    speech: tuple[Span, ...]
-    settings: TranscriptionSettings
-
-    @property
-    def span(self) -> Span:
-        """From the first speech to the end of the last."""
-        return Span(start_ms=self.speech[0].start_ms, end_ms=self.speech[-1].end_ms)
-
-    @property
-    def samples(self) -> Samples:
-        """At 16 kHz; made when asked for, since a recording of hours has many."""
-        return self.pcm.cut(self.span).mono()
-
-
-class HeardWord(NamedTuple):
-    """As the model writes it, with the blank before it; seconds from the start of its clip."""
-
-    word: str
-    start: float
-    end: float
-    probability: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What was said in a clip. language: it was decoded in; doubtful: it fails a threshold of its settings
-    that calls for another attempt."""
-
-    text: str
-    words: tuple[HeardWord, ...]
-    language: str
-    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +36,10 @@ class _Decoded:
 
 
 def features_of(model: WhisperModel, clip: Clip) -> Features:
-    """What the encoder wants of a clip: a whole window."""
-    from faster_whisper.audio import pad_or_trim
-
-    window: Features = pad_or_trim(model.feature_extractor(clip.samples)[..., :-1])
-    return window
+    """What the encoder wants of a clip: a window, on a GPU a whole one, so that all are alike."""
+    heard: Features = model.feature_extractor(clip.samples)[..., :-1]
+    padding_s = clip.settings.window_padding_s
+    return padded(heard, padding_s, whole=padding_s is None or not on_a_cpu(model))
 
 
 def decode(
@@ -139,8 +95,11 @@ def _generated(
         )
         return results
 
-    # CTranslate2 decodes together what has one width of beam and prompts of one length
-    alike = _alike((own.beam_size, len(prompt)) for own, prompt in zip(settings, prompts, strict=True))
+    # CTranslate2 decodes together what has windows and prompts of one length, and one width of beam
+    alike = _alike(
+        (encoded.length(i), own.beam_size, len(prompt))
+        for (i, _), own, prompt in zip(asked, settings, prompts, strict=True)
+    )
     shares = [share for indices in alike for share in _shares(indices, model.model.num_workers)]
     decoded: dict[int, _Decoded] = {}
     for indices, results in zip(shares, workers.map(generate, shares), strict=True):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.engines.stt.clip import Clip, Heard, HeardWord
 from sensory_pipeline.engines.stt.spoken_language import possible
-from sensory_pipeline.engines.stt.whisper_batches import Clip, Heard, HeardWord
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel

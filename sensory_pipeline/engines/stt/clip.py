@@ -1,0 +1,48 @@
+"""A part of a recording that a transcriber decodes at once, and what it hears in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.engines.vad import Samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Clip:
+    """A part of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it; span: what is decoded;
+    speech: where somebody speaks in it, in order of time, with the soft sound around that."""
+
+    recording: str
+    pcm: Pcm
+    span: Span
+    speech: tuple[Span, ...]
+    settings: TranscriptionSettings
+
+    @property
+    def samples(self) -> Samples:
+        """At 16 kHz; made when asked for, since a recording of hours has many."""
+        return self.pcm.cut(self.span).mono()
+
+
+class HeardWord(NamedTuple):
+    """As the model writes it, with the blank before it; seconds from the start of its clip."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What was said in a clip. language: it was decoded in; doubtful: it fails a threshold of its settings
+    that calls for another attempt."""
+
+    text: str
+    words: tuple[HeardWord, ...]
+    language: str
+    doubtful: bool = False
