@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sensory_pipeline.core.channels import merged_transcript
+from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
-from sensory_pipeline.lake.rows import untranscribed_ms
 from sensory_pipeline.processing.tasks.serialization import TRANSCRIPT
 
 TASKS = frozenset({Task.TRANSCRIBE})
@@ -49,10 +49,19 @@ def test_gaps_of_all_channels_are_gaps() -> None:
     earlier = Span(start_ms=500, end_ms=1500)
     merged = merged_transcript([transcript(GAP), transcript(earlier)])
     assert merged.gaps == (earlier, GAP)
-    assert untranscribed_ms(merged) == 3500
-    assert untranscribed_ms(transcript()) == 0
+    assert result(merged).gaps == merged.gaps
+    assert result(transcript()).gaps == ()
 
 
 def test_results_of_before_there_were_gaps_are_read() -> None:
     assert TRANSCRIPT.validate_json('{"language": null, "segments": []}').gaps == ()
     assert TRANSCRIPT.validate_json(TRANSCRIPT.dump_json(transcript(GAP))) == transcript(GAP)
+
+
+def test_a_turn_without_a_word_is_a_gap() -> None:
+    """Both words are Anna's; in her second turn there is one, in the third none."""
+    spans = [(0, 950), (3900, 4600), (4700, 6000)]
+    turns = tuple(Turn(span=Span(start_ms=start, end_ms=end), speaker="SPEAKER_00") for start, end in spans)
+    told = replace(result(transcript(GAP)), diarization=Diarization(turns=turns, exclusive=turns))
+    assert told.gaps == (GAP, Span(start_ms=4750, end_ms=6000))
+    assert json.document(told, TASKS)["tra"]["gaps"][1] == {"start": 4.75, "end": 6.0}

@@ -8,6 +8,8 @@ from sensory_pipeline.core.attribution import plausible_ms
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.tracks import Track
 
+LOST_MS = 1000
+"""Speech without a word that is longer than a pause."""
 _SLACK_MS = 250
 """By how much a word may begin before, or end after, the times that it is given."""
 

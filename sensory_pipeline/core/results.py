@@ -9,11 +9,13 @@ from itertools import islice
 
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels
+from sensory_pipeline.core.coverage import LOST_MS, without_words
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.doubt import doubted
 from sensory_pipeline.core.emotions import Emotions
 from sensory_pipeline.core.punctuation import join
-from sensory_pipeline.core.spans import cover
+from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.tracks import Track
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord, Utterance, utterances
 
@@ -56,6 +58,21 @@ class RecordingResult:
     def utterances(self) -> tuple[Utterance, ...]:
         """Of the words that are told."""
         return utterances(told(self.words, drop_doubtful=self.drop_doubtful))
+
+    @cached_property
+    def gaps(self) -> tuple[Span, ...]:
+        """Speech without a word: what the transcriber tells of, and parts of turns; none without a transcript.
+
+        Where each channel is a speaker they are the transcriber's, each channel's for itself.
+        """
+        if self.transcript is None:
+            return ()
+        words = self.transcript.words
+        if self.diarization is None or (words and words[0].channel is not None):
+            return self.transcript.gaps
+        turns = Track(turn.span for turn in self.diarization.turns)
+        silent = without_words(turns, ((word.text, word.span) for word in words))
+        return tuple(Track((*self.transcript.gaps, *(span for span in silent if span.duration_ms >= LOST_MS))))
 
     @cached_property
     def told_transcript(self) -> Transcript | None:

@@ -12,7 +12,6 @@ from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.speakers import speaker_statistics
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.utterances import Utterance
 from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.lake.tables import (
@@ -75,16 +74,11 @@ def recording_row(
         language=result.transcript.language if result and result.transcript else None,
         speakers=len(result.diarization.speakers) if result and result.diarization else None,
         words=len(result.transcript.words) if result and result.transcript else None,
-        untranscribed_ms=untranscribed_ms(result.transcript) if result and result.transcript else None,
+        untranscribed_ms=sum(gap.duration_ms for gap in result.gaps) if result and result.transcript else None,
         run_id=run_id,
         pipeline_version=pipeline_version,
         published_at=published_at,
     )
-
-
-def untranscribed_ms(transcript: Transcript) -> int:
-    """Of its gaps, each channel's for itself."""
-    return sum(gap.duration_ms for gap in transcript.gaps)
 
 
 def stage_rows(recording: Recording, results: Mapping[Stage, StageResult]) -> Iterator[StageRow]:

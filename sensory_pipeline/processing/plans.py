@@ -24,7 +24,7 @@ RECONCILIATION = 1
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
 DOUBT = 1
 """Raise when other words of the same transcript and turns are doubtful."""
-PUBLICATION = 5
+PUBLICATION = 6
 """Raise when the same stage results and utterances give other rows (sentences, columns)."""
 
 

@@ -14,7 +14,7 @@ Times are seconds from the start of the recording.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sensory_pipeline.core.diarization import Diarization
@@ -36,7 +36,7 @@ def document(result: RecordingResult, tasks: frozenset[Task]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     if Task.TRANSCRIBE in tasks and result.told_transcript is not None:
         words = iter(word for utterance in result.utterances for word in utterance.words)
-        value["tra"] = _transcript(result.told_transcript, words)
+        value["tra"] = _transcript(result.told_transcript, words, result.gaps)
     if Task.DIARIZATION in tasks and result.diarization is not None:
         value["dia"] = _diarization(result.diarization)
     if Task.EMOTION in tasks and result.emotions is not None:
@@ -44,7 +44,7 @@ def document(result: RecordingResult, tasks: frozenset[Task]) -> dict[str, Any]:
     return value
 
 
-def _transcript(transcript: Transcript, words: Iterator[AttributedWord]) -> dict[str, Any]:
+def _transcript(transcript: Transcript, words: Iterator[AttributedWord], gaps: Sequence[Span]) -> dict[str, Any]:
     return {
         "text": transcript.text,
         "language": transcript.language,
@@ -57,7 +57,7 @@ def _transcript(transcript: Transcript, words: Iterator[AttributedWord]) -> dict
             for segment in transcript.segments
             if segment.text
         ],
-        **({"gaps": [_times(gap) for gap in transcript.gaps]} if transcript.gaps else {}),
+        **({"gaps": [_times(gap) for gap in gaps]} if gaps else {}),
     }
 
 

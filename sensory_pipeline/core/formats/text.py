@@ -27,9 +27,8 @@ def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
 
 def _utterances(result: RecordingResult, tasks: frozenset[Task]) -> list[str]:
     emotions = result.emotions.utterances if result.emotions and Task.EMOTION in tasks else ()
-    gaps = result.transcript.gaps if result.transcript else ()
     labels = [f"({emotion.scores.label})" for emotion in emotions] or [""] * len(result.utterances)
-    lines = [(gap, f"{_clock(gap)} (could not be transcribed)") for gap in gaps]
+    lines = [(gap, f"{_clock(gap)} (could not be transcribed)") for gap in result.gaps]
     for said, label in zip(result.utterances, labels, strict=True):
         speaker = (said.speaker or "unknown") if Task.DIARIZATION in tasks else ""
         how = " ".join(filter(None, (speaker, label)))
