@@ -194,11 +194,11 @@ def test_killed_with_jobs_queued_and_at_work_all_are_done_once(tmp_path: Path, s
                 ]: str(ms)
                 for ms in lengths
             }
-            done_before = [one["job_id"] for one in http.get("/v1/jobs").json() if one["status"] == "completed"]
+            states = [one["status"] for one in http.get("/v1/jobs").json()]
             os.kill(first.pid, signal.SIGKILL)
             first.wait()
         assert len(sent) == count
-        assert len(done_before) < count
+        assert {"queued", "processing"} & set(states)
         with process(spool, port):
             answers(http)
             # who did not hear of the answer sends it again

@@ -52,6 +52,10 @@ class Recognition:
         self._told = told
         self._disposals: set[asyncio.Task[None]] = set()
 
+    def processes(self, stage: Stage) -> int:
+        """How many may work for a stage at once."""
+        return self._executor.size(stage)
+
     @property
     def caches(self) -> tuple[CacheStats, ...]:
         """Of the engines' processes, each as it was when it last came to an end of work."""
@@ -120,10 +124,6 @@ class Recognition:
         future = self._executor.submit(stage, int(file.request.stereo), task)
         futures.append(future)
         return await asyncio.wrap_future(future)
-
-    async def settled(self) -> None:
-        """Until nothing is left of what was decoded."""
-        await asyncio.gather(*self._disposals, return_exceptions=True)
 
 
 async def _dispose(folder: Path, futures: Sequence[Future[str]]) -> None:

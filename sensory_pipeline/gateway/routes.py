@@ -33,7 +33,9 @@ def client_of(request: Request) -> str:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an address answers besides, for the API's documents."""
     schema = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}
-    return {status: {"description": "Problem", "content": {MEDIA_TYPE: schema}} for status in (401, *statuses)}
+    return {
+        status: {"description": "Problem", "content": {MEDIA_TYPE: schema}} for status in (401, 421, 422, *statuses)
+    }
 
 
 _FORM = {

@@ -20,6 +20,7 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.errors import ConfigurationError, SensoryError
 from sensory_pipeline.core.formats import service as answer_format
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
 from sensory_pipeline.gateway.background import Background
@@ -121,13 +122,15 @@ async def running(
     with _prepared(spool):
         executor, sets = await asyncio.to_thread(shared.__enter__)  # models may have to be fetched first
         try:
+            recognition = Recognition(executor, sets, settings, spool / "decoded", told=metrics.stage_done)
             service = Service(
                 settings=settings,
                 service_settings=service_settings,
                 metrics=metrics,
-                recognition=Recognition(executor, sets, settings, spool / "decoded", told=metrics.stage_done),
+                recognition=recognition,
                 admission=Admission(
-                    limit_s=service_settings.queue_audio_hours * 3600, long_places=max(1, (settings.workers or 2) - 1)
+                    limit_s=service_settings.queue_audio_hours * 3600,
+                    long_places=max(1, recognition.processes(Stage.TRANSCRIPTS) - 1),
                 ),
                 uploads=spool / "uploads",
                 default=settings.request(),

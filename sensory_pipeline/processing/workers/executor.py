@@ -61,6 +61,10 @@ class EngineExecutor:
         self._woken.close()
         self._waker.close()
 
+    def size(self, stage: Stage) -> int:
+        """How many processes may work for the stage at once."""
+        return self._pool.size(stage)
+
     @property
     def caches(self) -> tuple[CacheStats, ...]:
         """Of the processes that hold models, each as it was when it last came to an end of work; any thread may ask."""
