@@ -153,6 +153,7 @@ async def running(
                 service.admission.close()
         finally:
             await asyncio.to_thread(shared.__exit__, None, None, None)
+            log.info("stopped")
 
 
 def _watch(service: Service) -> None:
