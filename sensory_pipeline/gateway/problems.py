@@ -171,8 +171,11 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (methods := _methods(app, request)):
+            headers["Allow"] = ", ".join(methods)  # Starlette names those of one route, and an address may have several
         detail = f"{error.detail}: see /docs for what there is"
-        return Problem(error.status_code, "http", detail, headers=error.headers).response(request_id(request))
+        return Problem(error.status_code, "http", detail, headers=headers).response(request_id(request))
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -183,3 +186,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SensoryError, recording)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """That the address is used with."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return [method.upper() for method in app.openapi()["paths"].get(path, {})]
