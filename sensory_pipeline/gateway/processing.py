@@ -73,6 +73,8 @@ def _check(service: Service, asked: RequestJson) -> None:
     changed = {name for name, value in wanted.tra if value != getattr(service.default.tra, name)}
     if heeds is not None and (ignored := changed - heeds):
         raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in sorted(ignored)})
+    if service.lake_home is not None and asked.async_process:
+        service.lake_home.check(wanted)
     dia = asked.settings.dia
     if dia is not None and not dia.use_gpu and engines.diarizer.info.device.startswith("cuda"):
         raise refused({"settings.dia.use_gpu": "the service has its models on a GPU: leave it out"})

@@ -143,9 +143,10 @@ def _apart(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -
     }
 
 
-def current_plans(settings: Settings) -> Plans:
-    """What the settings ask for, without anything that could work on it."""
-    return _plans(settings, engine_sets(choices(settings)))
+def current_plans(settings: Settings, *, engines: EngineFactory | None = None) -> Plans:
+    """What the settings ask for, without anything that could work on it. engines: as for `runner`."""
+    chosen = choices(settings)
+    return _plans(settings, engine_sets(chosen) if engines is None else _alike(engines, len(chosen)))
 
 
 def arrival_wait_s(settings: Settings) -> float:
