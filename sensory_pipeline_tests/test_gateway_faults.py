@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import resources
+from sensory_pipeline.core.errors import EngineUnavailable
+from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.gateway.recognition import Recognition
+from sensory_pipeline.processing.setup import shared_engines
+from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import gateway
@@ -55,6 +61,27 @@ def test_damaged_uploads_are_the_clients_fault_and_the_service_lives(tmp_path: P
         assert codes[200]
         assert {400, 415, 422} <= set(codes)
         assert service.http.get("/health/ready").status_code == 200
+
+
+def test_who_waits_for_engines_that_end_is_told_so(tmp_path: Path) -> None:
+    settings = Settings(workers=1, side_by_side=False)
+    paths = [tone(tmp_path / f"{ms}.wav", ms) for ms in (trivial_engines.CULPRIT_MS, 300, 310)]
+
+    async def day() -> list[object]:
+        with shared_engines(settings, engines=trivial_engines.hanging) as (executor, sets):
+            recognition = Recognition(executor, sets, settings, tmp_path / "decoded")
+            waiting = [asyncio.create_task(recognised(recognition, path)) for path in paths]
+            while len(list((tmp_path / "decoded").rglob("*.wav"))) < len(paths):
+                await asyncio.sleep(0.01)
+        assert recognition.closed
+        return list(await asyncio.gather(*waiting, return_exceptions=True))
+
+    assert {type(answer) for answer in asyncio.run(day())} == {EngineUnavailable}
+
+
+async def recognised(recognition: Recognition, path: Path) -> None:
+    async with recognition.decoded(path, ProcessRequest(tasks=frozenset({Task.TRANSCRIBE}))) as decoded:
+        await recognition.result(decoded)
 
 
 def mutated(dice: random.Random, data: bytes) -> bytes:

@@ -101,6 +101,16 @@ def test_the_same_key_at_once_is_a_conflict(tmp_path: Path) -> None:
         assert len(service.http.get("/v1/jobs").json()) == 1
 
 
+def test_what_failed_for_no_fault_of_the_request_is_done_anew(tmp_path: Path) -> None:
+    recording = tone(tmp_path / "a.wav", 460)
+    with gateway(tmp_path / "spool", engines=trivial_engines.broken) as service:
+        assert service.process(recording, NOW, headers={"Idempotency-Key": "k"}).status_code == 500
+        assert [one["status"] for one in service.http.get("/v1/jobs").json()] == ["failed"]
+    with gateway(tmp_path / "spool") as service:
+        assert service.process(recording, NOW, headers={"Idempotency-Key": "k"}).status_code == 200
+        assert [one["status"] for one in service.http.get("/v1/jobs").json()] == ["completed"]
+
+
 def job(identity: str, **fields: Any) -> Job:
     about: dict[str, Any] = {
         "client": "anna",

@@ -108,6 +108,9 @@ async def _earlier(service: Service, sent: Sent) -> Job | None:
         raise Problem(
             422, "key-used", "this Idempotency-Key was sent with another recording or request: send a new one"
         )
+    if job.status is not None and job.status >= 500:  # it may go well now
+        await service.background.delete(job.id, job.client)
+        return None
     if not job.finished and not sent.asked.async_process:
         raise busy("under-way", f"the same request is under way: ask for /v1/jobs/{job.id}, or send it later", 5, 409)
     return job

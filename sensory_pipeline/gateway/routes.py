@@ -147,7 +147,7 @@ async def live() -> dict[str, str]:
 async def ready(request: Request) -> dict[str, str]:
     """503 while models are loaded, and once the service is to stop."""
     service = service_of(request)
-    if not service.ready or service.admission.closed:
+    if not service.ready or service.admission.closed or service.recognition.closed:
         raise busy("not-ready", "the models do not answer yet: ask again in some seconds", 5, 503)
     return {"status": "ready"}
 

@@ -61,6 +61,11 @@ class EngineExecutor:
         self._woken.close()
         self._waker.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes nothing any more."""
+        return self._closed
+
     def size(self, stage: Stage) -> int:
         """How many processes may work for the stage at once."""
         return self._pool.size(stage)
