@@ -1,0 +1,66 @@
+"""`sensory serve`: recordings one by one, over HTTP, on the engines of the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.models import fetch_with_progress
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway import logs
+from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.keys import is_loopback
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.service_settings import ServiceSettings
+from sensory_pipeline.settings import Settings
+
+_LARGEST_MESSAGE = 1 << 20  # bytes, of a WebSocket's
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any.")] = 8001,
+) -> None:
+    """Answer requests for one recording at a time, over HTTP. Ctrl-C ends it.
+
+    The engines and settings are those of `sensory process`; .env.example lists them, and those of the service alone.
+    What can be asked is shown at /docs. On another address than this machine's own, keys are needed: sensory keys new.
+    """
+    settings, service_settings = Settings(), ServiceSettings()
+    if not service_settings.api_keys and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} is reached from other machines, and the service has no keys: make one with `sensory keys new` and "
+            "set SENSORY_API_KEYS"
+        )
+    logs.configure(settings.log_level if "log_level" in settings.model_fields_set else "INFO")
+    fetch_with_progress(engine_choice(settings, stereo=stereo) for stereo in (False, True))
+    app = application(settings, service_settings)
+    with _listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        errors.print(f"http://{shown}:{listener.getsockname()[1]}/docs (Ctrl-C to stop)", soft_wrap=True)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=round(service_settings.stop_s),
+            ws_max_size=_LARGEST_MESSAGE,
+            server_header=False,
+        )
+        logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)
+        uvicorn.Server(config).run(sockets=[listener])
+    if app.state.failure is not None:
+        raise app.state.failure
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}, port {port} ({error.strerror}): give another with --host or --port"
+        ) from error

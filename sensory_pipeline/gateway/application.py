@@ -1,0 +1,56 @@
+"""The service as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.gateway import problems
+from sensory_pipeline.gateway.documents import documents
+from sensory_pipeline.gateway.gate import Gate
+from sensory_pipeline.gateway.keys import Keys
+from sensory_pipeline.gateway.metrics import Metrics
+from sensory_pipeline.gateway.routes import router
+from sensory_pipeline.gateway.service import running
+from sensory_pipeline.service_settings import ServiceSettings
+from sensory_pipeline.settings import Settings
+
+
+def application(
+    settings: Settings, service_settings: ServiceSettings, *, engines: EngineFactory | None = None
+) -> FastAPI:
+    """Its engines start and end with it. engines: instead of those that the settings choose.
+
+    Where it cannot start for a reason that the user can see to, `app.state.failure` is that error.
+    """
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with running(settings, service_settings, metrics, engines) as service:
+                app.state.service = service
+                yield
+        except SensoryError as error:
+            app.state.failure = error
+            raise
+
+    app = FastAPI(
+        title="sensory",
+        version=version("sensory-pipeline"),
+        description="Recordings in; words, speakers and emotions out.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.failure = None
+    app.add_middleware(Gate, keys=Keys(service_settings.api_keys), hosts=service_settings.hosts, metrics=metrics)
+    app.include_router(router)
+    documents(app)
+    problems.install(app)
+    return app
