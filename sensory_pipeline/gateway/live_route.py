@@ -20,7 +20,7 @@ from sensory_pipeline.core.errors import ConfigurationError, SensoryError
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, TooFast
-from sensory_pipeline.gateway.live_sessions import Full, InUse, LiveLimits, LiveSessions
+from sensory_pipeline.gateway.live_sessions import Full, Gone, LiveLimits, LiveSessions, Seat
 from sensory_pipeline.gateway.live_sound import RATES
 
 router = APIRouter()
@@ -54,10 +54,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """By the address. after: number of the last final message that the client has."""
+    """By the address. after: number of the last final message that the client of a resumed session has."""
 
     rate: int
     name: str
+    resumed: bool
     after: int
 
 
@@ -65,25 +66,28 @@ class _Asked:
 async def live(websocket: WebSocket) -> None:
     """Live speech to words; docs/live.md has the frames and the close codes."""
     speech: LiveSpeech = websocket.app.state.live
+    sessions = speech.sessions
     await websocket.accept()
     try:
         asked = _asked(websocket)
         request = await _settings(websocket, speech)
         try:
-            session, resumed = speech.sessions.entered(asked.name, asked.rate, request)
-        except InUse:
-            raise Refused(4409, "a client is connected to this session, or it has another sample rate") from None
+            seat = (
+                await sessions.resume(asked.name) if asked.resumed else sessions.begin(asked.name, asked.rate, request)
+            )
+        except Gone:
+            raise Refused(4404, "this session is over: begin a new one") from None
         except Full:
             raise Refused(1013, "there are as many live sessions as there may be: try again later") from None
         for_good = False
         try:
-            await _talk(websocket, session, asked, speech.sessions.limits, resumed=resumed)
+            await _talk(websocket, seat, asked, sessions.limits)
             for_good = True
         except Refused as refused:
             for_good = refused.for_good
             raise
         finally:
-            speech.sessions.left(asked.name, for_good=for_good)
+            sessions.leave(seat, for_good=for_good)
         await websocket.close(1000)
     except Refused as refused:
         await _close(websocket, refused)
@@ -91,22 +95,28 @@ async def live(websocket: WebSocket) -> None:
         pass
 
 
-async def _talk(
-    websocket: WebSocket, session: LiveSession, asked: _Asked, limits: LiveLimits, *, resumed: bool
-) -> None:
+async def _talk(websocket: WebSocket, seat: Seat, asked: _Asked, limits: LiveLimits) -> None:
     """Until all is told. Raises Refused, and WebSocketDisconnect when the client is gone."""
-    if resumed:
-        await websocket.send_json({"session": asked.name, "received": session.received})
-    telling = asyncio.create_task(_tell(websocket, session, asked.after, limits))
-    listening = asyncio.create_task(_listen(websocket, session, limits))
+    if asked.resumed:
+        await websocket.send_json({"session": seat.name, "received": seat.session.received})
+    tasks = [
+        asyncio.create_task(_tell(websocket, seat.session, asked.after, limits)),
+        asyncio.create_task(_listen(websocket, seat.session, limits)),
+        asyncio.create_task(_give_way(seat)),
+    ]
     try:
-        done, _ = await asyncio.wait((telling, listening), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        for task in (telling, listening):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(telling, listening, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _give_way(seat: Seat) -> None:
+    await seat.taken.wait()
+    raise Refused(4409, "another connection has taken up this session", for_good=False)
 
 
 async def _tell(websocket: WebSocket, session: LiveSession, after: int, limits: LiveLimits) -> None:
@@ -160,14 +170,14 @@ async def _frame(websocket: WebSocket) -> str | bytes:
 def _asked(websocket: WebSocket) -> _Asked:
     given = websocket.query_params
     rate, after = given.get("sample_rate", "16000"), given.get("after", "0")
-    name = given.get("session") or secrets.token_urlsafe(24)
+    name = given.get("resume") or given.get("session") or secrets.token_urlsafe(24)
     if rate not in map(str, RATES):
         raise Refused(4400, f"sample_rate is one of {', '.join(map(str, RATES))}")
     if not (after.isascii() and after.isdecimal() and len(after) < 10):
         raise Refused(4400, "after is the number of the last message that was received")
     if not _NAME.fullmatch(name):
-        raise Refused(4400, "session is a random name of 16 to 64 letters and digits")
-    return _Asked(rate=int(rate), name=name, after=int(after))
+        raise Refused(4400, "a session has a random name of 16 to 64 letters and digits")
+    return _Asked(rate=int(rate), name=name, resumed="resume" in given, after=int(after))
 
 
 async def _settings(websocket: WebSocket, speech: LiveSpeech) -> ProcessRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.gateway.live_engines import LiveEngines
@@ -35,15 +35,25 @@ class Full(Exception):
     """There are as many sessions as there may be."""
 
 
-class InUse(Exception):
-    """A client is connected to the session."""
+class Gone(Exception):
+    """There is no such session, or not any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A client's place at a session. taken: set when another connection of the client takes it; left: once it has."""
+
+    name: str
+    session: LiveSession
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
 class _Held:
     session: LiveSession
     running: asyncio.Task[None]
-    rate: int
+    seat: Seat | None = None
     leaving: asyncio.TimerHandle | None = None
 
 
@@ -58,36 +68,41 @@ class LiveSessions:
     def __len__(self) -> int:
         return len(self._held)
 
-    def entered(self, name: str, rate: int, request: ProcessRequest) -> tuple[LiveSession, bool]:
-        """The session of that name, a new one unless it waits for its client. Its client has to leave it.
-
-        Returns:
-            The session, and whether it is resumed.
-
-        Raises:
-            InUse: Its client is there, or it has another sample rate.
-            Full: There may be no more.
-        """
-        held = self._held.get(name)
-        if held is not None:
-            if held.leaving is None or held.rate != rate:
-                raise InUse
-            held.leaving.cancel()
-            held.leaving = None
-            return held.session, True
-        if len(self._held) >= self.limits.sessions:
+    def begin(self, name: str, rate: int, request: ProcessRequest) -> Seat:
+        """A seat at a new session of that name, which only its client knows. Raises Full."""
+        if len(self._held) >= self.limits.sessions or name in self._held:
             raise Full
         session = LiveSession(Stream(rate=rate, request=request, backlog_s=self.limits.backlog_s), self._engines)
-        self._held[name] = _Held(session, asyncio.create_task(session.run()), rate)
-        return session, False
+        seat = Seat(name, session)
+        self._held[name] = _Held(session, asyncio.create_task(session.run()), seat)
+        return seat
 
-    def left(self, name: str, *, for_good: bool) -> None:
+    async def resume(self, name: str) -> Seat:
+        """A seat at a session that was begun, also where its connection is not known to be broken. Raises Gone."""
+        held = self._held.get(name)
+        while held is not None and (before := held.seat) is not None:
+            before.taken.set()
+            await before.left.wait()
+            held = self._held.get(name)
+        if held is None:
+            raise Gone
+        if held.leaving is not None:
+            held.leaving.cancel()
+            held.leaving = None
+        held.seat = Seat(name, held.session)
+        return held.seat
+
+    def leave(self, seat: Seat, *, for_good: bool) -> None:
         """Its client is gone. for_good: it will not be back."""
+        seat.left.set()
+        held = self._held.get(seat.name)
+        if held is None or held.seat is not seat:
+            return
+        held.seat = None
         if for_good:
-            self._end(name)
+            self._end(seat.name)
         else:
-            loop = asyncio.get_running_loop()
-            self._held[name].leaving = loop.call_later(self.limits.resume_s, self._end, name)
+            held.leaving = asyncio.get_running_loop().call_later(self.limits.resume_s, self._end, seat.name)
 
     def close(self) -> None:
         """End all."""
