@@ -273,10 +273,10 @@ class Settings(BaseSettings, RecordingSettings):
         }
 
 
-def unknown_variables() -> list[str]:
-    """SENSORY_* variables, of the environment or `.env`, that no setting is read from."""
+def given_variables() -> set[str]:
+    """Names of the SENSORY_* variables of the environment and `.env`."""
     given = {**EnvSettingsSource(Settings).env_vars, **_OwnEnvFile(Settings).env_vars}
-    return sorted({name.upper() for name in given if name.upper().startswith("SENSORY_")} - set(Settings.names()))
+    return {name.upper() for name in given if name.upper().startswith("SENSORY_")}
 
 
 def dagster_home() -> Path | None:

@@ -25,7 +25,7 @@ TOKEN = "hf_not_to_be_seen"
         ),
         ("SENSORY_SHARDS", "many", "SENSORY_SHARDS is 'many': it should be a valid integer"),
         ("SENSORY_SHARDS", "0", "SENSORY_SHARDS is '0': it should be greater than or equal to 1"),
-        ("SENSORY_EMO_LEVEL", "x", "SENSORY_EMO_LEVEL is 'x': use 'word', 'sentence' or 'file'"),
+        ("SENSORY_EMO_LEVEL", "x", "SENSORY_EMO_LEVEL is 'x': use 'word', 'sentence', 'speaker' or 'file'"),
         (
             "SENSORY_TIME_ZONE",
             "Europe/Berln",

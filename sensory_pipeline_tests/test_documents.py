@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import resources
 from scripts.document import engines_page, tables_page
 from sensory_pipeline.cli.app import app
+from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 
 ROOT = Path(resources.__file__).parent.parent
@@ -20,8 +21,8 @@ ROOT = Path(resources.__file__).parent.parent
 def test_every_setting_is_in_env_example_with_its_default() -> None:
     text = (ROOT / ".env.example").read_text()
     lines = {name: value.strip('"') for name, value in re.findall(r'^([A-Z_]+)=("[^"]*"|\S*)\s+#', text, re.MULTILINE)}
-    assert set(lines) == set(Settings.names())
-    for name, field in Settings.model_fields.items():
+    assert set(lines) == {*Settings.names(), *ServiceSettings.names()}
+    for name, field in (*Settings.model_fields.items(), *ServiceSettings.model_fields.items()):
         variable = str(field.validation_alias or f"SENSORY_{name.upper()}")
         if field.default_factory is None:
             assert lines[variable] == _as_written(field.default), variable

@@ -11,7 +11,7 @@ from sensory_pipeline.core.utterances import Utterance
 from sensory_pipeline.core.windows import FILE_LIMIT_MS, emotion_windows, utterance_windows
 from sensory_pipeline_tests.strategies import alone, attributed_word, diarizations, said, span, turn
 
-WORD, SENTENCE, FILE = EmotionLevel.WORD, EmotionLevel.SENTENCE, EmotionLevel.FILE
+WORD, SENTENCE, SPEAKER, FILE = EmotionLevel
 HOUR = span(0, 3_600_000)
 
 
@@ -33,7 +33,9 @@ def test_windows_lie_in_their_turn_and_in_the_recording(
     for window in emotion_windows(level, spoken, recording, diarization=diarization):
         assert inside(window.span, window.turn)
         assert inside(window.turn, recording)
-        assert window.turn.duration_ms <= (FILE_LIMIT_MS if level is FILE else LIMIT_MS)
+        heard = window.parts or (window.turn,)
+        assert max(part.duration_ms for part in heard) <= (FILE_LIMIT_MS if level is FILE else LIMIT_MS)
+        assert all(inside(part, recording) for part in heard)
 
 
 @settings(deadline=None, max_examples=40)
@@ -106,6 +108,15 @@ def test_without_words_turns_stand_for_sentences_and_nothing_for_words() -> None
         ("B", span(35_334, 52_002)),
     ]
     assert emotion_windows(SENTENCE, (), HOUR) == ()
+
+
+def test_each_turn_is_a_window_of_its_speaker() -> None:
+    turns = (turn("A", 0, 30_000), turn("B", 29_000, 31_000))
+    both = Diarization(turns=turns, exclusive=(turn("A", 0, 30_000), turn("B", 30_000, 31_000)))
+    windows = emotion_windows(SPEAKER, (), HOUR, diarization=both)
+    assert [(window.speaker, window.span) for window in windows] == [(each.speaker, each.span) for each in turns]
+    assert windows[0].parts == (span(0, 15_000), span(15_000, 30_000))
+    assert emotion_windows(SPEAKER, (), HOUR) == ()
 
 
 def test_the_turn_of_a_long_utterance_is_the_part_around_the_window() -> None:

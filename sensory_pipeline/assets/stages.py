@@ -39,7 +39,7 @@ ABOUT = {
     Stage.NORMALIZED_AUDIO: "Every recording decoded, checked for damage, and brought to 16 kHz PCM.",
     Stage.TRANSCRIPTS: "What was said: words with times and probabilities.",
     Stage.DIARIZATION: "Who spoke when: turns of speakers.",
-    Stage.EMOTIONS: "How it was said: an emotion for each utterance, and for each word, sentence or file.",
+    Stage.EMOTIONS: "How it was said: an emotion for each utterance, and for each word, sentence, turn or file.",
 }
 
 

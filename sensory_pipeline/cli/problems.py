@@ -10,7 +10,11 @@ from typing import get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
-from sensory_pipeline.settings import Settings, unknown_variables
+from sensory_pipeline.service_settings import ServiceSettings
+from sensory_pipeline.settings import Settings, given_variables
+
+_NAMES = (*Settings.names(), *ServiceSettings.names())
+_FIELDS = Settings.model_fields | ServiceSettings.model_fields
 
 
 def problems(error: ValidationError, named: Callable[[str], str]) -> str:
@@ -42,15 +46,15 @@ def setting_problems(error: ValidationError | SettingsError) -> str:
 def unknown_settings() -> list[str]:
     """A warning for each variable that looks like a setting and is none."""
     warnings = []
-    for name in unknown_variables():
-        close = get_close_matches(name, Settings.names(), n=1)
+    for name in sorted(given_variables().difference(_NAMES)):
+        close = get_close_matches(name, _NAMES, n=1)
         warnings.append(f"there is no setting {name}" + (f": did you mean {close[0]}?" if close else ""))
     return warnings
 
 
 def _variable(place: str) -> str:
     """Of a field, by its name; pydantic calls those with a name of their own by that."""
-    field = Settings.model_fields.get(place)
+    field = _FIELDS.get(place)
     if field is None:
         return place
     return str(field.validation_alias or f"SENSORY_{place.upper()}")
@@ -59,5 +63,5 @@ def _variable(place: str) -> str:
 def _secret(place: str) -> bool:
     return any(
         place in (name, field.validation_alias) and SecretStr in get_args(field.annotation)
-        for name, field in Settings.model_fields.items()
+        for name, field in _FIELDS.items()
     )

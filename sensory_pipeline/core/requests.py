@@ -23,6 +23,8 @@ class EmotionLevel(StrEnum):
 
     WORD = "word"
     SENTENCE = "sentence"
+    SPEAKER = "speaker"
+    """Each turn of a speaker."""
     FILE = "file"
 
 
@@ -119,7 +121,9 @@ class DiarizationSettings(_Settings):
 class EmotionSettings(_Settings):
     """At which grain to report emotions."""
 
-    level: EmotionLevel = Field(EmotionLevel.SENTENCE, description="A row for each word, each sentence or the file.")
+    level: EmotionLevel = Field(
+        EmotionLevel.SENTENCE, description="A row for each word, sentence or turn of a speaker, or for the file."
+    )
 
 
 class ProcessRequest(_Settings):

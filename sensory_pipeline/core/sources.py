@@ -26,7 +26,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
         False, description="Whether doubtful words leave utterances and formats; the words table keeps them."
     )
     emo_level: EmotionLevel = Field(
-        EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence or file."
+        EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence, speaker (each turn) or file."
     )
     stt: str | None = Field(None, description="Speech-to-text engine: whisper.")
     diarization: str | None = Field(

@@ -31,7 +31,7 @@ READS: dict[Stage, tuple[Stage, ...]] = {
 def stages_for(request: ProcessRequest) -> tuple[Stage, ...]:
     """What has to run for a request, in order.
 
-    Emotion per word or sentence needs to know the words and who spoke them; per file it does not.
+    Emotion per word or sentence needs to know the words and who spoke them, per speaker the turns; per file neither.
 
     >>> [str(s) for s in stages_for(ProcessRequest(tasks=frozenset({Task.DIARIZATION})))]
     ['normalized_audio', 'diarization']
@@ -44,7 +44,9 @@ def stages_for(request: ProcessRequest) -> tuple[Stage, ...]:
     if Task.EMOTION in request.tasks:
         needed.add(Stage.EMOTIONS)
         if request.emo.level is not EmotionLevel.FILE:
-            needed |= {Stage.TRANSCRIPTS, Stage.DIARIZATION}
+            needed.add(Stage.DIARIZATION)
+        if request.emo.level in (EmotionLevel.WORD, EmotionLevel.SENTENCE):
+            needed.add(Stage.TRANSCRIPTS)
     return tuple(stage for stage in Stage if stage in needed)
 
 

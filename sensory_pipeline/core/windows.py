@@ -32,14 +32,17 @@ def emotion_windows(
 
     Word: one for each word, as it was spoken; may be empty where an engine gives a word no time.
     Sentence: one for each sentence, or without words one for each exclusive turn, cut evenly if
-    longer than 25 s. File: the recording, or if longer than 30 s its speech (from any voice
-    activity detector, in order), cut at pauses; with no speech it is cut evenly.
+    longer than 25 s. Speaker: one for each turn, also where turns overlap. File: the recording, or
+    if longer than 30 s its speech (from any voice activity detector, in order), cut at pauses; with
+    no speech it is cut evenly.
     """
     match level:
         case EmotionLevel.WORD:
             windows = _word_windows(utterances)
         case EmotionLevel.SENTENCE:
             windows = _sentence_windows(utterances) if utterances else _turn_windows(diarization)
+        case EmotionLevel.SPEAKER:
+            windows = _speaker_windows(diarization)
         case EmotionLevel.FILE:
             windows = _file_windows(recording, speech, diarization)
     return tuple(_inside(window, recording) for window in windows)
@@ -88,6 +91,17 @@ def _turn_windows(diarization: Diarization | None) -> Iterator[EmotionWindow]:
             yield _whole(part, turn.speaker)
 
 
+def _speaker_windows(diarization: Diarization | None) -> Iterator[EmotionWindow]:
+    for turn in diarization.turns if diarization else ():
+        long = turn.span.duration_ms > LIMIT_MS
+        yield EmotionWindow(
+            span=turn.span,
+            turn=turn.span,
+            speaker=turn.speaker,
+            parts=tuple(parts(turn.span, LIMIT_MS)) if long else (),
+        )
+
+
 def _file_windows(recording: Span, speech: Sequence[Span], diarization: Diarization | None) -> Iterator[EmotionWindow]:
     speakers = diarization.speakers if diarization else ()
     speaker = speakers[0] if len(speakers) == 1 else None
@@ -103,4 +117,9 @@ def _whole(span: Span, speaker: str | None) -> EmotionWindow:
 
 
 def _inside(window: EmotionWindow, recording: Span) -> EmotionWindow:
-    return EmotionWindow(span=window.span.clip(recording), turn=window.turn.clip(recording), speaker=window.speaker)
+    return EmotionWindow(
+        span=window.span.clip(recording),
+        turn=window.turn.clip(recording),
+        speaker=window.speaker,
+        parts=tuple(part.clip(recording) for part in window.parts),
+    )

@@ -1,0 +1,1 @@
+"""The service: the same engines, asked over HTTP (docs/service.md)."""

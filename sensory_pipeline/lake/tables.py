@@ -149,11 +149,11 @@ class UtteranceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmotionRow:
-    """One emotion at the level asked for: a word, a sentence, or a stretch of the file."""
+    """One emotion at the level asked for: a word, a sentence, a turn of a speaker, or a stretch of the file."""
 
     recording_id: RecordingId
     item: Annotated[int, "Position in the recording, from 0."]
-    level: Annotated[str, "'word', 'sentence' or 'file'."]
+    level: Annotated[str, "'word', 'sentence', 'speaker' (a turn) or 'file'."]
     start_ms: StartMs
     end_ms: EndMs
     speaker: Speaker

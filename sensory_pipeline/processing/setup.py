@@ -18,13 +18,14 @@ from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_loc
 from sensory_pipeline.engines.gpu import free_bytes
 from sensory_pipeline.engines.models import fetch_missing
 from sensory_pipeline.engines.registry import engine_named, engines_of
-from sensory_pipeline.engines.selection import EngineFactory, Engines, engine_sets, light, specs
+from sensory_pipeline.engines.selection import EngineFactory, Engines, EngineSets, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
 from sensory_pipeline.processing.plans import Plan, Plans, make_plan
 from sensory_pipeline.processing.runs.context import Limits, RunContext
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
+from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.sources import prefix_of
@@ -56,23 +57,7 @@ def runner(
     None. engines: instead of those the settings choose.
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
-    apart = _apart(settings, mine)
-    # three stages calculate at once, and threads that wait for a core would slow down those that have one
-    threads = max(1, cores() // 3) if apart else None
-    whisper_threads = _whisper_threads(settings, threads or cores())
-    chosen = [replace(choice, device=mine.name, whisper_cpu_threads=whisper_threads) for choice in choices(settings)]
-    if engines is None:
-        # here, where nobody takes the silence of a download for a hang
-        for choice in chosen:
-            fetch_missing(choice)
-    sets = partial(engine_sets, chosen) if engines is None else partial(_alike, engines, len(chosen))
-    pool = EnginePool(
-        sets,
-        size=settings.workers or 1,
-        memory_mb=settings.worker_memory_mb,
-        apart=apart,
-        threads=threads,
-    )
+    pool, sets = _pool(settings, choices(settings), mine, engines)
     with _alone_on(mine, settings), pool:
         context = RunContext(
             dispatcher=Dispatcher(pool),
@@ -92,6 +77,50 @@ def runner(
             _close(ready)
 
 
+@contextmanager
+def shared_engines(
+    settings: Settings, *, engines: EngineFactory | None = None
+) -> Iterator[tuple[EngineExecutor, Sequence[Engines]]]:
+    """Engines for a service, whose threads share them: of choice 0 for all recordings but those in stereo, of choice 1
+    for these. Also as they are in this process, where nobody works with them.
+
+    Models stay loaded as long as the `with` lasts, unless SENSORY_CACHE_TTL_S is given; each stage has two processes
+    unless SENSORY_WORKERS is, so that what is short has one while something long is at work. engines: as for `runner`.
+    """
+    mine = run_devices(settings.devices, visible_devices())[0]
+    given = settings.model_fields_set
+    kept = {name: value for name, value in (("workers", 2), ("cache_ttl_s", None)) if name not in given}
+    settings = settings.model_copy(update=kept)
+    chosen = [engine_choice(settings, stereo=stereo) for stereo in (False, True)]
+    pool, sets = _pool(settings, chosen, mine, engines)
+    with _alone_on(mine, settings), EngineExecutor(pool) as executor:
+        yield executor, sets()
+
+
+def _pool(
+    settings: Settings, wanted: Sequence[EngineChoice], device: Device, engines: EngineFactory | None
+) -> tuple[EnginePool, EngineSets]:
+    """Processes for the engines wanted, and what makes these. Fetches the models that they miss."""
+    apart = _apart(settings, wanted, device)
+    # three stages calculate at once, and threads that wait for a core would slow down those that have one
+    threads = max(1, cores() // 3) if apart else None
+    whisper_threads = _whisper_threads(settings, threads or cores())
+    chosen = [replace(choice, device=device.name, whisper_cpu_threads=whisper_threads) for choice in wanted]
+    if engines is None:
+        # here, where nobody takes the silence of a download for a hang
+        for choice in chosen:
+            fetch_missing(choice)
+    sets = partial(engine_sets, chosen) if engines is None else partial(_alike, engines, len(chosen))
+    pool = EnginePool(
+        sets,
+        size=settings.workers or 1,
+        memory_mb=settings.worker_memory_mb,
+        apart=apart,
+        threads=threads,
+    )
+    return pool, sets
+
+
 def _close(ready: Runner) -> None:
     """What was under way when a run failed may be as impossible to write down as what it failed with."""
     try:
@@ -100,14 +129,14 @@ def _close(ready: Runner) -> None:
         log.error("what was under way is not kept, and done again by the next run: %s", error)
 
 
-def _apart(settings: Settings, device: Device) -> Mapping[Stage, int] | None:
+def _apart(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
     """How many processes each stage has to itself; None where all stages share some, one after the other."""
-    wanted = settings.side_by_side
-    if wanted is None:
-        lean = device.kind is DeviceKind.CPU and all(map(light, choices(settings)))
+    side_by_side = settings.side_by_side
+    if side_by_side is None:
+        lean = device.kind is DeviceKind.CPU and all(map(light, wanted))
         needed = LIGHT_BYTES if lean else SIDE_BY_SIDE_BYTES[device.kind]
-        wanted = free_bytes(device, visible_devices()) >= needed
-    if not wanted:
+        side_by_side = free_bytes(device, visible_devices()) >= needed
+    if not side_by_side:
         return None
     return {
         stage: max(1, cores() // 4) if stage is Stage.NORMALIZED_AUDIO else settings.workers or 1 for stage in Stage

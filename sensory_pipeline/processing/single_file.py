@@ -1,9 +1,12 @@
-"""One recording through the engines, in this process: the same stages, without a lake."""
+"""One recording through the engines without a lake: the same stages, in this process or wherever its tasks are sent."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sensory_pipeline.core.errors import SourceUnavailable
 from sensory_pipeline.core.requests import ProcessRequest
@@ -18,33 +21,50 @@ from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.storage.local import stat_object
 
 
-def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_audio_hours: float) -> RecordingResult:
-    """The result for one file. Raises the error that would stand in its row of `recordings`."""
-    try:
-        listed = stat_object(path)
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror}") from error
-    check(request, engines.transcriber.info)
-    payloads: dict[Stage, str] = {}
-    with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleFile:
+    """One recording, and what is asked of it."""
+
+    source: AudioSource
+    request: ProcessRequest
+
+    @classmethod
+    def at(cls, path: Path, request: ProcessRequest, *, decoded: Path, max_audio_hours: float) -> Self:
+        """decoded: where its decoded audio goes. Raises SourceUnavailable when it cannot be looked at."""
+        try:
+            listed = stat_object(path)
+        except OSError as error:
+            raise SourceUnavailable(f"{path}: {error.strerror}") from error
         source = AudioSource(
             uri=listed.uri,
             version=listed.version,
-            decoded=Path(folder, "audio.wav"),
+            decoded=decoded,
             max_duration_s=max_audio_hours * 3600,
             stereo=request.stereo,
             track=request.track,
         )
+        return cls(source=source, request=request)
+
+    def task(self, payloads: Mapping[Stage, str], *, limit_s: float = 0) -> StageTask:
+        """For the stage after those that `payloads` are the JSON of. limit_s: as of a StageTask."""
+        return StageTask(
+            recording_id=self.source.uri,
+            source=self.source,
+            request=self.request,
+            limit_s=limit_s,
+            transcript=payloads.get(Stage.TRANSCRIPTS),
+            diarization=payloads.get(Stage.DIARIZATION),
+        )
+
+
+def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_audio_hours: float) -> RecordingResult:
+    """The result for one file. Raises the error that would stand in its row of `recordings`."""
+    payloads: dict[Stage, str] = {}
+    with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
+        file = SingleFile.at(path, request, decoded=Path(folder, "audio.wav"), max_audio_hours=max_audio_hours)
+        check(request, engines.transcriber.info)
         for stage in stages_for(request):
-            task = StageTask(
-                recording_id=listed.uri,
-                source=source,
-                request=request,
-                limit_s=0,
-                transcript=payloads.get(Stage.TRANSCRIPTS),
-                diarization=payloads.get(Stage.DIARIZATION),
-            )
-            ((_, answer),) = perform(stage, engines, iter([task]))
+            ((_, answer),) = perform(stage, engines, iter([file.task(payloads)]))
             if not isinstance(answer, str):
                 raise answer
             payloads[stage] = answer

@@ -15,6 +15,7 @@ from typing import Self
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineUnavailable
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.cache import CacheStats
 from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.processing.workers.attempt import Attempt
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
@@ -59,6 +60,11 @@ class EngineExecutor:
         self._thread.join()
         self._woken.close()
         self._waker.close()
+
+    @property
+    def caches(self) -> tuple[CacheStats, ...]:
+        """Of the processes that hold models, each as it was when it last came to an end of work; any thread may ask."""
+        return self._pool.caches
 
     def submit(self, stage: Stage, choice: int, task: StageTask) -> Future[str]:
         """Have one stage done on one recording; any thread may ask for it.

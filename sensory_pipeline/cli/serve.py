@@ -1,0 +1,54 @@
+"""`sensory serve`: recordings one by one, over HTTP, on the engines of the pipeline."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.models import fetch_with_progress
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway.application import application
+from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.service_settings import ServiceSettings
+from sensory_pipeline.settings import Settings
+
+_LARGEST_MESSAGE = 1 << 20  # bytes, of a WebSocket's
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any.")] = 8001,
+) -> None:
+    """Answer requests for one recording at a time, over HTTP. Ctrl-C ends it.
+
+    The engines and settings are those of `sensory process`; .env.example lists them, and those of the service alone.
+    What can be asked is shown at /docs. On another address than this machine's own, keys are needed: sensory keys new.
+    """
+    settings, service_settings = Settings(), ServiceSettings()
+    fetch_with_progress(engine_choice(settings, stereo=stereo) for stereo in (False, True))
+    app = application(settings, service_settings)
+    with _listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        errors.print(f"http://{shown}:{listener.getsockname()[1]}/docs (Ctrl-C to stop)", soft_wrap=True)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=round(service_settings.stop_s),
+            ws_max_size=_LARGEST_MESSAGE,
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}, port {port} ({error.strerror}): give another with --host or --port"
+        ) from error

@@ -1,0 +1,102 @@
+"""Who may come in, and whose turn it is: a queue that is bounded by seconds of audio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sensory_pipeline.core.fair_queue import FairQueue, Ticket
+from sensory_pipeline.gateway.problems import Problem, busy
+
+AT_ONCE = 16
+"""Recordings that the engines have at once: enough to fill a batch with short ones."""
+LONG_S = 120.0
+"""Seconds of sound from which a recording counts as long."""
+_GUESSED_SPEED = 5.0  # seconds of audio a second, before anything was measured
+_MEASURED = 20  # recordings by which the speed is told
+
+
+class Admission:
+    """Belongs to one event loop. limit_s: seconds of audio that wait at most; long_places: long recordings at once."""
+
+    def __init__(self, *, limit_s: float, long_places: int) -> None:
+        self.queue = FairQueue(places=AT_ONCE, long_places=long_places, long_s=LONG_S)
+        self.closed = False
+        self._limit_s = limit_s
+        self._turns: dict[Ticket, asyncio.Future[None]] = {}
+        self._speeds: deque[float] = deque(maxlen=_MEASURED)
+        self._background_s = 0.0
+
+    def check(self, audio_s: float = 0) -> None:
+        """Raises Problem when there is no room for one more that somebody waits for."""
+        if self.closed:
+            raise busy("stopping", "the service is stopping: send it again in some seconds", 10, 503)
+        waiting_s = self.queue.waiting_s - self._background_s
+        if waiting_s and waiting_s + audio_s > self._limit_s:
+            after_s = self.retry_after_s()
+            raise busy(
+                "queue-full",
+                f"{waiting_s / 3600:.1f} hours of audio are waiting: send it again in {after_s:.0f} s, or as a "
+                "background job (async_process)",
+                after_s,
+            )
+
+    def retry_after_s(self) -> float:
+        """Seconds until half of what waits is done, as far as anybody can tell."""
+        speed = sum(self._speeds) / len(self._speeds) if self._speeds else _GUESSED_SPEED
+        return min(600.0, max(1.0, self.queue.waiting_s / 2 / speed))
+
+    @asynccontextmanager
+    async def turn(self, client: str, audio_s: float, *, background: bool = False) -> AsyncIterator[float]:
+        """Wait for one's turn, then keep it for the `with`; gives the seconds waited. background: nobody waits for it.
+
+        Raises Problem where there is no room for it.
+        """
+        if not background:
+            self.check(audio_s)
+        began = time.monotonic()
+        # a client's background jobs are as another client's, so that they do not hold up what it waits for
+        name = f"{client} background" if background else client
+        ticket = Ticket(client=name, audio_s=audio_s, arrived_s=began)
+        self._turns[ticket] = asyncio.get_running_loop().create_future()
+        waiting_s = audio_s if background else 0.0
+        self.queue.add(ticket)
+        self._background_s += waiting_s
+        try:
+            self._next()
+            try:
+                await self._turns[ticket]
+            finally:
+                self._background_s -= waiting_s
+            started = time.monotonic()
+            yield started - began
+            self._speeds.append(self.queue.at_work * audio_s / max(0.01, time.monotonic() - started))
+        finally:
+            del self._turns[ticket]
+            self.queue.done(ticket)
+            self._next()
+
+    def close(self) -> None:
+        """Let nobody in any more, and send away who waits."""
+        self.closed = True
+        for turn in self._turns.values():
+            if not turn.done():
+                turn.set_exception(busy("stopping", "the service is stopping: send it again in some seconds", 10, 503))
+
+    def _next(self) -> None:
+        while not self.closed and (ticket := self.queue.take()):
+            turn = self._turns[ticket]
+            if not turn.done():
+                turn.set_result(None)
+
+
+def too_late(limit_s: float) -> Problem:
+    """Somebody has waited for too long."""
+    return Problem(
+        504,
+        "deadline",
+        f"it was not done within {limit_s:.0f} s: send it as a background job (async_process), for which nobody waits",
+    )

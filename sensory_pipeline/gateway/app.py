@@ -1,0 +1,9 @@
+"""The application of the settings, for any ASGI server: `uvicorn sensory_pipeline.gateway.app:app`."""
+
+from __future__ import annotations
+
+from sensory_pipeline.gateway.application import application
+from sensory_pipeline.service_settings import ServiceSettings
+from sensory_pipeline.settings import Settings
+
+app = application(Settings(), ServiceSettings())

@@ -1,0 +1,121 @@
+"""The addresses of the API."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from sensory_pipeline.gateway.answers import Answer
+from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.problems import MEDIA_TYPE, ProblemDocument, busy
+from sensory_pipeline.gateway.processing import processed, uploaded, while_connected
+from sensory_pipeline.gateway.service import Service
+
+router = APIRouter()
+
+
+def service_of(request: Request) -> Service:
+    """What the app's requests share."""
+    service: Service = request.app.state.service
+    return service
+
+
+def client_of(request: Request) -> str:
+    """Who asks: the owner of a key, or an address."""
+    return str(request.scope.get("client_name") or (request.client.host if request.client else "local"))
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an address answers besides, for the API's documents."""
+    schema = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}
+    return {status: {"description": "Problem", "content": {MEDIA_TYPE: schema}} for status in (401, *statuses)}
+
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["audio", "request_json"],
+                    "properties": {
+                        "audio": {"type": "string", "format": "binary", "description": "A recording, in any format."},
+                        "request_json": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": f"#/components/schemas/{RequestJson.__name__}"},
+                            "example": '{"settings": {"tasks": ["transcribe"]}}',
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/process",
+    response_model=Answer,
+    responses=problems(400, 409, 413, 415, 422, 429, 500, 503, 504),
+    openapi_extra=_FORM,
+    tags=["recordings"],
+    summary="Transcribe a recording, tell its speakers apart, judge its emotions",
+)
+async def process(request: Request) -> JSONResponse:
+    """Send a recording and what to find out about it; the answer holds the result.
+
+    With `async_process` it comes at once, with a `job_id` to ask for by `GET /v1/jobs/{job_id}`.
+    """
+    service = service_of(request)
+    upload, asked, wanted = await uploaded(service, request)
+    try:
+        work = processed(service, upload, asked, wanted, client=client_of(request))
+        result = await while_connected(request, work, service.service_settings.request_timeout_s)
+    finally:
+        upload.path.unlink(missing_ok=True)
+    return JSONResponse(Answer(status="completed", result=result).model_dump())
+
+
+@router.get("/cache/stats", tags=["service"], summary="Models of the engines' processes")
+async def cache_stats(request: Request) -> dict[str, Any]:
+    """Counts since the service began, of all processes together; each tells when it comes to an end of work."""
+    caches = service_of(request).recognition.caches
+    return {
+        "processes": len(caches),
+        "hits": sum(cache.hits for cache in caches),
+        "misses": sum(cache.misses for cache in caches),
+        "loads": sum(cache.loads for cache in caches),
+        "evictions": sum(cache.evictions for cache in caches),
+        "load_s": round(sum(cache.load_s for cache in caches), 3),
+        "size_bytes": sum(cache.size_bytes for cache in caches),
+        "models": sorted({_without_folders(model.key) for cache in caches for model in cache.resident}),
+    }
+
+
+def _without_folders(key: str) -> str:
+    """Where models lie is nobody's business.
+
+    >>> _without_folders("whisper /srv/models/tiny.en 3 cpu")
+    'whisper tiny.en 3 cpu'
+    """
+    return " ".join(PurePath(part).name if part.startswith("/") else part for part in key.split(" "))
+
+
+@router.get("/health/live", tags=["service"], summary="Whether the process answers")
+async def live() -> dict[str, str]:
+    """It does."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready", responses=problems(503), tags=["service"], summary="Whether the models answer")
+async def ready(request: Request) -> dict[str, str]:
+    """503 while models are loaded, and once the service is to stop."""
+    service = service_of(request)
+    if not service.ready or service.admission.closed:
+        raise busy("not-ready", "the models do not answer yet: ask again in some seconds", 5, 503)
+    return {"status": "ready"}

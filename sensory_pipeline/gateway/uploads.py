@@ -1,0 +1,148 @@
+"""Uploads: multipart forms written to disk as they come, counted and hashed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from sensory_pipeline.gateway.problems import Problem, busy, refused
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+_BLOCK = 1 << 20  # bytes that are gathered before they are written
+_FORM_BYTES = 1 << 16  # of all other fields together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """path: of the recording; size: its bytes; digest: SHA-256 of it; fields: the others of the form."""
+
+    path: Path
+    size: int
+    digest: str
+    fields: dict[str, bytes]
+
+
+async def receive(request: Request, path: Path, *, max_bytes: int, fields: frozenset[str]) -> Upload:
+    """Write the form's `audio` to `path`. fields: names of the others that it may have.
+
+    Raises Problem for what is too large, no form, or has other fields, and ClientDisconnect.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes + _FORM_BYTES:
+        raise _too_large(max_bytes)
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise Problem(415, "no-form", "send a form (multipart/form-data) with the recording as its field `audio`")
+    form = _Form(max_bytes=max_bytes, allowed=fields)
+    try:
+        parser = MultipartParser(options[b"boundary"], form.callbacks())
+        with await asyncio.to_thread(path.open, "xb") as file:
+            async for chunk in request.stream():
+                parser.write(chunk)
+                if len(form.block) >= _BLOCK:
+                    await asyncio.to_thread(form.flush, file)
+            parser.finalize()
+            await asyncio.to_thread(form.flush, file)
+    except MultipartParseError as error:
+        raise Problem(400, "form-damaged", f"the form cannot be read ({error}): send it again") from error
+    except ClientDisconnect:
+        raise
+    except OSError as error:
+        raise busy("no-room", f"the upload cannot be kept ({error.strerror}): send it again later", 60, 503) from error
+    if not form.ended:
+        raise Problem(400, "form-damaged", "the form breaks off before its end: send it again")
+    if form.size is None:
+        raise refused({"audio": "the recording is missing: send it as this field of the form"})
+    return Upload(path=path, size=form.size, digest=form.digest.hexdigest(), fields=form.fields)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Form:
+    """block: of the recording, not yet written; size: of the recording so far, None without one."""
+
+    max_bytes: int
+    allowed: frozenset[str]
+    block: bytearray = field(default_factory=bytearray)
+    size: int | None = None
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    fields: dict[str, bytes] = field(default_factory=dict)
+    ended: bool = False
+    _name: str = ""
+    _header: bytes = b""
+    _value: bytes = b""
+    _headers: dict[bytes, bytes] = field(default_factory=dict)
+
+    def callbacks(self) -> MultipartCallbacks:
+        """For the parser."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._named,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def flush(self, file: BinaryIO) -> None:
+        """Write what has gathered."""
+        self.digest.update(self.block)
+        file.write(self.block)
+        self.block.clear()
+
+    def _begin(self) -> None:
+        self._headers = {}
+        self._header = self._value = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._header.lower()] = self._value
+        self._header = self._value = b""
+
+    def _named(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        if self._name in self.fields or (self._name == "audio" and self.size is not None):
+            raise refused({self._name: "it is there twice"})
+        if self._name == "audio":
+            self.size = 0
+        elif self._name in self.allowed:
+            self.fields[self._name] = b""
+        else:
+            raise refused({self._name[:64]: f"there is no such field: send audio, {', '.join(sorted(self.allowed))}"})
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._name == "audio" and self.size is not None:
+            self.size += end - start
+            if self.size > self.max_bytes:
+                raise _too_large(self.max_bytes)
+            self.block += data[start:end]
+        else:
+            self.fields[self._name] += data[start:end]
+            if sum(map(len, self.fields.values())) > _FORM_BYTES:
+                raise Problem(413, "form-too-large", f"{self._name} is longer than {_FORM_BYTES} bytes: shorten it")
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(
+        413,
+        "upload-too-large",
+        f"the recording is larger than {max_bytes / 1e6:g} MB (SENSORY_MAX_UPLOAD_MB): compress it or cut it",
+    )

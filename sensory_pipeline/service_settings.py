@@ -1,0 +1,73 @@
+"""Settings of the service alone (`sensory serve`); those of its engines are in `settings.py`, as for all commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sensory_pipeline.settings import ENV_FILE, Settings
+
+Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}=[0-9a-f]{64}$")]
+"""Whose key it is, and the SHA-256 of the key."""
+
+
+def _listed(value: Any) -> Any:
+    """Commas may stand for JSON."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else [item.strip() for item in value.split(",") if item.strip()]
+
+
+class ServiceSettings(BaseSettings):
+    """How requests are taken in. Every one is a variable that begins with SENSORY_."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SENSORY_",
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+    spool: Path = Field(Path("spool"), description="Folder of the service's uploads and background jobs.")
+    max_upload_mb: float = Field(500, gt=0, description="Megabytes of an upload at most.")
+    queue_audio_hours: float = Field(
+        4, gt=0, description="Hours of audio that wait at most while their senders do; more is refused for now."
+    )
+    job_audio_hours: float = Field(200, gt=0, description="Hours of audio that wait at most as background jobs.")
+    request_timeout_s: float = Field(
+        900, gt=0, description="Seconds after which a request that somebody waits for is given up."
+    )
+    job_ttl_hours: float = Field(24, gt=0, description="Hours that the result of a background job is kept.")
+    stop_s: float = Field(30, ge=0, description="Seconds that requests have to end in once the service is to stop.")
+    api_keys: Annotated[tuple[Digest, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (), description="Who may use the service, as `sensory keys new` prints it; separated by commas."
+    )
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (), description="Names under which the service is reached, besides this machine's own; separated by commas."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Those of all settings."""
+        return Settings.settings_customise_sources(
+            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+        )
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Environment variable -> meaning."""
+        return {f"SENSORY_{name.upper()}": field.description or "" for name, field in cls.model_fields.items()}

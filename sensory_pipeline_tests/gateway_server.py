@@ -1,0 +1,67 @@
+"""The service on a real socket, with engines that answer at once unless others are asked for."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.gateway.application import application
+from sensory_pipeline.service_settings import ServiceSettings
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests import trivial_engines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """url: where it listens; http: a client of it."""
+
+    url: str
+    http: httpx2.Client
+
+    def process(self, path: Path, wanted: Mapping[str, Any] | str, **options: Any) -> httpx2.Response:
+        """The answer to one recording. wanted: the request_json; options: of httpx2."""
+        text = wanted if isinstance(wanted, str) else json.dumps(wanted)
+        with path.open("rb") as file:
+            return self.http.post(
+                "/v1/process", files={"audio": (path.name, file)}, data={"request_json": text}, **options
+            )
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Its models answer."""
+        end = time.monotonic() + seconds
+        while self.http.get("/health/ready").status_code != 200:
+            assert time.monotonic() < end, "the models never answered"
+            time.sleep(0.05)
+
+
+@contextmanager
+def gateway(
+    spool: Path, *, engines: EngineFactory | None = trivial_engines.trivial, side_by_side: bool = False, **service: Any
+) -> Iterator[Gateway]:
+    """engines: None for those of the settings; service: its settings."""
+    settings = Settings(workers=1, side_by_side=side_by_side)
+    app = application(settings, ServiceSettings(spool=spool, **service), engines=engines)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the service did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        with httpx2.Client(base_url=url, timeout=60) as http:
+            yield Gateway(url=url, http=http)
+    finally:
+        server.should_exit = True
+        thread.join(30)
