@@ -40,6 +40,7 @@ class ServiceSettings(BaseSettings):
     queue_audio_hours: float = Field(
         4, gt=0, description="Hours of audio that wait at most while their senders do; more is refused for now."
     )
+    live_sessions: int = Field(16, ge=1, description="Live streams at once; more are told to come later.")
     job_audio_hours: float = Field(200, gt=0, description="Hours of audio that wait at most as background jobs.")
     request_timeout_s: float = Field(
         900, gt=0, description="Seconds after which a request that somebody waits for is given up."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self, Unpack, overload
 
@@ -41,6 +42,7 @@ class AudioClient:
     def __init__(self, url: str, *, key: str | None = None, attempts: int = 8, patience_s: float = 300) -> None:
         self._http = httpx2.Client(base_url=url, headers=headers(key), timeout=TIMEOUT)
         self._attempts, self._patience_s = attempts, patience_s
+        weakref.finalize(self, self._http.close)  # of a client that nobody closes
 
     def __enter__(self) -> Self:
         return self

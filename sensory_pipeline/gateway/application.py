@@ -9,7 +9,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from sensory_pipeline.engines.selection import EngineFactory
-from sensory_pipeline.gateway import problems
+from sensory_pipeline.gateway import live_route, problems
+from sensory_pipeline.gateway.live_speech import live_speech
 from sensory_pipeline.gateway.routes import router
 from sensory_pipeline.gateway.service import running
 from sensory_pipeline.service_settings import ServiceSettings
@@ -25,7 +26,8 @@ def application(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings, service_settings, engines) as service:
             app.state.service = service
-            yield
+            with live_speech(service) as app.state.live:
+                yield
 
     app = FastAPI(
         title="sensory",
@@ -36,5 +38,6 @@ def application(
         redoc_url=None,
     )
     app.include_router(router)
+    app.include_router(live_route.router)
     problems.install(app)
     return app

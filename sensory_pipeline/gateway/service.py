@@ -21,6 +21,7 @@ from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
 from sensory_pipeline.gateway.recognition import Recognition
 from sensory_pipeline.processing.setup import shared_engines
+from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 
@@ -36,6 +37,7 @@ class Service:
     settings: Settings
     service_settings: ServiceSettings
     default: ProcessRequest
+    executor: EngineExecutor
     recognition: Recognition
     admission: Admission
     uploads: Path
@@ -56,6 +58,7 @@ async def running(
             settings=settings,
             service_settings=service_settings,
             default=settings.request(),
+            executor=executor,
             recognition=Recognition(executor, sets, settings, spool / "decoded"),
             admission=Admission(
                 limit_s=service_settings.queue_audio_hours * 3600, long_places=max(1, (settings.workers or 2) - 1)
