@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Annotated
 
@@ -11,7 +12,9 @@ import uvicorn
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway import logs
 from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.keys import is_loopback
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
@@ -29,6 +32,12 @@ def serve(
     What can be asked is shown at /docs. On another address than this machine's own, keys are needed: sensory keys new.
     """
     settings, service_settings = Settings(), ServiceSettings()
+    if not service_settings.api_keys and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} is reached from other machines, and the service has no keys: make one with `sensory keys new` and "
+            "set SENSORY_API_KEYS"
+        )
+    logs.configure(settings.log_level if "log_level" in settings.model_fields_set else "INFO")
     fetch_with_progress(engine_choice(settings, stereo=stereo) for stereo in (False, True))
     app = application(settings, service_settings)
     with _listening(host, port) as listener:
@@ -42,7 +51,10 @@ def serve(
             ws_max_size=_LARGEST_MESSAGE,
             server_header=False,
         )
+        logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)
         uvicorn.Server(config).run(sockets=[listener])
+    if app.state.failure is not None:
+        raise app.state.failure
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from sensory_pipeline.gateway import logs
 from sensory_pipeline.gateway.application import application
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 
-app = application(Settings(), ServiceSettings())
+_settings = Settings()
+logs.configure(_settings.log_level)
+app = application(_settings, ServiceSettings())

@@ -8,9 +8,14 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway import live_route, problems
+from sensory_pipeline.gateway.documents import documents
+from sensory_pipeline.gateway.gate import Gate
+from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.live_speech import live_speech
+from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.routes import router
 from sensory_pipeline.gateway.service import running
 from sensory_pipeline.service_settings import ServiceSettings
@@ -20,14 +25,22 @@ from sensory_pipeline.settings import Settings
 def application(
     settings: Settings, service_settings: ServiceSettings, *, engines: EngineFactory | None = None
 ) -> FastAPI:
-    """Its engines start and end with it. engines: instead of those that the settings choose."""
+    """Its engines start and end with it. engines: instead of those that the settings choose.
+
+    Where it cannot start for a reason that the user can see to, `app.state.failure` is that error.
+    """
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, service_settings, engines) as service:
-            app.state.service = service
-            with live_speech(service) as app.state.live:
-                yield
+        try:
+            async with running(settings, service_settings, metrics, engines) as service:
+                app.state.service = service
+                with live_speech(service) as app.state.live:
+                    yield
+        except SensoryError as error:
+            app.state.failure = error
+            raise
 
     app = FastAPI(
         title="sensory",
@@ -37,7 +50,10 @@ def application(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.failure = None
+    app.add_middleware(Gate, keys=Keys(service_settings.api_keys), hosts=service_settings.hosts, metrics=metrics)
     app.include_router(router)
     app.include_router(live_route.router)
+    documents(app)
     problems.install(app)
     return app

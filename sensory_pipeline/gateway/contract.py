@@ -208,6 +208,11 @@ class RequestJson(_Wire):
             raise of_fields(error, "request_json") from error
 
     @property
+    def log_progress(self) -> bool:
+        """Whether the log is to tell of each step."""
+        return self.settings.tra is not None and self.settings.tra.log_progress
+
+    @property
     def with_words(self) -> bool:
         """Whether the answer has words."""
         return self.settings.tra is None or self.settings.tra.word_timestamps

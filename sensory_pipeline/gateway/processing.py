@@ -1,77 +1,129 @@
-"""`POST /v1/process`, from an upload to its result."""
+"""`POST /v1/process`: an upload, and the answer to it, at once or in the background."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
+import re
 import uuid
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
-import structlog
 from starlette.requests import ClientDisconnect, Request
 
-from sensory_pipeline.core.formats import service as answer_format
-from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.gateway.admission import too_late
+from sensory_pipeline.gateway.answers import Answer
 from sensory_pipeline.gateway.contract import RequestJson
-from sensory_pipeline.gateway.problems import refused
+from sensory_pipeline.gateway.job_store import Job
+from sensory_pipeline.gateway.problems import Problem, busy, refused
 from sensory_pipeline.gateway.service import Service
 from sensory_pipeline.gateway.uploads import Upload, receive
 
-log = structlog.get_logger()
-
 T = TypeVar("T")
-FIELDS = frozenset({"request_json"})
+
+_FIELDS = frozenset({"request_json"})
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
-async def uploaded(service: Service, request: Request) -> tuple[Upload, RequestJson, ProcessRequest]:
-    """What a client sends. The file is the caller's to remove. Raises Problem."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a client sends. idempotency_key: None where it gives none."""
+
+    client: str
+    upload: Upload
+    asked: RequestJson
+    idempotency_key: str | None
+
+    @property
+    def digest(self) -> str:
+        """Of the recording and what is asked of it, in whatever order its fields stand."""
+        asked = json.dumps(self.asked.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+        return hashlib.sha256(f"{self.upload.digest} {asked}".encode()).hexdigest()
+
+
+@asynccontextmanager
+async def sent(service: Service, request: Request, client: str) -> AsyncIterator[Sent]:
+    """The upload lies on the disk for the `with`. Raises Problem."""
+    idempotency_key = request.headers.get("idempotency-key")
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise refused({"Idempotency-Key": "it has 1 to 255 characters, all visible: send a UUID"})
     service.admission.check()  # before anything is sent that would then be refused
     path = service.uploads / uuid.uuid4().hex
     try:
         limit = int(service.service_settings.max_upload_mb * 1e6)
-        upload = await receive(request, path, max_bytes=limit, fields=FIELDS)
+        upload = await receive(request, path, max_bytes=limit, fields=_FIELDS)
         if "request_json" not in upload.fields:
             raise refused({"request_json": 'it is missing: send {"settings": {"tasks": ["transcribe"]}} at least'})
         asked = RequestJson.read(upload.fields["request_json"])
-        wanted = asked.request(service.default)
-        engines = service.recognition.engines(stereo=wanted.stereo)
-        on_gpu = engines.diarizer.info.device.startswith("cuda")
-        if on_gpu and asked.settings.dia is not None and not asked.settings.dia.use_gpu:
-            raise refused({"settings.dia.use_gpu": "the service has its models on a GPU: leave it out"})
-        service.recognition.check(wanted)
-    except BaseException:
+        _check(service, asked)
+        yield Sent(client=client, upload=upload, asked=asked, idempotency_key=idempotency_key)
+    finally:
         path.unlink(missing_ok=True)
-        raise
-    return upload, asked, wanted
 
 
-async def processed(
-    service: Service,
-    upload: Upload,
-    asked: RequestJson,
-    wanted: ProcessRequest,
-    *,
-    client: str,
-    background: bool = False,
-) -> dict[str, Any]:
-    """The result of a recording, when its turn has come. Raises what it fails with."""
-    log_level = "info" if asked.settings.tra is not None and asked.settings.tra.log_progress else "debug"
-    told = getattr(log, log_level)
-    async with service.recognition.decoded(upload.path, wanted) as decoded:
+def _check(service: Service, asked: RequestJson) -> None:
+    """Raises Problem, or UnsupportedLanguage, for what the engines cannot do."""
+    wanted = asked.request(service.default)
+    service.recognition.check(wanted)
+    dia = asked.settings.dia
+    on_gpu = service.recognition.engines(stereo=wanted.stereo).diarizer.info.device.startswith("cuda")
+    if on_gpu and dia is not None and not dia.use_gpu:
+        raise refused({"settings.dia.use_gpu": "the service has its models on a GPU: leave it out"})
+
+
+async def answered(service: Service, request: Request, sent: Sent) -> Answer:
+    """The result, or the job that will have it. Raises what the recording fails with, Problem, and ClientDisconnect."""
+    limit_s = service.service_settings.request_timeout_s
+    if not sent.asked.async_process and sent.idempotency_key is None:
+        work = service.processed(sent.upload.path, sent.asked, client=sent.client)
+        return Answer(status="completed", result=await while_connected(request, work, limit_s))
+    job = await _earlier(service, sent)
+    if job is None:
+        job = await while_connected(request, _new_job(service, sent), limit_s)
+    if sent.asked.async_process:
+        return job.answer
+    job = await while_connected(request, service.background.finished(job), limit_s)
+    if job.status is not None:
+        raise Problem(job.status, job.kind or "failed", job.error or "")
+    return job.answer
+
+
+async def _earlier(service: Service, sent: Sent) -> Job | None:
+    """The job that was made when the same was sent before."""
+    if sent.idempotency_key is None:
+        return None
+    job = await asyncio.to_thread(service.background.store.with_key, sent.client, sent.idempotency_key)
+    if job is None:
+        return None
+    if job.digest != sent.digest:
+        raise Problem(
+            422, "key-used", "this Idempotency-Key was sent with another recording or request: send a new one"
+        )
+    if not job.finished and not sent.asked.async_process:
+        raise busy("under-way", f"the same request is under way: ask for /v1/jobs/{job.id}, or send it later", 5, 409)
+    return job
+
+
+async def _new_job(service: Service, sent: Sent) -> Job:
+    """It is decoded once before it is promised: what is no recording is told at once, and its length is known."""
+    await service.background.check()
+    async with service.recognition.decoded(sent.upload.path, sent.asked.request(service.default)) as decoded:
         audio_s = decoded.audio.duration_ms / 1000
-        told("decoded", audio_s=audio_s, codec=decoded.audio.codec)
-        async with service.admission.turn(client, audio_s, background=background) as waited_s:
-            told("started", audio_s=audio_s, waited_s=round(waited_s, 3))
-            result = await service.recognition.result(decoded)
-            told("recognised", audio_s=audio_s)
-    return await asyncio.to_thread(
-        answer_format.document,
-        result,
-        wanted,
-        as_text=asked.format_output == "text",
-        with_words=asked.with_words,
-    )
+    service.metrics.received(audio_s)
+    try:
+        return await service.background.add(
+            sent.upload.path,
+            client=sent.client,
+            request=sent.upload.fields["request_json"].decode(),
+            digest=sent.digest,
+            idempotency_key=sent.idempotency_key,
+            audio_s=audio_s,
+        )
+    except KeyError:  # it was sent twice at once
+        raise busy("under-way", "the same request is under way: send it later", 5, 409) from None
 
 
 async def while_connected(request: Request, work: Awaitable[T], limit_s: float) -> T:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
 
 from sensory_pipeline.gateway.answers import Answer
 from sensory_pipeline.gateway.contract import RequestJson
-from sensory_pipeline.gateway.problems import MEDIA_TYPE, ProblemDocument, busy
-from sensory_pipeline.gateway.processing import processed, uploaded, while_connected
+from sensory_pipeline.gateway.problems import MEDIA_TYPE, Problem, ProblemDocument, busy
+from sensory_pipeline.gateway.processing import answered, sent
 from sensory_pipeline.gateway.service import Service
 
 router = APIRouter()
@@ -69,16 +71,44 @@ _FORM = {
 async def process(request: Request) -> JSONResponse:
     """Send a recording and what to find out about it; the answer holds the result.
 
-    With `async_process` it comes at once, with a `job_id` to ask for by `GET /v1/jobs/{job_id}`.
+    With `async_process` it comes at once, with a `job_id` to ask for by `GET /v1/jobs/{job_id}`. The same request under
+    the same Idempotency-Key is done once. Who hangs up is not worked for any longer.
     """
     service = service_of(request)
-    upload, asked, wanted = await uploaded(service, request)
-    try:
-        work = processed(service, upload, asked, wanted, client=client_of(request))
-        result = await while_connected(request, work, service.service_settings.request_timeout_s)
-    finally:
-        upload.path.unlink(missing_ok=True)
-    return JSONResponse(Answer(status="completed", result=result).model_dump())
+    async with sent(service, request, client_of(request)) as mine:
+        answer = await answered(service, request, mine)
+    return JSONResponse(answer.model_dump())
+
+
+@router.get("/v1/jobs", response_model=list[Answer], responses=problems(), tags=["jobs"], summary="One's own jobs")
+async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Answer]:
+    """The newest first, without their results."""
+    found = await run_in_threadpool(service_of(request).background.store.of, client_of(request), limit)
+    return [job.answer for job in found]
+
+
+@router.get(
+    "/v1/jobs/{job_id}", response_model=Answer, responses=problems(404), tags=["jobs"], summary="A job and its result"
+)
+async def job(request: Request, job_id: str) -> Answer:
+    """Results are kept for a day, unless SENSORY_JOB_TTL_HOURS is given."""
+    found = await run_in_threadpool(service_of(request).background.store.get, job_id, client_of(request))
+    if found is None:
+        raise _no_job()
+    return found.answer
+
+
+@router.delete(
+    "/v1/jobs/{job_id}", status_code=204, responses=problems(404), tags=["jobs"], summary="Cancel a job, or forget it"
+)
+async def delete_job(request: Request, job_id: str) -> None:
+    """What waits is not begun, what is at work is dropped, and a result is removed."""
+    if not await service_of(request).background.delete(job_id, client_of(request)):
+        raise _no_job()
+
+
+def _no_job() -> Problem:
+    return Problem(404, "no-job", "you have no such job: it was deleted, it has expired, or another key sent it")
 
 
 @router.get("/cache/stats", tags=["service"], summary="Models of the engines' processes")
@@ -119,3 +149,11 @@ async def ready(request: Request) -> dict[str, str]:
     if not service.ready or service.admission.closed:
         raise busy("not-ready", "the models do not answer yet: ask again in some seconds", 5, 503)
     return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=Response, responses=problems(), tags=["service"], summary="For Prometheus")
+async def metrics(request: Request) -> Response:
+    """Counts and times, in Prometheus's text format."""
+    service = service_of(request)
+    counts = await run_in_threadpool(service.background.store.counts)
+    return Response(service.metrics.page(counts, service.recognition.caches), media_type=CONTENT_TYPE_LATEST)

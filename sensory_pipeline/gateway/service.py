@@ -1,29 +1,37 @@
-"""What requests share: engines, places, the spool."""
+"""What requests share: engines, places, background jobs, the spool; and a recording's way through them."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
 
 from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
-from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.core.errors import ConfigurationError, SensoryError
+from sensory_pipeline.core.formats import service as answer_format
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
-from sensory_pipeline.gateway.recognition import Recognition
+from sensory_pipeline.gateway.background import Background
+from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.job_store import Job
+from sensory_pipeline.gateway.metrics import Metrics
+from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.processing.setup import shared_engines
 from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage.lock import held
 
 log = structlog.get_logger()
 
@@ -32,69 +40,136 @@ _RETRY_S = 10.0  # until models that did not answer are tried again
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """default: what is asked of a recording where a request does not say; ready: the models have answered."""
+    """default: what is asked of a recording where a request does not say; uploads: the folder they come to; ready: the
+    models have answered."""
 
     settings: Settings
     service_settings: ServiceSettings
-    default: ProcessRequest
+    metrics: Metrics
     executor: EngineExecutor
     recognition: Recognition
     admission: Admission
     uploads: Path
+    default: ProcessRequest
+    background: Background = field(init=False)
     ready: bool = False
+
+    async def processed(self, path: Path, asked: RequestJson, *, client: str) -> dict[str, Any]:
+        """The result of a recording that somebody waits for. Raises what it fails with, and Problem."""
+        wanted = asked.request(self.default)
+        async with self.recognition.decoded(path, wanted) as decoded:
+            audio_s = decoded.audio.duration_ms / 1000
+            self.metrics.received(audio_s)
+            async with self.admission.turn(client, audio_s) as waited_s:
+                return await self._result(decoded, asked, waited_s)
+
+    async def job_result(self, job: Job, path: Path) -> dict[str, Any]:
+        """The same for a background job, whose length is known."""
+        asked = RequestJson.read(job.request.encode())
+        async with self.admission.turn(job.client, job.audio_s, background=True) as waited_s:
+            await self.background.begun(job)
+            async with self.recognition.decoded(path, asked.request(self.default)) as decoded:
+                return await self._result(decoded, asked, waited_s)
+
+    async def _result(self, decoded: Decoded, asked: RequestJson, waited_s: float) -> dict[str, Any]:
+        audio_s = decoded.audio.duration_ms / 1000
+        told = log.info if asked.log_progress else log.debug
+        told("started", audio_s=audio_s, codec=decoded.audio.codec, waited_s=round(waited_s, 3))
+        began = time.monotonic()
+        result = await self.recognition.result(decoded)
+        work_s = time.monotonic() - began
+        self.metrics.recognised(audio_s, waited_s, work_s)
+        told("recognised", audio_s=audio_s, seconds=round(work_s, 3))
+        return await asyncio.to_thread(
+            answer_format.document,
+            result,
+            decoded.file.request,
+            as_text=asked.format_output == "text",
+            with_words=asked.with_words,
+        )
+
+    async def warm(self) -> None:
+        """Load the models before anybody needs them; the service is ready when all have answered."""
+        request = ProcessRequest(emo=EmotionSettings(level=EmotionLevel.FILE))
+        with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
+            path = Path(folder, "silence.wav")
+            write_pcm(path, Pcm(samples=np.zeros((1, SAMPLE_RATE), np.int16)))
+            while not self.ready:
+                try:
+                    async with self.recognition.decoded(path, request) as decoded:
+                        await self.recognition.result(decoded)
+                except SensoryError as error:
+                    log.error("models_do_not_answer", error=str(error), retry_s=_RETRY_S)
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    self.ready = True
+                    log.info("ready")
 
 
 @asynccontextmanager
 async def running(
-    settings: Settings, service_settings: ServiceSettings, engines: EngineFactory | None
+    settings: Settings, service_settings: ServiceSettings, metrics: Metrics, engines: EngineFactory | None
 ) -> AsyncIterator[Service]:
-    """A service, from its engines' start to their end. engines: instead of those that the settings choose."""
+    """A service, from its engines' start to their end. engines: instead of those that the settings choose.
+
+    Raises ConfigurationError where another service has the spool.
+    """
     spool = service_settings.spool
-    await asyncio.to_thread(_prepare, spool)
     shared = shared_engines(settings, engines=engines)
-    executor, sets = await asyncio.to_thread(shared.__enter__)  # models may have to be fetched first
-    try:
-        service = Service(
-            settings=settings,
-            service_settings=service_settings,
-            default=settings.request(),
-            executor=executor,
-            recognition=Recognition(executor, sets, settings, spool / "decoded"),
-            admission=Admission(
-                limit_s=service_settings.queue_audio_hours * 3600, long_places=max(1, (settings.workers or 2) - 1)
-            ),
-            uploads=spool / "uploads",
-        )
-        warming = asyncio.create_task(_warm(service))
-        yield service
-        service.ready = False
-        warming.cancel()
-        service.admission.close()
-    finally:
-        await asyncio.to_thread(shared.__exit__, None, None, None)
-
-
-def _prepare(spool: Path) -> None:
-    """Its owner's alone; nothing is left of requests that a service before this one did not end."""
-    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("decoded", "uploads"):
-        shutil.rmtree(spool / name, ignore_errors=True)
-        (spool / name).mkdir(mode=0o700)
-
-
-async def _warm(service: Service) -> None:
-    """Load the models before anybody needs them; the service is ready when all have answered."""
-    request = ProcessRequest(emo=EmotionSettings(level=EmotionLevel.FILE))
-    with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
-        path = Path(folder, "silence.wav")
-        write_pcm(path, Pcm(samples=np.zeros((1, SAMPLE_RATE), np.int16)))
-        while not service.ready:
+    with _prepared(spool):
+        executor, sets = await asyncio.to_thread(shared.__enter__)  # models may have to be fetched first
+        try:
+            service = Service(
+                settings=settings,
+                service_settings=service_settings,
+                metrics=metrics,
+                executor=executor,
+                recognition=Recognition(executor, sets, settings, spool / "decoded", told=metrics.stage_done),
+                admission=Admission(
+                    limit_s=service_settings.queue_audio_hours * 3600, long_places=max(1, (settings.workers or 2) - 1)
+                ),
+                uploads=spool / "uploads",
+                default=settings.request(),
+            )
+            service.background = Background(
+                spool / "jobs",
+                limit_s=service_settings.job_audio_hours * 3600,
+                ttl_s=service_settings.job_ttl_hours * 3600,
+                work=service.job_result,
+            )
+            _watch(service)
+            await service.background.start()
+            warming = asyncio.create_task(service.warm())
             try:
-                async with service.recognition.decoded(path, request) as decoded:
-                    await service.recognition.result(decoded)
-            except SensoryError as error:
-                log.error("models_do_not_answer", error=str(error), retry_s=_RETRY_S)
-                await asyncio.sleep(_RETRY_S)
-            else:
-                service.ready = True
-                log.info("ready")
+                yield service
+            finally:
+                service.ready = False
+                warming.cancel()
+                await service.background.stop()
+                service.admission.close()
+        finally:
+            await asyncio.to_thread(shared.__exit__, None, None, None)
+
+
+def _watch(service: Service) -> None:
+    queue = service.admission.queue
+    service.metrics.watch("sensory_queue_recordings", "Recordings that wait.", lambda: queue.waiting)
+    service.metrics.watch("sensory_queue_audio_seconds", "Seconds of audio that wait.", lambda: queue.waiting_s)
+    service.metrics.watch("sensory_recordings_at_work", "Recordings that the engines have.", lambda: queue.at_work)
+
+
+@contextmanager
+def _prepared(spool: Path) -> Iterator[None]:
+    """Its owner's alone, and this service's; nothing is left of requests that one before it did not end."""
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with held(spool / "lock", what="the spool", wait=False):
+            for name in ("decoded", "uploads"):
+                shutil.rmtree(spool / name, ignore_errors=True)
+            for name in ("decoded", "uploads", "jobs"):
+                (spool / name).mkdir(mode=0o700, exist_ok=True)
+            yield
+    except BlockingIOError as error:
+        raise ConfigurationError(
+            f"another service has {spool.absolute()}: end it, or give this one another SENSORY_SPOOL"
+        ) from error

@@ -1,0 +1,37 @@
+"""`sensory keys`: who may use the service."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from sensory_pipeline.cli.console import errors, output
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway.keys import digest, new_key
+
+keys = typer.Typer(
+    name="keys",
+    add_completion=False,
+    no_args_is_help=True,
+    help="Make keys for those who use the service. It keeps no key, only a digest of it that is in SENSORY_API_KEYS.",
+)
+
+
+@keys.callback()
+def _keys() -> None:
+    """With a callback, the one command keeps its name."""
+
+
+@keys.command(name="new")
+def new(
+    owner: Annotated[str, typer.Argument(help="Whose it is: shown in the log, and its jobs are this one's.")],
+) -> None:
+    """Print a new key, and what to add to SENSORY_API_KEYS for the service to know it."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", owner):
+        raise ConfigurationError("write the owner in letters, digits, -, _ and . alone, 64 at most")
+    key = new_key()
+    errors.print("the key, to be sent as `Authorization: Bearer KEY`; it is shown this once:")
+    output.print(key, soft_wrap=True)
+    errors.print(f"add to SENSORY_API_KEYS, after a comma: {owner}={digest(key)}", soft_wrap=True)

@@ -1,0 +1,40 @@
+"""The API's documents: OpenAPI, and a page that shows it, made here so that it needs no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+
+from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.problems import ProblemDocument
+
+_PAGE = Path(__file__).with_name("docs.html")
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def documents(app: FastAPI) -> None:
+    """/openapi.json and /docs."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            for model in (RequestJson, ProblemDocument):  # of which no route has a parameter or a return value
+                described = model.model_json_schema(ref_template=_REFERENCE)
+                schemas |= described.pop("$defs", {})
+                schemas[model.__name__] = described
+            schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"key": []}, {}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
+
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    async def docs() -> HTMLResponse:
+        """The page, which fetches the document."""
+        return HTMLResponse(_PAGE.read_text(encoding="utf-8"))

@@ -1,0 +1,199 @@
+"""Background jobs in a SQLite file beside their uploads: what was answered "queued" outlives the process."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway.answers import Answer, State
+
+MOST_STARTS = 10
+"""Times that a job may be at work when the service dies before it is given up."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY,
+    client TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'processing', 'completed', 'failed')),
+    request TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    idempotency_key TEXT,
+    audio_s REAL NOT NULL,
+    created_s REAL NOT NULL,
+    finished_s REAL,
+    starts INTEGER NOT NULL DEFAULT 0,
+    result TEXT,
+    status INTEGER,
+    kind TEXT,
+    error TEXT,
+    UNIQUE (client, idempotency_key)
+) STRICT
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """client: whose it is; request: its request_json; digest: of request and recording; starts: how often it was begun;
+    status, kind and error: of the problem that it failed with."""
+
+    id: str
+    client: str
+    state: State
+    request: str
+    digest: str
+    idempotency_key: str | None
+    audio_s: float
+    created_s: float
+    finished_s: float | None = None
+    starts: int = 0
+    result: str | None = None
+    status: int | None = None
+    kind: str | None = None
+    error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in ("completed", "failed")
+
+    @property
+    def answer(self) -> Answer:
+        """As its client is told."""
+        result: dict[str, Any] | None = None if self.result is None else json.loads(self.result)
+        return Answer(status=self.state, job_id=self.id, result=result, error=self.error)
+
+
+_ABOUT = ", ".join(field.name for field in fields(Job) if field.name != "result")
+
+
+class JobStore:
+    """Any thread may use it; every call is a transaction of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._writing() as db:
+            db.execute(_SCHEMA)
+
+    def add(self, job: Job) -> None:
+        """It waits now. Raises KeyError where the client has one with this idempotency key."""
+        names = ("id", "client", "state", "request", "digest", "idempotency_key", "audio_s", "created_s")
+        try:
+            with self._writing() as db:
+                db.execute(
+                    "INSERT INTO jobs (id, client, state, request, digest, idempotency_key, audio_s, created_s) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [getattr(job, name) for name in names],
+                )
+        except sqlite3.IntegrityError as error:
+            raise KeyError(job.idempotency_key) from error
+
+    def get(self, identity: str, client: str) -> Job | None:
+        """The job of that id, if it is the client's."""
+        return self._one("SELECT * FROM jobs WHERE id = ? AND client = ?", identity, client)
+
+    def with_key(self, client: str, idempotency_key: str) -> Job | None:
+        """The client's job that was sent under this key."""
+        return self._one("SELECT * FROM jobs WHERE client = ? AND idempotency_key = ?", client, idempotency_key)
+
+    def of(self, client: str, limit: int) -> list[Job]:
+        """The client's, the newest first, without their results."""
+        sql = f"SELECT {_ABOUT} FROM jobs WHERE client = ? ORDER BY created_s DESC, id LIMIT ?"  # noqa: S608 - ours
+        return self._all(sql, client, limit)
+
+    def unfinished(self) -> list[Job]:
+        """All that is still to be done, in order of arrival."""
+        return self._all("SELECT * FROM jobs WHERE state IN ('queued', 'processing') ORDER BY created_s, id")
+
+    def waiting(self) -> tuple[int, float]:
+        """How many are not finished, and their seconds of audio."""
+        with self._open() as db:
+            count, audio_s = db.execute(
+                "SELECT count(*), total(audio_s) FROM jobs WHERE state IN ('queued', 'processing')"
+            ).fetchone()
+        return int(count), float(audio_s)
+
+    def counts(self) -> dict[str, int]:
+        """How many there are in each state."""
+        with self._open() as db:
+            found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in ("queued", "processing", "completed", "failed")}
+
+    def begin(self, identity: str) -> int:
+        """It is at work now; returns how often it was begun, 0 where it is gone or finished."""
+        with self._writing() as db:
+            row = db.execute(
+                "UPDATE jobs SET state = 'processing', starts = starts + 1 "
+                "WHERE id = ? AND state IN ('queued', 'processing') RETURNING starts",
+                [identity],
+            ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def hand_back(self, identity: str) -> None:
+        """It was begun and waits again, for no reason of its own."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE jobs SET state = 'queued', starts = starts - 1 WHERE id = ? AND state = 'processing'",
+                [identity],
+            )
+
+    def complete(self, identity: str, result: str) -> None:
+        """Its result, once: what is finished already stays as it is."""
+        self._finish("state = 'completed', result = ?", identity, result)
+
+    def fail(self, identity: str, status: int, kind: str, error: str) -> None:
+        """The problem that it failed with, once."""
+        self._finish("state = 'failed', status = ?, kind = ?, error = ?", identity, status, kind, error)
+
+    def remove(self, identity: str, client: str) -> bool:
+        """Whether there was one of that id that is the client's; now there is not."""
+        with self._writing() as db:
+            return db.execute("DELETE FROM jobs WHERE id = ? AND client = ?", [identity, client]).rowcount > 0
+
+    def expire(self, before_s: float) -> int:
+        """Remove what was finished before that time; returns how many there were."""
+        with self._writing() as db:
+            return db.execute("DELETE FROM jobs WHERE finished_s < ?", [before_s]).rowcount
+
+    def _finish(self, what: str, identity: str, *values: object) -> None:
+        with self._writing() as db:
+            db.execute(
+                f"UPDATE jobs SET {what}, finished_s = ? WHERE id = ? AND finished_s IS NULL",  # noqa: S608 - ours
+                [*values, time.time(), identity],
+            )
+
+    def _one(self, sql: str, *values: object) -> Job | None:
+        return next(iter(self._all(sql, *values)), None)
+
+    def _all(self, sql: str, *values: object) -> list[Job]:
+        with self._open() as db:
+            db.row_factory = sqlite3.Row
+            return [Job(**dict(row)) for row in db.execute(sql, values)]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")  # what was promised outlives a power cut
+                db.execute("PRAGMA secure_delete = ON")  # what is deleted is not to be read out of free pages
+                yield db
+        except sqlite3.OperationalError as error:
+            raise ConfigurationError(f"cannot use {self._path} ({error}): see to its permissions and space") from error

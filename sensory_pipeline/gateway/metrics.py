@@ -1,0 +1,78 @@
+"""What Prometheus may know: counts and times, under labels of which there are only so many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.engines.cache import CacheStats
+
+_METHODS = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"})
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+_FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class Metrics:
+    """Of one service."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "sensory_requests", "Requests by route and status.", ["method", "route", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "sensory_request_seconds", "Seconds to the answer.", ["route"], buckets=_SECONDS, registry=self._registry
+        )
+        self._queued = Histogram(
+            "sensory_queue_seconds", "Seconds that recordings waited.", buckets=_SECONDS, registry=self._registry
+        )
+        self._factor = Histogram(
+            "sensory_real_time_factor",
+            "Seconds at work for a second of audio.",
+            buckets=_FACTORS,
+            registry=self._registry,
+        )
+        self._received = Counter(
+            "sensory_audio_received_seconds", "Seconds of audio received.", registry=self._registry
+        )
+        self._done = Counter(
+            "sensory_audio_done_seconds", "Seconds of audio done by a stage.", ["stage"], registry=self._registry
+        )
+        self._jobs = Gauge("sensory_jobs", "Background jobs by state.", ["state"], registry=self._registry)
+        self._cache = Gauge("sensory_models", "Models of the engines.", ["count"], registry=self._registry)
+        self._models = Gauge("sensory_model_bytes", "Memory that models take.", registry=self._registry)
+        Info("sensory_build", "What runs.", registry=self._registry).info({"version": version("sensory-pipeline")})
+
+    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """A number that is asked for when somebody wants to know it."""
+        Gauge(name, meaning, registry=self._registry).set_function(value)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request. route: as the app has it, with places for what is in a path; status: 0 where nobody got one."""
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def received(self, audio_s: float) -> None:
+        """A recording."""
+        self._received.inc(audio_s)
+
+    def stage_done(self, stage: Stage, audio_s: float) -> None:
+        """A stage of a recording."""
+        self._done.labels(stage.value).inc(audio_s)
+
+    def recognised(self, audio_s: float, waited_s: float, work_s: float) -> None:
+        """All stages of a recording."""
+        self._queued.observe(waited_s)
+        self._factor.observe(work_s / max(audio_s, 0.001))
+
+    def page(self, jobs: Mapping[str, int], caches: Sequence[CacheStats]) -> bytes:
+        """In Prometheus's text format. jobs: how many by state."""
+        for state, count in jobs.items():
+            self._jobs.labels(state).set(count)
+        for name in ("hits", "misses", "loads", "evictions"):
+            self._cache.labels(name).set(sum(getattr(cache, name) for cache in caches))
+        self._models.set(sum(cache.size_bytes for cache in caches))
+        return generate_latest(self._registry)
