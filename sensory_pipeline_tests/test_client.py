@@ -68,6 +68,15 @@ def test_the_progress_of_an_upload(service: Gateway, tmp_path: Path) -> None:
     assert told[-1] == (size, size)
 
 
+def test_a_job_of_the_service(service: Gateway, tmp_path: Path) -> None:
+    path = tone(tmp_path / "speech.wav", 300)
+    with AudioClient(service.url) as client:
+        assert client.process(path, background=True).text == "300"
+        assert client.wait(client.submit(path)).text == "300"
+        with pytest.raises(ServiceError, match="404"):
+            client.result("no-such-job")
+
+
 def test_the_same_without_waiting(service: Gateway, tmp_path: Path) -> None:
     paths = [tone(tmp_path / f"{length}.wav", length) for length in (300, 310, 320)]
 

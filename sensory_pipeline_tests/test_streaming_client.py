@@ -34,12 +34,12 @@ def ends(found: list[LiveMessage]) -> list[float]:
     return [word.end for message in found for word in message.words]
 
 
-def wav(path: Path, rate: int = 16_000) -> Path:
+def wav(path: Path, rate: int = 16_000, sound: bytes = KENNEDY) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(KENNEDY)
+        file.writeframes(sound)
     return path
 
 
