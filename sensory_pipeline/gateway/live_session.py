@@ -63,6 +63,7 @@ class LiveSession:
         self._sound = LiveSound(stream.rate)
         self._agreement = Agreement()
         self._phrase: list[Word] = []
+        self._partial: tuple[Word, ...] = ()  # that was told
         self._heard_ms = 0  # how far engines have heard
         self._feelings: list[asyncio.Task[None]] = []
 
@@ -148,12 +149,13 @@ class LiveSession:
 
     def _tell(self, final: Sequence[Word]) -> None:
         self._phrase += final
-        at_ms = self._agreement.start_ms
-        message = said(final, self._agreement.partial, at_ms=at_ms)
+        partial = self._agreement.partial
+        message = said(final, partial, at_ms=self._agreement.start_ms)
         if final:
             self.results.put(message)
-        else:
+        elif partial != self._partial:
             self.results.put_partial(message)
+        self._partial = partial
 
     def _finish(self, phrase: Span) -> None:
         """A part of the sound that is not heard again."""
