@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.core.agreement import MOST_MS
+from sensory_pipeline.core.requests import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.spec import EngineChoice
+from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_messages import Outbox, TooSlow
+from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sound import LiveSound
 from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline_tests import trivial_engines as engines
@@ -241,6 +245,37 @@ def test_kennedy_is_heard_word_for_word() -> None:
     said = [word["word"] for message in final(found) for word in message["words"]]
     assert plain("".join(said)) == JFK.split()
     assert plain(" ".join(message["text"] for message in final(found))) == JFK.split()
+
+
+def test_memory_does_not_grow_with_the_stream(shared: EngineExecutor, soak: bool) -> None:
+    kept, told = asyncio.run(_kennedy_for_ever(shared, times=330 if soak else 10))
+    assert max(kept) <= MOST_MS
+    assert told > 20
+
+
+async def _kennedy_for_ever(shared: EngineExecutor, times: int) -> tuple[list[int], int]:
+    """How much sound was in memory each second, and how many messages came."""
+    stream = Stream(rate=16_000, request=ProcessRequest(tasks=frozenset({Task.TRANSCRIBE})), backlog_s=2)
+    with closing(LiveEngines(shared)) as asked:
+        session = LiveSession(stream, asked)
+        running, read = asyncio.create_task(session.run()), asyncio.create_task(_words(session))
+        kept = []
+        for _ in range(times):
+            for start in range(0, len(KENNEDY), 32_000):
+                while True:
+                    try:
+                        session.feed(KENNEDY[start : start + 32_000])
+                        break
+                    except TooFast:
+                        await asyncio.sleep(0.001)
+                kept.append(session.kept_ms)
+        session.end()
+        await running
+        return kept, await read
+
+
+async def _words(session: LiveSession) -> int:
+    return sum([len(message["words"]) async for message in session.results.after(0)])
 
 
 def tiny() -> Engines:

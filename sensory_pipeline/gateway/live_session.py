@@ -67,6 +67,11 @@ class LiveSession:
         self._heard_ms = 0  # how far engines have heard
         self._feelings: list[asyncio.Task[None]] = []
 
+    @property
+    def kept_ms(self) -> int:
+        """Milliseconds of sound in memory, without what waits."""
+        return self._sound.end_ms - self._sound.start_ms
+
     def feed(self, data: bytes) -> None:
         """Take in sound, PCM16. Raises TooFast."""
         if len(self._waiting) + len(data) > self._most_bytes:
