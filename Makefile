@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo models gpu test test-models soak check dev docs samples clean
+.PHONY: demo serve models gpu test test-models soak check dev docs samples clean
 
 demo: $(VENV)/.installed        ## process the sample recordings and show the tables
 	$(BIN)/sensory demo
@@ -11,6 +11,9 @@ demo: $(VENV)/.installed        ## process the sample recordings and show the ta
 models: $(VENV)/.installed-models  ## install what Whisper, pyannote and GigaAM need: torch and its friends, 6 GB
 
 gpu: $(VENV)/.installed-gpu     ## install what Whisper needs on a GPU, without torch: cuBLAS, 1 GB
+
+serve: $(VENV)/.installed       ## the service, on the demo's models: http://localhost:8001/docs
+	$(BIN)/sensory serve
 
 dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake

@@ -46,7 +46,11 @@ class Gateway:
 
 @contextmanager
 def gateway(
-    spool: Path, *, engines: EngineFactory | None = trivial_engines.trivial, side_by_side: bool = False, **service: Any
+    spool: Path,
+    *,
+    engines: EngineFactory | None = trivial_engines.trivial,
+    side_by_side: bool = False,
+    **service: Any,
 ) -> Iterator[Gateway]:
     """engines: None for those of the settings; service: its settings."""
     settings = Settings(workers=1, side_by_side=side_by_side)

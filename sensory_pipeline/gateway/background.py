@@ -82,9 +82,13 @@ class Background:
             audio_s=audio_s,
             created_s=time.time(),
         )
+        # who hangs up now does not leave a job that nobody begins
+        await asyncio.shield(self._begin(upload, job))
+        return job
+
+    async def _begin(self, upload: Path, job: Job) -> None:
         await asyncio.to_thread(self._keep, upload, job)
         self._launch(job)
-        return job
 
     async def finished(self, job: Job) -> Job:
         """The job once it is finished. Raises Problem where it has been deleted meanwhile."""

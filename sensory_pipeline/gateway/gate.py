@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sensory_pipeline.gateway.keys import Keys, is_loopback
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OPEN = "/health/"
 _UNAUTHORIZED = 4401  # how a WebSocket is closed
+_GONE = 499  # noted, and told to nobody: the client hung up
 
 
 class Gate:
@@ -85,6 +87,8 @@ class Gate:
                 await _refuse(receive, send, problem)
             else:
                 await problem.response(scope["request_id"])(scope, receive, noting)
+        except ClientDisconnect:
+            status = _GONE
         except Exception:
             log.exception("failed")
             if status or scope["type"] == "websocket":

@@ -31,6 +31,7 @@ _TITLES = {
     401: "a key is needed",
     404: "there is no such thing",
     405: "this address is used in another way",
+    408: "the upload stalled",
     409: "the same request is under way",
     413: "the recording is too large",
     415: "this is no recording",

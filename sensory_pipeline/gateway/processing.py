@@ -68,9 +68,13 @@ def _check(service: Service, asked: RequestJson) -> None:
     """Raises Problem, or UnsupportedLanguage, for what the engines cannot do."""
     wanted = asked.request(service.default)
     service.recognition.check(wanted)
+    engines = service.recognition.engines(stereo=wanted.stereo)
+    heeds = engines.transcriber.info.heeds
+    changed = {name for name, value in wanted.tra if value != getattr(service.default.tra, name)}
+    if heeds is not None and (ignored := changed - heeds):
+        raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in sorted(ignored)})
     dia = asked.settings.dia
-    on_gpu = service.recognition.engines(stereo=wanted.stereo).diarizer.info.device.startswith("cuda")
-    if on_gpu and dia is not None and not dia.use_gpu:
+    if dia is not None and not dia.use_gpu and engines.diarizer.info.device.startswith("cuda"):
         raise refused({"settings.dia.use_gpu": "the service has its models on a GPU: leave it out"})
 
 

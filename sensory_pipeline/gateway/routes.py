@@ -63,7 +63,7 @@ _FORM = {
 @router.post(
     "/v1/process",
     response_model=Answer,
-    responses=problems(400, 409, 413, 415, 422, 429, 500, 503, 504),
+    responses=problems(400, 408, 409, 413, 415, 422, 429, 500, 503, 504),
     openapi_extra=_FORM,
     tags=["recordings"],
     summary="Transcribe a recording, tell its speakers apart, judge its emotions",

@@ -80,13 +80,17 @@ class Service:
         work_s = time.monotonic() - began
         self.metrics.recognised(audio_s, waited_s, work_s)
         told("recognised", audio_s=audio_s, seconds=round(work_s, 3))
-        return await asyncio.to_thread(
+        request = decoded.file.request
+        value = await asyncio.to_thread(
             answer_format.document,
             result,
-            decoded.file.request,
+            request,
             as_text=asked.format_output == "text",
             with_words=asked.with_words,
         )
+        if value.get("emo"):
+            value["emo"]["engine"] = self.recognition.engines(stereo=request.stereo).classifier.info.engine
+        return value
 
     async def warm(self) -> None:
         """Load the models before anybody needs them; the service is ready when all have answered."""

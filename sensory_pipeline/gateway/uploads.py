@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20  # bytes that are gathered before they are written
 _FORM_BYTES = 1 << 16  # of all other fields together
+_STALLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ async def receive(request: Request, path: Path, *, max_bytes: int, fields: froze
     try:
         parser = MultipartParser(options[b"boundary"], form.callbacks())
         with await asyncio.to_thread(path.open, "xb") as file:
-            async for chunk in request.stream():
+            async for chunk in _patiently(request):
                 parser.write(chunk)
                 if len(form.block) >= _BLOCK:
                     await asyncio.to_thread(form.flush, file)
@@ -63,6 +65,20 @@ async def receive(request: Request, path: Path, *, max_bytes: int, fields: froze
     if form.size is None:
         raise refused({"audio": "the recording is missing: send it as this field of the form"})
     return Upload(path=path, size=form.size, digest=form.digest.hexdigest(), fields=form.fields)
+
+
+async def _patiently(request: Request) -> AsyncIterator[bytes]:
+    """What comes. Raises Problem when nothing does for too long."""
+    chunks = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(_STALLED_S):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Problem(408, "stalled", f"nothing has come for {_STALLED_S:.0f} s: send it again") from None
+        yield chunk
 
 
 @dataclass(slots=True, kw_only=True)
