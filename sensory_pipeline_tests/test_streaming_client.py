@@ -14,6 +14,7 @@ import pytest
 
 from sensory_pipeline.client import LiveMessage, ServiceError, StreamingClient
 from sensory_pipeline.client.streaming import paced
+from sensory_pipeline.gateway.keys import digest, new_key
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
 from sensory_pipeline_tests.test_live import KENNEDY
 
@@ -133,3 +134,12 @@ def test_a_broken_connection_loses_nothing(service: Gateway) -> None:
     assert ends(found) == pytest.approx(whole, abs=1)
     numbers = [message["number"] for message in found if message.words]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_key_is_sent_where_one_is_demanded(tmp_path: Path) -> None:
+    key = new_key()
+    with gateway(tmp_path / "spool", api_keys=(f"anna={digest(key)}",)) as locked:
+        with pytest.raises(ServiceError, match="key") as refused:
+            list(StreamingClient(locked.url).stream(chunks()))
+        assert refused.value.status == 4401
+        assert ends(list(StreamingClient(locked.url, key=key).stream(chunks())))
