@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -15,16 +16,41 @@ from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import ProcessRequest, Task, TranscriptionSettings
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech, router
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
 from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.processing.workers.pool import EnginePool
+from sensory_pipeline_tests.trivial_engines import TrivialTranscriber, trivial
 
 SETTINGS: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
 Message = dict[str, Any]
+
+
+class LastWord(TrivialTranscriber):
+    """Hears one word in a clip, at its end: how many milliseconds it heard."""
+
+    def _answers(self, batch: list[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        for key, answer in super()._answers(batch):
+            assert isinstance(answer, Transcript)
+            (word,) = answer.words
+            end_ms = word.span.end_ms
+            last = replace(word, span=Span(start_ms=max(0, end_ms - 200), end_ms=end_ms))
+            yield key, replace(answer, segments=(replace(answer.segments[0], words=(last,)),))
+
+
+def last_word() -> Engines:
+    return replace(trivial(), transcriber=LastWord())
+
+
+def slow_last_word() -> Engines:
+    return replace(trivial(), transcriber=LastWord(pause_s=1))
 
 
 def alone(factory: EngineFactory) -> list[Engines]:

@@ -53,7 +53,7 @@ def test_the_longest_common_beginning_is_final(first: str, second: str, final: s
 def test_a_word_said_twice_is_not_one_heard_twice() -> None:
     agreement = Agreement()
     agreement.heard(listed("no"), 400)
-    assert texts(agreement.heard(listed("no"), 600)) == "no"
+    assert texts(agreement.heard(listed("no"), 800)) == "no"
     agreement.heard(listed("no no"), 1000)
     assert texts(agreement.heard(listed("no no oh"), 1400)) == "no"
     assert texts(agreement.ended(3000)) == "oh"

@@ -12,13 +12,14 @@ import pytest
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
+from sensory_pipeline_tests.live_server import last_word
 from sensory_pipeline_tests.test_live import KENNEDY, resample
 from sensory_pipeline_tests.test_streaming_client import wav
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(tmp_path_factory.mktemp("spool")) as running:
+    with gateway(tmp_path_factory.mktemp("spool"), engines=last_word) as running:
         running.wait_until_ready()
         yield running
 
@@ -41,7 +42,7 @@ def test_json_is_what_the_service_answers(service: Gateway, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("tasks", "text"),
     [
-        ("transcribe,diarization,emotion", "[00:00.00 - 00:00.30] SPEAKER_00 (neutral): 300\n"),
+        ("transcribe,diarization,emotion", "[00:00.10 - 00:00.30] SPEAKER_00 (neutral): 300\n"),
         ("diarization", "[00:00.00 - 00:00.30] SPEAKER_00\n"),
         ("emotion", "[00:00.00 - 00:00.30] neutral\n"),
     ],

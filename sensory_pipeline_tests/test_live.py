@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,16 +24,17 @@ from sensory_pipeline.gateway.live_messages import Outbox, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sound import LiveSound
 from sensory_pipeline.processing.workers.executor import EngineExecutor
-from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.engine_contract import SPEECH
 from sensory_pipeline_tests.live_server import (
     Message,
     closing_of,
     connected,
     executor,
+    last_word,
     live_server,
     messages,
     send,
+    slow_last_word,
 )
 from sensory_pipeline_tests.published_models import published
 from sensory_pipeline_tests.test_real_engines import JFK, plain
@@ -46,7 +46,7 @@ NAME = "a-session-of-this-test"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[EngineExecutor]:
-    with executor(engines.trivial) as running:
+    with executor(last_word) as running:
         yield running
 
 
@@ -137,7 +137,7 @@ def test_partial_words_stand_by_themselves(server: str) -> None:
 
 
 def test_pings_are_answered_while_engines_are_at_work() -> None:
-    with executor(very_slow) as busy, live_server(busy) as server, connected(server) as client:
+    with executor(slow_last_word) as busy, live_server(busy) as server, connected(server) as client:
         send(client, KENNEDY[: 2 * 16_000])
         client.send(b"")
         for _ in range(5):
@@ -146,10 +146,6 @@ def test_pings_are_answered_while_engines_are_at_work() -> None:
         with pytest.raises(TimeoutError):
             client.recv(timeout=0)
         assert final(messages(client))
-
-
-def very_slow() -> Engines:
-    return replace(engines.trivial(), transcriber=engines.TrivialTranscriber(pause_s=1))
 
 
 @pytest.mark.parametrize(

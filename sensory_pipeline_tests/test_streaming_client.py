@@ -16,12 +16,13 @@ from sensory_pipeline.client import LiveMessage, ServiceError, StreamingClient
 from sensory_pipeline.client.streaming import paced
 from sensory_pipeline.gateway.keys import digest, new_key
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
+from sensory_pipeline_tests.live_server import last_word
 from sensory_pipeline_tests.test_live import KENNEDY
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(tmp_path_factory.mktemp("spool")) as running:
+    with gateway(tmp_path_factory.mktemp("spool"), engines=last_word) as running:
         running.wait_until_ready()
         yield running
 
@@ -138,7 +139,7 @@ def test_a_broken_connection_loses_nothing(service: Gateway) -> None:
 
 def test_a_key_is_sent_where_one_is_demanded(tmp_path: Path) -> None:
     key = new_key()
-    with gateway(tmp_path / "spool", api_keys=(f"anna={digest(key)}",)) as locked:
+    with gateway(tmp_path / "spool", engines=last_word, api_keys=(f"anna={digest(key)}",)) as locked:
         with pytest.raises(ServiceError, match="key") as refused:
             list(StreamingClient(locked.url).stream(chunks()))
         assert refused.value.status == 4401

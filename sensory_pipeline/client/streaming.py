@@ -23,7 +23,7 @@ from sensory_pipeline.client.sent_sound import SentSound
 
 RATES = (8_000, 16_000, 24_000)
 """Hz, that sound may have."""
-CHUNK_S = 0.3
+CHUNK_S = 0.1
 """Of a file, sent at once."""
 _RESUME_S = 30.0
 _OURS = range(4000, 5000)

@@ -22,8 +22,8 @@ LONG_MS = 14_000
 """Open sound longer than this is cut at a pause too."""
 MOST_MS = 24_000
 """The longest open sound: a transcriber hears half a minute at once. What then was said once is final."""
-_UNSURE_MS = 1_000
-"""At the end of the sound: a word there may be cut."""
+UNSURE_MS = 500
+"""At the end of the sound: words there are heard without what follows, and often wrongly two times in a row."""
 
 
 class Agreement:
@@ -45,20 +45,24 @@ class Agreement:
         """Take in what was heard from `start_ms` to `end_ms`; returns the words that are final by that."""
         said = already_said(self._final, self.partial, hypothesis, start_ms=self.start_ms)
         new = tuple(hypothesis[said:])
-        agreed = 0
-        while agreed < min(len(new), len(self.partial)) and same(new[agreed], self.partial[agreed]):
+        sure = sum(word.span.end_ms <= end_ms - UNSURE_MS for word in new)
+        agreed = sure if end_ms - self.start_ms >= MOST_MS else 0
+        while agreed < min(sure, len(self.partial)) and same(new[agreed], self.partial[agreed]):
             agreed += 1
-        if end_ms - self.start_ms >= MOST_MS:
-            agreed = max(agreed, sum(word.span.end_ms <= end_ms - _UNSURE_MS for word in new))
         final = self._made_final(new[:agreed])
         self.partial = new[agreed:]
         self._cut(end_ms)
         return final
 
-    def ended(self, end_ms: int) -> tuple[Word, ...]:
-        """A phrase has ended, at a pause: what is there is final, and returned. The open sound begins at `end_ms`."""
+    def paused(self) -> tuple[Word, ...]:
+        """A phrase has ended, at a pause: what is there is final, and returned. What comes is heard with it still."""
         final = self._made_final(self.partial)
         self.partial = ()
+        return final
+
+    def ended(self, end_ms: int) -> tuple[Word, ...]:
+        """The same, and the open sound begins at `end_ms`."""
+        final = self.paused()
         self._open(max(end_ms, self.start_ms))
         return final
 

@@ -20,7 +20,10 @@ PAUSE_MS = 500
 """A silence that ends a phrase: what is there becomes final."""
 _STEP_MS = 200  # of new speech, before it is heard again
 _PIECE_MS = 160  # taken in at once, so that no pause is missed
-_AROUND_MS = 200  # speech, so that its soft beginning and end are heard
+_LONG_PAUSE_MS = 2_000  # what is before it does not help to hear what comes
+_CONTEXT_MS = 8_000
+_BEFORE_MS = 1_000  # speech that is noticed late
+_AROUND_MS = 200  # after speech, so that its soft end is heard
 
 
 class TooFast(Exception):
@@ -52,9 +55,10 @@ class LiveSession:
         self.received = 0
         self._engines = engines
         self._request = stream.request
-        # what is heard again in a moment need not be tried twice
-        hasty = stream.request.tra.model_copy(update={"temperatures": (0.0,), "lost_speech_s": None, "beam_size": 1})
-        self._hasty = stream.request.model_copy(update={"tra": hasty})
+        tra = stream.request.tra
+        # what is heard again in a moment is not tried for long
+        tra = tra.model_copy(update={"temperatures": tra.temperatures[:1], "lost_speech_s": None})
+        self._hasty = stream.request.model_copy(update={"tra": tra})
         self._most_bytes = round(stream.backlog_s * stream.rate * 2)
         self._piece_bytes = stream.rate * 2 * _PIECE_MS // 1000
         self._waiting = bytearray()
@@ -63,6 +67,7 @@ class LiveSession:
         self._sound = LiveSound(stream.rate)
         self._agreement = Agreement()
         self._phrase: list[Word] = []
+        self._phrase_ms = 0  # where it begins
         self._partial: tuple[Word, ...] = ()  # that was told
         self._heard_ms = 0  # how far engines have heard
         self._feelings: list[asyncio.Task[None]] = []
@@ -91,7 +96,8 @@ class LiveSession:
             while piece := await self._piece():
                 await asyncio.to_thread(self._sound.hear, piece)
                 await self._listen()
-            await self._end_phrase()
+            if self._sound.speech is not None:
+                await self._pause()
             await asyncio.gather(*self._feelings)
         except Exception as error:  # noqa: BLE001 - it is for whoever reads the results
             self.results.close(error)
@@ -114,35 +120,44 @@ class LiveSession:
         sound = self._sound
         if sound.speech is None:
             if self._agreement.partial:  # in sound that is taken for silence
-                await self._end_phrase()
-            sound.forget(sound.end_ms - 2 * _AROUND_MS)
-            self._agreement.ended(sound.start_ms)
+                self._tell(self._agreement.paused())
+            self._forget(sound.end_ms - _BEFORE_MS)
         elif sound.silence_ms >= PAUSE_MS:
-            await self._end_phrase()
-        elif sound.end_ms - sound.start_ms >= MOST_MS or (
-            len(self._waiting) < self._piece_bytes and sound.speech.end_ms - self._heard_ms >= _STEP_MS
-        ):
-            await self._hear(sound.end_ms, self._hasty)
+            await self._pause()
+        elif sound.end_ms - sound.start_ms >= MOST_MS:
+            await self._hear(sound.end_ms, self._request)
+        elif len(self._waiting) < self._piece_bytes:  # else more is to be heard first
+            if sound.silence_ms >= _AROUND_MS and self._heard_ms < sound.speech.end_ms + _AROUND_MS:
+                # while it may be a pause, so that all is known once it is one
+                await self._hear(sound.end_ms, self._request)
+            elif sound.speech.end_ms - self._heard_ms >= _STEP_MS:
+                await self._hear(sound.end_ms, self._hasty)
 
     async def _hear(self, end_ms: int, request: ProcessRequest) -> None:
         """Ask what is said up to there."""
         clip = Span(start_ms=self._sound.start_ms, end_ms=end_ms)
         self._heard_ms = end_ms
-        words = await self._words(clip, request)
-        final = self._agreement.heard(words, end_ms)
-        self._tell(final)
+        self._tell(self._agreement.heard(await self._words(clip, request), end_ms))
         if self._agreement.start_ms > clip.start_ms:
-            self._finish(Span(start_ms=clip.start_ms, end_ms=self._agreement.start_ms))
+            self._finish(self._agreement.start_ms)
+            self._sound.forget(self._agreement.start_ms)
 
-    async def _end_phrase(self) -> None:
+    async def _pause(self) -> None:
+        """A phrase has ended, unless that is known. After a short one the sound is kept: it helps to hear the next."""
         sound = self._sound
-        end_ms = sound.end_ms
-        if sound.speech is not None:
-            end_ms = min(sound.speech.end_ms + _AROUND_MS, sound.end_ms)
-            if self._heard_ms < sound.speech.end_ms:
+        assert sound.speech is not None
+        end_ms = min(sound.speech.end_ms + _AROUND_MS, sound.end_ms)
+        if end_ms > self._phrase_ms:
+            if self._heard_ms < end_ms:
                 await self._hear(end_ms, self._request)
-        self._tell(self._agreement.ended(end_ms))
-        self._finish(Span(start_ms=sound.start_ms, end_ms=max(end_ms, sound.start_ms)))
+            self._tell(self._agreement.paused())
+            self._finish(end_ms)
+        if sound.silence_ms >= _LONG_PAUSE_MS or end_ms - sound.start_ms >= _CONTEXT_MS:
+            self._forget(end_ms)
+
+    def _forget(self, until_ms: int) -> None:
+        self._sound.forget(until_ms)
+        self._agreement.ended(self._sound.start_ms)
 
     async def _words(self, clip: Span, request: ProcessRequest) -> Sequence[Word]:
         try:
@@ -162,8 +177,10 @@ class LiveSession:
             self.results.put_partial(message)
         self._partial = partial
 
-    def _finish(self, phrase: Span) -> None:
-        """A part of the sound that is not heard again."""
+    def _finish(self, end_ms: int) -> None:
+        """A phrase, or a part of one, whose words are final."""
+        phrase = Span(start_ms=self._phrase_ms, end_ms=max(self._phrase_ms, end_ms))
+        self._phrase_ms = phrase.end_ms
         spoken = [word.span for word in self._phrase if word.span.start_ms < phrase.end_ms]
         self._phrase = self._phrase[len(spoken) :]
         if spoken and Task.EMOTION in self._request.tasks:
@@ -171,7 +188,6 @@ class LiveSession:
             feeling = asyncio.create_task(self._feel(span, self._sound.cut(phrase)))
             self._feelings.append(feeling)
         self._feelings = [feeling for feeling in self._feelings if not feeling.done() or feeling.exception()]
-        self._sound.forget(phrase.end_ms)
 
     async def _feel(self, span: Span, pcm: Pcm) -> None:
         try:

@@ -13,7 +13,7 @@ from sensory_pipeline.engines.vad import WINDOW, Detector, normalisation
 RATES = (8_000, 16_000, 24_000)
 """Hz, that a stream may have."""
 
-_SPEAKS, _STOPS = 0.5, 0.35  # Silero's own thresholds
+_SPEAKS, _STOPS = 0.4, 0.25  # as of speech_spans
 _WINDOW_MS = WINDOW * 1000 // SAMPLE_RATE
 _LEAST_WINDOWS = 4  # a click is no speech
 _LEVEL_FRAMES = 10 * SAMPLE_RATE  # of which the level is taken
@@ -74,7 +74,7 @@ class LiveSound:
         if self.speech and self.speech.end_ms > self.start_ms:
             self.speech = Span(start_ms=max(self.speech.start_ms, self.start_ms), end_ms=self.speech.end_ms)
         else:
-            self.speech, self._spoken_windows = None, 0
+            self.speech = None
 
     def _detect(self) -> None:
         frame = self.start_ms * SAMPLE_RATE // 1000
@@ -89,6 +89,8 @@ class LiveSound:
             self._seen += WINDOW
             self._speaking = bool(probability >= (_STOPS if self._speaking else _SPEAKS))
             if not self._speaking:
+                if self.speech is None:
+                    self._spoken_windows = 0
                 continue
             self._spoken_windows += 1
             if self.speech is not None or self._spoken_windows >= _LEAST_WINDOWS:
