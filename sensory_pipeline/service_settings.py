@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sensory_pipeline.settings import ENV_FILE, Settings
@@ -40,6 +40,7 @@ class ServiceSettings(BaseSettings):
     queue_audio_hours: float = Field(
         4, gt=0, description="Hours of audio that wait at most while their senders do; more is refused for now."
     )
+    live_sessions: int = Field(16, ge=1, description="Live streams at once; more are told to come later.")
     job_audio_hours: float = Field(200, gt=0, description="Hours of audio that wait at most as background jobs.")
     inbox: Path | None = Field(
         None,
@@ -54,6 +55,7 @@ class ServiceSettings(BaseSettings):
     api_keys: Annotated[tuple[Digest, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (), description="Who may use the service, as `sensory keys new` prints it; separated by commas."
     )
+    client_key: SecretStr | None = Field(None, description="Key that `sensory call` sends to a service.")
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (), description="Names under which the service is reached, besides this machine's own; separated by commas."
     )

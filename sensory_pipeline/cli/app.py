@@ -24,7 +24,20 @@ from sensory_pipeline.settings import Settings
 BAD_RECORDING = 1
 WRONG_USE = 2
 
-COMMANDS = ("demo", "ingest", "reprocess", "forget", "sql", "process", "serve", "keys", "dev", "doctor", "models")
+COMMANDS = (
+    "demo",
+    "ingest",
+    "reprocess",
+    "forget",
+    "sql",
+    "process",
+    "serve",
+    "call",
+    "keys",
+    "dev",
+    "doctor",
+    "models",
+)
 """Each is the function, or the group of commands, of that name in the module of that name."""
 
 

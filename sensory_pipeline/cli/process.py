@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from sensory_pipeline.cli.console import errors, reader_may_leave
+from sensory_pipeline.cli.formats import Format
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.problems import problems
 from sensory_pipeline.core.errors import ConfigurationError
@@ -28,11 +28,6 @@ from sensory_pipeline.engines.selection import chosen_engines
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
-
-
-class Format(StrEnum):
-    JSON = "json"
-    TEXT = "text"
 
 
 def process(

@@ -18,8 +18,9 @@ MODEL = "silero-v6"
 
 Samples = npt.NDArray[np.float32]
 
-_WINDOW = 512  # samples; the length the model was trained on
-_WINDOW_MS = _WINDOW * 1000 // SAMPLE_RATE
+WINDOW = 512
+"""Samples; the length the model was trained on."""
+_WINDOW_MS = WINDOW * 1000 // SAMPLE_RATE
 _CONTEXT = 64  # samples of the window before, which the model sees too
 _BLOCK = 4096  # windows a call, 131 s, so that a long recording takes little memory
 _HYSTERESIS = 0.15
@@ -65,21 +66,33 @@ def speech_spans(
 
 def speech_probabilities(samples: Samples) -> npt.NDArray[np.float32]:
     """The probability of speech in each window of 32 ms; the last window is filled up with zeros."""
-    from faster_whisper.vad import get_vad_model
-
-    session = get_vad_model().session  # cached there, one thread
+    detector = Detector()
     mean, gain = normalisation(samples)
-    state = cell = np.zeros((1, 1, 128), np.float32)
-    context = np.zeros(_CONTEXT, np.float32)
     answers = [np.empty(0, np.float32)]
-    for start in range(0, len(samples), _BLOCK * _WINDOW):
-        block = np.clip((samples[start : start + _BLOCK * _WINDOW] - mean) * gain, -1, 1)
-        windows = np.pad(block, (0, -len(block) % _WINDOW)).reshape(-1, _WINDOW)
-        contexts = np.vstack([context, windows[:-1, -_CONTEXT:]])
-        context = windows[-1, -_CONTEXT:]
-        answer, state, cell = session.run(None, {"input": np.hstack([contexts, windows]), "h": state, "c": cell})
-        answers.append(answer.reshape(-1))
+    for start in range(0, len(samples), _BLOCK * WINDOW):
+        block = np.clip((samples[start : start + _BLOCK * WINDOW] - mean) * gain, -1, 1)
+        answers.append(detector.probabilities(np.pad(block, (0, -len(block) % WINDOW)).reshape(-1, WINDOW)))
     return np.concatenate(answers)
+
+
+class Detector:
+    """The model with what it remembers of one stream of sound."""
+
+    def __init__(self) -> None:
+        from faster_whisper.vad import get_vad_model
+
+        self._session = get_vad_model().session  # cached there, one thread
+        self._state = self._cell = np.zeros((1, 1, 128), np.float32)
+        self._context = np.zeros(_CONTEXT, np.float32)
+
+    def probabilities(self, windows: Samples) -> npt.NDArray[np.float32]:
+        """Of speech, in each of the windows that follow; windows: at a common level, shape (count, WINDOW)."""
+        contexts = np.vstack([self._context, windows[:-1, -_CONTEXT:]])
+        self._context = windows[-1, -_CONTEXT:]
+        inputs = {"input": np.hstack([contexts, windows]), "h": self._state, "c": self._cell}
+        answer, self._state, self._cell = self._session.run(None, inputs)
+        found: npt.NDArray[np.float32] = answer.reshape(-1)
+        return found
 
 
 def normalisation(samples: Samples) -> tuple[np.float32, np.float32]:

@@ -10,10 +10,11 @@ from fastapi import FastAPI
 
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.engines.selection import EngineFactory
-from sensory_pipeline.gateway import problems
+from sensory_pipeline.gateway import live_route, problems
 from sensory_pipeline.gateway.documents import documents
 from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys
+from sensory_pipeline.gateway.live_speech import live_speech
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.routes import router
 from sensory_pipeline.gateway.service import running
@@ -35,7 +36,8 @@ def application(
         try:
             async with running(settings, service_settings, metrics, engines) as service:
                 app.state.service = service
-                yield
+                with live_speech(service) as app.state.live:
+                    yield
         except SensoryError as error:
             app.state.failure = error
             raise
@@ -51,6 +53,7 @@ def application(
     app.state.failure = None
     app.add_middleware(Gate, keys=Keys(service_settings.api_keys), hosts=service_settings.hosts, metrics=metrics)
     app.include_router(router)
+    app.include_router(live_route.router)
     documents(app)
     problems.install(app)
     return app

@@ -32,6 +32,7 @@ from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import current_plans, shared_engines
+from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.lock import held
@@ -49,6 +50,7 @@ class Service:
     settings: Settings
     service_settings: ServiceSettings
     metrics: Metrics
+    executor: EngineExecutor
     recognition: Recognition
     admission: Admission
     uploads: Path
@@ -136,6 +138,7 @@ async def running(
                 settings=settings,
                 service_settings=service_settings,
                 metrics=metrics,
+                executor=executor,
                 recognition=recognition,
                 admission=Admission(
                     limit_s=service_settings.queue_audio_hours * 3600,

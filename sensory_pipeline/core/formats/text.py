@@ -31,10 +31,14 @@ def _utterances(result: RecordingResult, tasks: frozenset[Task]) -> list[str]:
     lines = [(gap, f"{_clock(gap)} (could not be transcribed)") for gap in result.gaps]
     for said, label in zip(result.utterances, labels, strict=True):
         speaker = (said.speaker or "unknown") if Task.DIARIZATION in tasks else ""
-        how = " ".join(filter(None, (speaker, label)))
-        line = f"{_clock(said.span)} {how}: {said.text}" if how else f"{_clock(said.span)} {said.text}"
-        lines.append((said.span, line))
-    return [line for _, line in sorted(lines, key=lambda item: item[0].start_ms)]
+        lines.append((said.span, line(said.span, said.text, speaker, label)))
+    return [text for _, text in sorted(lines, key=lambda item: item[0].start_ms)]
+
+
+def line(span: Span, text: str, *who_and_how: str) -> str:
+    """What somebody said. who_and_how: what is known of them, empty where it is not."""
+    known = " ".join(filter(None, who_and_how))
+    return f"{_clock(span)} {known}: {text}" if known else f"{_clock(span)} {text}"
 
 
 def _clock(span: Span) -> str:

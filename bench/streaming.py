@@ -1,0 +1,198 @@
+"""Live speech: how soon words come, and how many of those that the whole recording would give.
+
+    python -m bench.streaming --json bench/results/streaming.json
+
+The English recordings of samples/real are sent to `sensory serve` as they would be spoken, by `--streams` clients at
+once. The latency of a word is counted from its end in the sound to its coming: first as a partial word, then as a final
+one; words of a recording whose ends the model misplaces count with that. "Taken back" are final words that begin before
+a final word that came earlier has ended, or come with a number that came before. Words are compared with those of the
+batch answer of the same service to the same file, by the rules of normalisation.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.normalisation import normalised
+from bench.pairs import Verdict, conditions
+from bench.recordings import SAMPLES
+from bench.served import served
+from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.client import AudioClient, StreamingClient
+from sensory_pipeline.client.results import Word
+from sensory_pipeline.client.streaming import CHUNK_S, paced
+from sensory_pipeline.settings import cores
+
+RECORDINGS = ("audiobook.flac", "kennedy_1961.flac", "meeting.flac", "telephone_call.wav")
+FINAL_S, PARTIAL_S, SHARE = 2.0, 0.8, 0.95
+"""What is demanded: median seconds to a final and to a partial word, share of the batch answer's words."""
+_RATE = 16_000
+_SAME_S = 0.5  # words that begin so near to each other are the same one
+_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "uvicorn", "websockets")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """One recording, sent once. final_s and partial_s: of each word, where it was partial first; text: of the
+    final words; batch: of the answer to the whole."""
+
+    name: str
+    duration_s: float
+    final_s: tuple[float, ...]
+    partial_s: tuple[float, ...]
+    taken_back: int
+    text: str
+    batch: str
+
+    @property
+    def in_both(self) -> tuple[int, int]:
+        """Words of the batch answer that are in the stream's, and all of them."""
+        ours, batch = (normalised(text, "en").split() for text in (self.text, self.batch))
+        blocks = SequenceMatcher(a=batch, b=ours, autojunk=False).get_matching_blocks()
+        return sum(block.size for block in blocks), len(batch)
+
+
+def streamed(url: str, name: str, batch: str) -> Streamed:
+    """Send it as it would be spoken."""
+    sound = decode(SAMPLES / "real" / name, max_duration_s=120).pcm
+    data = sound.samples.tobytes()
+    step = round(_RATE * CHUNK_S) * 2
+    began = time.monotonic()
+    chunks = paced((data[start : start + step] for start in range(0, len(data), step)), _RATE)
+    shown: list[tuple[Word, float]] = []
+    final: list[tuple[Word, float]] = []
+    last_s, number, taken_back = 0.0, 0, 0
+    for message in StreamingClient(url).stream(chunks, language="en"):
+        now = time.monotonic() - began
+        shown += ((word, now) for word in (*message.words, *message.partial))
+        if message.words:
+            taken_back += message["number"] != number + 1
+            number = message["number"]
+        for word in message.words:
+            taken_back += word.start < last_s
+            last_s = word.end
+            final.append((word, now))
+    return Streamed(
+        name=name,
+        duration_s=sound.duration_ms / 1000,
+        final_s=tuple(now - word.end for word, now in final),
+        partial_s=tuple(_first(word, shown) - word.end for word, _ in final),
+        taken_back=taken_back,
+        text=" ".join(word.text for word, _ in final),
+        batch=batch,
+    )
+
+
+def _first(word: Word, shown: Sequence[tuple[Word, float]]) -> float:
+    """When it was shown first."""
+    return min(
+        now
+        for other, now in shown
+        if normalised(other.text, "en") == normalised(word.text, "en") and abs(other.start - word.start) < _SAME_S
+    )
+
+
+def verdicts(found: Sequence[Streamed]) -> list[Verdict]:
+    """What is demanded of one stream on two cores with tiny.en."""
+    final, partial = _spread([each.final_s for each in found]), _spread([each.partial_s for each in found])
+    same, words = (sum(counts) for counts in zip(*(each.in_both for each in found), strict=True))
+    taken_back = sum(each.taken_back for each in found)
+    return [
+        Verdict(what=f"final words: median {FINAL_S} s", found=f"{final[0]:.2f} s", met=final[0] <= FINAL_S),
+        Verdict(what=f"partial words: median {PARTIAL_S} s", found=f"{partial[0]:.2f} s", met=partial[0] <= PARTIAL_S),
+        Verdict(what="no word is taken back", found=str(taken_back), met=not taken_back),
+        Verdict(
+            what=f"at least {SHARE:.0%} of the batch answer's words",
+            found=f"{same} of {words}, {same / words:.1%}",
+            met=same >= SHARE * words,
+        ),
+    ]
+
+
+def _spread(latencies: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Median and 95th percentile."""
+    found = np.percentile([latency for each in latencies for latency in each], [50, 95])
+    return float(found[0]), float(found[1])
+
+
+def table(found: Sequence[Streamed]) -> Table:
+    """A row for each recording."""
+    shown = Table()
+    for column in ("recording", "s", "final, median", "p95", "partial, median", "p95", "taken back", "of batch words"):
+        shown.add_column(column, justify="left" if column == "recording" else "right")
+    for name, those in [*((each.name, [each]) for each in found), ("all", list(found))]:
+        final, partial = _spread([each.final_s for each in those]), _spread([each.partial_s for each in those])
+        same, words = (sum(counts) for counts in zip(*(each.in_both for each in those), strict=True))
+        shown.add_row(
+            name,
+            f"{sum(each.duration_s for each in those):.0f}",
+            *(f"{seconds:.2f}" for seconds in (*final, *partial)),
+            str(sum(each.taken_back for each in those)),
+            f"{same / words:.1%}",
+        )
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--whisper", default="tiny.en", help="model: a name, a hub id or a folder")
+    parser.add_argument("--streams", type=int, default=1, help="clients at once")
+    parser.add_argument("--recordings", nargs="+", default=RECORDINGS, help="of samples/real")
+    parser.add_argument("--texts", action="store_true", help="show what was heard, and the batch answer")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    arguments = parser.parse_args()
+    console = Console(width=140)
+    with served(arguments.whisper) as url:
+        with AudioClient(url) as client:
+            batch = {name: client.process(SAMPLES / "real" / name, language="en").text for name in arguments.recordings}
+        with ThreadPoolExecutor(arguments.streams) as threads:
+            asked = [threads.submit(streamed, url, name, batch[name]) for name in arguments.recordings]
+            found = [each.result() for each in asked]
+    console.print(table(found))
+    if arguments.texts:
+        for each in found:
+            console.print(f"{each.name}\n  live:  {each.text}\n  batch: {each.batch}", markup=False)
+    judged = verdicts(found)
+    for verdict in judged:
+        verdict.show(console)
+    if arguments.json:
+        facts = {
+            **conditions(_PACKAGES),
+            "whisper": Path(arguments.whisper).name,
+            "cores": cores(),
+            "streams": arguments.streams,
+            "verdicts": [asdict(verdict) for verdict in judged],
+            "recordings": {
+                each.name: {
+                    "duration_s": each.duration_s,
+                    "words": len(each.final_s),
+                    **dict(zip(("final_median_s", "final_p95_s"), _rounded([each.final_s]), strict=True)),
+                    **dict(zip(("partial_median_s", "partial_p95_s"), _rounded([each.partial_s]), strict=True)),
+                    "taken_back": each.taken_back,
+                    **dict(zip(("in_batch_answer", "batch_words"), each.in_both, strict=True)),
+                }
+                for each in found
+            },
+        }
+        arguments.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    sys.exit(not all(verdict.met for verdict in judged))
+
+
+def _rounded(latencies: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(round(seconds, 3) for seconds in _spread(latencies))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""`sensory call`: one file through a service that runs, here or elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from sensory_pipeline.cli.console import errors, reader_may_leave
+from sensory_pipeline.cli.formats import Format
+from sensory_pipeline.client import AudioClient, JobFailed, LiveMessage, Result, ServiceError, StreamingClient
+from sensory_pipeline.client.calls import Options
+from sensory_pipeline.client.results import Feeling, Word
+from sensory_pipeline.client.streaming import CHUNK_S, paced, wave_chunks
+from sensory_pipeline.client.uploads import Progress as Told
+from sensory_pipeline.core.errors import ConfigurationError, Terminal
+from sensory_pipeline.core.formats.text import line
+from sensory_pipeline.core.requests import EmotionLevel, Task
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.transcripts import Word as SpokenWord
+from sensory_pipeline.core.utterances import AttributedWord, Utterance, utterances
+from sensory_pipeline.service_settings import ServiceSettings
+
+_RATE = 16_000
+_RECORDING_IS_AT_FAULT = frozenset({400, 413, 415, 500})
+
+
+class Refused(Terminal):
+    """The service cannot do it with this recording."""
+
+
+class NotServed(ConfigurationError):
+    """The service is not there, or does not do what is asked."""
+
+
+def call(
+    file: Annotated[Path, typer.Argument(help="The recording, in any format.")],
+    url: Annotated[str, typer.Option("--url", help="Of the service.")] = "http://127.0.0.1:8001",
+    tasks: Annotated[
+        str | None,
+        typer.Option("--tasks", help=f"Some of {', '.join(Task)}; separated by commas.", show_default="all"),
+    ] = None,
+    emo_level: Annotated[
+        EmotionLevel | None, typer.Option("--emo-level", help="Grain of the emotions.", show_default="the service's")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="ISO 639-1 code, or auto.", show_default="the service's")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Send it as it would be spoken, and print words when they are final.")
+    ] = False,
+    background: Annotated[
+        bool, typer.Option("--background", help="As a job that outlives the connection; its result is waited for.")
+    ] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.JSON,  # noqa: A002
+) -> None:
+    """Have a running service process one file, and print the result to standard output.
+
+    A key that the service demands is read from SENSORY_CLIENT_KEY. With --live, JSON is one object a line. Exit code 1
+    when the recording cannot be processed, 2 on wrong use.
+    """
+    if not file.is_file():
+        raise ConfigurationError(f"there is no file {file}")
+    secret = ServiceSettings().client_key
+    key = None if secret is None else secret.get_secret_value()
+    options = _options(tasks, emo_level, language, live=live)
+    with _explained(), reader_may_leave():
+        if live:
+            for message in StreamingClient(url, key=key).stream(paced(_chunks(file), _RATE), **options):
+                _show(message, format)
+            return
+        with AudioClient(url, key=key) as client, _shown() as progress:
+            result = client.process(file, background=background, progress=progress, **options)
+        rendered = json.dumps(dict(result), ensure_ascii=False, indent=2) if format is Format.JSON else _text(result)
+        if rendered:
+            typer.echo(rendered)
+        else:
+            errors.print("nothing was said")
+
+
+def _options(tasks: str | None, emo_level: EmotionLevel | None, language: str | None, *, live: bool) -> Options:
+    default = [Task.TRANSCRIBE] if live else list(Task)
+    names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else default
+    if wrong := [name for name in names if name not in list(Task)] or (not names and ["nothing"]):
+        raise ConfigurationError(f"--tasks has {wrong[0]}: choose from {', '.join(Task)}")
+    options: dict[str, Any] = {"tasks": [str(name) for name in names]}
+    if emo_level is not None:
+        options["emo_level"] = str(emo_level)
+    if language is not None:
+        options["language"] = language
+    return cast(Options, options)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        at_fault = isinstance(error, JobFailed) or error.status in _RECORDING_IS_AT_FAULT
+        raise (Refused if at_fault else NotServed)(error.detail) from error
+
+
+@contextmanager
+def _shown() -> Iterator[Told]:
+    """The upload, where there is a terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("sending", total=None)
+        yield lambda sent, size: bar.update(task, completed=sent, total=size)
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    """As the stream has it; any format where FFmpeg is at hand."""
+    try:
+        yield from wave_chunks(file, _RATE)
+    except ValueError as error:
+        try:
+            from sensory_pipeline.audio.decode import decode
+        except ImportError:
+            raise ConfigurationError(f"{error}, or install sensory-pipeline whole, which decodes it") from error
+        sound = decode(file, max_duration_s=12 * 3600).pcm.samples.tobytes()
+        step = round(_RATE * CHUNK_S) * 2
+        for start in range(0, len(sound), step):
+            yield sound[start : start + step]
+
+
+def _show(message: LiveMessage, wanted: Format) -> None:
+    if wanted is Format.JSON:
+        typer.echo(json.dumps(dict(message), ensure_ascii=False))
+    elif message.error:
+        errors.print(message.error, soft_wrap=True)
+    elif message.feeling is not None:
+        typer.echo(line(_span(message.feeling), message.feeling.label))
+    elif message.words:
+        typer.echo(line(Span.from_seconds(message["start"], message["end"]), message.text))
+
+
+def _text(result: Result) -> str:
+    """A line for each utterance, else for each turn or emotion; as `sensory process` prints them."""
+    said = utterances([_attributed(word) for word in result.words])
+    if said:
+        return "\n".join(
+            line(one.span, one.text, one.speaker or ("unknown" if result.get("dia") else ""), _how(one, result))
+            for one in said
+        )
+    turns = [line(Span.from_seconds(turn.start, turn.end), turn.speaker) for turn in result.turns]
+    return "\n".join(turns or [line(_span(feeling), feeling.label) for feeling in result.feelings])
+
+
+def _how(said: Utterance, result: Result) -> str:
+    """What covers most of it."""
+    nearest = max(result.feelings, key=lambda feeling: _span(feeling).overlap_ms(said.span), default=None)
+    return f"({nearest.label})" if nearest else ""
+
+
+def _attributed(word: Word) -> AttributedWord:
+    span = Span.from_seconds(word.start, word.end)
+    spoken = SpokenWord(text=word.text, span=span, probability=word.confidence)
+    return AttributedWord(
+        word=spoken, spoken=span, speaker=word.speaker, overlap_share=1, runner_up=None, overlapped=False
+    )
+
+
+def _span(feeling: Feeling) -> Span:
+    return Span.from_seconds(feeling.start, feeling.end)

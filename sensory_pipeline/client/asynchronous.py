@@ -1,0 +1,119 @@
+"""The service from code that does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self, Unpack, overload
+
+import httpx2
+import stamina
+
+from sensory_pipeline.client.calls import (
+    MOST_POLL_S,
+    POLL_S,
+    PROCESS,
+    TIMEOUT,
+    Call,
+    Options,
+    accepted,
+    again,
+    finished,
+    headers,
+    unreachable,
+)
+from sensory_pipeline.client.results import Result
+from sensory_pipeline.client.uploads import Audio, Progress, opened
+
+
+class AsyncAudioClient:
+    """An AudioClient whose methods are awaited; of a list of recordings, `at_once` are sent at the same time."""
+
+    def __init__(
+        self, url: str, *, key: str | None = None, attempts: int = 8, patience_s: float = 300, at_once: int = 4
+    ) -> None:
+        self._http = httpx2.AsyncClient(base_url=url, headers=headers(key), timeout=TIMEOUT)
+        self._attempts, self._patience_s = attempts, patience_s
+        self._places = asyncio.Semaphore(at_once)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    @overload
+    async def process(
+        self, audio: Audio, *, background: bool = ..., progress: Progress | None = ..., **options: Unpack[Options]
+    ) -> Result: ...
+    @overload
+    async def process(
+        self,
+        audio: list[Audio],
+        *,
+        background: bool = ...,
+        progress: Progress | None = ...,
+        **options: Unpack[Options],
+    ) -> list[Result]: ...
+    async def process(
+        self,
+        audio: Audio | list[Audio],
+        *,
+        background: bool = False,
+        progress: Progress | None = None,
+        **options: Unpack[Options],
+    ) -> Result | list[Result]:
+        """Have a recording processed, or a list of them.
+
+        Args:
+            audio: A path, the bytes of a file, a file object, or a list of these.
+            background: As a job that outlives the connection; this waits for it.
+            progress: Is told how many bytes of an upload are sent, and of how many.
+            options: What to find out.
+
+        Raises:
+            ServiceError: The service refused or failed, or cannot be reached.
+            OSError: A file cannot be read.
+        """
+        if isinstance(audio, list):
+            each = [self.process(one, background=background, progress=progress, **options) for one in audio]
+            return await asyncio.gather(*each)
+        async with self._places:
+            answer = await self._sent(audio, Call(options=options, background=background), progress)
+        return finished(answer) or await self.wait(str(answer["job_id"]))
+
+    async def submit(self, audio: Audio, *, progress: Progress | None = None, **options: Unpack[Options]) -> str:
+        """Begin a background job; returns its id. Raises as `process` does."""
+        return str((await self._sent(audio, Call(options=options, background=True), progress))["job_id"])
+
+    async def result(self, job_id: str) -> Result | None:
+        """Of a job; None while there is none. Raises ServiceError, JobFailed where there will be none."""
+        return finished(await self._asked(lambda: self._http.get(f"/v1/jobs/{job_id}")))
+
+    async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
+        """The result of a job, once there is one. Raises as `result` does, and TimeoutError."""
+        pause_s, until = POLL_S, None if timeout_s is None else time.monotonic() + timeout_s
+        while (found := await self.result(job_id)) is None:
+            if until is not None and time.monotonic() + pause_s > until:
+                raise TimeoutError(f"job {job_id} is not done after {timeout_s:.0f} s; it goes on")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MOST_POLL_S)
+        return found
+
+    async def _sent(self, audio: Audio, call: Call, progress: Progress | None) -> Mapping[str, Any]:
+        with opened(audio, progress) as upload:
+            return await self._asked(lambda: self._http.post(PROCESS, **call.form(upload)))
+
+    async def _asked(self, ask: Callable[[], Awaitable[httpx2.Response]]) -> Mapping[str, Any]:
+        try:
+            async for attempt in stamina.retry_context(on=again, attempts=self._attempts, timeout=self._patience_s):
+                with attempt:
+                    return accepted(await ask())
+        except httpx2.TransportError as error:
+            raise unreachable(self._http.base_url, error) from error
+        raise AssertionError  # the last attempt returns or raises

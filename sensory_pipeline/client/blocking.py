@@ -1,0 +1,124 @@
+"""The service from code that waits."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Self, Unpack, overload
+
+import httpx2
+import stamina
+
+from sensory_pipeline.client.calls import (
+    MOST_POLL_S,
+    POLL_S,
+    PROCESS,
+    TIMEOUT,
+    Call,
+    Options,
+    accepted,
+    again,
+    finished,
+    headers,
+    unreachable,
+)
+from sensory_pipeline.client.results import Result
+from sensory_pipeline.client.uploads import Audio, Progress, opened
+
+
+class AudioClient:
+    """Recordings in, results out.
+
+        AudioClient("http://host:8001").process("speech.wav", tasks=["transcribe", "emotion"], emo_level="file")
+
+    Args:
+        url: Of the service.
+        key: That it demands, if it does.
+        attempts: How often a request is sent while the service is busy or cannot be reached.
+        patience_s: Seconds after which it is given up in any case.
+    """
+
+    def __init__(self, url: str, *, key: str | None = None, attempts: int = 8, patience_s: float = 300) -> None:
+        self._http = httpx2.Client(base_url=url, headers=headers(key), timeout=TIMEOUT)
+        self._attempts, self._patience_s = attempts, patience_s
+        weakref.finalize(self, self._http.close)  # of a client that nobody closes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    @overload
+    def process(
+        self, audio: Audio, *, background: bool = ..., progress: Progress | None = ..., **options: Unpack[Options]
+    ) -> Result: ...
+    @overload
+    def process(
+        self,
+        audio: list[Audio],
+        *,
+        background: bool = ...,
+        progress: Progress | None = ...,
+        **options: Unpack[Options],
+    ) -> list[Result]: ...
+    def process(
+        self,
+        audio: Audio | list[Audio],
+        *,
+        background: bool = False,
+        progress: Progress | None = None,
+        **options: Unpack[Options],
+    ) -> Result | list[Result]:
+        """Have a recording processed, or a list of them, one after the other.
+
+        Args:
+            audio: A path, the bytes of a file, a file object, or a list of these.
+            background: As a job that outlives the connection; this waits for it.
+            progress: Is told how many bytes of an upload are sent, and of how many.
+            options: What to find out.
+
+        Raises:
+            ServiceError: The service refused or failed, or cannot be reached.
+            OSError: A file cannot be read.
+        """
+        if isinstance(audio, list):
+            return [self.process(one, background=background, progress=progress, **options) for one in audio]
+        answer = self._sent(audio, Call(options=options, background=background), progress)
+        return finished(answer) or self.wait(str(answer["job_id"]))
+
+    def submit(self, audio: Audio, *, progress: Progress | None = None, **options: Unpack[Options]) -> str:
+        """Begin a background job; returns its id. Raises as `process` does."""
+        return str(self._sent(audio, Call(options=options, background=True), progress)["job_id"])
+
+    def result(self, job_id: str) -> Result | None:
+        """Of a job; None while there is none. Raises ServiceError, JobFailed where there will be none."""
+        return finished(self._asked(lambda: self._http.get(f"/v1/jobs/{job_id}")))
+
+    def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
+        """The result of a job, once there is one. Raises as `result` does, and TimeoutError."""
+        pause_s, until = POLL_S, None if timeout_s is None else time.monotonic() + timeout_s
+        while (found := self.result(job_id)) is None:
+            if until is not None and time.monotonic() + pause_s > until:
+                raise TimeoutError(f"job {job_id} is not done after {timeout_s:.0f} s; it goes on")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, MOST_POLL_S)
+        return found
+
+    def _sent(self, audio: Audio, call: Call, progress: Progress | None) -> Mapping[str, Any]:
+        with opened(audio, progress) as upload:
+            return self._asked(lambda: self._http.post(PROCESS, **call.form(upload)))
+
+    def _asked(self, ask: Callable[[], httpx2.Response]) -> Mapping[str, Any]:
+        try:
+            for attempt in stamina.retry_context(on=again, attempts=self._attempts, timeout=self._patience_s):
+                with attempt:
+                    return accepted(ask())
+        except httpx2.TransportError as error:
+            raise unreachable(self._http.base_url, error) from error
+        raise AssertionError  # the last attempt returns or raises

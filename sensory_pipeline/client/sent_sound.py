@@ -1,0 +1,81 @@
+"""The sound of a stream, of which the last part can be sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import Condition, Event, Thread
+
+from sensory_pipeline.client.errors import StreamLost
+
+_KEPT_BYTES = 4 << 20  # 87 s at 24 kHz
+_AHEAD_BYTES = 4 << 20
+_FRAME_BYTES = 1 << 15
+
+
+class SentSound:
+    """Reads chunks in a thread of its own, so that a microphone is heard while a connection is taken up again.
+
+    Attributes:
+        error: That the chunks ended with.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.error: Exception | None = None
+        self._chunks = chunks
+        self._sound = bytearray()
+        self._begin = 0  # bytes before the sound that is kept
+        self._position = 0  # bytes that are sent
+        self._ended = False
+        self._changed = Condition()
+        Thread(target=self._read, name="sound", daemon=True).start()
+
+    def next(self, over: Event) -> bytes | None:
+        """What is to be sent next, when it is there; None when there is no more, or once it is `over`."""
+        with self._changed:
+            self._changed.wait_for(lambda: over.is_set() or self._ended or self._unsent)
+            if over.is_set() or not self._unsent:
+                return None
+            start = self._position - self._begin
+            frame = bytes(self._sound[start : start + _FRAME_BYTES])
+            self._position += len(frame)
+            self._changed.notify_all()
+            return frame
+
+    def back_to(self, position: int) -> None:
+        """Go on after so many bytes of the stream. Raises StreamLost where they are no longer kept."""
+        with self._changed:
+            if not self._begin <= position <= self._position:
+                raise StreamLost(None, "the service has heard too little of the sound to go on")
+            self._position = position
+
+    def wake(self) -> None:
+        """Have whoever waits look whether it is over."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ask for no more chunks."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def _unsent(self) -> int:
+        return self._begin + len(self._sound) - self._position
+
+    def _read(self) -> None:
+        try:
+            for chunk in self._chunks:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended or self._unsent < _AHEAD_BYTES)
+                    if self._ended:
+                        return
+                    self._sound += chunk
+                    gone = max(0, self._position - self._begin - _KEPT_BYTES)
+                    del self._sound[:gone]
+                    self._begin += gone
+                    self._changed.notify_all()
+        except Exception as error:  # noqa: BLE001 - it is for whoever gave the chunks
+            self.error = error
+        finally:
+            self.close()

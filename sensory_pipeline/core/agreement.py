@@ -1,0 +1,96 @@
+"""Which words of live speech are final: those that two hypotheses in a row agree on.
+
+The rule is LocalAgreement-2 (Liu et al. 2020, arXiv 2005.11185; for Whisper: Macháček et al. 2023, arXiv 2307.14743).
+A transcriber hears the open sound again and again while it grows; its last words change from one hypothesis to the
+next, and what stays the same is right in most cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from sensory_pipeline.core.hypotheses import already_said, same
+from sensory_pipeline.core.punctuation import ends_sentence
+from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.transcripts import Word
+
+ROOM_MS = 8_000
+"""Open sound longer than this is cut after a sentence: less is heard again and again."""
+LONG_MS = 14_000
+"""Open sound longer than this is cut at a pause too."""
+MOST_MS = 24_000
+"""The longest open sound: a transcriber hears half a minute at once. What then was said once is final."""
+UNSURE_MS = 500
+"""At the end of the sound: words there are heard without what follows, and often wrongly two times in a row."""
+
+
+class Agreement:
+    """The words of one stream, which may never end: it keeps those of the open sound alone.
+
+    Times are milliseconds from the start of the stream. Final words are given once, in order, and never taken back.
+
+    Attributes:
+        start_ms: Where the open sound begins. What is before is not heard again.
+        partial: The words of the last hypothesis that are not final.
+    """
+
+    def __init__(self) -> None:
+        self.start_ms = 0
+        self.partial: tuple[Word, ...] = ()
+        self._final: list[Word] = []  # of the open sound, and the last one before
+
+    def heard(self, hypothesis: Sequence[Word], end_ms: int) -> tuple[Word, ...]:
+        """Take in what was heard from `start_ms` to `end_ms`; returns the words that are final by that."""
+        said = already_said(self._final, self.partial, hypothesis, start_ms=self.start_ms)
+        new = tuple(hypothesis[said:])
+        sure = sum(word.span.end_ms <= end_ms - UNSURE_MS for word in new)
+        agreed = sure if end_ms - self.start_ms >= MOST_MS else 0
+        while agreed < min(sure, len(self.partial)) and same(new[agreed], self.partial[agreed]):
+            agreed += 1
+        final = self._made_final(new[:agreed])
+        self.partial = new[agreed:]
+        self._cut(end_ms)
+        return final
+
+    def paused(self) -> tuple[Word, ...]:
+        """A phrase has ended, at a pause: what is there is final, and returned. What comes is heard with it still."""
+        final = self._made_final(self.partial)
+        self.partial = ()
+        return final
+
+    def ended(self, end_ms: int) -> tuple[Word, ...]:
+        """The same, and the open sound begins at `end_ms`."""
+        final = self.paused()
+        self._open(max(end_ms, self.start_ms))
+        return final
+
+    def _made_final(self, words: Sequence[Word]) -> tuple[Word, ...]:
+        """In order of time, whatever the transcriber says."""
+        made = []
+        for word in words:
+            least_ms = self._final[-1].span.end_ms if self._final else 0
+            start_ms = max(word.span.start_ms, least_ms)
+            made.append(replace(word, span=Span(start_ms=start_ms, end_ms=max(word.span.end_ms, start_ms))))
+            self._final.append(made[-1])
+        return tuple(made)
+
+    def _cut(self, end_ms: int) -> None:
+        length_ms = end_ms - self.start_ms
+        if length_ms < ROOM_MS:
+            return
+        pairs = [pair for pair in pairwise([*self._final, *self.partial[:1]]) if pair[0].span.end_ms > self.start_ms]
+        after = [pair for pair in pairs if ends_sentence(pair[0].text, pair[1].text)][-1:]
+        if not after and length_ms >= LONG_MS:
+            after = sorted(pairs, key=lambda pair: pair[0].span.gap_ms(pair[1].span))[-1:]
+        for before, following in after:
+            self._open((before.span.end_ms + max(before.span.end_ms, following.span.start_ms)) // 2)
+        if end_ms - self.start_ms >= MOST_MS:
+            last_ms = self._final[-1].span.end_ms if self._final else 0
+            self._open(max(last_ms, end_ms - MOST_MS // 2))
+
+    def _open(self, start_ms: int) -> None:
+        self.start_ms = start_ms
+        before = [word for word in self._final if word.span.end_ms <= start_ms]
+        self._final = before[-1:] + self._final[len(before) :]

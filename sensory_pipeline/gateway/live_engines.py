@@ -1,0 +1,58 @@
+"""Clips of live speech through the engines that all requests share."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sensory_pipeline.audio.decode import write_pcm
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.emotions import EmotionScores
+from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
+from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.processing.tasks.audio_source import AudioSource
+from sensory_pipeline.processing.tasks.serialization import EMOTIONS, TRANSCRIPT
+from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.executor import EngineExecutor
+
+_LONGEST_S = 60.0
+_LIMIT_S = 60.0  # without a sign of life, model loading included
+
+
+class LiveEngines:
+    """What a live session asks; clips lie in a folder while engines work on them..
+
+    executor: open. choice: which of its sets of engines.
+    """
+
+    def __init__(self, executor: EngineExecutor, *, choice: int = 0) -> None:
+        self._executor = executor
+        self._choice = choice
+        self._folder = TemporaryDirectory(prefix="sensory-live-")
+        self._numbers = count()
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._folder.cleanup()
+
+    async def transcript(self, pcm: Pcm, request: ProcessRequest) -> Transcript:
+        """What is said in a clip. Raises as the future of EngineExecutor.submit does."""
+        return TRANSCRIPT.validate_json(await self._asked(Stage.TRANSCRIPTS, pcm, request))
+
+    async def emotion(self, pcm: Pcm, request: ProcessRequest) -> EmotionScores:
+        """How all of a clip is said. Raises as the future of EngineExecutor.submit does."""
+        whole = request.model_copy(update={"emo": EmotionSettings(level=EmotionLevel.FILE), "stereo": False})
+        return EMOTIONS.validate_json(await self._asked(Stage.EMOTIONS, pcm, whole)).items[0].scores
+
+    async def _asked(self, stage: Stage, pcm: Pcm, request: ProcessRequest) -> str:
+        path = Path(self._folder.name, f"{next(self._numbers)}.wav")
+        await asyncio.to_thread(write_pcm, path, pcm)
+        source = AudioSource(uri=str(path), version="", decoded=path, max_duration_s=_LONGEST_S, stereo=False)
+        task = StageTask(recording_id="live", source=source, request=request, limit_s=_LIMIT_S)
+        try:
+            return await asyncio.wrap_future(self._executor.submit(stage, self._choice, task))
+        finally:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""What a live session says to its client, and keeps until it is said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sensory_pipeline.core.emotions import LABELS, EmotionScores
+from sensory_pipeline.core.punctuation import join
+from sensory_pipeline.core.spans import Span, cover
+from sensory_pipeline.core.transcripts import Word
+
+KEPT = 500
+"""Messages that are kept for a client that reads slowly, or comes back."""
+
+Message = dict[str, Any]
+
+
+class TooSlow(Exception):
+    """The client has not read what is no longer kept."""
+
+
+class Outbox:
+    """Messages of one session, in order, for one reader at a time.
+
+    Final ones are numbered from 1, and the last of them kept; of partial ones only the newest is sent.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._final: deque[Message] = deque(maxlen=kept)
+        self._count = 0
+        self._partial: Message | None = None
+        self._closed = False
+        self._error: Exception | None = None
+        self._changed = asyncio.Event()
+
+    def put(self, message: Message) -> None:
+        """A message that is to arrive."""
+        self._count += 1
+        self._final.append({**message, "number": self._count})
+        self._partial = None
+        self._changed.set()
+
+    def put_partial(self, message: Message) -> None:
+        """A message that the next one makes worthless."""
+        self._partial = {**message, "number": self._count}
+        self._changed.set()
+
+    def close(self, error: Exception | None = None) -> None:
+        """There are no more, because of an error if there is one."""
+        self._closed, self._error = True, error
+        self._changed.set()
+
+    async def after(self, number: int) -> AsyncIterator[Message]:
+        """Final messages with higher numbers, and partial ones in between, until the outbox is closed.
+
+        Raises TooSlow when some of them are no longer kept, and the error that the outbox was closed with.
+        """
+        while True:
+            while number < self._count:
+                first = self._count - len(self._final) + 1
+                if number + 1 < first:
+                    raise TooSlow
+                yield self._final[number + 1 - first]
+                number += 1
+            if self._partial is not None:
+                message, self._partial = self._partial, None
+                yield message
+                continue
+            if self._error is not None:
+                raise self._error
+            if self._closed:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def said(words: Sequence[Word], partial: Sequence[Word], *, at_ms: int) -> Message:
+    """Words that have become final, and those that may change. at_ms: where the stream is, where none are final."""
+    span = cover(word.span for word in words) if words else Span(start_ms=at_ms, end_ms=at_ms)
+    return {
+        **_times(span),
+        "text": join(words),
+        "words": [_word(word) for word in words],
+        "emotional": None,
+        "partial": [_word(word) for word in partial],
+    }
+
+
+def felt(span: Span, scores: EmotionScores) -> Message:
+    """How a phrase was said whose words have been told."""
+    emotional = {label: round(getattr(scores, label), 4) for label in LABELS}
+    return {**_times(span), "text": "", "words": [], "emotional": emotional}
+
+
+def _word(word: Word) -> Message:
+    blank = "" if word.space_before is False else " "
+    return {**_times(word.span), "word": blank + word.text, "confidence": round(word.probability, 4)}
+
+
+def _times(span: Span) -> dict[str, float]:
+    return {"start": span.start_s, "end": span.end_s}

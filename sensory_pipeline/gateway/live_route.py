@@ -1,0 +1,207 @@
+"""`WS /v1/ws`: live speech over a WebSocket.
+
+A text frame with settings, then binary frames of PCM16, mono; an empty one or END_STREAM ends the speech.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from sensory_pipeline.core.errors import ConfigurationError, SensoryError
+from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.gateway.live_messages import Message, TooSlow
+from sensory_pipeline.gateway.live_session import LiveSession, TooFast
+from sensory_pipeline.gateway.live_sessions import Full, Gone, LiveLimits, LiveSessions, Seat
+from sensory_pipeline.gateway.live_sound import RATES
+
+router = APIRouter()
+
+END_STREAM = "END_STREAM"
+_NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_REASON_BYTES = 120  # a close frame holds 123
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSpeech:
+    """What the route needs of the application, as `app.state.live`.
+
+    request_of: makes a request of the first text frame; raises ValueError with what is wrong with it.
+    """
+
+    sessions: LiveSessions
+    request_of: Callable[[str], ProcessRequest]
+
+
+class Refused(Exception):
+    """The connection is closed, with a code of RFC 6455 or one of ours, and a reason.
+
+    for_good: the session cannot be resumed.
+    """
+
+    def __init__(self, code: int, reason: str, *, for_good: bool = True) -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.for_good = code, reason, for_good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """By the address. after: number of the last final message that the client of a resumed session has."""
+
+    rate: int
+    name: str
+    resumed: bool
+    after: int
+
+
+@router.websocket("/v1/ws")
+async def live(websocket: WebSocket) -> None:
+    """Live speech to words; docs/live.md has the frames and the close codes."""
+    speech: LiveSpeech = websocket.app.state.live
+    sessions = speech.sessions
+    await websocket.accept()
+    try:
+        asked = _asked(websocket)
+        request = await _settings(websocket, speech)
+        try:
+            seat = (
+                await sessions.resume(asked.name) if asked.resumed else sessions.begin(asked.name, asked.rate, request)
+            )
+        except Gone:
+            raise Refused(4404, "this session is over: begin a new one") from None
+        except Full:
+            raise Refused(1013, "there are as many live sessions as there may be: try again later") from None
+        for_good = False
+        try:
+            await _talk(websocket, seat, asked, sessions.limits)
+            for_good = True
+        except Refused as refused:
+            for_good = refused.for_good
+            raise
+        finally:
+            sessions.leave(seat, for_good=for_good)
+        await websocket.close(1000)
+    except Refused as refused:
+        await _close(websocket, refused)
+    except WebSocketDisconnect:
+        pass
+
+
+async def _talk(websocket: WebSocket, seat: Seat, asked: _Asked, limits: LiveLimits) -> None:
+    """Until all is told. Raises Refused, and WebSocketDisconnect when the client is gone."""
+    if asked.resumed:
+        await websocket.send_json({"session": seat.name, "received": seat.session.received})
+    tasks = [
+        asyncio.create_task(_tell(websocket, seat.session, asked.after, limits)),
+        asyncio.create_task(_listen(websocket, seat.session, limits)),
+        asyncio.create_task(_give_way(seat)),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _give_way(seat: Seat) -> None:
+    await seat.taken.wait()
+    raise Refused(4409, "another connection has taken up this session", for_good=False)
+
+
+async def _tell(websocket: WebSocket, session: LiveSession, after: int, limits: LiveLimits) -> None:
+    """Send what there is, until there is no more."""
+    try:
+        async for message in session.results.after(after):
+            async with asyncio.timeout(limits.send_s):
+                await websocket.send_text(_text(message))
+    except (TooSlow, TimeoutError):
+        raise Refused(4408, "the client does not read its results") from None
+    except ConfigurationError as error:
+        raise Refused(4400, str(error)) from error
+    except SensoryError as error:
+        raise Refused(1011, str(error)) from error
+
+
+async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits) -> None:
+    """Take in sound for as long as the client is there."""
+    ended = False
+    while True:
+        try:
+            async with asyncio.timeout(None if ended else limits.idle_s):
+                frame = await _frame(websocket)
+        except TimeoutError:
+            raise Refused(4408, f"no sound for {limits.idle_s:.0f} s: send silence too", for_good=False) from None
+        if ended:
+            continue
+        if not frame or frame == END_STREAM:
+            ended = True
+            session.end()
+        elif isinstance(frame, str):
+            raise Refused(1003, f"a text frame after the settings can only be {END_STREAM}")
+        elif len(frame) > limits.frame_bytes:
+            raise Refused(1009, f"a frame has {limits.frame_bytes} bytes at most")
+        else:
+            try:
+                session.feed(frame)
+            except TooFast:
+                reason = f"sound comes faster than it is spoken: {limits.backlog_s:.0f} s wait; POST a file instead"
+                raise Refused(4429, reason) from None
+
+
+async def _frame(websocket: WebSocket) -> str | bytes:
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    data = message.get("bytes")
+    return data if data is not None else str(message.get("text", ""))
+
+
+def _asked(websocket: WebSocket) -> _Asked:
+    given = websocket.query_params
+    rate, after = given.get("sample_rate", "16000"), given.get("after", "0")
+    name = given.get("resume") or given.get("session") or secrets.token_urlsafe(24)
+    if rate not in map(str, RATES):
+        raise Refused(4400, f"sample_rate is one of {', '.join(map(str, RATES))}")
+    if not (after.isascii() and after.isdecimal() and len(after) < 10):
+        raise Refused(4400, "after is the number of the last message that was received")
+    if not _NAME.fullmatch(name):
+        raise Refused(4400, "a session has a random name of 16 to 64 letters and digits")
+    return _Asked(rate=int(rate), name=name, resumed="resume" in given, after=int(after))
+
+
+async def _settings(websocket: WebSocket, speech: LiveSpeech) -> ProcessRequest:
+    try:
+        async with asyncio.timeout(speech.sessions.limits.idle_s):
+            frame = await _frame(websocket)
+    except TimeoutError:
+        raise Refused(4408, "no settings came") from None
+    if isinstance(frame, bytes):
+        raise Refused(1003, 'the first frame is text: {"settings": {...}}')
+    try:
+        return speech.request_of(frame)
+    except ValueError as error:
+        raise Refused(4400, str(error)) from error
+
+
+async def _close(websocket: WebSocket, refused: Refused) -> None:
+    """Tell why, to a client that may be gone or not read."""
+    with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+        async with asyncio.timeout(1):
+            await websocket.send_text(_text({"error": refused.reason}))
+            reason = refused.reason.encode()[:_REASON_BYTES].decode(errors="ignore")
+            await websocket.close(refused.code, reason)
+
+
+def _text(message: Message | dict[str, Any]) -> str:
+    return json.dumps(message, ensure_ascii=False)

@@ -1,0 +1,39 @@
+"""Live speech of the service: its sessions, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+
+from sensory_pipeline.core.errors import UnsupportedLanguage
+from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.live_engines import LiveEngines
+from sensory_pipeline.gateway.live_route import LiveSpeech
+from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
+from sensory_pipeline.gateway.problems import Problem
+from sensory_pipeline.gateway.service import Service
+
+
+@contextmanager
+def live_speech(service: Service) -> Iterator[LiveSpeech]:
+    """On the engines of the service; all sessions end with the `with`."""
+    limits = LiveLimits(sessions=service.service_settings.live_sessions)
+    with closing(LiveEngines(service.executor)) as engines, closing(LiveSessions(engines, limits)) as sessions:
+        yield LiveSpeech(sessions=sessions, request_of=partial(_request_of, service))
+
+
+def _request_of(service: Service, text: str) -> ProcessRequest:
+    """By a request_json, of which the transcription counts, and whether emotions are asked for."""
+    try:
+        asked = RequestJson.read(text.encode()).request(service.default)
+        tasks = (asked.tasks - {Task.DIARIZATION}) | {Task.TRANSCRIBE}
+        request = asked.model_copy(update={"tasks": tasks, "stereo": False})
+        service.recognition.check(request)
+    except Problem as problem:
+        fields = (f"{name}: {message}" for name, message in problem.fields.items())
+        raise ValueError("; ".join(fields) or problem.detail) from problem
+    except UnsupportedLanguage as error:
+        raise ValueError(str(error)) from error
+    return request
