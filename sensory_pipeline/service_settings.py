@@ -42,6 +42,11 @@ class ServiceSettings(BaseSettings):
     )
     live_sessions: int = Field(16, ge=1, description="Live streams at once; more are told to come later.")
     job_audio_hours: float = Field(200, gt=0, description="Hours of audio that wait at most as background jobs.")
+    inbox: Path | None = Field(
+        None,
+        description="Folder in one of SENSORY_SOURCES that the recordings of background jobs are put into, for the "
+        "lake's runs to do them; unset: the service does them itself.",
+    )
     request_timeout_s: float = Field(
         900, gt=0, description="Seconds after which a request that somebody waits for is given up."
     )

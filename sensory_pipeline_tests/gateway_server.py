@@ -58,14 +58,14 @@ def gateway(
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run)
     thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the service did not start"
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        with httpx2.Client(base_url=url, timeout=60) as http:
+    with httpx2.Client(timeout=60) as http:  # which is closed last: what is under way is answered
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the service did not start"
+                time.sleep(0.01)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            http.base_url = url = f"http://127.0.0.1:{port}"
             yield Gateway(url=url, http=http)
-    finally:
-        server.should_exit = True
-        thread.join(30)
+        finally:
+            server.should_exit = True
+            thread.join(30)

@@ -71,6 +71,11 @@ def test_figures_are_told_without_unbounded_labels(service: Gateway, tmp_path: P
     assert {sample.labels["method"] for sample in samples if "method" in sample.labels} <= {"GET", "POST", "other"}
 
 
+def test_an_address_names_all_its_methods(service: Gateway) -> None:
+    refused = service.http.put("/v1/jobs/1")
+    assert (refused.status_code, set(refused.headers["allow"].split(", "))) == (405, {"GET", "DELETE"})
+
+
 def test_the_caches_tell_of_no_folder(service: Gateway) -> None:
     stats = service.http.get("/cache/stats").json()
     assert {"hits", "misses", "loads", "evictions", "models"} <= set(stats)

@@ -28,20 +28,21 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def test_with_keys_nothing_is_open_but_health(tmp_path: Path) -> None:
+def test_with_keys_nothing_is_open_but_health_and_documents(tmp_path: Path) -> None:
     anna, boris = new_key(), new_key()
     keys = (f"anna={digest(anna)}", f"boris={digest(boris)}")
     with gateway(tmp_path / "spool", api_keys=keys) as service:
         for method, path in (
             ("GET", "/v1/jobs"),
             ("GET", "/metrics"),
-            ("GET", "/openapi.json"),
+            ("GET", "/cache/stats"),
             ("POST", "/v1/process"),
         ):
             for headers in ({}, bearer("guess"), {"Authorization": f"Basic {anna}"}, bearer(digest(anna))):
                 refused = service.http.request(method, path, headers=headers)
                 assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
-        assert service.http.get("/health/live").status_code == 200
+        for path in ("/health/live", "/docs", "/openapi.json"):
+            assert service.http.get(path).status_code == 200, path
         recording = tone(tmp_path / "a.wav", 300)
         job = service.process(recording, LATER, headers=bearer(anna)).json()["job_id"]
         assert service.http.get(f"/v1/jobs/{job}", headers=bearer(anna)).status_code == 200

@@ -82,8 +82,12 @@ class Background:
             audio_s=audio_s,
             created_s=time.time(),
         )
-        # who hangs up now does not leave a job that nobody begins
-        await asyncio.shield(self._begin(upload, job))
+        begun = asyncio.ensure_future(self._begin(upload, job))
+        try:
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:  # who hangs up now leaves a whole job, not one that nobody begins
+            await asyncio.wait({begun})
+            raise
         return job
 
     async def _begin(self, upload: Path, job: Job) -> None:

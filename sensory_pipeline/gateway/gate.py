@@ -22,7 +22,8 @@ from sensory_pipeline.gateway.problems import Problem
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OPEN = "/health/"
+_OPEN = ("/health/", "/docs", "/openapi.json")
+"""For everybody: there is nothing in it of anybody."""
 _UNAUTHORIZED = 4401  # how a WebSocket is closed
 _GONE = 499  # noted, and told to nobody: the client hung up
 
@@ -100,7 +101,7 @@ class Gate:
             seconds = time.monotonic() - began
             if scope["type"] == "http":
                 self._metrics.answered(scope["method"], route, status, seconds)
-            told = log.debug if scope["path"].startswith(_OPEN) else log.info
+            told = log.debug if route.startswith("/health/") else log.info
             told(
                 "request",
                 method=scope.get("method", "WS"),

@@ -15,6 +15,7 @@ from sensory_pipeline.core.errors import (
     AudioError,
     AudioTooLong,
     ConfigurationError,
+    Crashed,
     EmptyAudio,
     EngineUnavailable,
     SensoryError,
@@ -26,7 +27,7 @@ from sensory_pipeline.core.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 
-_TITLES = {
+TITLES = {
     400: "the request cannot be read",
     401: "a key is needed",
     404: "there is no such thing",
@@ -97,7 +98,7 @@ class Problem(Exception):
         """What the client is sent."""
         content: dict[str, Any] = {
             "type": f"urn:sensory:{self.kind}",
-            "title": _TITLES.get(self.status, "the request failed"),
+            "title": TITLES.get(self.status, "the request failed"),
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
@@ -142,6 +143,9 @@ def of_error(error: SensoryError) -> Problem:
             status = 422
         case EngineUnavailable() | Transient():
             return busy(kind, str(error), 30, 503)
+        case Crashed():  # whose message tells what to do in a lake
+            detail = "the recording ended the process that worked on it, several times: convert it to wav and send that"
+            return Problem(500, kind, detail)
         case Terminal():
             status = 500
         case ConfigurationError():
@@ -167,8 +171,11 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (methods := _methods(app, request)):
+            headers["Allow"] = ", ".join(methods)  # Starlette names those of one route, and an address may have several
         detail = f"{error.detail}: see /docs for what there is"
-        return Problem(error.status_code, "http", detail, headers=error.headers).response(request_id(request))
+        return Problem(error.status_code, "http", detail, headers=headers).response(request_id(request))
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -179,3 +186,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SensoryError, recording)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """That the address is used with."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return [method.upper() for method in app.openapi()["paths"].get(path, {})]

@@ -73,6 +73,8 @@ def _check(service: Service, asked: RequestJson) -> None:
     changed = {name for name, value in wanted.tra if value != getattr(service.default.tra, name)}
     if heeds is not None and (ignored := changed - heeds):
         raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in sorted(ignored)})
+    if service.lake_home is not None and asked.async_process:
+        service.lake_home.check(wanted)
     dia = asked.settings.dia
     if dia is not None and not dia.use_gpu and engines.diarizer.info.device.startswith("cuda"):
         raise refused({"settings.dia.use_gpu": "the service has its models on a GPU: leave it out"})
@@ -106,6 +108,9 @@ async def _earlier(service: Service, sent: Sent) -> Job | None:
         raise Problem(
             422, "key-used", "this Idempotency-Key was sent with another recording or request: send a new one"
         )
+    if job.status is not None and job.status >= 500:  # it may go well now
+        await service.background.delete(job.id, job.client)
+        return None
     if not job.finished and not sent.asked.async_process:
         raise busy("under-way", f"the same request is under way: ask for /v1/jobs/{job.id}, or send it later", 5, 409)
     return job

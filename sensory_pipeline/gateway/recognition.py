@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sensory_pipeline.core.errors import EngineUnavailable
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.stages import READS, Stage, stages_for
@@ -53,6 +54,15 @@ class Recognition:
         self._disposals: set[asyncio.Task[None]] = set()
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing can be recognised any more."""
+        return self._executor.closed
+
+    def processes(self, stage: Stage) -> int:
+        """How many may work for a stage at once."""
+        return self._executor.size(stage)
+
+    @property
     def caches(self) -> tuple[CacheStats, ...]:
         """Of the engines' processes, each as it was when it last came to an end of work."""
         return self._executor.caches
@@ -67,10 +77,7 @@ class Recognition:
 
     @asynccontextmanager
     async def decoded(self, path: Path, request: ProcessRequest) -> AsyncIterator[Decoded]:
-        """Its sound, for the `with`.
-
-        Raises what the recording fails with.
-        """
+        """Its sound, for the `with`. Raises what the recording fails with."""
         futures: list[Future[str]] = []
         folder = self._folder / uuid.uuid4().hex
         try:
@@ -119,11 +126,13 @@ class Recognition:
         task = file.task(payloads, limit_s=limit_s)
         future = self._executor.submit(stage, int(file.request.stereo), task)
         futures.append(future)
-        return await asyncio.wrap_future(future)
-
-    async def settled(self) -> None:
-        """Until nothing is left of what was decoded."""
-        await asyncio.gather(*self._disposals, return_exceptions=True)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if mine is None or mine.cancelling():
+                raise
+            raise EngineUnavailable("the engines were closed before they took this") from None
 
 
 async def _dispose(folder: Path, futures: Sequence[Future[str]]) -> None:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from sensory_pipeline.gateway.answers import Answer
 from sensory_pipeline.gateway.contract import RequestJson
-from sensory_pipeline.gateway.problems import MEDIA_TYPE, Problem, ProblemDocument, busy
+from sensory_pipeline.gateway.problems import MEDIA_TYPE, TITLES, Problem, ProblemDocument, busy
 from sensory_pipeline.gateway.processing import answered, sent
 from sensory_pipeline.gateway.service import Service
 
@@ -33,7 +33,8 @@ def client_of(request: Request) -> str:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an address answers besides, for the API's documents."""
     schema = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}
-    return {status: {"description": "Problem", "content": {MEDIA_TYPE: schema}} for status in (401, *statuses)}
+    found = sorted({401, 421, 422, *statuses})
+    return {status: {"description": TITLES[status].capitalize(), "content": {MEDIA_TYPE: schema}} for status in found}
 
 
 _FORM = {
@@ -146,7 +147,7 @@ async def live() -> dict[str, str]:
 async def ready(request: Request) -> dict[str, str]:
     """503 while models are loaded, and once the service is to stop."""
     service = service_of(request)
-    if not service.ready or service.admission.closed:
+    if not service.ready or service.admission.closed or service.recognition.closed:
         raise busy("not-ready", "the models do not answer yet: ask again in some seconds", 5, 503)
     return {"status": "ready"}
 

@@ -20,14 +20,18 @@ from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.errors import ConfigurationError, SensoryError
 from sensory_pipeline.core.formats import service as answer_format
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
+from sensory_pipeline.core.results import RecordingResult
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
 from sensory_pipeline.gateway.background import Background
 from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.job_store import Job
+from sensory_pipeline.gateway.lake_home import LakeHome
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.recognition import Decoded, Recognition
-from sensory_pipeline.processing.setup import shared_engines
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.setup import current_plans, shared_engines
 from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
@@ -41,7 +45,7 @@ _RETRY_S = 10.0  # until models that did not answer are tried again
 @dataclass(slots=True, kw_only=True)
 class Service:
     """default: what is asked of a recording where a request does not say; uploads: the folder they come to; ready: the
-    models have answered."""
+    models have answered; lake_home: where background jobs are done instead."""
 
     settings: Settings
     service_settings: ServiceSettings
@@ -51,6 +55,7 @@ class Service:
     admission: Admission
     uploads: Path
     default: ProcessRequest
+    lake_home: LakeHome | None
     background: Background = field(init=False)
     ready: bool = False
 
@@ -66,9 +71,12 @@ class Service:
     async def job_result(self, job: Job, path: Path) -> dict[str, Any]:
         """The same for a background job, whose length is known."""
         asked = RequestJson.read(job.request.encode())
+        wanted = asked.request(self.default)
+        if self.lake_home is not None and asked.async_process:
+            return await self._rendered(await self.lake_home.result(job.id, path), wanted, asked)
         async with self.admission.turn(job.client, job.audio_s, background=True) as waited_s:
             await self.background.begun(job)
-            async with self.recognition.decoded(path, asked.request(self.default)) as decoded:
+            async with self.recognition.decoded(path, wanted) as decoded:
                 return await self._result(decoded, asked, waited_s)
 
     async def _result(self, decoded: Decoded, asked: RequestJson, waited_s: float) -> dict[str, Any]:
@@ -80,7 +88,9 @@ class Service:
         work_s = time.monotonic() - began
         self.metrics.recognised(audio_s, waited_s, work_s)
         told("recognised", audio_s=audio_s, seconds=round(work_s, 3))
-        request = decoded.file.request
+        return await self._rendered(result, decoded.file.request, asked)
+
+    async def _rendered(self, result: RecordingResult, request: ProcessRequest, asked: RequestJson) -> dict[str, Any]:
         value = await asyncio.to_thread(
             answer_format.document,
             result,
@@ -123,17 +133,20 @@ async def running(
     with _prepared(spool):
         executor, sets = await asyncio.to_thread(shared.__enter__)  # models may have to be fetched first
         try:
+            recognition = Recognition(executor, sets, settings, spool / "decoded", told=metrics.stage_done)
             service = Service(
                 settings=settings,
                 service_settings=service_settings,
                 metrics=metrics,
                 executor=executor,
-                recognition=Recognition(executor, sets, settings, spool / "decoded", told=metrics.stage_done),
+                recognition=recognition,
                 admission=Admission(
-                    limit_s=service_settings.queue_audio_hours * 3600, long_places=max(1, (settings.workers or 2) - 1)
+                    limit_s=service_settings.queue_audio_hours * 3600,
+                    long_places=max(1, recognition.processes(Stage.TRANSCRIPTS) - 1),
                 ),
                 uploads=spool / "uploads",
                 default=settings.request(),
+                lake_home=await asyncio.to_thread(_lake_home, settings, service_settings.inbox, engines),
             )
             service.background = Background(
                 spool / "jobs",
@@ -153,6 +166,14 @@ async def running(
                 service.admission.close()
         finally:
             await asyncio.to_thread(shared.__exit__, None, None, None)
+            log.info("stopped")
+
+
+def _lake_home(settings: Settings, inbox: Path | None, engines: EngineFactory | None) -> LakeHome | None:
+    if inbox is None:
+        return None
+    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    return LakeHome(lake, current_plans(settings, engines=engines), inbox)
 
 
 def _watch(service: Service) -> None:

@@ -84,13 +84,13 @@ def shared_engines(
     """Engines for a service, whose threads share them: of choice 0 for all recordings but those in stereo, of choice 1
     for these. Also as they are in this process, where nobody works with them.
 
-    Models stay loaded as long as the `with` lasts, unless SENSORY_CACHE_TTL_S is given; each stage has two processes
-    unless SENSORY_WORKERS is, so that what is short has one while something long is at work. engines: as for `runner`.
+    Models stay loaded as long as the `with` lasts, unless SENSORY_CACHE_TTL_S is given. On a CPU each stage has two
+    processes unless SENSORY_WORKERS is, so that what is short has one while something long is at work; a GPU has no
+    memory to waste on a second copy of a model. engines: as for `runner`.
     """
     mine = run_devices(settings.devices, visible_devices())[0]
-    given = settings.model_fields_set
-    kept = {name: value for name, value in (("workers", 2), ("cache_ttl_s", None)) if name not in given}
-    settings = settings.model_copy(update=kept)
+    wanted = {"workers": 2 if mine.kind is DeviceKind.CPU else 1, "cache_ttl_s": None}
+    settings = settings.model_copy(update={name: wanted[name] for name in wanted.keys() - settings.model_fields_set})
     chosen = [engine_choice(settings, stereo=stereo) for stereo in (False, True)]
     pool, sets = _pool(settings, chosen, mine, engines)
     with _alone_on(mine, settings), EngineExecutor(pool) as executor:
@@ -143,9 +143,10 @@ def _apart(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -
     }
 
 
-def current_plans(settings: Settings) -> Plans:
-    """What the settings ask for, without anything that could work on it."""
-    return _plans(settings, engine_sets(choices(settings)))
+def current_plans(settings: Settings, *, engines: EngineFactory | None = None) -> Plans:
+    """What the settings ask for, without anything that could work on it. engines: as for `runner`."""
+    chosen = choices(settings)
+    return _plans(settings, engine_sets(chosen) if engines is None else _alike(engines, len(chosen)))
 
 
 def arrival_wait_s(settings: Settings) -> float:

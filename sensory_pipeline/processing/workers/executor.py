@@ -62,6 +62,15 @@ class EngineExecutor:
         self._waker.close()
 
     @property
+    def closed(self) -> bool:
+        """Whether it takes nothing any more."""
+        return self._closed
+
+    def size(self, stage: Stage) -> int:
+        """How many processes may work for the stage at once."""
+        return self._pool.size(stage)
+
+    @property
     def caches(self) -> tuple[CacheStats, ...]:
         """Of the processes that hold models, each as it was when it last came to an end of work; any thread may ask."""
         return self._pool.caches
