@@ -48,20 +48,20 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV), about a minute"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client]'
 	touch $@
 
 $(VENV)/.installed-models: $(VENV)/.installed
 	@echo "installing 6 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[models]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,models]'
 	touch $@
 
 $(VENV)/.installed-gpu: $(VENV)/.installed
 	@echo "installing 1 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gpu]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,gpu]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing 6 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,celery,k8s,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,dev,models,celery,k8s,postgres]'
 	touch $@

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.core.agreement import MOST_MS, Agreement
@@ -48,6 +48,19 @@ def test_the_longest_common_beginning_is_final(first: str, second: str, final: s
     agreement = Agreement()
     agreement.heard(listed(first), 2000)
     assert texts(agreement.heard(listed(second), 2000)) == final
+
+
+def test_words_that_may_still_change_wait() -> None:
+    agreement = Agreement()
+    unsure = [replace(one, probability=0.3) if one.text == "iron" else one for one in listed("there is iron they say")]
+    agreement.heard(unsure, 2600)
+    assert texts(agreement.heard(unsure, 2600)) == "there is"
+    assert texts(agreement.heard(unsure, 4000)) == "iron they say"  # what follows does not change them
+    # and so do those at the end of the sound
+    agreement = Agreement()
+    agreement.heard(listed("there is"), 1000)
+    assert texts(agreement.heard(listed("there is"), 1000)) == "there"
+    assert texts(agreement.paused()) == "is"
 
 
 def test_a_word_said_twice_is_not_one_heard_twice() -> None:
@@ -109,6 +122,7 @@ def speeches(draw: st.DrawFn, vocabulary: tuple[str, ...]) -> Speech:
     return Speech(said=tuple(said), jitters=draw(offsets), residues=draw(residues))
 
 
+@settings(deadline=None)  # a whole stream each
 @given(speeches(("yes", "no", "no.", "and", "Then", "home.", "we", "go")), st.integers(300, 1500))
 def test_every_word_is_final_once_where_buffers_join(speech: Speech, step_ms: int) -> None:
     agreement = Agreement()
@@ -124,6 +138,7 @@ def test_every_word_is_final_once_where_buffers_join(speech: Speech, step_ms: in
     assert starts == sorted(starts)
 
 
+@settings(deadline=None)
 @given(st.lists(words(), min_size=1, max_size=30), st.integers(200, 20_000))
 def test_nothing_that_is_heard_makes_the_sound_grow(hypotheses: list[list[Word]], step_ms: int) -> None:
     agreement = Agreement()

@@ -7,14 +7,18 @@ import io
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import requires
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from sensory_pipeline.client import AsyncAudioClient, AudioClient, JobFailed, ServiceError
 from sensory_pipeline_tests.audio_files import tone
@@ -199,6 +203,7 @@ def test_a_job_is_waited_for_without_waiting() -> None:
         assert asyncio.run(text(server.url)) == "done"
 
 
+ROOT = Path(__file__).parents[1]
 HEAVY = (
     "dagster", "torch", "ctranslate2", "duckdb", "pyarrow", "av", "numpy", "pydantic", "onnxruntime", "faster_whisper",
 )  # fmt: skip
@@ -208,3 +213,30 @@ def test_clients_load_nothing_heavy() -> None:
     script = f"import sys, sensory_pipeline.client; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_extra_brings_nothing_heavy() -> None:
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("not a checkout")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    waiting = [
+        *map(Requirement, project["dependencies"]),
+        *map(Requirement, project["optional-dependencies"]["client"]),
+    ]
+    found = set()
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, requires(name) or ())
+            waiting += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    assert {"httpx2", "stamina", "websockets"} <= found
+    assert not found & {"dagster", "torch", "ctranslate2", "duckdb", "pyarrow", "av", "onnxruntime"}
+
+
+def test_a_command_without_its_packages_says_how_to_get_them() -> None:
+    script = "import sys; sys.modules['uvicorn'] = None; from sensory_pipeline.cli import main; main()"
+    for arguments, said in ((["--help"], "[server]"), (["serve"], "pip install 'sensory-pipeline[server]'")):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+        assert done.returncode == (0 if arguments == ["--help"] else 2), done.stderr
+        assert said in done.stdout + done.stderr

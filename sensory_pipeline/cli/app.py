@@ -14,11 +14,12 @@ import typer.core
 import typer.main
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from rich.markup import escape
 from rich.text import Text
 
 from sensory_pipeline.cli.console import PlainFormatter, errors
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
-from sensory_pipeline.core.errors import SensoryError, Terminal, Transient
+from sensory_pipeline.core.errors import ConfigurationError, SensoryError, Terminal, Transient
 from sensory_pipeline.settings import Settings
 
 BAD_RECORDING = 1
@@ -41,13 +42,35 @@ COMMANDS = (
 """Each is the function, or the group of commands, of that name in the module of that name."""
 
 
+_EXTRAS = {"call": "client", "serve": "server", "keys": "server", "process": "engines", "models": "engines"}
+
+
+def _not_installed(name: str, error: ModuleNotFoundError) -> typer.Typer:
+    """Stands for a command whose packages are not here. Raises the error where it is one of our own modules."""
+    if (error.name or "").startswith("sensory_pipeline"):
+        raise error
+    install = f"pip install 'sensory-pipeline[{_EXTRAS.get(name, 'pipeline')}]'"
+    alone = typer.Typer(add_completion=False)
+
+    about = f"Not installed: {escape(install)}."
+
+    @alone.command(name, help=about, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    def refuse(_: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise ConfigurationError(f"sensory {name} needs {error.name}, which is not installed: {install}")
+
+    return alone
+
+
 class _Commands(Mapping[str, Any]):
     """Imports the module of a command when it is asked for: Dagster takes a second that `sensory sql` does not need."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        found = getattr(import_module(f"sensory_pipeline.cli.{name}"), name)
+        try:
+            found = getattr(import_module(f"sensory_pipeline.cli.{name}"), name)
+        except ModuleNotFoundError as error:
+            found = _not_installed(name, error)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
             alone.command(name=name)(found)

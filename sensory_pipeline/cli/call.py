@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,13 +69,14 @@ def call(
         raise ConfigurationError(f"there is no file {file}")
     secret = ServiceSettings().client_key
     key = None if secret is None else secret.get_secret_value()
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # who waits is told in the end
     options = _options(tasks, emo_level, language, live=live)
     with _explained(), reader_may_leave():
         if live:
             for message in StreamingClient(url, key=key).stream(paced(_chunks(file), _RATE), **options):
                 _show(message, format)
             return
-        with AudioClient(url, key=key) as client, _shown() as progress:
+        with AudioClient(url, key=key, attempts=3) as client, _shown() as progress:
             result = client.process(file, background=background, progress=progress, **options)
         rendered = json.dumps(dict(result), ensure_ascii=False, indent=2) if format is Format.JSON else _text(result)
         if rendered:

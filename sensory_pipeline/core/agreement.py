@@ -26,6 +26,11 @@ UNSURE_MS = 500
 """At the end of the sound: words there are heard without what follows, and often wrongly two times in a row."""
 
 
+DOUBTFUL_MS = 2_000
+PROBABLE = 0.6
+"""A word that its transcriber gives less waits for so much sound after it: that often changes it."""
+
+
 class Agreement:
     """The words of one stream, which may never end: it keeps those of the open sound alone.
 
@@ -47,7 +52,10 @@ class Agreement:
         new = tuple(hypothesis[said:])
         sure = sum(word.span.end_ms <= end_ms - UNSURE_MS for word in new)
         agreed = sure if end_ms - self.start_ms >= MOST_MS else 0
-        while agreed < min(sure, len(self.partial)) and same(new[agreed], self.partial[agreed]):
+        for word, before in zip(new[agreed:sure], self.partial[agreed:], strict=False):
+            doubtful = word.probability < PROBABLE and word.span.end_ms > end_ms - DOUBTFUL_MS
+            if doubtful or not same(word, before):
+                break
             agreed += 1
         final = self._made_final(new[:agreed])
         self.partial = new[agreed:]

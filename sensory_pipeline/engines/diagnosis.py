@@ -18,7 +18,7 @@ from sensory_pipeline.engines.selection import chosen_engines, specs
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
 
 _INSTALL_MODELS = "make models"
-_INSTALL = "pip install -e ."
+_INSTALL = "pip install -e '.[pipeline]'"
 PACKAGES = {
     "dagster": _INSTALL,
     "duckdb": _INSTALL,
