@@ -13,9 +13,11 @@ from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import COMPUTE_TYPES, ComputeType, Device
+from sensory_pipeline.engines.stt.clips import speech_clips
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 from sensory_pipeline_tests.miniature_whisper import (
     CONVERSATIONS,
@@ -63,7 +65,9 @@ def expected_lines(
     from faster_whisper import BatchedInferencePipeline
 
     samples = pcm.mono()
-    clips = clip_spans(samples, round(request.clip_s * 1000))
+    longest_ms = round(request.clip_s * 1000)
+    clips = clip_spans(samples, longest_ms)
+    spoken = [cover(speech) for speech in speech_clips(samples, longest_ms)]
     asked: dict[str, Any] = {
         "language": None if request.language == "auto" else request.language,
         "temperature": request.temperatures,
@@ -90,7 +94,7 @@ def expected_lines(
     if parts and asked["language"] is None:
         asked["language"] = language
     answers = []
-    for clip, part in zip(clips, parts, strict=True):
+    for clip, part, speech in zip(clips, parts, spoken, strict=True):
         if batch_size == 1 or request.hallucination_silence_s is not None:
             segments = model.transcribe(part, **asked)[0]
         else:
@@ -98,16 +102,22 @@ def expected_lines(
             if request.multilingual:  # which it decodes by, but aligns words by the language it was given
                 asked |= {"language": model.detect_language(part)[0], "multilingual": False}
             segments = BatchedInferencePipeline(model).transcribe(part, clip_timestamps=whole, batch_size=1, **asked)[0]
-        answers.append((clip, clip.start_s, list(segments)))
+        answers.append((speech, clip.start_s, list(segments)))
     return [
         [
-            (text, *(round(min(max(offset_s + time_s, 0), pcm.span.end_s) * 1000) for time_s in (word.start, word.end)))
+            (text, *_placed(Span.from_seconds(offset_s + word.start, offset_s + word.end), speech, pcm))
             for segment in said
             for word in segment.words
             if (text := word.word.strip())
         ]
-        for _, offset_s, said in answers
+        for speech, offset_s, said in answers
     ]
+
+
+def _placed(word: Span, speech: Span, pcm: Pcm) -> tuple[int, int]:
+    """Where the engine has a word: no further than there is speech."""
+    span = (word.clip(speech) if word.overlap_ms(speech) else word).clip(pcm.span)
+    return span.start_ms, span.end_ms
 
 
 def agreement(

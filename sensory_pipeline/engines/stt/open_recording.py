@@ -182,5 +182,10 @@ def _joined(before: Word, word: Word) -> Word:
 
 
 def _placed(word: HeardWord, clip: Clip) -> Span:
-    """When the word is said, in its recording."""
-    return Span.from_seconds(clip.span.start_s + word.start, clip.span.start_s + word.end)
+    """When the word is said, in its recording.
+
+    Aligners stretch the first word of a clip to its start, and the last to its end: so far only as there is speech.
+    """
+    span = Span.from_seconds(clip.span.start_s + word.start, clip.span.start_s + word.end)
+    spoken = cover(clip.speech)
+    return span.clip(spoken) if span.overlap_ms(spoken) else span
