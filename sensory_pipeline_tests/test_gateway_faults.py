@@ -12,7 +12,7 @@ from typing import Any
 import resources
 from sensory_pipeline.core.errors import EngineUnavailable
 from sensory_pipeline.core.requests import ProcessRequest, Task
-from sensory_pipeline.gateway.recognition import Recognition
+from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.processing.setup import shared_engines
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines
@@ -77,6 +77,32 @@ def test_who_waits_for_engines_that_end_is_told_so(tmp_path: Path) -> None:
         return list(await asyncio.gather(*waiting, return_exceptions=True))
 
     assert {type(answer) for answer in asyncio.run(day())} == {EngineUnavailable}
+
+
+def test_what_nobody_wants_any_more_is_not_begun(tmp_path: Path) -> None:
+    settings = Settings(workers=1, side_by_side=False)
+    paths = [tone(tmp_path / f"{ms}.wav", ms) for ms in range(600, 680, 10)]
+    seen: list[Decoded] = []
+
+    async def one(recognition: Recognition, path: Path) -> None:
+        async with recognition.decoded(path, ProcessRequest(tasks=frozenset({Task.TRANSCRIBE}))) as decoded:
+            seen.append(decoded)
+            await recognition.result(decoded)
+
+    async def day() -> None:
+        with shared_engines(settings, engines=trivial_engines.slow) as (executor, sets):
+            recognition = Recognition(executor, sets, settings, tmp_path / "decoded")
+            tasks = [asyncio.create_task(one(recognition, path)) for path in paths]
+            while len(seen) < len(paths) or any(len(decoded.futures) < 2 for decoded in seen):
+                await asyncio.sleep(0.01)
+            done = sum(task.done() for task in tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            begun = [decoded for decoded in seen if not decoded.futures[1].cancelled()]
+            assert len(begun) <= done + 2  # one that the engine has, and one that is ready for it
+
+    asyncio.run(day())
 
 
 async def recognised(recognition: Recognition, path: Path) -> None:

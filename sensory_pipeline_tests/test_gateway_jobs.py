@@ -88,17 +88,17 @@ def test_the_same_key_is_the_same_job(service: Gateway, tmp_path: Path) -> None:
 
 
 def test_the_same_key_at_once_is_a_conflict(tmp_path: Path) -> None:
-    recording = tone(tmp_path / "a.wav", 450)
-    with gateway(tmp_path / "spool", engines=trivial_engines.slow) as service, ThreadPoolExecutor(4) as threads:
-        service.wait_until_ready()
-
-        def send(_: int) -> httpx2.Response:
-            return service.process(recording, NOW, headers={"Idempotency-Key": "k"})
-
-        answers = list(threads.map(send, range(4)))
-        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
-        assert all(answer.headers["retry-after"] for answer in answers if answer.status_code == 409)
-        assert len(service.http.get("/v1/jobs").json()) == 1
+    recording = tone(tmp_path / "a.wav", trivial_engines.CULPRIT_MS)
+    key = {"Idempotency-Key": "k"}
+    with gateway(tmp_path / "spool", engines=trivial_engines.hanging) as service, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(service.process, recording, NOW, headers=key)
+        while not (jobs := service.http.get("/v1/jobs").json()):
+            time.sleep(0.02)
+        again = service.process(recording, NOW, headers=key)
+        assert (again.status_code, again.json()["type"]) == (409, "urn:sensory:under-way")
+        assert int(again.headers["retry-after"]) >= 1
+        assert service.http.delete(f"/v1/jobs/{jobs[0]['job_id']}").status_code == 204
+        assert (first.result().status_code, first.result().json()["type"]) == (409, "urn:sensory:job-deleted")
 
 
 def test_what_failed_for_no_fault_of_the_request_is_done_anew(tmp_path: Path) -> None:
