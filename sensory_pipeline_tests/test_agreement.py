@@ -55,7 +55,7 @@ def test_words_that_may_still_change_wait() -> None:
     unsure = [replace(one, probability=0.3) if one.text == "iron" else one for one in listed("there is iron they say")]
     agreement.heard(unsure, 2600)
     assert texts(agreement.heard(unsure, 2600)) == "there is"
-    assert texts(agreement.heard(unsure, 4000)) == "iron they say"  # what follows does not change them
+    assert texts(agreement.heard(unsure, 6000)) == "iron they say"  # what follows does not change them
     # and so do those at the end of the sound
     agreement = Agreement()
     agreement.heard(listed("there is"), 1000)

@@ -26,7 +26,7 @@ UNSURE_MS = 500
 """At the end of the sound: words there are heard without what follows, and often wrongly two times in a row."""
 
 
-DOUBTFUL_MS = 2_000
+DOUBTFUL_MS = 4_000
 PROBABLE = 0.6
 """A word that its transcriber gives less waits for so much sound after it: that often changes it."""
 
