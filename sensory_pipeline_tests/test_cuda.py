@@ -55,7 +55,7 @@ def test_all_extras_resolve_to_one_cuda() -> None:
     models, gpu = pins(extras["models"]), pins(extras["gpu"])
     torch = nvidia(pins(requires("torch") or ()))
     assert version("torch") in models["torch"].specifier
-    assert str(pins(project["dependencies"])["ctranslate2"].specifier) == f"=={version('ctranslate2')}"
+    assert str(pins(extras["engines"])["ctranslate2"].specifier) == f"=={version('ctranslate2')}"
     assert PACKAGE in gpu
     assert nvidia(gpu).items() <= torch.items()
     constraints = nvidia(pins((ROOT / "constraints.txt").read_text().splitlines()))

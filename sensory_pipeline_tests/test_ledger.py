@@ -178,7 +178,8 @@ def test_readers_need_no_leave_to_write(tmp_path: Path) -> None:
     with TemporaryDirectory(prefix="lake-") as folder:
         lake = lake_in(Path(folder) / "lake", None)
         register(lake, thing("a.wav"))
-        Path(folder).chmod(0o755)
+        for path in (Path(folder), *Path(folder).rglob("*")):  # a new lake is its owner's alone
+            path.chmod(0o755 if path.is_dir() else 0o644)
         os.seteuid(pwd.getpwnam("nobody").pw_uid)
         try:
             assert len(standing(lake.database).waiting) == 1
