@@ -9,6 +9,7 @@ from __future__ import annotations
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,11 @@ def joined(folder: Path, labelled: Sequence[Recording]) -> list[Recording]:
 
 
 def utterances(folder: Path, recording: Recording) -> Iterator[Recording]:
-    """Each utterance of a recording by itself, written into the folder."""
+    """Each utterance of a recording by itself, written into the folder. One that stands there again has one name."""
     samples = decode(recording.file, max_duration_s=_LONGEST_S).pcm.mono()
-    for number, said in enumerate(recording.utterances):
-        name = f"{recording.name}/{number}"
+    for said in recording.utterances:
+        heard = f"{said.speaker} {said.text} {round(said.span.duration_s, 2)}"
+        name = f"{recording.group}/{sha256(heard.encode()).hexdigest()[:16]}"
         file = folder / f"{name.replace('/', '_')}.wav"
         _write(file, _piece(samples, said.span))
         yield Recording(
