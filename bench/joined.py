@@ -6,7 +6,6 @@ each utterance by itself. Orders and pauses are drawn from a seed.
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.labelled import Recording, Said
-from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.decode import decode, write_pcm
+from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.spans import Span
 
 LONG, MIXED, QUIET = "joined, 25 min and more", "two languages", "partner 20 dB down"
@@ -131,11 +130,7 @@ def _written(file: Path, group: str, said: Sequence[Utterance], random: np.rando
 
 
 def _write(file: Path, samples: Samples) -> None:
-    with wave.open(str(file), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(SAMPLE_RATE)
-        sound.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    write_pcm(file, Pcm(samples=(samples.clip(-1, 1) * 32767).astype(np.int16)[None]))
 
 
 def _piece(samples: Samples, span: Span) -> Samples:

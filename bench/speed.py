@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,18 +22,16 @@ from rich.console import Console
 
 from bench.labelled import read_labelled
 from bench.pairs import ROUNDS, Limit, Race, race, save
+from bench.transcription import BATCH, THREADS, our_words, their_words
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.catalogue.store import HOME
 from sensory_pipeline.engines.devices import CPU, ComputeType
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 
-THREADS = 2
-BATCH = 8
 SEQUENTIAL, BATCHED, OURS = "faster-whisper, VAD", "faster-whisper, batched", "ours"
 _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy")
 
@@ -96,9 +94,9 @@ def races(folder: Path, rounds: int) -> Iterator[Race]:
                 f"transcription, {len(pcms)} recordings of {condition}",
                 sum(pcm.duration_ms for pcm in pcms) / 1000,
                 {
-                    BATCHED: partial(_theirs, theirs[BATCHED], pcms, condition.language, batch_size=BATCH),
-                    SEQUENTIAL: partial(_theirs, theirs[SEQUENTIAL], pcms, condition.language),
-                    OURS: partial(_ours, engine, pcms, condition.language),
+                    BATCHED: partial(their_words, theirs[BATCHED], pcms, condition.language, batch_size=BATCH),
+                    SEQUENTIAL: partial(their_words, theirs[SEQUENTIAL], pcms, condition.language),
+                    OURS: partial(our_words, engine, pcms, TranscriptionSettings(language=condition.language)),
                 },
                 rounds,
                 threads=THREADS,
@@ -108,39 +106,12 @@ def races(folder: Path, rounds: int) -> Iterator[Race]:
                 ],
                 facts={
                     "words": {
-                        OURS: _ours(engine, pcms, condition.language),
-                        BATCHED: _theirs(theirs[BATCHED], pcms, condition.language, batch_size=BATCH),
-                        SEQUENTIAL: _theirs(theirs[SEQUENTIAL], pcms, condition.language),
+                        OURS: our_words(engine, pcms, TranscriptionSettings(language=condition.language)),
+                        BATCHED: their_words(theirs[BATCHED], pcms, condition.language, batch_size=BATCH),
+                        SEQUENTIAL: their_words(theirs[SEQUENTIAL], pcms, condition.language),
                     }
                 },
             )
-
-
-def _theirs(pipeline: Any, pcms: Sequence[Pcm], language: str, **options: Any) -> int:
-    """Words of faster-whisper."""
-    words = 0
-    for pcm in pcms:
-        segments, _ = pipeline.transcribe(
-            pcm.mono(),
-            language=None if language == "auto" else language,
-            beam_size=5,
-            vad_filter=True,
-            word_timestamps=True,
-            **options,
-        )
-        words += sum(len(segment.words) for segment in segments)
-    return words
-
-
-def _ours(engine: WhisperTranscriber, pcms: Sequence[Pcm], language: str) -> int:
-    settings = TranscriptionSettings(language=language)
-    jobs = (TranscribeJob(key=f"{index}", pcm=pcm, settings=settings) for index, pcm in enumerate(pcms))
-    words = 0
-    for _, answer in engine.transcribe(jobs):
-        if isinstance(answer, Exception):
-            raise answer
-        words += len(answer.words)
-    return words
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ Both have their model in one process, of the base shape in int8, beam 5, on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -61,6 +61,8 @@ PLAIN = TranscriptionSettings(
 
 def races(models: Models, rounds: int) -> Iterator[Race]:
     """One for each condition."""
+    from faster_whisper import BatchedInferencePipeline
+
     with _engine_and_model(models.whisper) as (engine, model):
         for condition in CONDITIONS:
             pcms = recordings(condition.shortest_s, condition.longest_s, total_s=condition.total_s)
@@ -69,8 +71,15 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
                 f"transcription, {len(pcms)} recordings of {condition}",
                 sum(pcm.duration_ms for pcm in pcms) / 1000,
                 {
-                    THEIRS: partial(_theirs, model, pcms, condition.language),
-                    OURS: partial(_ours, engine, pcms, condition.language),
+                    THEIRS: partial(
+                        their_words,
+                        BatchedInferencePipeline(model),
+                        pcms,
+                        condition.language,
+                        batch_size=BATCH,
+                        temperature=0.0,
+                    ),
+                    OURS: partial(our_words, engine, pcms, PLAIN.model_copy(update={"language": condition.language})),
                 },
                 rounds,
                 threads=THREADS,
@@ -78,26 +87,24 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
             )
 
 
-def _theirs(model: Any, pcms: list[Pcm], language: str) -> int:
-    """Words of faster-whisper, file by file."""
-    from faster_whisper import BatchedInferencePipeline
-
+def their_words(pipeline: Any, pcms: Sequence[Pcm], language: str, **options: Any) -> int:
+    """How many faster-whisper finds, file by file, behind its VAD. language: or "auto"."""
     words = 0
     for pcm in pcms:
-        segments, _ = BatchedInferencePipeline(model).transcribe(
+        segments, _ = pipeline.transcribe(
             pcm.mono(),
             language=None if language == "auto" else language,
-            batch_size=BATCH,
             beam_size=PLAIN.beam_size,
-            temperature=0.0,
+            vad_filter=True,
             word_timestamps=True,
+            **options,
         )
         words += sum(len(segment.words) for segment in segments)
     return words
 
 
-def _ours(engine: WhisperTranscriber, pcms: list[Pcm], language: str) -> int:
-    settings = PLAIN.model_copy(update={"language": language})
+def our_words(engine: WhisperTranscriber, pcms: Sequence[Pcm], settings: TranscriptionSettings) -> int:
+    """How many the engine finds in all of them together. Raises what a recording fails with."""
     jobs = (TranscribeJob(key=f"{index}", pcm=pcm, settings=settings) for index, pcm in enumerate(pcms))
     words = 0
     for _, answer in engine.transcribe(jobs):
@@ -117,5 +124,5 @@ def _engine_and_model(folder: Path) -> Iterator[tuple[WhisperTranscriber, Any]]:
         engine = WhisperTranscriber(
             str(folder), device=CPU, compute_type=ComputeType.INT8, cache=cache, cpu_threads=THREADS, batch_size=BATCH
         )
-        _ours(engine, recordings(2, 3, total_s=2), "en")
+        our_words(engine, recordings(2, 3, total_s=2), PLAIN.model_copy(update={"language": "en"}))
         yield engine, model

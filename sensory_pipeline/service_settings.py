@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import NoDecode
 
-from sensory_pipeline.settings import ENV_FILE, Settings
+from sensory_pipeline.env_file import Variables
 
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}=[0-9a-f]{64}$")]
 """Whose key it is, and the SHA-256 of the key."""
@@ -22,18 +22,8 @@ def _listed(value: Any) -> Any:
     return json.loads(value) if value.startswith("[") else [item.strip() for item in value.split(",") if item.strip()]
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(Variables):
     """How requests are taken in. Every one is a variable that begins with SENSORY_."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="SENSORY_",
-        env_file=ENV_FILE,
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-        allow_inf_nan=False,
-    )
 
     spool: Path = Field(Path("spool"), description="Folder of the service's uploads and background jobs.")
     max_upload_mb: float = Field(500, gt=0, description="Megabytes of an upload at most.")
@@ -59,22 +49,3 @@ class ServiceSettings(BaseSettings):
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (), description="Names under which the service is reached, besides this machine's own; separated by commas."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Those of all settings."""
-        return Settings.settings_customise_sources(
-            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
-        )
-
-    @classmethod
-    def names(cls) -> dict[str, str]:
-        """Environment variable -> meaning."""
-        return {f"SENSORY_{name.upper()}": field.description or "" for name, field in cls.model_fields.items()}

@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from stat import S_IWOTH
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
     EnvSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
 )
 
-from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.languages import Codes
 from sensory_pipeline.core.sources import RecordingSettings, Source
-
-ENV_FILE = Path(".env")
-"""Of the folder one is in."""
-
-_RUNS_CODE = "PYANNOTE_TRUSTED_CLASSES"
+from sensory_pipeline.env_file import RUNS_CODE, OwnEnvFile, Variables
 
 Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$")]
 """As Dagster demands it."""
@@ -54,43 +43,13 @@ def _listed(value: Any) -> Any:
     return found
 
 
-class _OwnEnvFile(DotEnvSettingsSource):
-    """`.env`, which a folder may hold that somebody else has filled."""
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        try:
-            about = ENV_FILE.stat()
-        except OSError:
-            return super()._load_env_vars()  # which knows what to do without one
-        if about.st_uid not in (0, os.geteuid()) or about.st_mode & S_IWOTH:
-            raise ConfigurationError(
-                f"{ENV_FILE.absolute()} belongs to another user, or anybody may write to it, and it would change what "
-                "this command does: chown and chmod 600 it, or run the command in another folder"
-            )
-        found = super()._load_env_vars()
-        if (found.get(_RUNS_CODE.lower()) or "[]") != "[]":
-            raise ConfigurationError(
-                f"{ENV_FILE.absolute()} sets {_RUNS_CODE}, whose modules would be run: set it in the environment alone"
-            )
-        return found
-
-
-class Settings(BaseSettings, RecordingSettings):
+class Settings(Variables, RecordingSettings):
     """How this installation runs, and what it asks of every recording.
 
     Every setting of a request is one here too, under the same name.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SENSORY_",
-        env_file=ENV_FILE,
-        env_ignore_empty=True,
-        env_parse_none_str="none",
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,  # it would show the hub's token
-        allow_inf_nan=False,
-    )
+    model_config = Variables.model_config  # and not that of a request
 
     # as of a recording, but commas may stand for JSON
     languages: Annotated[Codes, NoDecode] = Field(
@@ -216,7 +175,7 @@ class Settings(BaseSettings, RecordingSettings):
     )
     pyannote_trusted_classes: frozenset[str] = Field(
         frozenset(),
-        validation_alias=_RUNS_CODE,
+        validation_alias=RUNS_CODE,
         description='Networks of your own that its checkpoints may be of, as ["module.Class"]; their modules are run. '
         "Read from the environment alone.",
     )
@@ -227,17 +186,6 @@ class Settings(BaseSettings, RecordingSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", validation_alias="LOG_LEVEL", description="How much is logged."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _OwnEnvFile(settings_cls)
 
     def of(self, source: Source) -> Settings:
         """These settings, with those that the source gives for its recordings."""
@@ -264,18 +212,10 @@ class Settings(BaseSettings, RecordingSettings):
         """Whether steps are executed on other hosts, which know their own devices."""
         return self.executor in ("celery", "k8s")
 
-    @classmethod
-    def names(cls) -> dict[str, str]:
-        """Environment variable -> meaning."""
-        return {
-            str(field.validation_alias or f"SENSORY_{name.upper()}"): field.description or ""
-            for name, field in cls.model_fields.items()
-        }
-
 
 def given_variables() -> set[str]:
     """Names of the SENSORY_* variables of the environment and `.env`."""
-    given = {**EnvSettingsSource(Settings).env_vars, **_OwnEnvFile(Settings).env_vars}
+    given = {**EnvSettingsSource(Settings).env_vars, **OwnEnvFile(Settings).env_vars}
     return {name.upper() for name in given if name.upper().startswith("SENSORY_")}
 
 

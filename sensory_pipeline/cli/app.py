@@ -40,9 +40,14 @@ COMMANDS = (
     "models",
 )
 """Each is the function, or the group of commands, of that name in the module of that name."""
-
-
-_EXTRAS = {"call": "client", "serve": "server", "keys": "server", "process": "engines", "models": "engines"}
+_EXTRAS = {
+    "call": "client",
+    "serve": "server",
+    "keys": "server",
+    "process": "engines",
+    "models": "engines",
+    "doctor": "engines",
+}
 
 
 def _not_installed(name: str, error: ModuleNotFoundError) -> typer.Typer:
@@ -51,7 +56,6 @@ def _not_installed(name: str, error: ModuleNotFoundError) -> typer.Typer:
         raise error
     install = f"pip install 'sensory-pipeline[{_EXTRAS.get(name, 'pipeline')}]'"
     alone = typer.Typer(add_completion=False)
-
     about = f"Not installed: {escape(install)}."
 
     @alone.command(name, help=about, context_settings={"ignore_unknown_options": True}, add_help_option=False)

@@ -124,7 +124,9 @@ def _chunks(file: Path) -> Iterator[bytes]:
         try:
             from sensory_pipeline.audio.decode import decode
         except ImportError:
-            raise ConfigurationError(f"{error}, or install sensory-pipeline whole, which decodes it") from error
+            raise ConfigurationError(
+                f"{error}, or install what decodes it: pip install 'sensory-pipeline[engines]'"
+            ) from error
         sound = decode(file, max_duration_s=12 * 3600).pcm.samples.tobytes()
         step = round(_RATE * CHUNK_S) * 2
         for start in range(0, len(sound), step):

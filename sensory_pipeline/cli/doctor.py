@@ -10,8 +10,9 @@ from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import output, reader_may_leave
 from sensory_pipeline.engines.diagnosis import SUBJECTS, diagnose
+from sensory_pipeline.env_file import ENV_FILE
 from sensory_pipeline.processing.setup import engine_choice
-from sensory_pipeline.settings import ENV_FILE, Settings
+from sensory_pipeline.settings import Settings
 
 
 def doctor() -> None:

@@ -23,7 +23,7 @@ _LIMIT_S = 60.0  # without a sign of life, model loading included
 
 
 class LiveEngines:
-    """What a live session asks; clips lie in a folder while engines work on them..
+    """What a live session asks; clips lie in a folder while engines work on them.
 
     executor: open. choice: which of its sets of engines.
     """

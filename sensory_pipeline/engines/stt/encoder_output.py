@@ -57,7 +57,7 @@ class EncoderOutput:
 
     def __init__(self, model: WhisperModel, clips: Sequence[Prepared]) -> None:
         self._whole = None if on_a_cpu(model) else model.encode(np.concatenate([np.array(c, ndmin=3) for c in clips]))
-        self._clips = [] if self._whole else [np.array(clip, ndmin=3) for clip in clips]
+        self._clips = [] if self._whole is not None else [np.array(clip, ndmin=3) for clip in clips]
 
     def length(self, index: int) -> int:
         """Of a clip's window; only what has one length goes together."""
@@ -74,7 +74,7 @@ class EncoderOutput:
         """Some clips; CTranslate2 has no way to slice, so that goes by way of the processor's memory."""
         import ctranslate2
 
-        if self._whole and list(indices) == list(range(self._whole.shape[0])):
+        if self._whole is not None and list(indices) == list(range(self._whole.shape[0])):
             return self._whole
         clips = self._clips or self._here
         return ctranslate2.StorageView.from_array(np.concatenate([clips[index] for index in indices]))
@@ -83,4 +83,5 @@ class EncoderOutput:
     def _here(self) -> list[npt.NDArray[np.floating]]:
         import ctranslate2
 
-        return list(np.array(self._whole.to_device(ctranslate2.Device.cpu))[:, np.newaxis]) if self._whole else []
+        assert self._whole is not None
+        return list(np.array(self._whole.to_device(ctranslate2.Device.cpu))[:, np.newaxis])
