@@ -44,7 +44,7 @@ class Row:
 
 
 ROWS = (
-    Row(file="numbers_en.wav", said=("state of the art system costs $3500000 up 10% from $3200",)),
+    Row(file="numbers_en.wav", said=("well known state of the art system costs $3500000 up 10% from",)),
     Row(file="elision_fr.wav", said=("d'avoir",), language="fr"),
     Row(file="two_speakers_second_lost.flac", said=("account of himself better than", "poetry but now and my")),
     Row(
