@@ -21,6 +21,7 @@ from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import ingested, rows, tables
+from sensory_pipeline_tests.live_processes import lives
 
 RECORDINGS = 12
 INGEST = """
@@ -69,9 +70,9 @@ def test_kills_at_random_moments(source: Path, tmp_path: Path, soak: bool) -> No
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         deadline = time.monotonic() + 10
-        while any(Path(f"/proc/{pid}").exists() for pid in engines) and time.monotonic() < deadline:
+        while any(lives(pid) for pid in engines) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not [pid for pid in engines if Path(f"/proc/{pid}").exists()], "engines outlived their run"
+        assert not [pid for pid in engines if lives(pid)], "engines outlived their run"
     assert start(source, tmp_path / "lake").wait(300) == 0, (tmp_path / "ingest.log").read_text()
     assert tables(tmp_path / "lake") == tables(tmp_path / "calm")
     assert len(rows(tmp_path / "lake", "SELECT * FROM recordings")) == RECORDINGS + 1

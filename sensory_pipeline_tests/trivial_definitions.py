@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psutil
 
 from resources.engines import device_of
 from sensory_pipeline.definitions import build
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.live_processes import lives
 from sensory_pipeline_tests.trivial_engines import slow
 
 
@@ -52,20 +52,12 @@ def uses(lake: Path) -> list[dict[str, Any]]:
 def _witnessed(journal: Path, device: str) -> Iterator[None]:
     before = [use["pid"] for use in uses(journal.parent) if use["device"] == device] if journal.exists() else []
     last = before[-1] if before else 0
-    shared = last > 0 and last != os.getpid() and _lives(last)
+    shared = last > 0 and last != os.getpid() and lives(last)
     _append(journal, {"device": device, "pid": os.getpid(), "shared": shared})
     try:
         yield
     finally:
         _append(journal, {"device": device, "pid": 0, "shared": False})
-
-
-def _lives(pid: int) -> bool:
-    """One that was killed stays in /proc until its parent asks for it, and has no device any more."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _append(journal: Path, use: dict[str, Any]) -> None:
