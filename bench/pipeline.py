@@ -37,8 +37,9 @@ from bench.recordings import recordings
 from bench.transcription import PLAIN
 from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import Pcm
-from sensory_pipeline.automation.ingest import ingest, register
+from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.registration import register
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sensory_pipeline.automation.ingest import IngestReport, ingest, register
+from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.registration import IngestReport, register
 from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
@@ -31,9 +32,12 @@ def ingested(
     meanwhile: Callable[[], None] = lambda: None,
     **settings: Any,
 ) -> IngestReport:
-    """`sensory ingest` with these engines, the settings' own when None. meanwhile: called after the listing, before
-    each run."""
-    chosen = Settings(lake=root, **{"shards": 2, "workers": 2, **settings})
+    """`sensory ingest` with these engines, the settings' own when None.
+
+    One engine process and one shard, unless settings say otherwise: two seconds of the processor instead of seven.
+    meanwhile: called after the listing, before each run.
+    """
+    chosen = Settings(lake=root, **{"shards": 1, "workers": 1, "side_by_side": False, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date, ledger=chosen.ledger)
     with runner(chosen, engines=engines) as ready:
         report = register(lake, ready.context.plans, str(source), retry_failed=retry_failed)

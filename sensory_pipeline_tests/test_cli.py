@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sensory_pipeline.automation.ingest import IngestReport
+from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.cli.ingest import summarise
 from sensory_pipeline.core.requests import Task

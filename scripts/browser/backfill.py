@@ -23,7 +23,7 @@ from pathlib import Path
 
 from scripts.browser.chromium import Browser, browser, missing
 from scripts.browser.timeline import RUNS, Held, draw, held, meetings, overlooked, waits
-from sensory_pipeline.automation.ingest import register
+from sensory_pipeline.automation.registration import register
 from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import current_plans

@@ -1,70 +1,23 @@
-"""Register what is in a folder or in S3 and materialise what is pending, run after run, in this process.
+"""Materialise what is pending, run after run, in this process.
 
 The runs belong to a real Dagster instance, so its UI shows them beside those it launched itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import dagster as dg
 
-from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.automation.orphans import fail_orphans, this_process
+from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Registration
-from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.runs.runner import Runner
-from sensory_pipeline.storage.sources import prefix_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Events go to the instance, where the UI shows them; the summary tells of failures."""
-
-
-@dataclass(slots=True, kw_only=True)
-class IngestReport:
-    """What an ingest did, in recordings. registration, missing, emptied: of the sweep, as is passed_over: how many
-    files and folders of which kind are no recordings; partial: published, and damaged;
-    computed: by stage; errors: by class; audio_hours: published; runs: Dagster runs, and run_failures the
-    reasons of those that failed."""
-
-    registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
-    missing: int = 0
-    emptied: int = 0
-    passed_over: Mapping[str, int] = field(default_factory=dict)
-    published: int = 0
-    failed: int = 0
-    partial: int = 0
-    pending: int = 0
-    audio_hours: float = 0.0
-    runs: int = 0
-    computed: dict[str, int] = field(default_factory=dict)
-    errors: dict[str, int] = field(default_factory=dict)
-    run_failures: list[str] = field(default_factory=list)
-
-    @property
-    def found(self) -> int:
-        """Recordings that the listing has."""
-        found = self.registration
-        return found.new + found.changed + found.stale + found.unchanged
-
-
-def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool, gone: bool = False) -> IngestReport:
-    """Bring the ledger up to date with a source; returns what was found.
-
-    plans: what was published under another is pending again; gone: as for `sweep`.
-    """
-    for partition in lake.ledger.pending_partitions():
-        lake.ledger.catch_up(lake.manifest(partition))
-    swept = sweep(lake, plans, source, gone=gone)
-    if retry_failed:
-        lake.ledger.retry_failed(prefix_of(source))
-    return IngestReport(
-        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, passed_over=swept.passed_over
-    )
 
 
 def ingest(
@@ -78,14 +31,19 @@ def ingest(
 ) -> None:
     """Run the job on every partition with something pending, until nothing more comes of it.
 
-    runner: that the job has for its engines, and whose reports are added up.
+    runner: that the job has for its engines, and whose reports are added up. Raises KeyboardInterrupt after a Ctrl-C.
     """
     fail_orphans(instance)
     while True:
         waiting = lake.ledger.pending_partitions()
         for partition in waiting:
             run_started(partition, waiting[partition])
-            _run(job, instance, partition, runner, report)
+            try:
+                _run(job, instance, partition, runner, report)
+            except dg.DagsterExecutionInterruptedError:
+                raise KeyboardInterrupt from None
+            if any(dg.DagsterExecutionInterruptedError.__name__ in failure for failure in report.run_failures):
+                raise KeyboardInterrupt
         left = lake.ledger.pending_partitions()
         report.pending = sum(left.values())
         if report.pending >= sum(waiting.values()):

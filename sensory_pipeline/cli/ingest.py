@@ -13,14 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import dagster as dg
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from sensory_pipeline.automation.ingest import IngestReport, register
-from sensory_pipeline.automation.ingest import ingest as run_ingest
-from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.registration import IngestReport, register
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.progress import IngestProgress
@@ -88,7 +85,7 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestRe
     try:
         fetch_with_progress(choices(settings))
         return _work_off(lake, settings, prepare)
-    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+    except KeyboardInterrupt:
         errors.print("stopped; what is done is kept, the next ingest goes on")
         raise typer.Exit(STOPPED) from None
 
@@ -103,20 +100,24 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestR
         if not (waiting := _waiting(lake)):
             return report
         progress.begin(waiting)
-        # imported late: Dagster's definitions take a second that wrong use need not wait for
+        # imported late: Dagster takes two seconds that wrong use, and a source without news, need not wait for
+        from sensory_pipeline.automation.ingest import ingest as run_ingest
+        from sensory_pipeline.automation.instance import open_instance
         from sensory_pipeline.definitions import build
 
         def started(partition: Partition, _count: int) -> None:
             if report.runs:
                 progress.left(_waiting(lake))
-            _check_stopped(report, stop_asked)
+            if stop_asked():
+                raise KeyboardInterrupt
             pending = (item.recording for item in lake.ledger.pending(partition))
             progress.partition({recording.recording_id: path_of(recording.uri).name for recording in pending})
 
         with open_instance(dagster_home() or lake.root / ".dagster") as instance:
             job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
             run_ingest(lake, job, instance, engines, report, run_started=started)
-        _check_stopped(report, stop_asked)
+        if stop_asked():  # Dagster makes a failed run of it, if anything
+            raise KeyboardInterrupt
         progress.left(report.pending)
     return report
 
@@ -141,12 +142,6 @@ def watched_for_stop() -> Iterator[Callable[[], bool]]:
             yield stop_asked
         finally:
             signal.set_wakeup_fd(before)
-
-
-def _check_stopped(report: IngestReport, stop_asked: Callable[[], bool]) -> None:
-    """Dagster makes a failed run of Ctrl-C, if anything."""
-    if stop_asked() or any(dg.DagsterExecutionInterruptedError.__name__ in failure for failure in report.run_failures):
-        raise KeyboardInterrupt
 
 
 def _waiting(lake: Lake) -> int:

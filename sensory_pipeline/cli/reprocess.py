@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sensory_pipeline.automation.ingest import IngestReport
+from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.ingest import summarise_work, work_off
 from sensory_pipeline.cli.sql import LakeOption
