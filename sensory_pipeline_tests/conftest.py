@@ -33,10 +33,14 @@ def soak(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No setting of the developer's shell, and no .env of theirs, reaches a test."""
+    """No setting of the developer's shell, and no .env of theirs, reaches a test.
+
+    All stages share one engine process unless a test is about several: each takes half a second of the processor.
+    """
     for name in list(os.environ):  # noqa: TID251
         if name in Settings.names() or name.startswith(("SENSORY_", "DAGSTER_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SENSORY_SIDE_BY_SIDE", "false")
     monkeypatch.chdir(tmp_path)
     yield
 
@@ -85,7 +89,7 @@ def open_models() -> tuple[Path, Path]:
 def postgres() -> Iterator[postgresql.PostgresServer]:
     """One for all tests, with a database for each that asks."""
     if not postgresql.INSTALLED:
-        pytest.skip("postgres is not installed")
+        pytest.skip("PostgreSQL is not installed: apt install postgresql")
     with postgresql.postgres() as server:
         yield server
 

@@ -1,7 +1,4 @@
-"""Ceph's S3 server on loopback: a monitor, a store in memory and the gateway, gone with the `with`.
-
-Debian: apt-get install --no-install-recommends ceph-mon ceph-osd radosgw ceph-common
-"""
+"""Ceph's S3 server on loopback: a monitor, a store in memory and the gateway, gone with the `with`."""
 
 from __future__ import annotations
 
@@ -16,6 +13,8 @@ from uuid import uuid4
 
 from sensory_pipeline_tests.s3_servers import Server, free_port, wait_for
 
+PACKAGES = "ceph-mon ceph-osd radosgw ceph-common"
+"""Debian's, that bring it."""
 INSTALLED = all(map(which, ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool")))
 
 _CONFIG = """

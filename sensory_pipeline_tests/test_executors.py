@@ -104,11 +104,11 @@ def test_stages_side_by_side_in_the_process_of_the_run(
 @pytest.mark.filterwarnings(
     "ignore:Task name 'execute_plan'"
 )  # dagster-celery's; in a run of its own it is a line of the log
-@pytest.mark.skipif(which("redis-server") is None, reason="Debian's redis-server is not installed")
+@pytest.mark.skipif(which("redis-server") is None, reason="Redis is not installed: apt install redis-server")
 def test_celery_with_two_workers_on_a_device_each(
     partition: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("dagster_celery", reason="the extra celery is not installed")
+    pytest.importorskip("dagster_celery", reason="the extra celery is not installed: make test")
     with redis(tmp_path) as broker, ExitStack() as workers:
         monkeypatch.setenv("SENSORY_EXECUTOR", "celery")
         monkeypatch.setenv("SENSORY_CELERY_BROKER", broker)
@@ -169,7 +169,7 @@ def worker(device: str, broker: str, folder: Path) -> Iterator[None]:
 
 def test_kubernetes_gets_a_gpu_for_each_step_that_calculates_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # there is no cluster here: what it is told is all that is tested
-    dagster_k8s = pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
+    dagster_k8s = pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed: make test")
     monkeypatch.setenv("SENSORY_EXECUTOR", "k8s")
     job = build(Settings()).resolve_job_def("process_recordings")
     assert job.executor_def is dagster_k8s.k8s_job_executor
@@ -187,7 +187,7 @@ def test_elsewhere_the_devices_are_only_counted() -> None:
 
 
 def test_celery_without_a_broker_says_which_setting_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("dagster_celery", reason="the extra celery is not installed")
+    pytest.importorskip("dagster_celery", reason="the extra celery is not installed: make test")
     with pytest.raises(ConfigurationError, match="SENSORY_CELERY_BROKER is not set"):
         executor(Settings(executor="celery"))
 

@@ -132,7 +132,7 @@ def test_process_says_what_the_lake_holds(lake: Lake, soak: bool) -> None:
         assert [label for _, label in _in_result(result).emotions] == [label for _, label in heard.emotions]
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: apt install espeak-ng")
 def test_new_conversations(soak: bool, tmp_path: Path) -> None:
     if not soak:
         pytest.skip("only with --soak")
