@@ -42,7 +42,7 @@ def failures(settings: Settings) -> dg.SensorDefinition:
             settings,
             run,
             what or [f"the run failed: {_first_line(_of_run(context.failure_event), context.failure_event.message)}"],
-            "What was done is kept. See to the cause, then materialise the partition again, or leave it to the night.",
+            "Finished work is kept. Fix the cause, then materialise the partition again, or wait for the nightly run.",
             context.log,
         )
 
