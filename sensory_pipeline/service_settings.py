@@ -23,29 +23,35 @@ def _listed(value: Any) -> Any:
 
 
 class ServiceSettings(Variables):
-    """How requests are taken in. Every one is a variable that begins with SENSORY_."""
+    """How the service accepts requests. Every setting is a variable that begins with SENSORY_."""
 
-    spool: Path = Field(Path("spool"), description="Folder of the service's uploads and background jobs.")
-    max_upload_mb: float = Field(500, gt=0, description="Megabytes of an upload at most.")
+    spool: Path = Field(Path("spool"), description="Folder for the service's uploads and background jobs.")
+    max_upload_mb: float = Field(500, gt=0, description="Maximum megabytes of an upload.")
     queue_audio_hours: float = Field(
-        4, gt=0, description="Hours of audio that wait at most while their senders do; more is refused for now."
+        4, gt=0, description="Maximum hours of audio that wait while their clients wait; more is refused for now."
     )
-    live_sessions: int = Field(16, ge=1, description="Live streams at once; more are told to come later.")
-    job_audio_hours: float = Field(200, gt=0, description="Hours of audio that wait at most as background jobs.")
+    live_sessions: int = Field(
+        16, ge=1, description="Maximum number of live streams at once; others are asked to try again later."
+    )
+    job_audio_hours: float = Field(200, gt=0, description="Maximum hours of audio that wait as background jobs.")
     inbox: Path | None = Field(
         None,
-        description="Folder in one of SENSORY_SOURCES that the recordings of background jobs are put into, for the "
-        "lake's runs to do them; unset: the service does them itself.",
+        description="Folder in one of SENSORY_SOURCES where the service puts the recordings of background jobs, so "
+        "that the lake's runs process them; unset: the service processes them itself.",
     )
     request_timeout_s: float = Field(
-        900, gt=0, description="Seconds after which a request that somebody waits for is given up."
+        900, gt=0, description="A request that a client waits for fails after this many seconds."
     )
-    job_ttl_hours: float = Field(24, gt=0, description="Hours that the result of a background job is kept.")
-    stop_s: float = Field(30, ge=0, description="Seconds that requests have to end in once the service is to stop.")
+    job_ttl_hours: float = Field(24, gt=0, description="Hours for which the result of a background job is kept.")
+    stop_s: float = Field(
+        30, ge=0, description="Seconds that requests have to finish after the service is asked to stop."
+    )
     api_keys: Annotated[tuple[Digest, ...], NoDecode, BeforeValidator(_listed)] = Field(
-        (), description="Who may use the service, as `sensory keys new` prints it; separated by commas."
+        (),
+        description="Digests of the keys that may use the service, as `sensory keys new` prints them; separated by "
+        "commas.",
     )
     client_key: SecretStr | None = Field(None, description="Key that `sensory call` sends to a service.")
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
-        (), description="Names under which the service is reached, besides this machine's own; separated by commas."
+        (), description="Host names of the service, besides this machine's own; separated by commas."
     )

@@ -25,28 +25,28 @@ from sensory_pipeline.core.sources import RecordingSettings, Source
 from sensory_pipeline.env_file import RUNS_CODE, OwnEnvFile, Variables
 
 Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$")]
-"""As Dagster demands it."""
+"""In Dagster's required format."""
 
 
 def _listed(value: Any) -> Any:
-    """What stands in place, or in the YAML file of that name."""
+    """The list itself, or the one in the YAML file of that name."""
     if not isinstance(value, str):
         return value
     try:
         found = yaml.safe_load(value if value.lstrip().startswith("[") else Path(value).read_text())
     except OSError as error:
-        raise ValueError(f"it is no list, and no file that can be read ({error.strerror})") from error
+        raise ValueError(f"it is neither a list nor a file that can be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, list):
-        raise ValueError('it should hold a list, as in ["/recordings", "s3://bucket/calls"]')
+        raise ValueError('it should contain a list, for example ["/recordings", "s3://bucket/calls"]')
     return found
 
 
 class Settings(Variables, RecordingSettings):
-    """How this installation runs, and what it asks of every recording.
+    """How this installation runs, and the settings of every recording.
 
-    Every setting of a request is one here too, under the same name.
+    Every setting of a request is here too, under the same name.
     """
 
     model_config = Variables.model_config  # and not that of a request
@@ -55,87 +55,96 @@ class Settings(Variables, RecordingSettings):
     languages: Annotated[Codes, NoDecode] = Field(
         (), description=RecordingSettings.model_fields["languages"].description
     )
-    lake: Path = Field(Path("lake"), description="Folder that holds the tables and all state.")
+    lake: Path = Field(Path("lake"), description="Folder for the tables and all state.")
     ledger: SecretStr | None = Field(
         None,
-        description="PostgreSQL that holds the ledger, as postgresql://user:password@host/name; unset: SQLite, in the "
-        "lake's folder. Frozen once the lake exists.",
+        description="PostgreSQL database for the ledger, as postgresql://user:password@host/name; unset: SQLite in the "
+        "lake's folder. Cannot change once the lake exists.",
     )
     sources: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
-        description='Folders and S3 prefixes that are watched: ["/recordings", "s3://bucket/calls"], or a YAML file '
-        "with such a list, where each may have settings of its own.",
+        description='Folders and S3 prefixes to watch: ["/recordings", "s3://bucket/calls"], or a YAML file '
+        "with such a list, where each entry can have its own settings (docs/sources.md).",
     )
     sqs_queue: str | None = Field(
         None,
         pattern="^https?://",
-        description="URL of the SQS queue that S3 tells of new and deleted objects; the sweeps find what it misses.",
+        description="URL of the SQS queue that receives S3's events about objects; sweeps find what the events miss.",
     )
-    nightly: str = Field("0 2 * * *", description="When all sources are swept and what is pending is run, as cron.")
-    time_zone: str = Field("UTC", description="Time zone of SENSORY_NIGHTLY, as in Europe/Berlin.")
-    arrivals: bool = Field(True, description="Whether sources are also watched for arrivals all day.")
-    arrival_gb: float = Field(1, gt=0, description="Gigabytes pending in a partition from which it is run at once.")
+    nightly: str = Field(
+        "0 2 * * *", description="When all sources are swept and everything pending is run, as a cron expression."
+    )
+    time_zone: str = Field("UTC", description="Time zone of SENSORY_NIGHTLY, for example Europe/Berlin.")
+    arrivals: bool = Field(True, description="Watch sources for new recordings all day as well.")
+    arrival_gb: float = Field(
+        1, gt=0, description="A partition runs at once when this many gigabytes are pending in it."
+    )
     arrival_wait_s: float | None = Field(
         None,
         ge=0,
-        description="Seconds after which what is pending is run, however little; unset: 600, or 10 where no engine "
+        description="Seconds after which a partition runs however little is pending; unset: 600, or 10 if no engine "
         "needs torch.",
     )
     owners: tuple[Owner, ...] = Field(
-        (), description='Who answers for the tables, shown in Dagster: addresses, or ["team:speech"].'
+        (), description='Owners of the tables, shown in Dagster: e-mail addresses, or ["team:speech"].'
     )
     price_per_hour: float | None = Field(
-        None, gt=0, description="Price of an hour of one device, for the cost of an hour of audio; unset: not shown."
+        None,
+        gt=0,
+        description="Price of one device for an hour, used to show the cost of an hour of audio; unset: not shown.",
     )
     fresh_hours: float | None = Field(
-        None, gt=0, description="Hours without a run after which Dagster shows the tables as overdue; unset: never."
+        None, gt=0, description="Dagster shows the tables as overdue after this many hours without a run; unset: never."
     )
     webhook_url: SecretStr | None = Field(
-        None, description="Where failures are told, as Slack's incoming webhooks take it; unset: nowhere."
+        None, description="Failure webhook URL, in the form of Slack's incoming webhooks; unset: none."
     )
     keep_runs_days: int = Field(
-        90, ge=1, description="Days that Dagster keeps runs and their events, beyond the last of each partition."
+        90, ge=1, description="Days that Dagster keeps runs and their events; the last run of each partition stays."
     )
-    models: Path | None = Field(None, description="Folder of fetched models; unset: ~/.cache/sensory_pipeline/models.")
-    shards: int = Field(8, ge=1, le=256, description="Shards of a new lake; frozen once it exists.")
-    start_date: date = Field(
-        date(2024, 1, 1), description="First date of the lake; older recordings count as of this day."
+    models: Path | None = Field(
+        None, description="Folder for downloaded models; unset: ~/.cache/sensory_pipeline/models."
     )
-    run_audio_hours: float = Field(8, gt=0, description="Hours of audio one run takes at most.")
-    max_audio_hours: float = Field(12, gt=0, description="Longer recordings are refused as AudioTooLong.")
+    shards: int = Field(8, ge=1, le=256, description="Number of shards of a new lake; cannot change once it exists.")
+    start_date: date = Field(date(2024, 1, 1), description="First date of a new lake; older recordings get this date.")
+    run_audio_hours: float = Field(8, gt=0, description="Maximum hours of audio in one run.")
+    max_audio_hours: float = Field(12, gt=0, description="Longer recordings fail as AudioTooLong.")
     audio_cache_gb: float = Field(10, ge=0, description="Gigabytes of decoded audio kept for later stages.")
     devices: str = Field(
         "auto",
-        description="Devices that runs are spread over, one run each: auto (every GPU, or the CPU), a number of GPUs, "
-        "or names: cuda:0,cuda:1.",
+        description="Devices for runs, one run at a time on each: auto (every GPU, or the CPU), a number of GPUs, or "
+        "names such as cuda:0,cuda:1.",
     )
     executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
         "in_process",
-        description="Where the steps of a run are executed: in its process, a process each, by Celery, in Kubernetes.",
+        description="Where the steps of a run are executed: in its process, in a process each, by Celery or in "
+        "Kubernetes.",
     )
     celery_broker: SecretStr | None = Field(
-        None, description="URL of Celery's broker, as in redis://:password@host:6379/0."
+        None, description="URL of Celery's broker, for example redis://:password@host:6379/0."
     )
     workers: int | None = Field(
         None,
         ge=1,
-        description="Engine processes, of each stage but decoding where those go on side by side; unset: one.",
+        description="Number of engine processes, for each stage but decoding if stages run side by side; unset: one.",
     )
     side_by_side: bool | None = Field(
         None,
-        description="Whether stages go on side by side, each in processes of its own, so that the device does not wait "
-        "for disk, network or decoding; unset: where there is memory enough for all models at once.",
+        description="Run stages side by side, each in its own processes, so that the device does not wait for disk, "
+        "network or decoding; unset: if memory is sufficient for all models at once.",
     )
-    worker_memory_mb: int = Field(8192, ge=128, description="Megabytes of memory at which an engine process is killed.")
+    worker_memory_mb: int = Field(
+        8192, ge=128, description="An engine process that uses more megabytes of memory is killed."
+    )
     recording_timeout_s: float = Field(
         300,
         gt=0,
-        description="Seconds an engine may be silent over a recording before it counts as hung; "
-        "ten times the recording's length is added.",
+        description="An engine is killed if it gives no sign of life for this many seconds plus ten times the "
+        "recording's length.",
     )
 
     default_model_name: str = Field(
-        "base", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model where WHISPER_MODEL_SIZE is unset."
+        "base", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model if WHISPER_MODEL_SIZE is unset."
     )
     whisper_device: str = Field(
         "auto", validation_alias="WHISPER_DEVICE", description="auto, cpu, cuda or cuda:1; auto falls back to the CPU."
@@ -149,42 +158,46 @@ class Settings(Variables, RecordingSettings):
         0,
         ge=0,
         validation_alias="WHISPER_CPU_THREADS",
-        description="Threads of Whisper on a CPU; four share them, each with clips of its own, unless those go one by "
-        "one; 0: as many as suit the cores.",
+        description="Whisper's threads on a CPU, shared by up to four workers that each decode their own clips; 0: "
+        "chosen by the number of cores.",
     )
     whisper_batch_size: int | None = Field(
         None,
         ge=1,
         validation_alias="WHISPER_BATCH_SIZE",
-        description="Clips decoded together, of whatever recordings; unset: as many as suit the device; 1: one after "
-        "the other, in segments as Whisper cuts them.",
+        description="Number of clips decoded together, from any recordings; unset: chosen for the device; 1: one "
+        "after the other, in segments as Whisper cuts them.",
     )
     pyannote_auth_token: SecretStr | None = Field(
-        None, validation_alias="PYANNOTE_AUTH_TOKEN", description="Hub token, to download pyannote's gated models."
+        None,
+        validation_alias="PYANNOTE_AUTH_TOKEN",
+        description="Hugging Face token, to download pyannote's gated models.",
     )
     pyannote_use_gpu: bool = Field(
-        True, validation_alias="PYANNOTE_USE_GPU", description="Whether pyannote takes a GPU where there is one."
+        True, validation_alias="PYANNOTE_USE_GPU", description="Use a GPU for pyannote if there is one."
     )
     pyannote_window_step: float | None = Field(
         None,
         gt=0,
         le=1,
         validation_alias="PYANNOTE_WINDOW_STEP",
-        description="From one of pyannote's windows to the next, as a part of a window; unset: the model's own, 0.1. "
+        description="Distance between pyannote's windows, as a fraction of a window; unset: the model's own, 0.1. "
         "0.25 takes half as long and is less exact.",
     )
     pyannote_trusted_classes: frozenset[str] = Field(
         frozenset(),
         validation_alias=RUNS_CODE,
-        description='Networks of your own that its checkpoints may be of, as ["module.Class"]; their modules are run. '
-        "Read from the environment alone.",
+        description='Classes of your own networks that checkpoints may use, as ["module.Class"]; their modules are '
+        "imported and run. Read only from the environment, not from .env.",
     )
-    cache_models: int = Field(4, ge=1, description="Models an engine process keeps loaded at most.")
-    cache_gb: float | None = Field(None, gt=0, description="Gigabytes of models it keeps loaded at most.")
-    cache_ttl_s: float | None = Field(300, gt=0, description="Seconds after its last use that a model is unloaded.")
+    cache_models: int = Field(4, ge=1, description="Maximum number of models that an engine process keeps loaded.")
+    cache_gb: float | None = Field(
+        None, gt=0, description="Maximum gigabytes of models that an engine process keeps loaded."
+    )
+    cache_ttl_s: float | None = Field(300, gt=0, description="A model is unloaded after this many seconds without use.")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "WARNING", validation_alias="LOG_LEVEL", description="How much is logged."
+        "WARNING", validation_alias="LOG_LEVEL", description="Lowest level of log messages that are shown."
     )
 
     def of(self, source: Source) -> Settings:
@@ -195,7 +208,7 @@ class Settings(Variables, RecordingSettings):
     @classmethod
     def _is_web(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not re.fullmatch(r"https?://[!-~]+", url.get_secret_value()):
-            raise ValueError("SENSORY_WEBHOOK_URL has to begin with https:// or http://, and to have no blanks in it")
+            raise ValueError("SENSORY_WEBHOOK_URL must begin with https:// or http:// and contain no spaces")
         return url
 
     @field_validator("time_zone")
@@ -204,7 +217,7 @@ class Settings(Variables, RecordingSettings):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):  # the last where it names a folder
-            raise ValueError("no such time zone is known here; write it as in Europe/Berlin") from None
+            raise ValueError("unknown time zone; write it like Europe/Berlin") from None
         return name
 
     @property

@@ -29,7 +29,7 @@ TOKEN = "hf_not_to_be_seen"
         (
             "SENSORY_TIME_ZONE",
             "Europe/Berln",
-            "SENSORY_TIME_ZONE is 'Europe/Berln': no such time zone is known here; write it as in Europe/Berlin",
+            "SENSORY_TIME_ZONE is 'Europe/Berln': unknown time zone; write it like Europe/Berlin",
         ),
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud': use 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("SENSORY_TEMPERATURES", "hot", "SENSORY_TEMPERATURES is no JSON: see .env.example"),
@@ -44,7 +44,7 @@ def test_it_is_named_with_its_value_and_what_is_allowed(variable: str, value: st
 def test_a_rule_about_several_settings_shows_no_secret(tmp_path: Path) -> None:
     given = {"SENSORY_SPEAKERS": "2", "SENSORY_MIN_SPEAKERS": "3", "PYANNOTE_AUTH_TOKEN": TOKEN}
     done = sensory("models", "list", cwd=tmp_path, **given)
-    assert (done.returncode, done.stderr) == (2, "give the exact number of speakers or a range of it, not both\n")
+    assert (done.returncode, done.stderr) == (2, "give either the exact number of speakers or a range, not both\n")
 
 
 def test_no_error_of_the_settings_holds_the_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,9 @@ def test_nothing_else_is_taken(written: str) -> None:
     ("variable", "value", "told"),
     [
         ("SENSORY_LANGUAGE", "english", "SENSORY_LANGUAGE is 'english': write en, the ISO 639-1 code"),
-        ("SENSORY_LANGUAGE", "tlh", "SENSORY_LANGUAGE is 'tlh': no such language is known; write its ISO 639-1 code"),
-        ("SENSORY_LANGUAGES", "en,auto", "SENSORY_LANGUAGES[1] is 'auto': no such language is known"),
-        ("SENSORY_LANGUAGES", "[en", "SENSORY_LANGUAGES is '[en': it is no list: write en,es"),
+        ("SENSORY_LANGUAGE", "tlh", "SENSORY_LANGUAGE is 'tlh': unknown language; write its ISO 639-1 code"),
+        ("SENSORY_LANGUAGES", "en,auto", "SENSORY_LANGUAGES[1] is 'auto': unknown language"),
+        ("SENSORY_LANGUAGES", "[en", "SENSORY_LANGUAGES is '[en': it is not a list: write en,es"),
     ],
 )
 def test_what_is_wrong_is_told_when_settings_are_read(variable: str, value: str, told: str, tmp_path: Path) -> None:

@@ -39,13 +39,13 @@ def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("nowhere.yaml", "SENSORY_SOURCES is 'nowhere.yaml': it is no list, and no file that can be read"),
+        ("nowhere.yaml", "SENSORY_SOURCES is 'nowhere.yaml': it is neither a list nor a file that can be read"),
         ("[{uri: a, langage: de}]", "SENSORY_SOURCES[0].langage is 'de': there is no such setting"),
         ("[a, {uri: b, speakers: 0}]", "SENSORY_SOURCES[1].speakers is 0: it should be greater than or equal to 1"),
         ("[a, 5]", "SENSORY_SOURCES[1] is 5: write a folder, s3://bucket/prefix, or a mapping that has one as its uri"),
         ("[{language: de}]", "SENSORY_SOURCES[0].uri is {'language': 'de'}: Field required"),
-        ("[{uri: a, speakers: 2, min_speakers: 1}]", "give the exact number of speakers or a range of it, not both"),
-        ("[a: b: c]", "it is no YAML"),
+        ("[{uri: a, speakers: 2, min_speakers: 1}]", "give either the exact number of speakers or a range, not both"),
+        ("[a: b: c]", "it is not valid YAML"),
         ("[{uri: a, language: english}, b]", "SENSORY_SOURCES[0].language is 'english': write en, the ISO 639-1 code"),
         ("[a, {uri: b, languages: [en, german]}]", "SENSORY_SOURCES[1].languages[1] is 'german': write de"),
     ],

@@ -41,7 +41,7 @@ def known_code(code: str) -> str:
     meant = next(named, given.replace("_", "-").partition("-")[0])
     if meant in NAMES:
         raise ValueError(f"write {meant}, the ISO 639-1 code")
-    raise ValueError("no such language is known; write its ISO 639-1 code, as in en")
+    raise ValueError("unknown language; write its ISO 639-1 code, for example en")
 
 
 def _told(code: str) -> str:
@@ -61,7 +61,7 @@ def _separated(value: Any) -> Any:
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError("it is no list: write en,es") from error
+            raise ValueError("it is not a list: write en,es") from error
     return [code.strip() for code in value.split(",") if code.strip()]
 
 

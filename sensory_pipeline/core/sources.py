@@ -18,24 +18,28 @@ from sensory_pipeline.core.requests import (
 class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     """Everything that may differ from one recording to the next: what is asked, and by which engines."""
 
-    stereo: bool = Field(False, description="Each channel is one speaker, as in recorded calls; nobody is guessed.")
+    stereo: bool = Field(
+        False, description="Each channel is one speaker, as in recorded calls; speakers are not detected."
+    )
     track: int | None = Field(
-        None, ge=1, description="Audio track, from 1; unset: the default one, or the next that is not silent."
+        None, ge=1, description="Audio track, from 1; unset: the default track, or the next that is not silent."
     )
     drop_doubtful: bool = Field(
-        False, description="Whether doubtful words leave utterances and formats; the words table keeps them."
+        False, description="Leave doubtful words out of utterances and formats; the words table keeps them."
     )
     emo_level: EmotionLevel = Field(
-        EmotionLevel.SENTENCE, description="Grain of the emotions table: word, sentence, speaker (each turn) or file."
+        EmotionLevel.SENTENCE, description="Level of the emotions table: word, sentence, speaker (each turn) or file."
     )
-    stt: str | None = Field(None, description="Speech-to-text engine: whisper.")
+    stt: str | None = Field(None, description="Speech-to-text engine, by its name in docs/engines.md; unset: whisper.")
     diarization: str | None = Field(
         None,
-        description="Diarization engine: onnx or pyannote; unset: pyannote where PYANNOTE_MODEL is set, else onnx.",
+        description="Diarization engine, by its name in docs/engines.md; unset: pyannote if PYANNOTE_MODEL is set, "
+        "else onnx.",
     )
     emotion: str | None = Field(
         None,
-        description="Emotion engine: prosody or gigaam; unset: gigaam where GIGAAM_MODEL_NAME is set, else prosody.",
+        description="Emotion engine, by its name in docs/engines.md; unset: gigaam if GIGAAM_MODEL_NAME is set, "
+        "else prosody.",
     )
     whisper_model_size: str | None = Field(
         None,
@@ -46,7 +50,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
         None, validation_alias="PYANNOTE_MODEL", description="pyannote's model: open, a hub id or a folder."
     )
     gigaam_model_name: str | None = Field(
-        None, validation_alias="GIGAAM_MODEL_NAME", description="Emotion model: emo, or a checkpoint's path."
+        None, validation_alias="GIGAAM_MODEL_NAME", description="GigaAM's model: emo, or the path of a checkpoint."
     )
 
     def request(self) -> ProcessRequest:
@@ -83,7 +87,7 @@ class Source(RecordingSettings):
     suffixes: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="Of its audio files, only those whose names end so, in any case; unset: all.",
+        description="Only audio files whose names end with one of these, in any case; unset: all.",
     )
 
     @model_validator(mode="before")
