@@ -79,7 +79,7 @@ def test_a_table_ends_where_nobody_would_read_on(lake: Path) -> None:
     done = sensory("sql", "SELECT range + 1 FROM range(1000000000000)", "--lake", "lake", cwd=lake)
     assert " 1000 " in done.stdout
     assert " 1001 " not in done.stdout
-    assert done.stderr == "only the first 1000 rows; for all of them: --format csv\n"
+    assert done.stderr == "only the first 1000 rows; use --format csv for all\n"
 
 
 def test_files_of_ones_own_are_joined(lake: Path) -> None:
@@ -130,13 +130,13 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
     ("arguments", "message"),
     [
         (["ingest", "nowhere", "--lake", "new"], "nowhere is not a folder"),
-        (["ingest", "none", "--lake", "lake"], "passed over, as no recordings: 1 .txt"),
+        (["ingest", "none", "--lake", "lake"], "skipped, not recordings: 1 .txt"),
         (["ingest", "none", "--lake", "lake"], "there is no recording in none"),
         (["sql", "SELECT 1", "--lake", "nowhere"], "there is no lake"),
         (["sql", "DROP TABLE words", "--lake", "lake"], "only SELECT"),
         (["sql", "SELECT nothing FROM words", "--lake", "lake"], "nothing"),
         (["ingest", "lake", "--lake", "lake"], "is a lake"),
-        (["process", "nowhere.wav"], "there is no file nowhere.wav"),
+        (["process", "nowhere.wav"], "the file nowhere.wav does not exist"),
         (["process", "in"], "in is a folder: use sensory ingest"),
         (["process", "in/tone.wav", "--tasks", ""], "choose from transcribe, diarization, emotion"),
         (["process", "in/tone.wav", "--tasks", "sing"], "choose from transcribe"),
@@ -169,7 +169,7 @@ def test_a_bad_recording_is_exit_code_1(lake: Path) -> None:
 def test_a_rerun_says_what_failed_before(lake: Path) -> None:
     done = sensory("ingest", "in", "--lake", "lake", cwd=lake)
     assert done.returncode == 0
-    assert "1 recording failed before: --retry-failed tries again" in done.stderr
+    assert "1 recording failed before: use --retry-failed to try again" in done.stderr
 
 
 def test_version_and_defaults_are_shown(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_process_does_what_was_asked_and_no_more(tmp_path: Path) -> None:
 def test_silence_says_that_nothing_was_said(tmp_path: Path) -> None:
     tones(tmp_path / "silence.wav", 1000, (0,))
     done = sensory("process", "silence.wav", "--format", "text", cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing was said\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no speech was found\n")
 
 
 @pytest.mark.parametrize("side_by_side", ["true", "false"])

@@ -74,4 +74,4 @@ def test_what_goes_wrong(service: Gateway, tmp_path: Path) -> None:
     assert "Refused: " in called(service, tmp_path, "no.wav", code=1)
     tone(tmp_path / "speech.wav", 300)
     assert "language" in called(service, tmp_path, "speech.wav", "--language", "zz", "--live", code=2)
-    assert "there is no file" in called(service, tmp_path, "missing.wav", code=2)
+    assert "does not exist" in called(service, tmp_path, "missing.wav", code=2)

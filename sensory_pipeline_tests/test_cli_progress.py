@@ -63,7 +63,7 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
         running.send_signal(signal.SIGINT)
         told = running.stderr.read()
     assert running.returncode == 130
-    assert told.splitlines()[-1] == "stopped; what is done is kept, the next ingest goes on"
+    assert told.splitlines()[-1] == "stopped; finished work is kept, and the next ingest continues"
     again = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
     assert again.returncode == 0
     published = "SELECT count(*) FROM recordings WHERE status = 'ok'"

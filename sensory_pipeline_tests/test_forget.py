@@ -86,4 +86,4 @@ def test_the_command(source: Path, tmp_path: Path) -> None:
     assert (by_link.returncode, by_link.stderr) == (0, "1 recording removed\n")
     unknown = sensory("forget", "in/nobody.wav", "--yes", "--lake", "lake", cwd=tmp_path)
     assert unknown.returncode == 2
-    assert "knows no in/nobody.wav" in unknown.stderr
+    assert "has no in/nobody.wav" in unknown.stderr

@@ -94,14 +94,14 @@ def test_the_command(tmp_path: Path) -> None:
     lake = Lake.open(tmp_path / "lake")
     done = sensory("reprocess", "in/a.wav", "--engine", "prosody", "--lake", "lake", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 recording to be done again" in done.stderr
+    assert "1 recording to process again" in done.stderr
     assert redone(lake, before) == {("a.wav", "emotions")}
     today = datetime.now(UTC).date().isoformat()
     assert "2 recordings to be done" in sensory("reprocess", "--date", today, "--lake", "lake", cwd=tmp_path).stderr
     for arguments, told in {
-        (): "say what to do again",
-        ("in/c.wav",): "no such recording here: in/c.wav",
-        ("--engine", "gigaam"): "no engine 'gigaam' is in use: give pyav, whisper, onnx, prosody",
+        (): "choose what to process again",
+        ("in/c.wav",): "the lake does not have in/c.wav",
+        ("--engine", "gigaam"): "the engine 'gigaam' is not in use: choose from pyav, whisper, onnx, prosody",
     }.items():
         refused = sensory("reprocess", *arguments, "--lake", "lake", cwd=tmp_path)
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr

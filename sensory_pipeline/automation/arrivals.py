@@ -103,14 +103,14 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
         found = swept.registration
         if swept.emptied:
             log.warning(
-                f"{source} is empty, and had {swept.emptied} recordings: is it mounted? Nothing is marked as gone; if "
-                f"it is: sensory ingest {source} --gone"
+                f"{source} is empty, but had {swept.emptied} recordings: is it mounted? Nothing is marked as missing; if "
+                f"they were deleted, run sensory ingest {source} --gone"
             )
         log.info(
-            f"{source}: {found.new} new, {found.changed} changed, {found.stale} to be redone, "
+            f"{source}: {found.new} new, {found.changed} changed, {found.stale} to redo, "
             f"{found.unchanged} unchanged, "
-            + (f"{swept.missing} no longer there" if swept.complete else "and more to list: the next tick goes on")
-            + (f"; passed over: {dict(swept.passed_over)}" if swept.passed_over else "")
+            + (f"{swept.missing} missing" if swept.complete else "more to list: the next tick continues")
+            + (f"; skipped: {dict(swept.passed_over)}" if swept.passed_over else "")
         )
     return lake
 

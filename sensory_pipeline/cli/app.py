@@ -114,10 +114,10 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def sensory(
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Recordings in, SQL tables of words, speakers and emotions out."""
+    """Turn recordings into SQL tables of words, speakers and emotions."""
 
 
 def _log(level: str) -> None:
@@ -141,7 +141,8 @@ def main() -> None:
         sys.exit(BAD_RECORDING if isinstance(error, Terminal | Transient) else WRONG_USE)
     except PermissionError as error:
         errors.print(
-            f"this user may not use {error.filename or error}: ask its owner, or give another folder", soft_wrap=True
+            f"this user has no permission for {error.filename or error}: ask its owner, or choose another folder",
+            soft_wrap=True,
         )
         sys.exit(WRONG_USE)
     except (ValidationError, SettingsError) as error:

@@ -41,32 +41,32 @@ class NotServed(ConfigurationError):
 
 def call(
     file: Annotated[Path, typer.Argument(help="The recording, in any format.")],
-    url: Annotated[str, typer.Option("--url", help="Of the service.")] = "http://127.0.0.1:8001",
+    url: Annotated[str, typer.Option("--url", help="Address of the service.")] = "http://127.0.0.1:8001",
     tasks: Annotated[
         str | None,
-        typer.Option("--tasks", help=f"Some of {', '.join(Task)}; separated by commas.", show_default="all"),
+        typer.Option("--tasks", help=f"Any of {', '.join(Task)}, separated by commas.", show_default="all"),
     ] = None,
     emo_level: Annotated[
-        EmotionLevel | None, typer.Option("--emo-level", help="Grain of the emotions.", show_default="the service's")
+        EmotionLevel | None, typer.Option("--emo-level", help="Level of the emotions.", show_default="the service's")
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="ISO 639-1 code, or auto.", show_default="the service's")
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Send it as it would be spoken, and print words when they are final.")
+        bool, typer.Option("--live", help="Send the file at the speed of speech, and print words when they are final.")
     ] = False,
     background: Annotated[
-        bool, typer.Option("--background", help="As a job that outlives the connection; its result is waited for.")
+        bool, typer.Option("--background", help="Run as a job that outlives the connection, and wait for its result.")
     ] = False,
     format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.JSON,  # noqa: A002
 ) -> None:
-    """Have a running service process one file, and print the result to standard output.
+    """Process one file with a running service, and print the result to standard output.
 
-    A key that the service demands is read from SENSORY_CLIENT_KEY. With --live, JSON is one object a line. Exit code 1
-    when the recording cannot be processed, 2 on wrong use.
+    If the service requires a key, set SENSORY_CLIENT_KEY. With --live, JSON is one object per line. Exit code 1 if the
+    recording cannot be processed, 2 for wrong use.
     """
     if not file.is_file():
-        raise ConfigurationError(f"there is no file {file}")
+        raise ConfigurationError(f"the file {file} does not exist")
     secret = ServiceSettings().client_key
     key = None if secret is None else secret.get_secret_value()
     logging.getLogger("stamina").setLevel(logging.ERROR)  # who waits is told in the end
@@ -82,7 +82,7 @@ def call(
         if rendered:
             typer.echo(rendered)
         else:
-            errors.print("nothing was said")
+            errors.print("no speech was found")
 
 
 def _options(tasks: str | None, emo_level: EmotionLevel | None, language: str | None, *, live: bool) -> Options:

@@ -34,11 +34,13 @@ FROM recordings WHERE status IN ('failed', 'partial') ORDER BY status, recording
 
 def demo(
     samples: Annotated[Path, typer.Option("--samples", help="Folder with the sample recordings.")] = Path("samples"),
-    lake: Annotated[Path, typer.Option("--lake", help="Folder of the lake to make.")] = Path("demo-lake"),
+    lake: Annotated[Path, typer.Option("--lake", help="Folder of the lake to create.")] = Path("demo-lake"),
 ) -> None:
     """Process the sample recordings, real and synthetic, and answer four questions about them in SQL."""
     if not samples.is_dir():
-        raise ConfigurationError(f"{samples} is not there: run it in the project's folder, or give --samples FOLDER")
+        raise ConfigurationError(
+            f"{samples} does not exist: run the command in the project's folder, or give --samples FOLDER"
+        )
     report = ingest_folder(str(samples), lake)
     summarise(report, lake)
     with connect(Lake.open(lake, ledger=Settings().ledger)) as db:
@@ -47,7 +49,7 @@ def demo(
             output.print(statement.strip(), style="dim")
             result = query(db, statement)
             show([column[0] for column in result.description or ()], result.fetchall(), Format.TABLE)
-    output.print(f'\nask your own: sensory sql "SELECT ..." --lake {lake}', soft_wrap=True)
+    output.print(f'\nask your own question: sensory sql "SELECT ..." --lake {lake}', soft_wrap=True)
     output.print(f"Dagster's UI: sensory dev --lake {lake}", soft_wrap=True)
     if report.run_failures:
         raise typer.Exit(1)

@@ -26,9 +26,10 @@ def dev(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
 ) -> None:
-    """Start Dagster's UI and daemon for a lake, with all its runs so far. Ctrl-C ends both.
+    """Start Dagster's UI and daemon for a lake. Ctrl-C stops both.
 
-    Sources that the settings name are watched all day, and swept at night; what goes on by itself is said at the start.
+    Sources in the settings are watched all day and swept at night. At its start, the command lists what runs
+    automatically.
     """
     settings = Settings()
     _check_cron(settings.nightly)
@@ -55,13 +56,13 @@ def habits(settings: Settings) -> Iterator[str]:
     if settings.sources:
         yield f"watches {', '.join(source.uri for source in settings.sources)} (SENSORY_SOURCES)"
         yield (
-            f"  all day: what arrives is run after {arrival_wait_s(settings):g} s, or as soon as there is "
-            f"{settings.arrival_gb:g} GB of it (SENSORY_ARRIVALS, SENSORY_ARRIVAL_WAIT_S, SENSORY_ARRIVAL_GB)"
+            f"  all day: new recordings run after {arrival_wait_s(settings):g} s, or at once from "
+            f"{settings.arrival_gb:g} GB on (SENSORY_ARRIVALS, SENSORY_ARRIVAL_WAIT_S, SENSORY_ARRIVAL_GB)"
             if settings.arrivals
             else "  not all day (SENSORY_ARRIVALS=true)"
         )
-        yield f"  at night: all that is pending, at {settings.nightly} {settings.time_zone} (SENSORY_NIGHTLY)"
-        yield "  the UI's Automation page switches both; what was switched there stays so"
+        yield f"  at night: everything pending, at {settings.nightly} {settings.time_zone} (SENSORY_NIGHTLY)"
+        yield "  switch both on or off on the UI's Automation page; restarts keep what you set there"
     else:
         yield """watches nothing (SENSORY_SOURCES='["/recordings"]')"""
     devices = run_devices(settings.devices, visible_devices(), elsewhere=settings.steps_elsewhere)
@@ -71,7 +72,9 @@ def habits(settings: Settings) -> Iterator[str]:
 def _check_cron(nightly: str) -> None:
     """Dagster would start without assets, and say why in a traceback."""
     if not is_valid_cron_schedule(nightly):
-        raise ConfigurationError(f"SENSORY_NIGHTLY is {nightly!r}: write five fields, as cron has them: 0 2 * * *")
+        raise ConfigurationError(
+            f"SENSORY_NIGHTLY is {nightly!r}: write the five fields of a cron expression, for example 0 2 * * *"
+        )
 
 
 def _check_free(host: str, port: int) -> None:
@@ -80,5 +83,5 @@ def _check_free(host: str, port: int) -> None:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise ConfigurationError(f"port {port} is taken: give another with --port") from error
+            raise ConfigurationError(f"port {port} is in use: choose another with --port") from error
         raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}") from error

@@ -16,10 +16,10 @@ from sensory_pipeline.settings import Settings
 
 
 def doctor() -> None:
-    """Show what is installed, which devices and engines would be used, and what is missing for them.
+    """Show what is installed, which devices and engines will be used, and what is missing.
 
-    Nothing is loaded or downloaded. Exit code 1 when an engine that the settings choose cannot run,
-    or its model is not on this machine.
+    Loads and downloads nothing. Exit code 1 if an engine that the settings choose cannot run, or its model
+    is not on this machine.
     """
     table = Table(*(Column(name, overflow="fold") for name in ("what", "state", "what to do")), show_lines=True)
     read = ENV_FILE.absolute()

@@ -16,14 +16,14 @@ from sensory_pipeline.storage.sources import uri_of
 
 
 def forget(
-    recordings: Annotated[list[str], typer.Argument(help="Their uris as in the table `recordings`, or paths.")],
+    recordings: Annotated[list[str], typer.Argument(help="Uris from the table `recordings`, or paths.")],
     lake: LakeOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether that is meant.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Remove recordings from the lake: from all tables, stage results, decoded audio and the ledger.
 
-    The source is not touched, and the recordings do not come back from it. A query that is running
-    meanwhile may fail. Dagster's logs, which may name a recording, are kept as long as its runs.
+    Does not change the source; later ingests skip these recordings. A query that runs at the same time may fail.
+    Dagster's logs, which may name a recording, are kept as long as its runs.
     """
     settings = Settings()
     opened = Lake.open(lake or settings.lake, ledger=settings.ledger)
@@ -33,6 +33,4 @@ def forget(
     unknown = [recording for recording in recordings if not remove(opened, uri_of(recording))]
     errors.print(f"{counted(len(recordings) - len(unknown), 'recording')} removed", soft_wrap=True)
     if unknown:
-        raise ConfigurationError(
-            f"{opened.root} knows no {', no '.join(unknown)}: give uris as the table `recordings` has them"
-        )
+        raise ConfigurationError(f"{opened.root} has no {', no '.join(unknown)}: give uris from the table `recordings`")

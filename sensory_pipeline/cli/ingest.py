@@ -40,24 +40,22 @@ STOPPED = 130  # what a shell calls the end by Ctrl-C
 
 def ingest(
     source: Annotated[
-        str, typer.Argument(help="Folder with recordings, or s3://bucket/prefix; its subfolders are read as well.")
+        str, typer.Argument(help="Folder with recordings, including its subfolders, or s3://bucket/prefix.")
     ],
     lake: LakeOption = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed before, whatever the reason.")
+        bool, typer.Option("--retry-failed", help="Also process recordings that failed before, whatever the reason.")
     ] = False,
     gone: Annotated[
         bool,
-        typer.Option(
-            "--gone", help="Believe that recordings are gone, though their whole source, or folder, looks so."
-        ),
+        typer.Option("--gone", help="Mark recordings as missing even if their whole source or folder is empty."),
     ] = False,
 ) -> None:
-    """Register what is in a folder and process what is new, changed, or made under other settings.
+    """Find the recordings of a source and process those that are new, changed, or made under other settings.
 
-    Exit code 0 when the work is done, even if some recordings are bad; 1 when a run failed; 2 on
-    wrong use, as of a source without recordings. What was done is never done again, so it can be stopped
-    and repeated at will.
+    Finished work is never repeated, so you can stop the command and run it again at any time. Exit code 0 when the
+    work is done, even if some recordings are bad; 1 if a run failed; 2 for wrong use, such as a source without
+    recordings.
     """
     root = lake or Settings().lake
     report = ingest_folder(source, root, retry_failed=retry_failed, gone=gone)
@@ -86,7 +84,7 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestRe
         fetch_with_progress(choices(settings))
         return _work_off(lake, settings, prepare)
     except KeyboardInterrupt:
-        errors.print("stopped; what is done is kept, the next ingest goes on")
+        errors.print("stopped; finished work is kept, and the next ingest continues")
         raise typer.Exit(STOPPED) from None
 
 
@@ -152,17 +150,17 @@ def summarise(report: IngestReport, root: Path) -> None:
     """What was found, done and left, on standard error."""
     found = report.registration
     errors.print(
-        f"found {found.new} new, {found.changed} changed, {found.stale} to be redone under the current settings, "
-        f"{found.unchanged} unchanged" + (f", {report.missing} no longer there" if report.missing else "")
+        f"found {found.new} new, {found.changed} changed, {found.stale} to redo under the current settings, "
+        f"{found.unchanged} unchanged" + (f", {report.missing} missing" if report.missing else "")
     )
     if report.emptied:
         errors.print(
-            f"the source is empty, and had {counted(report.emptied, 'recording')}: is it mounted? Nothing is marked as "
-            "gone; if it is: --gone",
+            f"the source is empty, but had {counted(report.emptied, 'recording')}: is it mounted? Nothing is marked as "
+            "missing; if the recordings were deleted, use --gone",
             soft_wrap=True,
         )
     if report.passed_over:
-        errors.print(f"passed over, as no recordings: {_listed(report.passed_over)}")
+        errors.print(f"skipped, not recordings: {_listed(report.passed_over)}")
     summarise_work(report, root)
 
 
@@ -183,11 +181,11 @@ def summarise_work(report: IngestReport, root: Path) -> None:
         f"processed {counted(report.published, 'recording')} ({report.audio_hours * 60:.1f} min of audio), "
         f"{report.failed} of them failed"
         + (f": {', '.join(f'{count} {kind}' for kind, count in report.errors.items())}" if report.errors else "")
-        + (f"; {report.partial} are damaged, and processed as far as they can be heard" if report.partial else "")
+        + (f"; {report.partial} are damaged and partly processed" if report.partial else "")
     )
     before = _failed(root) - report.failed
     if before > 0:
-        errors.print(f"{counted(before, 'recording')} failed before: --retry-failed tries again")
+        errors.print(f"{counted(before, 'recording')} failed before: use --retry-failed to try again")
     if report.failed or report.partial or before > 0:
         errors.print(f'why: sensory sql --lake {shlex.quote(str(root))} "{WHY}"', soft_wrap=True)
     if report.pending:

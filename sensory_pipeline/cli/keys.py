@@ -15,7 +15,7 @@ keys = typer.Typer(
     name="keys",
     add_completion=False,
     no_args_is_help=True,
-    help="Make keys for those who use the service. It keeps no key, only a digest of it that is in SENSORY_API_KEYS.",
+    help="Create keys for users of the service. The service knows only their digests, in SENSORY_API_KEYS.",
 )
 
 
@@ -26,12 +26,12 @@ def _keys() -> None:
 
 @keys.command(name="new")
 def new(
-    owner: Annotated[str, typer.Argument(help="Whose it is: shown in the log, and its jobs are this one's.")],
+    owner: Annotated[str, typer.Argument(help="Name of the user: shown in the log, and owner of the key's jobs.")],
 ) -> None:
-    """Print a new key, and what to add to SENSORY_API_KEYS for the service to know it."""
+    """Print a new key, and what to add to SENSORY_API_KEYS."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", owner):
-        raise ConfigurationError("write the owner in letters, digits, -, _ and . alone, 64 at most")
+        raise ConfigurationError("the name may contain only letters, digits, -, _ and ., at most 64 characters")
     key = new_key()
-    errors.print("the key, to be sent as `Authorization: Bearer KEY`; it is shown this once:")
+    errors.print("the key, sent as `Authorization: Bearer KEY`; it is shown only once:")
     output.print(key, soft_wrap=True)
     errors.print(f"add to SENSORY_API_KEYS, after a comma: {owner}={digest(key)}", soft_wrap=True)

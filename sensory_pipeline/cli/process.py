@@ -34,11 +34,11 @@ def process(
     file: Annotated[Path, typer.Argument(help="The recording, in any format.")],
     tasks: Annotated[
         str | None,
-        typer.Option("--tasks", help=f"Some of {', '.join(Task)}; separated by commas.", show_default="all"),
+        typer.Option("--tasks", help=f"Any of {', '.join(Task)}, separated by commas.", show_default="all"),
     ] = None,
     emo_level: Annotated[
         EmotionLevel | None,
-        typer.Option("--emo-level", help="Grain of the emotions.", show_default="SENSORY_EMO_LEVEL"),
+        typer.Option("--emo-level", help="Level of the emotions.", show_default="SENSORY_EMO_LEVEL"),
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="ISO 639-1 code, or auto.", show_default="SENSORY_LANGUAGE")
@@ -48,15 +48,15 @@ def process(
         typer.Option("--beam-size", help="Hypotheses kept while decoding.", show_default="SENSORY_BEAM_SIZE"),
     ] = None,
     translate: Annotated[
-        bool | None, typer.Option("--translate", help="Write down in English what is said in another language.")
+        bool | None, typer.Option("--translate", help="Translate speech in other languages into English.")
     ] = None,
     initial_prompt: Annotated[
-        str | None, typer.Option("--initial-prompt", help="Text of the style and spelling wanted.")
+        str | None, typer.Option("--initial-prompt", help="Example of the style and spelling you want.")
     ] = None,
     hotwords: Annotated[str | None, typer.Option("--hotwords", help="Names and terms to expect.")] = None,
     speakers: Annotated[int | None, typer.Option("--speakers", help="Exact number of speakers.")] = None,
-    min_speakers: Annotated[int | None, typer.Option("--min-speakers", help="At least so many speakers.")] = None,
-    max_speakers: Annotated[int | None, typer.Option("--max-speakers", help="At most so many speakers.")] = None,
+    min_speakers: Annotated[int | None, typer.Option("--min-speakers", help="Minimum number of speakers.")] = None,
+    max_speakers: Annotated[int | None, typer.Option("--max-speakers", help="Maximum number of speakers.")] = None,
     stereo: Annotated[
         bool | None,
         typer.Option("--stereo/--mono", help="Each channel is one speaker.", show_default="SENSORY_STEREO"),
@@ -65,13 +65,13 @@ def process(
 ) -> None:
     """Process one file and print the result to standard output.
 
-    More settings, of Whisper above all, are environment variables: see .env.example. Exit code 1
-    when the recording cannot be processed, 2 on wrong use.
+    More settings, mainly of Whisper, are environment variables: see .env.example. Exit code 1 if the recording
+    cannot be processed, 2 for wrong use.
     """
     if file.is_dir():
         raise ConfigurationError(f"{file} is a folder: use sensory ingest")
     if not file.exists():
-        raise ConfigurationError(f"there is no file {file}")
+        raise ConfigurationError(f"the file {file} does not exist")
     settings = Settings()
     default = settings.request()
     with _explained():
@@ -106,7 +106,7 @@ def process(
         errors.print(remark, soft_wrap=True)
     rendered = (json if format is Format.JSON else text).render(result, request.tasks)
     if not rendered:
-        errors.print("nothing was said")
+        errors.print("no speech was found")
         return
     with reader_may_leave():
         typer.echo(rendered)
@@ -118,7 +118,7 @@ def _tasks(names: str) -> frozenset[Task]:
     except ValueError as error:
         raise ConfigurationError(f"--tasks: {error}: choose from {', '.join(Task)}") from error
     if not tasks:
-        raise ConfigurationError(f"--tasks names none: choose from {', '.join(Task)}")
+        raise ConfigurationError(f"--tasks is empty: choose from {', '.join(Task)}")
     return tasks
 
 

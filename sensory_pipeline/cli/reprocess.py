@@ -23,34 +23,35 @@ from sensory_pipeline.storage.sources import uri_of
 
 def reprocess(
     recordings: Annotated[
-        list[str] | None, typer.Argument(help="Uris as in the table `recordings`, or paths.", show_default="all")
+        list[str] | None, typer.Argument(help="Uris from the table `recordings`, or paths.", show_default="all")
     ] = None,
     lake: LakeOption = None,
     date: Annotated[
-        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only those of this date of the lake.")
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only recordings of this date of the lake.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option("--engine", help="Only this engine, as in `stages`, and what builds on its results.")
+        str | None,
+        typer.Option("--engine", help="Only the work of this engine (a name from `stages`), and what depends on it."),
     ] = None,
 ) -> None:
-    """Do recordings again: some, or those of a date, or the part of an engine, or any of these together.
+    """Process recordings again: some of them, those of a date, or the work of one engine. You can combine these.
 
-    Their rows stay until the new ones replace them. Exit codes are those of `sensory ingest`.
+    Old rows stay until new ones replace them. The exit codes are those of `sensory ingest`.
     """
     if not (recordings or date or engine):
-        raise ConfigurationError("say what to do again: recordings, --date 2026-11-22 or --engine whisper")
+        raise ConfigurationError("choose what to process again: recordings, --date 2026-11-22 or --engine whisper")
     settings = Settings()
     opened = Lake.open(lake or settings.lake, ledger=settings.ledger)
     opened.check_made_with(shards=settings.shards, start_date=settings.start_date)
 
     def choose(plans: Plans) -> IngestReport:
         if engine is not None and engine not in (known := engines_of(plans)):
-            raise ConfigurationError(f"no engine {engine!r} is in use: give {', '.join(known)}")
+            raise ConfigurationError(f"the engine {engine!r} is not in use: choose from {', '.join(known)}")
         chosen = opened.ledger.known(date.date() if date else None)
         if recordings:
             chosen = _of_uris(chosen, recordings)
         marked = mark(opened, plans, chosen, engine=engine)
-        errors.print(f"{counted(marked, 'recording')} to be done again")
+        errors.print(f"{counted(marked, 'recording')} to process again")
         return IngestReport()
 
     report = work_off(opened, settings, choose)
@@ -64,6 +65,6 @@ def _of_uris(known: list[Recording], given: list[str]) -> list[Recording]:
     wanted = {uri: text for text in given if (uri := uri_of(text))}
     if unknown := [text for uri, text in wanted.items() if uri not in by_uri]:
         raise ConfigurationError(
-            f"no such recording here: {', '.join(unknown)}; the table `recordings` has those that are, with `present`"
+            f"the lake does not have {', '.join(unknown)}, or it is missing from its source: see the table `recordings`"
         )
     return [by_uri[uri] for uri in wanted]

@@ -24,18 +24,18 @@ _LARGEST_MESSAGE = 1 << 20  # bytes, of a WebSocket's
 
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any.")] = 8001,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")] = 8001,
 ) -> None:
-    """Answer requests for one recording at a time, over HTTP. Ctrl-C ends it.
+    """Process single recordings over HTTP. Ctrl-C stops the service.
 
-    The engines and settings are those of `sensory process`; .env.example lists them, and those of the service alone.
-    What can be asked is shown at /docs. On another address than this machine's own, keys are needed: sensory keys new.
+    Engines and settings are those of `sensory process`; .env.example lists them, and those of the service itself.
+    /docs shows the API. On an address that other machines can reach, keys are required: sensory keys new.
     """
     settings, service_settings = Settings(), ServiceSettings()
     if not service_settings.api_keys and not is_loopback(host):
         raise ConfigurationError(
-            f"{host} is reached from other machines, and the service has no keys: make one with `sensory keys new` and "
-            "set SENSORY_API_KEYS"
+            f"other machines can reach {host}, and the service has no keys: create one with `sensory keys new` and set "
+            "SENSORY_API_KEYS"
         )
     logs.configure(settings.log_level if "log_level" in settings.model_fields_set else "INFO")
     fetch_with_progress(engine_choice(settings, stereo=stereo) for stereo in (False, True))
@@ -62,5 +62,5 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {host}, port {port} ({error.strerror}): give another with --host or --port"
+            f"cannot listen on {host}, port {port} ({error.strerror}): choose another with --host or --port"
         ) from error

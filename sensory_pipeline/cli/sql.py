@@ -52,20 +52,22 @@ def sql(
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,  # noqa: A002
     others: Annotated[
         list[Path] | None,
-        typer.Option("--with", help="A CSV or Parquet file to join with: calls.csv is the table calls. Repeatable."),
+        typer.Option(
+            "--with", help="A CSV or Parquet file to join with: calls.csv becomes the table calls. Repeatable."
+        ),
     ] = None,
     include_missing: Annotated[
-        bool, typer.Option("--include-missing", help="Rows of recordings that are gone from their source, too.")
+        bool, typer.Option("--include-missing", help="Include rows of recordings that are missing from their source.")
     ] = False,
 ) -> None:
     """Run one SELECT over recordings, segments, words, turns, speakers, embeddings, utterances, emotions
     and stages.
 
-    Read-only; `DESCRIBE words` shows the columns of a table.
+    Never changes the lake. `DESCRIBE words` shows the columns of a table.
     """
     settings = Settings()
     if format is Format.PARQUET and sys.stdout.isatty():
-        raise ConfigurationError("Parquet is not for a terminal: append > rows.parquet")
+        raise ConfigurationError("Parquet cannot be shown in a terminal: append > rows.parquet")
     opened = Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)
     with connect(opened, others=others or (), include_missing=include_missing) as db, reader_may_leave():
         try:
@@ -87,7 +89,7 @@ def show(names: list[str], rows: Iterable[tuple[Any, ...]], form: Format) -> Non
             rows = iter(rows)
             _show_table(names, [[_brief(value) for value in row] for row in islice(rows, MOST_SHOWN)])
             if next(rows, None) is not None:
-                errors.print(f"only the first {MOST_SHOWN} rows; for all of them: --format csv", style="dim")
+                errors.print(f"only the first {MOST_SHOWN} rows; use --format csv for all", style="dim")
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(map(_cell, names))
@@ -150,7 +152,7 @@ def _show_table(names: list[str], rows: list[list[str]]) -> None:
         output.print(f"row {number}", style="bold")
         for name, value in zip(names, row, strict=True):
             output.print(f"{name:{width}} | {value}", soft_wrap=True)
-    errors.print("too wide for a table here; for a file or another program: --format csv", style="dim")
+    errors.print("too wide for a table; use --format csv for a file or another program", style="dim")
 
 
 def _brief(value: object) -> str:
