@@ -21,8 +21,8 @@ from sensory_pipeline.settings import Settings
 DOCS = Path(__file__).parent.parent / "docs"
 TABLES_HEAD = """# Tables
 
-Written by `make docs` from `sensory_pipeline/lake/tables.py`. These are the views that `sensory sql`
-serves; times are in seconds from the start of the recording.
+To ask questions about recordings, use these views in `sensory sql`. Times are in seconds from the start of the
+recording. `make docs` writes this page from `sensory_pipeline/lake/tables.py`.
 """
 TASKS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", Stage.EMOTIONS: "emotion"}
 

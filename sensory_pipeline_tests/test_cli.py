@@ -143,7 +143,7 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
         (["process", "in/tone.wav", "--language", "ru"], "UnsupportedLanguage"),
         (["process", "in/tone.wav", "--beam-size", "0"], "--beam-size is 0: it should be greater"),
         (["process", "in/tone.wav", "--speakers", "2", "--max-speakers", "3"], "exact number of speakers or a range"),
-        (["demo", "--samples", "nowhere"], "nowhere is not there"),
+        (["demo", "--samples", "nowhere"], "nowhere does not exist"),
         (["frobnicate"], "No such command"),
     ],
 )

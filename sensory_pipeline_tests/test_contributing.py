@@ -59,7 +59,7 @@ def examine(file):
     },
     "a column of what a result already holds": {
         "lake/tables.py": {
-            'text: Annotated[str, "What was said."]': 'text: Annotated[str, "What was said."]\n'
+            'text: Annotated[str, "Text of the words."]': 'text: Annotated[str, "Text of the words."]\n'
             '    characters: Annotated[int, "Length of its text."]'
         },
         "lake/rows.py": {"text=utterance.text,": "text=utterance.text, characters=len(utterance.text),"},

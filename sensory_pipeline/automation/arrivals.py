@@ -103,8 +103,8 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
         found = swept.registration
         if swept.emptied:
             log.warning(
-                f"{source} is empty, but had {swept.emptied} recordings: is it mounted? Nothing is marked as missing; if "
-                f"they were deleted, run sensory ingest {source} --gone"
+                f"{source} is empty, but had {swept.emptied} recordings: is it mounted? Nothing is marked as missing; "
+                f"if they were deleted, run sensory ingest {source} --gone"
             )
         log.info(
             f"{source}: {found.new} new, {found.changed} changed, {found.stale} to redo, "

@@ -32,51 +32,54 @@ class TranscriptionOptions(_Wire):
         0.5,
         ge=0,
         le=1,
-        description="A language less probable is doubtful: of the likeliest three the surest text decides.",
+        description="A less probable language is doubtful: the text with the highest confidence of the three "
+        "likeliest wins.",
     )
-    language_detection_segments: int = Field(1, description="1 alone.")
+    language_detection_segments: int = Field(1, description="Only 1.")
     beam_size: int = Field(5, ge=1, le=10, description="Hypotheses kept while decoding.")
-    no_speech_threshold: float | None = Field(0.6, ge=0, le=1, description="Doubtful text is dropped above it.")
+    no_speech_threshold: float | None = Field(
+        0.6, ge=0, le=1, description="Doubtful text is dropped if the probability of silence is higher."
+    )
     word_timestamps: bool = Field(True, description="Whether the answer has words.")
-    vad_filter: bool = Field(False, description="Silence is never decoded, so that both values give the same.")
+    vad_filter: bool = Field(False, description="Silence is never decoded, so both values give the same result.")
     batch_size: int = Field(
-        16, ge=1, le=64, description="Clips share batches with other requests; no size changes text."
+        16, ge=1, le=64, description="Clips share batches with other requests; the size does not change the text."
     )
     task: Literal["transcribe", "translate"] = Field("transcribe", description="translate: into English.")
-    initial_prompt: str | None = Field(None, description="Text of the style and spelling wanted.")
+    initial_prompt: str | None = Field(None, description="Example of the style and spelling you want.")
     log_progress: bool = Field(False, description="Log each stage of this request at level INFO.")
-    best_of: int = Field(10, description="10 alone.")
-    patience: float = Field(1, description="1 alone.")
-    length_penalty: float = Field(1, description="1 alone.")
-    repetition_penalty: float = Field(1, description="1 alone.")
-    no_repeat_ngram_size: int = Field(0, description="0 alone.")
+    best_of: int = Field(10, description="Only 10.")
+    patience: float = Field(1, description="Only 1.")
+    length_penalty: float = Field(1, description="Only 1.")
+    repetition_penalty: float = Field(1, description="Only 1.")
+    no_repeat_ngram_size: int = Field(0, description="Only 0.")
     temperature: float | list[float] = Field(
-        [0, 0.2, 0.4, 0.6, 0.8, 1], description="Randomness; the next is tried where text is doubtful."
+        [0, 0.2, 0.4, 0.6, 0.8, 1], description="Temperatures of decoding; if text is doubtful, the next is tried."
     )
     compression_ratio_threshold: float | None = Field(
-        2.4, gt=0, description="Text that zlib shrinks by more is doubtful."
+        2.4, gt=0, description="Text that zlib compresses by more than this factor is doubtful."
     )
     log_prob_threshold: float | None = Field(
         -1, le=0, description="Text with a lower mean log probability is doubtful."
     )
     condition_on_previous_text: bool = Field(
-        True, description="Clips never see text before them: both values do the same."
+        True, description="A clip is decoded without the text before it, so both values give the same result."
     )
-    prompt_reset_on_temperature: float = Field(0.5, description="0.5 alone.")
-    prefix: str | None = Field(None, description="null alone.")
-    suppress_blank: bool = Field(True, description="true alone.")
-    suppress_tokens: list[int] | None = Field([-1], description="[-1] alone.")
-    without_timestamps: bool = Field(False, description="false alone.")
-    max_initial_timestamp: float = Field(1, description="1 alone.")
-    prepend_punctuations: str = Field("\"'“¿([{-", description="The default alone.")
-    append_punctuations: str = Field("\"'.。,，!！?？:：”)]}、", description="The default alone.")
-    multilingual: bool = Field(False, description="Detect the language of every clip anew.")
-    vad_parameters: dict[str, Any] | None = Field(None, description="null alone.")
-    max_new_tokens: int | None = Field(None, description="null alone.")
-    chunk_length: int | None = Field(None, ge=2, le=30, description="Seconds decoded at once at most.")
-    clip_timestamps: str | list[float] = Field("0", description='"0" alone: the whole recording.')
+    prompt_reset_on_temperature: float = Field(0.5, description="Only 0.5.")
+    prefix: str | None = Field(None, description="Only null.")
+    suppress_blank: bool = Field(True, description="Only true.")
+    suppress_tokens: list[int] | None = Field([-1], description="Only [-1].")
+    without_timestamps: bool = Field(False, description="Only false.")
+    max_initial_timestamp: float = Field(1, description="Only 1.")
+    prepend_punctuations: str = Field("\"'“¿([{-", description="Only the default.")
+    append_punctuations: str = Field("\"'.。,，!！?？:：”)]}、", description="Only the default.")
+    multilingual: bool = Field(False, description="Detect the language of every clip separately.")
+    vad_parameters: dict[str, Any] | None = Field(None, description="Only null.")
+    max_new_tokens: int | None = Field(None, description="Only null.")
+    chunk_length: int | None = Field(None, ge=2, le=30, description="Maximum seconds decoded at once.")
+    clip_timestamps: str | list[float] = Field("0", description='Only "0": the whole recording.')
     hallucination_silence_threshold: float | None = Field(
-        None, gt=0, description="Seconds of silence around improbable words from which they are dropped."
+        None, gt=0, description="Improbable words are dropped if at least this many seconds of silence surround them."
     )
     hotwords: str | None = Field(None, description="Names and terms to expect.")
 
@@ -149,8 +152,8 @@ _FIXED = frozenset(
 class DiarizationOptions(_Wire):
     """How to tell speakers apart."""
 
-    use_gpu: bool = Field(True, description="Take a GPU where the service has one.")
-    stereo_mode: bool = Field(False, description="Each channel is one speaker, L0 and R0; nobody is guessed.")
+    use_gpu: bool = Field(True, description="Use a GPU if the service has one.")
+    stereo_mode: bool = Field(False, description="Each channel is one speaker, L0 and R0; speakers are not detected.")
 
 
 class EmotionOptions(_Wire):
@@ -158,18 +161,17 @@ class EmotionOptions(_Wire):
 
     analysis_level: EmotionLevel = Field(
         EmotionLevel.WORD,
-        description="speaker becomes word where no diarization is asked for; word and sentence become file without "
-        "a transcript.",
+        description="speaker becomes word without a diarization; word and sentence become file without a transcript.",
     )
     model_name: Literal["gigaam_emo"] = Field(
-        "gigaam_emo", description="Whichever engine the service runs; its name is in the answer."
+        "gigaam_emo", description="The service uses its own engine, whichever it is; the answer has its name."
     )
 
 
 class TaskSettings(_Wire):
     """What to find out, and how."""
 
-    tasks: list[Task] = Field([Task.TRANSCRIBE], min_length=1, description="What to find out.")
+    tasks: list[Task] = Field([Task.TRANSCRIBE], min_length=1, description="Tasks to perform.")
     tra: TranscriptionOptions | None = None
     dia: DiarizationOptions | None = None
     emo: EmotionOptions | None = None
@@ -196,7 +198,7 @@ class RequestJson(_Wire):
     settings: TaskSettings
     format_output: Literal["json", "text"] = "json"
     async_process: bool = Field(
-        False, description="Answer at once, and do it in the background: GET /v1/jobs/{job_id}."
+        False, description="Answer at once and process the recording in the background: GET /v1/jobs/{job_id}."
     )
 
     @classmethod

@@ -129,15 +129,19 @@ def view_columns(table: Table) -> list[tuple[str, str, str]]:
             (
                 "present",
                 "BOOLEAN",
-                "Whether it was there when its source was last listed; others have rows only with --include-missing.",
+                "Whether it was in its source at the last listing; if not, it has rows only with --include-missing.",
             )
         )
     else:
-        columns.append(("uri", "VARCHAR", "Where the recording is."))
+        columns.append(("uri", "VARCHAR", "Address of the recording."))
     columns += [
         ("name", "VARCHAR", "File name of the recording."),
-        ("date", "DATE", "UTC day the recording was last modified when first seen: half of its partition."),
-        ("shard", "INTEGER", "Shard of the recording: the other half."),
+        (
+            "date",
+            "DATE",
+            "First half of the partition: UTC day of the recording's modification time when it was first seen.",
+        ),
+        ("shard", "INTEGER", "Second half of the partition: shard of the recording."),
     ]
     if table.stage is not None:
         columns += [(name, "VARCHAR", f"{name} of the {table.stage} stage that made the row.") for name in PROVENANCE]

@@ -36,6 +36,6 @@ def _make(_: EngineChoice, workshop: Workshop) -> ChannelDiarizer:
 ENGINE = EngineSpec(
     name="channels",
     stage=Stage.DIARIZATION,
-    about="voice activity, channel by channel (Silero VAD); taken in stereo mode",
+    about="voice activity of each channel (Silero VAD); used in stereo mode",
     make=_make,
 )

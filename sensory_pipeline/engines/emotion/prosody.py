@@ -240,6 +240,6 @@ def _make(_: EngineChoice, workshop: Workshop) -> ProsodyClassifier:
 ENGINE = EngineSpec(
     name="prosody",
     stage=Stage.EMOTIONS,
-    about="a heuristic: tells calm from excited by pitch, loudness and pace",
+    about="a heuristic: calm or excited, from pitch, loudness and pace",
     make=_make,
 )

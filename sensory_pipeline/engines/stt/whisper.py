@@ -220,7 +220,7 @@ def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
 ENGINE = EngineSpec(
     name="whisper",
     stage=Stage.TRANSCRIPTS,
-    about="Whisper by CTranslate2",
+    about="Whisper, run by CTranslate2",
     make=_make,
     settings=frozenset(
         {"whisper_model_size", "whisper_device", "whisper_compute_type", "whisper_cpu_threads", "whisper_batch_size"}

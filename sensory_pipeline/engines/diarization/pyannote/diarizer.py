@@ -271,7 +271,7 @@ def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
 ENGINE = EngineSpec(
     name="pyannote",
     stage=Stage.DIARIZATION,
-    about="pyannote.audio: trained pipelines, on a GPU above all",
+    about="pyannote.audio: trained pipelines, best on a GPU",
     make=_make,
     settings=frozenset(
         {
