@@ -30,7 +30,7 @@ def test_it_says_what_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SENSORY_TIME_ZONE", "Europe/Berlin")
     said = "\n".join(habits(Settings(devices="cpu")))
     assert "watches /calls, s3://bucket/more (SENSORY_SOURCES)" in said
-    assert "after 10 s, or as soon as there is 1 GB of it" in said
+    assert "after 10 s, or at once from 1 GB on" in said
     assert "at 0 2 * * * Europe/Berlin" in said
     assert "not all day" in "\n".join(habits(Settings(devices="cpu", arrivals=False)))
 

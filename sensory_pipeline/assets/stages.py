@@ -30,9 +30,9 @@ class StageConfig(dg.Config):
     """What a run can be told, in its launchpad."""
 
     reprocess: bool = Field(
-        False, description="Do all of the partition again, in this asset and those that build on it."
+        False, description="Process the whole partition again, in this asset and those that depend on it."
     )
-    recordings: list[str] = Field([], description="Uris of those to do again, and only those.")
+    recordings: list[str] = Field([], description="Process only these recordings again, given by their uris.")
 
 
 ABOUT = {

@@ -47,7 +47,7 @@ def arrivals(settings: Settings) -> dg.SensorDefinition:
         job=process_recordings,
         minimum_interval_seconds=30 if in_s3 else 10,  # every listing of S3 is paid for
         default_status=dg.DefaultSensorStatus.RUNNING if watches else dg.DefaultSensorStatus.STOPPED,
-        description="Sweeps SENSORY_SOURCES and runs what has gathered: SENSORY_ARRIVAL_GB, or SENSORY_ARRIVAL_WAIT_S.",
+        description="Sweeps SENSORY_SOURCES and runs partitions after SENSORY_ARRIVAL_GB or SENSORY_ARRIVAL_WAIT_S.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         lake = _swept(settings, context.log)
@@ -80,7 +80,7 @@ def nightly(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.nightly,
         execution_timezone=settings.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING if settings.sources else dg.DefaultScheduleStatus.STOPPED,
-        description="Sweeps SENSORY_SOURCES and runs whatever is pending.",
+        description="Sweeps SENSORY_SOURCES and runs everything pending.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         lake = _swept(settings, context.log)

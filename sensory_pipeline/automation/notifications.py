@@ -28,7 +28,7 @@ def failures(settings: Settings) -> dg.SensorDefinition:
         name="failures",
         default_status=_status(settings),
         minimum_interval_seconds=30,
-        description="Tells SENSORY_WEBHOOK_URL of runs that failed and that Dagster does not run again by itself.",
+        description="Reports to SENSORY_WEBHOOK_URL the failed runs that Dagster does not repeat itself.",
     )
     def sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         run = context.dagster_run
@@ -57,8 +57,8 @@ def doubts(settings: Settings) -> dg.SensorDefinition:
         run_status=dg.DagsterRunStatus.SUCCESS,
         default_status=_status(settings),
         minimum_interval_seconds=30,
-        description="Tells SENSORY_WEBHOOK_URL of runs that ended well, but with too many failed or with broken "
-        "tables.",
+        description="Reports to SENSORY_WEBHOOK_URL the runs that succeeded, but with too many failed recordings or "
+        "broken tables.",
     )
     def sensor(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
         run = context.dagster_run

@@ -23,7 +23,7 @@ _LOOK_BACK = timedelta(days=1)
     job=process_recordings,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Runs a partition again whose run was killed, where Dagster has given that up.",
+    description="Runs partitions again whose run was killed, if Dagster has given up on them.",
 )
 def resumption(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     killed = dg.RunsFilter(

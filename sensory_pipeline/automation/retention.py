@@ -25,7 +25,7 @@ def retention(settings: Settings) -> dg.SensorDefinition:
         name="retention",
         minimum_interval_seconds=3600,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, but for the last of each partition.",
+        description="Deletes runs older than SENSORY_KEEP_RUNS_DAYS, except the last of each partition.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         before = datetime.now(UTC) - timedelta(days=settings.keep_runs_days)

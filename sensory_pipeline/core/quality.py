@@ -71,11 +71,13 @@ def verdicts(counts: PartitionCounts) -> dict[str, Verdict]:
         "speaker_counts": _at_most(
             counts.speakers_out_of_range,
             0,
-            f"{counts.speakers_out_of_range} recordings have fewer or more speakers than asked for, "
+            f"{counts.speakers_out_of_range} recordings have fewer or more speakers than their settings say, "
             f"or more than {MOST_SPEAKERS}",
         ),
         "language_drift": _at_most(
-            drift, DRIFT, f"{drift:.0%} of the recordings are in other languages than before would make one expect"
+            drift,
+            DRIFT,
+            f"{drift:.0%} of the recordings are in languages that earlier partitions do not lead one to expect",
         ),
         "low_confidence": Verdict(
             passed=mean >= DOUBTFUL_PROBABILITY,
@@ -93,13 +95,13 @@ def verdicts(counts: PartitionCounts) -> dict[str, Verdict]:
 
 RULES: Mapping[str, str] = {
     "error_share": f"At most {ERROR_SHARE:.0%} of the recordings failed.",
-    "empty_transcripts": f"At most {EMPTY_SHARE:.0%} of the transcripts are without a word.",
-    "speaker_counts": f"As many speakers as the settings ask for; no more than {MOST_SPEAKERS} where they do not.",
-    "language_drift": f"At most {DRIFT:.0%} of the recordings are in languages that are unlike those before.",
+    "empty_transcripts": f"At most {EMPTY_SHARE:.0%} of the transcripts have no word.",
+    "speaker_counts": f"As many speakers as the settings say, or at most {MOST_SPEAKERS} if they say nothing.",
+    "language_drift": f"At most {DRIFT:.0%} of the recordings are in languages that differ from earlier partitions.",
     "low_confidence": f"The words' mean probability is {DOUBTFUL_PROBABILITY} or more.",
     "pending_left": "Nothing of the partition is left for another run.",
 }
-"""Rule -> what it demands."""
+"""Rule -> its threshold, in words."""
 
 
 def language_drift(languages: Mapping[str, int], known: Mapping[str, int]) -> float:

@@ -67,13 +67,13 @@ _FORM = {
     responses=problems(400, 408, 409, 413, 415, 422, 429, 500, 503, 504),
     openapi_extra=_FORM,
     tags=["recordings"],
-    summary="Transcribe a recording, tell its speakers apart, judge its emotions",
+    summary="Transcribe a recording, tell its speakers apart, classify its emotions",
 )
 async def process(request: Request) -> JSONResponse:
-    """Send a recording and what to find out about it; the answer holds the result.
+    """Send a recording and the tasks to perform; the answer has the result.
 
-    With `async_process` it comes at once, with a `job_id` to ask for by `GET /v1/jobs/{job_id}`. The same request under
-    the same Idempotency-Key is done once. Who hangs up is not worked for any longer.
+    With `async_process` the answer comes at once, with a `job_id` for `GET /v1/jobs/{job_id}`. A request is done once
+    per Idempotency-Key. If the client disconnects, the request is dropped.
     """
     service = service_of(request)
     async with sent(service, request, client_of(request)) as mine:
@@ -81,9 +81,9 @@ async def process(request: Request) -> JSONResponse:
     return JSONResponse(answer.model_dump())
 
 
-@router.get("/v1/jobs", response_model=list[Answer], responses=problems(), tags=["jobs"], summary="One's own jobs")
+@router.get("/v1/jobs", response_model=list[Answer], responses=problems(), tags=["jobs"], summary="Your jobs")
 async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Answer]:
-    """The newest first, without their results."""
+    """Newest first, without results."""
     found = await run_in_threadpool(service_of(request).background.store.of, client_of(request), limit)
     return [job.answer for job in found]
 
@@ -92,7 +92,7 @@ async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 1
     "/v1/jobs/{job_id}", response_model=Answer, responses=problems(404), tags=["jobs"], summary="A job and its result"
 )
 async def job(request: Request, job_id: str) -> Answer:
-    """Results are kept for a day, unless SENSORY_JOB_TTL_HOURS is given."""
+    """Results are kept for a day, or for SENSORY_JOB_TTL_HOURS."""
     found = await run_in_threadpool(service_of(request).background.store.get, job_id, client_of(request))
     if found is None:
         raise _no_job()
@@ -100,10 +100,10 @@ async def job(request: Request, job_id: str) -> Answer:
 
 
 @router.delete(
-    "/v1/jobs/{job_id}", status_code=204, responses=problems(404), tags=["jobs"], summary="Cancel a job, or forget it"
+    "/v1/jobs/{job_id}", status_code=204, responses=problems(404), tags=["jobs"], summary="Cancel or delete a job"
 )
 async def delete_job(request: Request, job_id: str) -> None:
-    """What waits is not begun, what is at work is dropped, and a result is removed."""
+    """A waiting job is not started, a running job is dropped, and a result is removed."""
     if not await service_of(request).background.delete(job_id, client_of(request)):
         raise _no_job()
 
@@ -112,9 +112,9 @@ def _no_job() -> Problem:
     return Problem(404, "no-job", "you have no such job: it was deleted, it has expired, or another key sent it")
 
 
-@router.get("/cache/stats", tags=["service"], summary="Models of the engines' processes")
+@router.get("/cache/stats", tags=["service"], summary="Models loaded by the engine processes")
 async def cache_stats(request: Request) -> dict[str, Any]:
-    """Counts since the service began, of all processes together; each tells when it comes to an end of work."""
+    """Counts since the service started, over all processes; a process reports when it finishes some work."""
     caches = service_of(request).recognition.caches
     return {
         "processes": len(caches),
@@ -139,16 +139,16 @@ def _without_folders(key: str) -> str:
 
 @router.get("/health/live", tags=["service"], summary="Whether the process answers")
 async def live() -> dict[str, str]:
-    """It does."""
+    """Always answers while the process runs."""
     return {"status": "live"}
 
 
-@router.get("/health/ready", responses=problems(503), tags=["service"], summary="Whether the models answer")
+@router.get("/health/ready", responses=problems(503), tags=["service"], summary="Whether the models are ready")
 async def ready(request: Request) -> dict[str, str]:
-    """503 while models are loaded, and once the service is to stop."""
+    """503 while models load, and after the service is asked to stop."""
     service = service_of(request)
     if not service.ready or service.admission.closed or service.recognition.closed:
-        raise busy("not-ready", "the models do not answer yet: ask again in some seconds", 5, 503)
+        raise busy("not-ready", "the models are not ready: try again in some seconds", 5, 503)
     return {"status": "ready"}
 
 
