@@ -99,8 +99,10 @@ def test_a_doubtful_partition_is_warned_of_and_drawn(tmp_path: Path) -> None:
         assert warned(instance, before) == {}
         assert warned(instance, today) == {
             "error_share": "4 of 24 recordings failed",
-            "speaker_counts": f"20 recordings have fewer or more speakers than their settings say, or more than {MOST_SPEAKERS}",
-            "language_drift": "100% of the recordings are in languages that earlier partitions do not lead one to expect",
+            "speaker_counts": "20 recordings have fewer or more speakers than their settings say, "
+            f"or more than {MOST_SPEAKERS}",
+            "language_drift": "100% of the recordings are in languages "
+            "that earlier partitions do not lead one to expect",
             "low_confidence": "19 words have a mean probability of 0.20",
         }
         (shown,) = instance.fetch_materializations(dg.AssetKey("merged_parquet"), limit=1).records
