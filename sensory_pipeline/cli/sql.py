@@ -60,10 +60,10 @@ def sql(
         bool, typer.Option("--include-missing", help="Include rows of recordings that are missing from their source.")
     ] = False,
 ) -> None:
-    """Run one SELECT over recordings, segments, words, turns, speakers, embeddings, utterances, emotions
-    and stages.
+    """Ask a lake a question in SQL: one SELECT, which never changes the lake.
 
-    Never changes the lake. `DESCRIBE words` shows the columns of a table.
+    Tables: recordings, segments, words, turns, speakers, embeddings, utterances, emotions, stages.
+    `DESCRIBE words` shows the columns of a table.
     """
     settings = Settings()
     if format is Format.PARQUET and sys.stdout.isatty():
