@@ -97,7 +97,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "1 recording to process again" in done.stderr
     assert redone(lake, before) == {("a.wav", "emotions")}
     today = datetime.now(UTC).date().isoformat()
-    assert "2 recordings to be done" in sensory("reprocess", "--date", today, "--lake", "lake", cwd=tmp_path).stderr
+    assert "2 recordings to process" in sensory("reprocess", "--date", today, "--lake", "lake", cwd=tmp_path).stderr
     for arguments, told in {
         (): "choose what to process again",
         ("in/c.wav",): "the lake does not have in/c.wav",

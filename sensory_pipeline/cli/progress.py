@@ -33,7 +33,7 @@ class IngestProgress:
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("to go", markup=False),
+            TextColumn("left", markup=False),
             TimeRemainingColumn(),
             console=self._console,
             expand=True,
@@ -91,9 +91,9 @@ class IngestProgress:
 
     def _say(self) -> None:
         task = self._bar.tasks[0]
-        line = f"{task.description}, {timedelta(seconds=int(task.elapsed or 0))} gone"
+        line = f"{task.description}, {timedelta(seconds=int(task.elapsed or 0))} elapsed"
         if task.total:
             line += f", {task.completed:.0f} of {task.total:.0f} steps"
         if task.time_remaining:
-            line += f", {timedelta(seconds=int(task.time_remaining))} to go"
+            line += f", {timedelta(seconds=int(task.time_remaining))} left"
         self._console.print(line, soft_wrap=True)
