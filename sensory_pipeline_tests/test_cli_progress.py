@@ -24,7 +24,8 @@ def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
     done = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path, SENSORY_SHARDS="2")
     assert done.returncode == 0
     (runs,) = re.findall(r"(\d) runs? *\n", done.stderr)
-    lines = [line for line in done.stderr.splitlines() if re.match(r"\d of 4 recordings done, 0:00:\d\d elapsed, ", line)]
+    begin = r"\d of 4 recordings done, 0:00:\d\d elapsed, "
+    lines = [line for line in done.stderr.splitlines() if re.match(begin, line)]
     assert len(lines) == int(runs)
     assert lines[-1].endswith("16 of 16 steps")
 
