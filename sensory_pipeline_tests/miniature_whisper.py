@@ -4,6 +4,7 @@ engine looks for its own."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +21,10 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType, Device
+from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
+from sensory_pipeline_tests.trivial_engines import trivial
 
 DATA = Path(__file__).parent / "data"
 MINIATURE = DATA / "miniatures" / "whisper"
@@ -66,6 +69,12 @@ def faster_whisper(
 def engine(model: Path | str, cache: ModelCache, **options: Any) -> WhisperTranscriber:
     options = {"device": CPU, "compute_type": ComputeType.INT8, "cpu_threads": 1, **options}
     return WhisperTranscriber(str(model), cache=cache, **options)
+
+
+def miniature() -> Engines:
+    """Of processes that transcribe with it and do nothing else well."""
+    cache = ModelCache(CacheSettings(ttl_s=None))
+    return replace(trivial(), transcriber=engine(MINIATURE, cache), cache=cache)
 
 
 def answer(transcriber: WhisperTranscriber, pcm: Pcm, request: TranscriptionSettings = PLAIN) -> Transcript | Terminal:

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bench.attribution import CONDITIONS, measure
-from sensory_pipeline.core.attribution import REACH_MS, attribute, plausible_ms
+from sensory_pipeline.core.attribution import HESITATION_MS, MID_SENTENCE_MS, REACH_MS, attribute, plausible_ms
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Word
@@ -134,6 +134,45 @@ def test_a_word_cut_off_by_the_edge_of_a_turn_stays_with_its_sentence() -> None:
 def test_without_punctuation_a_change_is_put_where_there_is_a_pause() -> None:
     said = [word("in", 4_000, 4_400), word("i", 4_700, 4_760), word("think", 4_760, 5_100), word("so", 5_100, 5_700)]
     assert speakers(said, alone(turn("A", 0, 4_765), turn("B", 4_765, 9_000))) == list("ABBB")
+
+
+def test_the_first_word_of_a_turn_is_its_speakers_also_without_a_full_stop_before_it() -> None:
+    said = [word("Yes.", 0, 400), word("They", 700, 900), word("are", 900, 1_000), word("nice", 1_000, 1_400)]
+    said += [word("It", 2_700, 2_950), word("was", 2_950, 3_100), word("here", 3_100, 3_400)]
+    # A breathes in, or laughs, before B begins
+    turns = alone(turn("A", 0, 1_450), turn("A", 2_570, 2_820), turn("B", 2_820, 6_000))
+    assert speakers(said, turns) == list("AAAABBB")
+
+
+def test_a_turn_too_short_for_a_word_has_none() -> None:
+    said = [word("unusual?", 42_100, 42_640), word("It", 43_224, 43_828), word("was", 43_828, 43_928)]
+    turns = alone(turn("A", 38_700, 43_000), turn("A", 43_670, 43_703), turn("B", 43_703, 51_000))
+    assert speakers(said, turns) == list("ABB")
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    after=words(),
+    pause_ms=st.integers(HESITATION_MS + MID_SENTENCE_MS, 5_000),
+    edges=st.lists(st.integers(-400, 400), min_size=2, max_size=2).map(sorted),
+)
+def test_a_long_pause_is_as_good_as_a_full_stop(after: list[Word], pause_ms: int, edges: list[int]) -> None:
+    begin = 2_000 + pause_ms
+    first, second = (begin + edge for edge in edges)
+    turns = alone(turn("A", 0, 2_000), turn("A", first, second), turn("B", second, 60_000))
+
+    def speakers_with(last: str) -> list[str | None]:
+        said = [
+            word("Yes.", 0, 400),
+            word("They", 700, 1_600),
+            word(last, 1_600, 2_000),
+            word("It", begin, begin + 250),
+        ]
+        by_ms = begin + 250
+        said += [replace(one, span=span(one.span.start_ms + by_ms, one.span.end_ms + by_ms)) for one in after]
+        return speakers(said, turns)
+
+    assert speakers_with("came") == speakers_with("came.")
 
 
 def test_a_stretched_word_is_looked_for_at_the_end_where_someone_speaks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import gateway
+from sensory_pipeline_tests.miniature_whisper import miniature
+from sensory_pipeline_tests.test_gateway_jobs import finished
 
 SAMPLES = Path(resources.__file__).parent.parent / "samples"
 CONTAINERS = ("doctor_appointment.wav", "broken_printer.flac", "taxi_booking.mp3", "hotel_room.ogg", "morning_walk.m4a")
@@ -41,6 +44,24 @@ def test_a_recording_that_kills_its_engine_is_told_so_and_the_others_are_done(tm
         assert answers[1].json()["type"] == "urn:sensory:crashed"
         assert [answers[index].json()["result"]["tra"]["text"] for index in (0, 2, 3)] == ["300", "310", "320"]
         assert service.process(recordings[0], WANTED).status_code == 200
+
+
+def test_a_prompt_that_is_too_long_is_the_clients_fault_and_no_engine_dies_of_it(whisper: Path, tmp_path: Path) -> None:
+    recording = whisper.parent / "conversations" / "english-two.flac"
+    long = {"settings": {"tasks": ["transcribe"], "tra": {"language": "en", "hotwords": "two " * 300}}}
+    short = {"settings": {"tasks": ["transcribe"], "tra": {"language": "en", "hotwords": "two"}}}
+    with gateway(tmp_path / "spool", engines=miniature) as service, ThreadPoolExecutor(3) as threads:
+        service.wait_until_ready()
+        processes = set(multiprocessing.active_children())
+        answers = list(threads.map(lambda wanted: service.process(recording, wanted), (short, long, short)))
+        assert [answer.status_code for answer in answers] == [200, 422, 200]
+        assert answers[1].headers["content-type"] == "application/problem+json"
+        problem = answers[1].json()
+        assert problem["type"] == "urn:sensory:prompt-too-long"
+        assert problem["detail"].endswith("tokens long, and Whisper takes 223: shorten them")
+        job = service.process(recording, {**long, "async_process": True}).json()
+        assert finished(service, job["job_id"])["error"] == problem["detail"]
+        assert set(multiprocessing.active_children()) == processes
 
 
 def test_damaged_uploads_are_the_clients_fault_and_the_service_lives(tmp_path: Path, soak: bool) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -37,6 +38,7 @@ from sensory_pipeline_tests.live_server import (
     send,
     slow_last_word,
 )
+from sensory_pipeline_tests.miniature_whisper import miniature
 from sensory_pipeline_tests.published_models import published
 from sensory_pipeline_tests.test_real_engines import JFK, plain
 
@@ -175,6 +177,20 @@ def test_a_language_that_engines_do_not_speak(server: str) -> None:
         client.send(b"")
         code, reason, _ = closing_of(client)
     assert (code, reason) == (4400, "trivial speaks no de")
+
+
+def test_a_prompt_that_does_not_fit_ends_the_session_with_its_reason(whisper: Path) -> None:
+    tra = {"language": "en", "hotwords": "two " * 300, "window_padding_s": 5}
+    with (
+        executor(miniature) as shared,
+        live_server(shared) as server,
+        connected(server, settings={"settings": {"tasks": ["transcribe"], "tra": tra}}) as client,
+    ):
+        send(client, KENNEDY[: 2 * 16_000])
+        client.send(b"")
+        code, reason, _ = closing_of(client)
+    assert code == 4400
+    assert reason.startswith("hotwords and initial prompt are")
 
 
 def test_clients_that_do_not_keep_the_pace(shared: EngineExecutor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -19,10 +20,11 @@ from bench.recordings import recordings
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.coverage import without_words
-from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
+from sensory_pipeline.core.errors import PromptTooLong, UnsupportedLanguage
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips
 from sensory_pipeline.engines.stt.hallucinations import without_loops
@@ -75,10 +77,21 @@ def test_an_english_model_refuses_other_languages(whisper: Path, cache: ModelCac
     assert heard(transcriber, conversation("english-two"), PLAIN).language in ("en", None)
 
 
-def test_a_prompt_must_fit(whisper: Path, cache: ModelCache) -> None:
-    request = TranscriptionSettings(initial_prompt="one " * 150, hotwords="two " * 100)
-    with pytest.raises(ConfigurationError, match=r"are \d+ tokens long"):
-        answer(engine(whisper, cache), conversation("english-two"), request)
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_prompt_that_does_not_fit_is_refused_and_the_others_are_done(
+    whisper: Path, cache: ModelCache, batch_size: int | None
+) -> None:
+    too_long = PLAIN.model_copy(update={"initial_prompt": "one " * 150, "hotwords": "two " * 100})
+    asked = {"first": PLAIN, "refused": too_long, "last": PLAIN}
+    transcriber = engine(whisper, cache, batch_size=batch_size)
+    sound = phrase("english-two")
+    jobs = [TranscribeJob(key=key, pcm=sound, settings=settings) for key, settings in asked.items()]
+    found = dict(transcriber.transcribe(jobs))
+    refused = found.pop("refused")
+    assert isinstance(refused, PromptTooLong)
+    assert re.fullmatch(r"hotwords and initial prompt are \d+ tokens long, and Whisper takes 223: .*", str(refused))
+    assert found == {"first": heard(transcriber, sound), "last": heard(transcriber, sound)}
+    assert isinstance(answer(transcriber, sound, too_long), PromptTooLong)  # also where there is no other
 
 
 @pytest.mark.parametrize("frames", [0, 160, 2 * SAMPLE_RATE])

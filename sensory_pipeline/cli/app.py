@@ -19,7 +19,7 @@ from rich.text import Text
 
 from sensory_pipeline.cli.console import PlainFormatter, errors
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
-from sensory_pipeline.core.errors import ConfigurationError, SensoryError, Terminal, Transient
+from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, SensoryError, Terminal, Transient
 from sensory_pipeline.settings import Settings
 
 BAD_RECORDING = 1
@@ -138,7 +138,8 @@ def main() -> None:
         app()
     except SensoryError as error:
         errors.print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
-        sys.exit(BAD_RECORDING if isinstance(error, Terminal | Transient) else WRONG_USE)
+        of_the_recording = isinstance(error, Terminal | Transient) and not isinstance(error, PromptTooLong)
+        sys.exit(BAD_RECORDING if of_the_recording else WRONG_USE)
     except PermissionError as error:
         errors.print(
             f"this user has no permission for {error.filename or error}: ask its owner, or choose another folder",

@@ -3,7 +3,7 @@
 Both are a little off: word times by some 60 ms, edges of turns by some 150 ms. So the evidence
 against a speaker is counted in milliseconds: by how much edges would have to be wrong for the word
 to be theirs, with a fine for taking a whole turn away from somebody else. A change of speaker has
-a price in the same currency, high in the middle of a sentence, nothing at its end or after a pause.
+a price in the same currency, high in the middle of a sentence, nothing at its end or after a long pause.
 The cheapest sequence of speakers wins (Viterbi, 1967): words that a turn's edge cuts off stay with
 their sentence, while a "yes" with a turn of its own keeps its speaker.
 
@@ -33,8 +33,12 @@ REACH_MS = 500
 # turn is above the price of a change: else a "yes" in the middle of a sentence is lost.
 TURN_MS = 800
 """The fine for taking a whole turn away from its speaker, or in part for a part of it."""
+SHORTEST_TURN_MS = 100
+"""A shorter turn, in which nobody can say a word, counts as a part of one."""
 MID_SENTENCE_MS = 500
 """What a change of speaker within a sentence costs, where the transcript tells sentences apart."""
+HESITATION_MS = 500
+"""A longer pause takes off as much of that as it is longer: a full stop may be missing."""
 NO_PAUSE_MS = 100
 """What a change of speaker without a pause costs; a pause takes off as much as it lasts."""
 
@@ -118,10 +122,11 @@ class _Voice:
         return cls(exclusive=Track(exclusive), regular=Track(regular), either=Track((*exclusive, *regular)))
 
     def within(self, span: Span) -> tuple[float, float]:
-        """Milliseconds and turns of this speaker inside the span: the mean of both views."""
+        """Milliseconds and turns of this speaker inside the span: the mean of both views; a short one in part."""
         exclusive_ms, exclusive_turns = self.exclusive.within(span)
         regular_ms, regular_turns = self.regular.within(span)
-        return (exclusive_ms + regular_ms) / 2, (exclusive_turns + regular_turns) / 2
+        time_ms, turns = (exclusive_ms + regular_ms) / 2, (exclusive_turns + regular_turns) / 2
+        return time_ms, min(turns, time_ms / SHORTEST_TURN_MS)
 
     def share(self, span: Span) -> float:
         """The part of the span that the exclusive turns cover; of an empty one, all or nothing."""
@@ -152,7 +157,8 @@ def _prices(words: Sequence[Word], spans: Sequence[Span]) -> list[float]:
     mid_sentence = MID_SENTENCE_MS if any(ends) else 0
     pauses = (max(0, after.start_ms - before.end_ms) for before, after in pairwise(spans))
     changes = [
-        max(0, NO_PAUSE_MS - pause) + (0 if end else mid_sentence) for end, pause in zip(ends, pauses, strict=True)
+        max(0, NO_PAUSE_MS - pause) + (0 if end else max(0, mid_sentence - max(0, pause - HESITATION_MS)))
+        for end, pause in zip(ends, pauses, strict=True)
     ]
     return [0.0, *changes][: len(words)]
 

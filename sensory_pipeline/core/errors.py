@@ -12,6 +12,7 @@
     |   |   |-- TruncatedAudio   less, or other, sound in it than its container declares, and next to none left
     |   |   `-- AudioTooLong     longer than SENSORY_MAX_AUDIO_HOURS
     |   |-- EngineError          an engine gave up on this recording
+    |   |-- PromptTooLong        hotwords and initial prompt are more than the engine takes
     |   |-- Crashed              killed or hung its process too often
     |   `-- Abandoned            started too often without an end that anybody saw
     `-- ConfigurationError   nobody's recording is at fault; the run stops and says what to change
@@ -73,6 +74,10 @@ class AudioTooLong(AudioError):
 
 class EngineError(Terminal):
     """An engine failed on this recording and would fail again."""
+
+
+class PromptTooLong(Terminal):
+    """What is asked of this recording has a longer prompt than the engine takes."""
 
 
 class Crashed(Terminal):

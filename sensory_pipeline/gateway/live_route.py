@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from sensory_pipeline.core.errors import ConfigurationError, SensoryError
+from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, SensoryError
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, TooFast
@@ -127,7 +127,7 @@ async def _tell(websocket: WebSocket, session: LiveSession, after: int, limits: 
                 await websocket.send_text(_text(message))
     except (TooSlow, TimeoutError):
         raise Refused(4408, "the client does not read its results") from None
-    except ConfigurationError as error:
+    except (ConfigurationError, PromptTooLong) as error:
         raise Refused(4400, str(error)) from error
     except SensoryError as error:
         raise Refused(1011, str(error)) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.agreement import MOST_MS, Agreement
-from sensory_pipeline.core.errors import Terminal
+from sensory_pipeline.core.errors import PromptTooLong, Terminal
 from sensory_pipeline.core.requests import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
@@ -162,6 +162,8 @@ class LiveSession:
     async def _words(self, clip: Span, request: ProcessRequest) -> Sequence[Word]:
         try:
             found = await self._engines.transcript(self._sound.cut(clip), request)
+        except PromptTooLong:  # every other clip's is, too
+            raise
         except Terminal as error:
             self.results.put({"error": f"{clip.start_s:.1f} to {clip.end_s:.1f} s cannot be transcribed: {error}"})
             return ()

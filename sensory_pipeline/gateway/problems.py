@@ -18,6 +18,7 @@ from sensory_pipeline.core.errors import (
     Crashed,
     EmptyAudio,
     EngineUnavailable,
+    PromptTooLong,
     SensoryError,
     Terminal,
     Transient,
@@ -139,7 +140,7 @@ def of_error(error: SensoryError) -> Problem:
             status = 413
         case UnreadableAudio():
             status = 415
-        case AudioError() | UnsupportedLanguage():
+        case AudioError() | PromptTooLong() | UnsupportedLanguage():
             status = 422
         case EngineUnavailable() | Transient():
             return busy(kind, str(error), 30, 503)

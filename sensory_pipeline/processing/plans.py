@@ -20,7 +20,7 @@ DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=
 """Raise `algorithm` when decoding gives other samples."""
 CROSSTALK = 1
 """Raise when other sound is silenced in stereo recordings; mono ones are not redone."""
-RECONCILIATION = 1
+RECONCILIATION = 2
 """Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
 DOUBT = 1
 """Raise when other words of the same transcript and turns are doubtful."""

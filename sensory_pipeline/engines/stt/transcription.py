@@ -20,6 +20,7 @@ from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
 from sensory_pipeline.engines.stt.open_recording import OpenRecording
+from sensory_pipeline.engines.stt.prompt import too_long
 from sensory_pipeline.engines.stt.whisper_batches import decode, features_of
 from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
 
@@ -68,7 +69,7 @@ class Transcription:
         # one thread looks for speech, and computes features for a GPU, while the device decodes
         with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as ends:
             ends.callback(self._workers.shutdown, cancel_futures=True)
-            for job, spoken in self._ahead(jobs, pool):
+            for job, spoken in self._ahead(self._accepted(jobs), pool):
                 self._take_up(job, spoken)
                 while self._stream.clips >= self._size() * AHEAD:
                     self._decode_next(pool)
@@ -76,6 +77,14 @@ class Transcription:
             while self._upcoming or self._stream.clips:
                 self._decode_next(pool)
                 yield from self._given()
+            yield from self._given()
+
+    def _accepted(self, jobs: Iterable[TranscribeJob]) -> Iterator[TranscribeJob]:
+        for job in jobs:
+            if refused := too_long(self._model, job.settings):
+                self._ready.append((job.key, refused))
+            else:
+                yield job
 
     def _ahead(
         self, jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor

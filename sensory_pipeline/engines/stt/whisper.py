@@ -39,7 +39,6 @@ BATCH = 8
 """Clips decoded together where nobody says how many and nobody has tried; on a CPU _CLIPS_A_WORKER for each, if
 that is more: alone a clip takes a third longer to decode."""
 _CLIPS_A_WORKER = 4
-_PROMPT_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
 
 
 class WhisperTranscriber:
@@ -91,8 +90,11 @@ class WhisperTranscriber:
         )
 
     def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
-        """One answer a job, in any order. Raises UnsupportedLanguage, and ConfigurationError when the
-        model cannot be had or loaded, the device has no memory for it, or a prompt is too long."""
+        """One answer a job, in any order; PromptTooLong for one whose prompt does not fit.
+
+        Raises UnsupportedLanguage, and ConfigurationError when the model cannot be had or loaded, or the device has
+        no memory for it.
+        """
         remaining = iter(jobs)
         first = deque(islice(remaining, 1))
         if not first:
@@ -180,12 +182,6 @@ def _check(model: WhisperModel, settings: TranscriptionSettings, name: str) -> N
         raise UnsupportedLanguage(
             f"Whisper {name} does not know the language {min(unknown)!r}, only {', '.join(known)}: "
             "choose one of them, or 'auto', or another model"
-        )
-    prompts = [f" {text.strip()}" for text in (settings.hotwords, settings.initial_prompt) if text]
-    tokens = sum(len(model.hf_tokenizer.encode(text, add_special_tokens=False).ids) for text in prompts)
-    if tokens > _PROMPT_TOKENS:
-        raise ConfigurationError(
-            f"hotwords and initial prompt are {tokens} tokens long, and Whisper takes {_PROMPT_TOKENS}: shorten them"
         )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Generator
 from contextlib import ExitStack
 
-from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError
+from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, PromptTooLong
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
@@ -20,8 +20,8 @@ from sensory_pipeline.processing.runs.journal import AtWork
 from sensory_pipeline.processing.runs.reports import StageReport
 from sensory_pipeline.processing.runs.stage import Budget, StageRun
 
-ENGINE_FAULTS = (Crashed, EngineError, Abandoned)
-"""Errors of recordings that may be the engine's."""
+ENGINE_FAULTS = (Crashed, EngineError, Abandoned, PromptTooLong)
+"""Errors of recordings that may be the engine's, or the settings'."""
 
 
 class PartitionRun:

@@ -1,0 +1,24 @@
+"""Whether what Whisper is told before each clip, names to expect and the style wanted, fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sensory_pipeline.core.errors import PromptTooLong
+from sensory_pipeline.core.requests import TranscriptionSettings
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
+
+
+def too_long(model: WhisperModel, settings: TranscriptionSettings) -> PromptTooLong | None:
+    """What a recording with such settings fails with; None where its prompt fits."""
+    prompts = [f" {text.strip()}" for text in (settings.hotwords, settings.initial_prompt) if text]
+    tokens = sum(len(model.hf_tokenizer.encode(text, add_special_tokens=False).ids) for text in prompts)
+    if tokens <= _TOKENS:
+        return None
+    return PromptTooLong(
+        f"hotwords and initial prompt are {tokens} tokens long, and Whisper takes {_TOKENS}: shorten them"
+    )
