@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import resources
-from scripts.document import engines_page, tables_page
+from scripts.document import engines_page, operations_page, tables_page
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
@@ -57,6 +57,8 @@ def test_pages_are_what_the_code_says() -> None:
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == tables_page()
     engines = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
     assert engines == engines_page(engines)
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert operations == operations_page(operations)
 
 
 def test_documents_name_files_that_exist() -> None:

@@ -15,7 +15,6 @@ import json
 import pickle
 import pickletools
 import struct
-import textwrap
 from collections import OrderedDict
 from collections.abc import Mapping
 from io import SEEK_END, BytesIO
@@ -26,7 +25,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.errors import ConfigurationError, brief
 
 Array = npt.NDArray[Any]
 """Of the type it is stored in."""
@@ -76,7 +75,7 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
             "nothing of it was run. Do not use the file; get it from where it is published."
         ) from error
     except _DAMAGED as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"{path} is not a checkpoint of a network, or not all of it ({reason}); "
             "compare its size and checksum with the published file, and get it again"

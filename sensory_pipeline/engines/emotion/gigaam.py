@@ -11,7 +11,6 @@ says of its sound. A window with little voice in it is shrunk toward its turn.
 
 from __future__ import annotations
 
-import textwrap
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.core.emotions import LABELS, Emotion
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
@@ -161,7 +160,7 @@ class GigaamClassifier:
         """What an error says about the batch it came from. Raises it anew where it is not about that."""
         if of_the_device(error):
             raise error
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         if not short_of_memory(error):
             return EngineError(f"GigaAM gave up: {reason}")
         seconds = max(piece.duration_s for piece, _ in batch)
@@ -222,7 +221,7 @@ def _load(path: Path, device: str) -> LoadedModel[EmotionNetwork]:
     try:
         network = EmotionNetwork.restored(tensors, labels=len(LABELS))
     except (LookupError, RuntimeError, ValueError) as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"{path} holds another model than GigaAM-Emo ({reason}): set GIGAAM_MODEL_NAME to {PUBLISHED!r}, or to "
             "the path of a copy of the published emo.ckpt"

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage, brief
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
@@ -171,7 +171,7 @@ class WhisperTranscriber:
                 self._sizes.keep(self._weights, self._batch_size)
         elif of_the_device(error):
             raise error
-        return EngineError(f"Whisper gave up: {type(error).__name__}: {error}")
+        return EngineError(f"Whisper gave up: {brief(error)}")
 
 
 def _check(model: WhisperModel, settings: TranscriptionSettings, name: str) -> None:

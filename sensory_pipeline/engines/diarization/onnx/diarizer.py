@@ -9,7 +9,6 @@ minutes of one core; the error rate is that of pyannote.audio with the same netw
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
@@ -82,7 +81,7 @@ class OnnxDiarizer:
             with self._activity.noting("host", "clustering voices"):
                 return _diarization(job.pcm, speaking, vectors, job.settings)
         except FAULTS as error:
-            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+            reason = brief(error)
             remedy = ": cut it, or process it where there is more memory" if short_of_memory(error) else ""
             return EngineError(f"diarization failed on this recording ({reason}){remedy}")
 

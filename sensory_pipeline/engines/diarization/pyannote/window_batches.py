@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from sensory_pipeline.core.errors import EngineError
+from sensory_pipeline.core.errors import EngineError, brief
 from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
 
 
@@ -63,7 +62,7 @@ def engine_error(error: Exception) -> EngineError:
     """What an error says about the recording that it came from. Raises it anew where it is not about that."""
     if of_the_device(error):
         raise error
-    reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+    reason = brief(error)
     if short_of_memory(error):
         return EngineError(
             f"pyannote has too little memory for this recording, however few windows of it go together ({reason}): "
