@@ -23,12 +23,9 @@ from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-import numpy.typing as npt
 
+from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import ConfigurationError, brief
-
-Array = npt.NDArray[Any]
-"""Of the type it is stored in."""
 
 _STORAGES = {
     "FloatStorage": "<f4",

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Doubles, Floats
 from sensory_pipeline.core.emotions import LABELS, Emotion
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.spans import Span
@@ -33,14 +33,13 @@ from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
-from sensory_pipeline.engines.emotion.inquiry import Doubles, Inquiry
+from sensory_pipeline.engines.emotion.inquiry import Inquiry
 from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
-Floats = npt.NDArray[np.float32]
 Answer = tuple[str, "tuple[Emotion, ...] | Terminal"]
 Piece = tuple[Span, Inquiry]
 """Sound that is heard at once, and the job that asks for it."""

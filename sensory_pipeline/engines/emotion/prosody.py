@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sensory_pipeline.core.arrays import Doubles, Floats, Mask
 from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionScores, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.spans import Span
@@ -28,8 +28,6 @@ from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, VoiceTrack, frame_at, track
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Workshop
-
-Doubles = npt.NDArray[np.float64]
 
 # Columns of a voice: pitch (semitones), squared distance of pitch from its turn's mean (semitones^2),
 # loudness (dB), syllable-like peaks of loudness (per second), spectral tilt (dB).
@@ -132,7 +130,7 @@ def _cumulated(voice: VoiceTrack) -> Doubles:
     return sums
 
 
-def _peaks(level_db: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _peaks(level_db: Floats) -> Mask:
     """Where the smoothed loudness has a local maximum: about one a syllable.
 
     After N. H. de Jong, T. Wempe, "Praat script to detect syllable nuclei and measure speech rate

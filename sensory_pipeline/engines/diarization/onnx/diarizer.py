@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.requests import DiarizationSettings
@@ -23,7 +24,7 @@ from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
-from sensory_pipeline.engines.diarization.onnx.local_speakers import Floats, Mask, local_speakers
+from sensory_pipeline.engines.diarization.onnx.local_speakers import local_speakers
 from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, people_at_once, speaker_count, turns
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
 from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices

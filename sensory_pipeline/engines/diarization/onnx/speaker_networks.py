@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.core.errors import ConfigurationError, brief
-from sensory_pipeline.engines.checkpoint import Array, read_checkpoint
+from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.diarization.onnx.campplus import projection, trunk
 from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, fbank
-from sensory_pipeline.engines.diarization.onnx.local_speakers import CLASSES, FRAMES, WINDOW, Floats
+from sensory_pipeline.engines.diarization.onnx.local_speakers import CLASSES, FRAMES, WINDOW
 from sensory_pipeline.engines.diarization.onnx.pyannet import pyannet
 from sensory_pipeline.engines.faults import FAULTS
 
