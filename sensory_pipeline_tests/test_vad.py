@@ -19,7 +19,7 @@ SAMPLES = decode(SPEECH, max_duration_s=60).pcm.mono()
 END_MS = len(SAMPLES) * 1000 // 16_000
 
 
-def normalised(samples: Floats) -> vad.Samples:
+def normalised(samples: Floats) -> Floats:
     offset, gain = vad.normalisation(samples)
     level: Floats = np.clip((samples - offset) * gain, -1, 1)
     return level

@@ -22,7 +22,7 @@ import numpy as np
 from sensory_pipeline.core.arrays import Doubles, Floats, Mask
 from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionScores, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, union
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
@@ -190,7 +190,9 @@ def _baseline(sums: Doubles, turns: Iterable[Span]) -> Baseline:
     """
     voiced = sums[:, 0]
     pieces, centres = [], []
-    for span in _union(turns):
+    # turns that only touch keep pieces of their own
+    for start_ms, end_ms in union(((turn.start_ms, turn.end_ms) for turn in turns), touching=False):
+        span = Span(start_ms=start_ms, end_ms=end_ms)
         whole = _within(sums, [span])
         count = max(1, round(whole[0, 0] / _PIECE_FRAMES))
         start = voiced[min(frame_at(span.start_ms), len(voiced) - 1)]
@@ -208,17 +210,6 @@ def _baseline(sums: Doubles, turns: Iterable[Span]) -> Baseline:
     number = total**2 / (weight**2).sum()
     variance = (number * observed + _USUAL_SD_PIECES * _USUAL_SD**2) / (number + _USUAL_SD_PIECES)
     return Baseline(mean=mean, sd=np.sqrt(variance), trust=float(1 - 1 / number))
-
-
-def _union(spans: Iterable[Span]) -> list[Span]:
-    """What the spans cover together, without overlaps, in order of time."""
-    union: list[Span] = []
-    for span in sorted(spans):
-        if union and span.start_ms < union[-1].end_ms:
-            last = union.pop()
-            span = Span(start_ms=last.start_ms, end_ms=max(last.end_ms, span.end_ms))
-        union.append(span)
-    return union
 
 
 def _shares(arousal: Doubles, spread: Doubles) -> Doubles:
