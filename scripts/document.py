@@ -1,5 +1,5 @@
 """Write the parts of docs/ that code knows: tables from the schemas, engines and models from their registries, exit
-codes.
+codes; and .env.example.
 
 With --check, fail where a page is not what they say.
 """
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.environment import example
 from sensory_pipeline.cli.exit_codes import EXITS
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.catalogue.models import Model, catalogue
@@ -79,12 +80,8 @@ def _chosen_by(spec: EngineSpec) -> str:
     default = engines_of(spec.stage)[0] is spec
     ways = ["(default)" if default else f"`{SETTINGS[spec.stage]}={spec.name}`"]
     if spec.model is not None:
-        ways.append(f"`{_variable(spec.model)}`")
+        ways.append(f"`{Settings.variable(spec.model)}`")
     return ", ".join(ways)
-
-
-def _variable(name: str) -> str:
-    return str(Settings.model_fields[name].validation_alias or f"SENSORY_{name.upper()}")
 
 
 def _needs(spec: EngineSpec) -> str:
@@ -116,6 +113,7 @@ def main() -> int:
     pages = {
         DOCS / "tables.md": tables_page(),
         engines: engines_page(engines.read_text(encoding="utf-8")),
+        DOCS.parent / ".env.example": example(),
         operations: operations_page(operations.read_text(encoding="utf-8")),
     }
     if "--check" in sys.argv[1:]:
