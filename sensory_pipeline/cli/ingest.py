@@ -31,6 +31,7 @@ from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import choices, runner
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
+from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline.storage.sources import why_empty
 
 WHY = "SELECT uri, error_class, error_message FROM recordings WHERE error_class IS NOT NULL"
@@ -60,7 +61,7 @@ def ingest(
     report = ingest_folder(source, root, retry_failed=retry_failed, gone=gone)
     summarise(report, root)
     if not report.found and not report.emptied:
-        raise ConfigurationError(why_empty(source))
+        raise ConfigurationError(why_empty(source, S3Access.of(Settings())))
     if report.run_failures:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -71,7 +72,7 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False, gone: 
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
     def listed(plans: Plans) -> IngestReport:
-        return register(lake, plans, source, retry_failed=retry_failed, gone=gone)
+        return register(lake, plans, source, S3Access.of(settings), retry_failed=retry_failed, gone=gone)
 
     return work_off(lake, settings, listed)
 
