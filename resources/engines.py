@@ -1,8 +1,11 @@
 """The resource that holds the engines: their processes, and with them the cached models."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from sensory_pipeline.engines.devices import Device
 from sensory_pipeline.processing.runs.runner import Runner
@@ -20,15 +23,42 @@ def device_of(run: dg.DagsterRun | None, settings: Settings) -> Device | None:
     return Device.parse(tag) if tag else None
 
 
-def engines(settings: Settings) -> dg.ResourceDefinition:
-    """A Runner that has the device to itself; its processes end with the run, or with the step where each has a
-    process of its own."""
+def _setting(name: str) -> Any:
+    return Field(description=Settings.model_fields[name].description)
 
-    @dg.resource(
-        description="Engine processes for one run, on the device of its tag; they start with the first recording."
-    )
-    def started(context: dg.InitResourceContext) -> Iterator[Runner]:
+
+class EnginesResource(dg.ConfigurableResource[Runner]):
+    """Engine processes for one run, on the device of its tag; they start with the first recording."""
+
+    settings: dg.ResourceDependency[Settings]  # with what is no field: options, sources, secrets
+    stt: str | None = _setting("stt")
+    diarization: str | None = _setting("diarization")
+    emotion: str | None = _setting("emotion")
+    whisper_model_size: str | None = _setting("whisper_model_size")
+    pyannote_model: str | None = _setting("pyannote_model")
+    gigaam_model_name: str | None = _setting("gigaam_model_name")
+    devices: str = _setting("devices")
+    workers: int | None = _setting("workers")
+    side_by_side: bool | None = _setting("side_by_side")
+    worker_memory_mb: int = _setting("worker_memory_mb")
+    recording_timeout_s: float = _setting("recording_timeout_s")
+    run_audio_hours: float = _setting("run_audio_hours")
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Runner, None, None]:
+        """A Runner that has the device to itself; its processes end with the run, or with the step where each has a
+        process of its own."""
+        settings = self.settings.model_copy(update={name: getattr(self, name) for name in _FIELDS})
         with runner(settings, device=device_of(context.run, settings)) as ready:
             yield ready
 
-    return started
+    def create_resource(self, context: dg.InitResourceContext) -> Runner:
+        raise NotImplementedError("its processes have to end: use it as a context manager")
+
+
+_FIELDS = [name for name in EnginesResource.model_fields if name in Settings.model_fields]
+
+
+def engines(settings: Settings) -> EnginesResource:
+    """The engines of the settings."""
+    return EnginesResource(settings=settings, **{name: getattr(settings, name) for name in _FIELDS})

@@ -1,18 +1,38 @@
 """The resource that opens the lake."""
 
+from datetime import date
+from pathlib import Path
+
 import dagster as dg
+from pydantic import Field
 
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.settings import Settings
 
 
-def lake(settings: Settings) -> dg.ResourceDefinition:
-    """The Lake of the settings. Making it raises LakeMismatch when its shards or its start are not the settings'."""
+class LakeResource(dg.ConfigurableResource[Lake]):
+    """The folder that holds the tables and all state; made with the first run."""
 
-    @dg.resource(description="The folder with the tables and all state; the first run creates it.")
-    def opened(_: dg.InitResourceContext) -> Lake:
+    settings: dg.ResourceDependency[Settings]  # with the URL of the ledger, which the UI should not show
+    folder: str = Field(description="Folder of the lake.")
+    shards: int = Field(description="Shards of a new lake; another number than that of the one there is an error.")
+    start_date: str = Field(description="First date of the lake.")
+
+    def create_resource(self, context: dg.InitResourceContext) -> Lake:
+        """Raises LakeMismatch when its shards or its start are not the fields'."""
         return Lake.create(
-            settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger
+            Path(self.folder),
+            shards=self.shards,
+            start_date=date.fromisoformat(self.start_date),
+            ledger=self.settings.ledger,
         )
 
-    return opened
+
+def lake(settings: Settings) -> LakeResource:
+    """The lake of the settings."""
+    return LakeResource(
+        settings=settings,
+        folder=str(settings.lake),
+        shards=settings.shards,
+        start_date=settings.start_date.isoformat(),
+    )

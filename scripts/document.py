@@ -1,4 +1,5 @@
-"""Write the parts of docs/ that code knows: tables from the schemas, engines and models from their registries.
+"""Write the parts of docs/ that code knows: tables from the schemas, engines and models from their registries, exit
+codes; and .env.example.
 
 With --check, fail where a page is not what they say.
 """
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.environment import example
+from sensory_pipeline.cli.exit_codes import EXITS
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.catalogue.models import Model, catalogue
 from sensory_pipeline.engines.registry import ENGINES, SETTINGS, engines_of
@@ -42,11 +45,24 @@ def engines_page(page: str) -> str:
     return _filled(_filled(page, "engines", _engines_table()), "models", _models_table())
 
 
+def operations_page(page: str) -> str:
+    """docs/operations.md, with its table of exit codes made anew."""
+    return _filled(page, "exit codes", _exits_table())
+
+
 def _filled(page: str, mark: str, table: str) -> str:
     found = re.compile(rf"(<!-- {mark}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
     if not found.search(page):
-        raise ValueError(f"docs/engines.md has no place for the table of {mark}")
+        raise ValueError(f"the page has no place for the table of {mark}")
     return found.sub(lambda match: f"{match[1]}{table}\n{match[2]}", page)
+
+
+def _exits_table() -> str:
+    lines = ["| exit code | meaning | errors |", "|---:|---|---|"]
+    for row in EXITS:
+        names = ", ".join(f"`{error.__name__}`" for error in row.errors)
+        lines.append(f"| {row.code} | {row.meaning} | {names} |")
+    return "\n".join(lines)
 
 
 def _engines_table() -> str:
@@ -64,12 +80,8 @@ def _chosen_by(spec: EngineSpec) -> str:
     default = engines_of(spec.stage)[0] is spec
     ways = ["(default)" if default else f"`{SETTINGS[spec.stage]}={spec.name}`"]
     if spec.model is not None:
-        ways.append(f"`{_variable(spec.model)}`")
+        ways.append(f"`{Settings.variable(spec.model)}`")
     return ", ".join(ways)
-
-
-def _variable(name: str) -> str:
-    return str(Settings.model_fields[name].validation_alias or f"SENSORY_{name.upper()}")
 
 
 def _needs(spec: EngineSpec) -> str:
@@ -97,8 +109,13 @@ def _places(model: Model) -> Iterator[str]:
 
 
 def main() -> int:
-    engines = DOCS / "engines.md"
-    pages = {DOCS / "tables.md": tables_page(), engines: engines_page(engines.read_text(encoding="utf-8"))}
+    engines, operations = DOCS / "engines.md", DOCS / "operations.md"
+    pages = {
+        DOCS / "tables.md": tables_page(),
+        engines: engines_page(engines.read_text(encoding="utf-8")),
+        DOCS.parent / ".env.example": example(),
+        operations: operations_page(operations.read_text(encoding="utf-8")),
+    }
     if "--check" in sys.argv[1:]:
         wrong = [path.name for path, text in pages.items() if path.read_text(encoding="utf-8") != text]
         for name in wrong:

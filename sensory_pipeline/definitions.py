@@ -1,5 +1,6 @@
 """The only place where the parts are put together."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -30,9 +31,18 @@ def build(settings: Settings, **resources: Any) -> dg.Definitions:
         jobs=[process_recordings],
         schedules=[nightly(settings)],
         sensors=[arrivals(settings), resumption, retention(settings), failures(settings), doubts(settings)],
-        resources={"lake": lake(settings), "engines": engines(settings), **resources},
+        resources={"lake": lake(settings), "engines": engines(settings), **_s3(settings), **resources},
         executor=executor(settings),
     )
+
+
+def _s3(settings: Settings) -> Mapping[str, Any]:
+    if not settings.in_s3:
+        return {}
+    # imported late: boto3 and dagster-aws take half a second that a lake of folders need not wait for
+    from resources.s3 import s3
+
+    return {"s3": s3(settings)}
 
 
 @dg.definitions

@@ -66,7 +66,9 @@ class Variables(BaseSettings):
     @classmethod
     def names(cls) -> dict[str, str]:
         """Environment variable -> meaning."""
-        return {
-            str(field.validation_alias or f"SENSORY_{name.upper()}"): field.description or ""
-            for name, field in cls.model_fields.items()
-        }
+        return {cls.variable(name): field.description or "" for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """Of the field of that name."""
+        return str(cls.model_fields[name].validation_alias or f"SENSORY_{name.upper()}")

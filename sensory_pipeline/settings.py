@@ -15,10 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import (
-    EnvSettingsSource,
-    NoDecode,
-)
+from pydantic_settings import EnvSettingsSource, NoDecode
 
 from sensory_pipeline.core.languages import Codes
 from sensory_pipeline.core.sources import RecordingSettings, Source
@@ -71,6 +68,13 @@ class Settings(Variables, RecordingSettings):
         pattern="^https?://",
         description="URL of the SQS queue that receives S3's events about objects; sweeps find what the events miss.",
     )
+    s3_endpoint_url: str | None = Field(
+        None,
+        description="URL of S3, without a password. Endpoint, region, profile unset: as every AWS tool finds them.",
+    )
+    s3_region: str | None = Field(None, description="Region of S3.")
+    s3_profile: str | None = Field(None, description="Profile of ~/.aws for S3.")
+    s3_unsigned: bool = Field(False, description="Access S3 without credentials, as for public buckets.")
     nightly: str = Field(
         "0 2 * * *", description="When all sources are swept and everything pending is run, as a cron expression."
     )
@@ -219,6 +223,11 @@ class Settings(Variables, RecordingSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):  # the last where it names a folder
             raise ValueError("unknown time zone; write it like Europe/Berlin") from None
         return name
+
+    @property
+    def in_s3(self) -> bool:
+        """Whether a source is."""
+        return any(source.uri.startswith("s3://") for source in self.sources)
 
     @property
     def steps_elsewhere(self) -> bool:

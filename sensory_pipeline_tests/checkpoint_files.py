@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from sensory_pipeline.engines.checkpoint import Array
+from sensory_pipeline.core.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from itertools import count, takewhile
 
 import numpy as np
 
-from sensory_pipeline.engines.checkpoint import Array
+from sensory_pipeline.core.arrays import Array
 
 
 def random_pyannet(seed: int, *, hidden: int = 8, layers: int = 2) -> dict[str, Array]:

@@ -68,5 +68,5 @@ def test_the_command_line_is_told_as_well(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     done = sensory("process", "a.wav", "--language", "English", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
-        2, "ConfigurationError: --language is 'English': write en, the ISO 639-1 code\n"
+        2, "--language is 'English': write en, the ISO 639-1 code\n"
     )  # fmt: skip

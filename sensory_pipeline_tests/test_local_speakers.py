@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     CLASSES,
@@ -16,8 +17,6 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     FRAMES,
     WINDOW,
     WINDOW_STEP,
-    Floats,
-    Mask,
     alone,
     local_speakers,
     window_count,

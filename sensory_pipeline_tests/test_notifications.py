@@ -94,7 +94,7 @@ def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch:
     where, what, advice = text.splitlines()
     assert where.startswith("Partition 20")
     assert "|0, run " in where
-    assert what.startswith("transcripts failed: Failure: transcripts: the engine failed on 22 of 22 recordings")
+    assert what.startswith("transcripts failed: transcripts: the engine failed on 22 of 22 recordings")
     assert "the device is lost" in what
     assert "materialise the partition again" in advice
     with open_instance(tmp_path / "lake" / ".dagster") as instance:
@@ -122,7 +122,7 @@ def test_of_all_errors_the_one_is_told_that_says_what_to_do(
         fetching.execute_in_process(instance=instance, raise_on_error=False)
     assert told(tmp_path / "home", dg.DagsterEventType.RUN_FAILURE) is None
     (text,) = webhook.texts
-    assert text.splitlines()[1] == "fetch failed: ConfigurationError: there is no model: run `sensory models fetch`"
+    assert text.splitlines()[1] == "fetch failed: there is no model: run `sensory models fetch`"
 
 
 def test_a_run_with_too_many_failed_recordings_is_told(

@@ -16,6 +16,7 @@ import pytest
 from bench.der import diarization_errors
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.core.requests import DiarizationSettings
@@ -24,7 +25,6 @@ from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.diarization.onnx.diarizer import OnnxDiarizer
-from sensory_pipeline.engines.diarization.onnx.local_speakers import Floats
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import Segmentation
 from sensory_pipeline_tests.checkpoint_files import write_checkpoint
 from sensory_pipeline_tests.engine_contract import check_diarizer, sounds

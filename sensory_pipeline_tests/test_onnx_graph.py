@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from onnxruntime import InferenceSession
 
-from sensory_pipeline.engines.checkpoint import Array, read_checkpoint
+from sensory_pipeline.core.arrays import Array
+from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.diarization.onnx.campplus import projection, trunk
 from sensory_pipeline.engines.diarization.onnx.fbank import fbank
 from sensory_pipeline.engines.diarization.onnx.graph import Graph

@@ -115,7 +115,7 @@ def test_eating_memory_costs_one_recording(tmp_path: Path) -> None:
 
 def test_an_exception_of_the_engine_costs_one_recording(tmp_path: Path) -> None:
     answers, _ = run(engines.raising, attempts(tmp_path, culprit=True))
-    assert_only_culprit_failed(answers, EngineError, "RuntimeError: cannot allocate")
+    assert_only_culprit_failed(answers, EngineError, "the engine failed: cannot allocate")
 
 
 def test_a_process_is_not_trusted_after_an_exception(tmp_path: Path) -> None:

@@ -10,12 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import dagster as dg
 import pytest
 
+from resources.s3 import s3 as s3_resource
+from sensory_pipeline.automation.arrivals import arrivals
+from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.errors import ConfigurationError, NoRoom, SourceChanged, SourceUnavailable
 from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.definitions import build
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage import s3
 from sensory_pipeline.storage.files import sweep_temporaries, temporary
+from sensory_pipeline.storage.s3_access import AS_FOUND
 from sensory_pipeline.storage.sources import listed, local_copy, why_empty
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
@@ -85,7 +93,7 @@ def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def disconnect() -> None:
     if s3.client.cache_info().currsize:
-        s3.client().close()
+        s3.client(AS_FOUND).close()
     s3.client.cache_clear()
 
 
@@ -235,6 +243,43 @@ def test_wrong_use_is_said_clearly(bucket: Bucket, tmp_path: Path, monkeypatch: 
                 report = ingested(source, tmp_path / "lake")
                 raise ConfigurationError(why_empty(source) if not report.found else "")
             assert all(word in str(raised.value) for word in words), raised.value
+
+
+ELSEWHERE = dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"), "")
+"""Nothing in the environment says where it is."""
+
+
+def open_to_all(bucket: Bucket, folder: Path) -> None:
+    """A recording in it, for whoever asks."""
+    bucket.put("calls/a.wav", tone(folder / "a.wav", 400).read_bytes())
+    bucket.client.put_bucket_acl(Bucket=bucket.name, ACL="public-read")
+    bucket.client.put_object_acl(Bucket=bucket.name, Key="calls/a.wav", ACL="public-read")
+
+
+def test_settings_alone_say_how_it_is_reached(bucket: Bucket, tmp_path: Path) -> None:
+    open_to_all(bucket, tmp_path)
+    settings = {"SENSORY_S3_ENDPOINT_URL": bucket.server.endpoint, "SENSORY_S3_UNSIGNED": "true"}
+    done = sensory("ingest", bucket.uri(), "--lake", "lake", cwd=tmp_path, **ELSEWHERE, **settings)
+    assert done.returncode == 0, done.stderr  # it was listed here, and read by an engine process
+    assert "processed 1 recording (0.0 min of audio), 0 of them failed" in done.stderr
+
+
+def test_a_sensor_reaches_it_by_the_resource(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_to_all(bucket, tmp_path)
+    for name, value in ELSEWHERE.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(
+        lake=tmp_path / "lake", sources=[bucket.uri()], s3_endpoint_url=bucket.server.endpoint, s3_unsigned=True
+    )
+    reached = s3_resource(settings)
+    with open_instance(tmp_path / "home") as instance, closing(reached.get_client()):
+        context = dg.build_sensor_context(
+            instance=instance, resources={"s3": reached}, definitions=build(settings, s3=reached)
+        )
+        told = arrivals(settings).evaluate_tick(context)
+    s3.client.cache_clear()
+    assert "1 recordings wait" in str(told.skip_message)
+    assert [item.uri for item in Lake.open(settings.lake).ledger.known()] == [bucket.uri("calls/a.wav")]
 
 
 def test_wrong_credentials_are_said_clearly(bucket: Bucket, tmp_path: Path) -> None:

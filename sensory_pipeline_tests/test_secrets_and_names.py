@@ -20,6 +20,7 @@ from sensory_pipeline.core.errors import ConfigurationError, SourceUnavailable
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage import events, local, s3
 from sensory_pipeline.storage.aws import client_of
+from sensory_pipeline.storage.s3_access import S3Access
 
 HOSTILE = "a\x1b[31m\x9b1m\x07.wav"
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def test_a_password_in_an_endpoint_is_in_no_error(endpoint: str, monkeypatch: py
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     for ask in (
         lambda: list(s3.pages("s3://calls/")),
+        lambda: s3.client(S3Access(endpoint_url=endpoint)),
         lambda: s3.look("s3://calls/a.wav"),
         lambda: s3.download("s3://calls/a.wav", "x-1", Path("a.wav")),
         lambda: events.receive("http://127.0.0.1:1/1/calls"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sensory_pipeline.core.errors import EngineUnavailable
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
@@ -111,7 +111,7 @@ def test_an_engine_that_fails_is_told_where_its_stage_is_asked_for(source: Path,
     with one_partition(source, tmp_path / "lake", engines.unable_to_diarize) as (lake, ready, partition):
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS):
             assert ready.run_stage(lake, stage, partition, "run", later=LATER).computed in (9, 10)
-        with pytest.raises(EngineUnavailable, match="no diarization today"):
+        with pytest.raises(ConfigurationError, match="no diarization today"):
             ready.run_stage(lake, Stage.DIARIZATION, partition, "run", later=LATER)
     # the lease is free, and what was done is kept
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.engines import vad
 from sensory_pipeline_tests.engine_contract import SPEECH
 
@@ -18,9 +19,9 @@ SAMPLES = decode(SPEECH, max_duration_s=60).pcm.mono()
 END_MS = len(SAMPLES) * 1000 // 16_000
 
 
-def normalised(samples: vad.Samples) -> vad.Samples:
+def normalised(samples: Floats) -> Floats:
     offset, gain = vad.normalisation(samples)
-    level: vad.Samples = np.clip((samples - offset) * gain, -1, 1)
+    level: Floats = np.clip((samples - offset) * gain, -1, 1)
     return level
 
 

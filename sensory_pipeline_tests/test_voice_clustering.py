@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.engines.diarization.onnx import voice_clustering
-from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES, Floats, Mask
+from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES
 from sensory_pipeline.engines.diarization.onnx.reconstruction import NOBODY, Names
 from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices
 

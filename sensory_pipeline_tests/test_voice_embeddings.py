@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.engines.diarization.onnx import voice_embeddings as module
 from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     FRAME_SIZE,
     FRAME_STEP,
     FRAMES,
     WINDOW_STEP,
-    Floats,
-    Mask,
     window_count,
 )
 from sensory_pipeline.engines.diarization.onnx.voice_embeddings import voice_embeddings

@@ -14,7 +14,7 @@ from functools import partial
 
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.emotions import Emotion, EmotionScores
-from sensory_pipeline.core.errors import EngineError, EngineUnavailable, Terminal, UnsupportedLanguage
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, EngineInfo, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
@@ -192,7 +192,7 @@ class UnableDiarizer(TrivialDiarizer):
     """Has no model, say."""
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
-        raise EngineUnavailable("no diarization today")
+        raise ConfigurationError("no diarization today")
 
 
 def unable_to_diarize() -> Engines:

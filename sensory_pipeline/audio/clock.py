@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.hearing import Hearing
+from sensory_pipeline.core.arrays import Array
 
 _TOLERANCE_S = 0.04
 _TOLERANCE_AT_DAMAGE_S = 0.005
@@ -29,7 +28,7 @@ _SILENCE_S = 10
 class Piece:
     """samples: of shape (frames, channels), as decoded; rate: Hz; name: FFmpeg's of their type."""
 
-    samples: npt.NDArray[Any]
+    samples: Array
     rate: int
     name: str
 

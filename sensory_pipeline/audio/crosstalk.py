@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.tracks import Track
 
@@ -108,8 +109,8 @@ class _Comparison:
     """Of two channels, window by window. levels_db: shape (2, windows); copied: whether the quieter one can be computed
     from the other."""
 
-    levels_db: npt.NDArray[np.float32]
-    copied: npt.NDArray[np.bool_]
+    levels_db: Floats
+    copied: Mask
 
     @property
     def same(self) -> bool:
@@ -120,12 +121,12 @@ class _Comparison:
         many = np.count_nonzero(other) > (1 - SAME) * np.count_nonzero(heard)
         return bool(heard.any() and not many) and longest_ms < OTHER_MS
 
-    def echoes(self, of: int) -> npt.NDArray[np.bool_]:
+    def echoes(self, of: int) -> Mask:
         """Windows in which one of the two is nothing but an echo of the other. of: 0 or 1, whose voice it is."""
         louder = self.levels_db[of] - self.levels_db[1 - of] >= LOUDER_DB
         heard = louder & _heard(self.levels_db[of])
         leaking = np.count_nonzero(heard & self.copied) > LEAKING * np.count_nonzero(heard)
-        echoes: npt.NDArray[np.bool_] = louder & self.copied & leaking
+        echoes: Mask = louder & self.copied & leaking
         return echoes
 
 
@@ -164,19 +165,19 @@ def _windows(frames: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     return frames
 
 
-def _power(spectra: npt.NDArray[np.complex64]) -> npt.NDArray[np.float32]:
-    power: npt.NDArray[np.float32] = spectra.real**2 + spectra.imag**2
+def _power(spectra: npt.NDArray[np.complex64]) -> Floats:
+    power: Floats = spectra.real**2 + spectra.imag**2
     return power
 
 
-def _heard(levels_db: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _heard(levels_db: Floats) -> Mask:
     """Windows as loud as speech is where the channel is at its loudest; none where there is no sound."""
     loudest_db = np.percentile(levels_db, 95) if levels_db.size else 0.0
-    heard: npt.NDArray[np.bool_] = levels_db > max(loudest_db - _HEARD_DB, _SILENT_DB)
+    heard: Mask = levels_db > max(loudest_db - _HEARD_DB, _SILENT_DB)
     return heard
 
 
-def _spans(windows: npt.NDArray[np.bool_], within: Span) -> Iterator[Span]:
+def _spans(windows: Mask, within: Span) -> Iterator[Span]:
     """Where most of the windows around a moment are such, so that next to a voice of its own little is taken away."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(windows, (_AROUND - 1, 0), mode="edge"), _AROUND)
     moments = np.count_nonzero(around, axis=1) > _AROUND / 2
@@ -184,7 +185,7 @@ def _spans(windows: npt.NDArray[np.bool_], within: Span) -> Iterator[Span]:
         yield Span(start_ms=first * _HOP_MS, end_ms=last * _HOP_MS).clip(within)
 
 
-def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(mask: Mask) -> list[tuple[int, int]]:
     """Half-open ranges where it holds."""
     edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
     return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import av
-import numpy.typing as npt
 from av import AudioFrame, AudioStream, Packet
 from av.container import InputContainer
 from av.stream import Discard
@@ -20,6 +18,7 @@ from sensory_pipeline.audio.clock import Clock, Piece
 from sensory_pipeline.audio.containers import flac
 from sensory_pipeline.audio.containers.declared import Damage, Declared
 from sensory_pipeline.audio.hearing import Hearing
+from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import UnreadableAudio
 
 CONVERT = "convert it to wav, flac, mp3, ogg, m4a or webm"
@@ -205,7 +204,7 @@ class Decoding:
         return there_s / declared.share if 0 < declared.share < 1 else None
 
 
-def interleaved(frame: AudioFrame) -> npt.NDArray[Any]:
+def interleaved(frame: AudioFrame) -> Array:
     """Its samples, of shape (frames, channels)."""
     samples = frame.to_ndarray()
     return samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.spans import Span
 
 SAMPLE_RATE = 16_000
@@ -32,12 +33,12 @@ class Pcm:
     def span(self) -> Span:
         return Span(start_ms=0, end_ms=self.duration_ms)
 
-    def mono(self) -> npt.NDArray[np.float32]:
+    def mono(self) -> Floats:
         """float32 in [-1, 1), shape (frames,): the mean of the channels."""
-        mixed: npt.NDArray[np.float32] = self.samples.mean(axis=0, dtype=np.float32) / np.float32(32768)
+        mixed: Floats = self.samples.mean(axis=0, dtype=np.float32) / np.float32(32768)
         return mixed
 
-    def stretch(self, first: int, last: int) -> npt.NDArray[np.float32]:
+    def stretch(self, first: int, last: int) -> Floats:
         """Frames first to last of `mono`, shape (last - first,); silence where there are none any more."""
         sound = Pcm(samples=self.samples[:, first:last]).mono()
         return np.pad(sound, (0, last - first - len(sound)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,10 @@ from av.audio.frame import format_dtypes
 from sensory_pipeline.audio.clock import Piece
 from sensory_pipeline.audio.hearing import Hearing
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.core.errors import UnreadableAudio
 
 Channels = Literal["mono", "keep"]
-Floats = npt.NDArray[np.float32]
 
 _RATES = range(1_000, 1_000_001)  # Hz; whatever records sound is inside
 _INTEGER_SCALES = {np.dtype("u1"): 2.0**8, np.dtype("i2"): 1.0, np.dtype("i4"): 2.0**-16}
@@ -56,9 +56,9 @@ def canonical(
         yield _int16(resampler.resample_chunk(nothing, last=True))
 
 
-def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[npt.NDArray[Any]]:
+def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[Array]:
     """Pieces are short; joined to a second of sound they cost a tenth to resample."""
-    gathered: list[npt.NDArray[Any]] = []
+    gathered: list[Array] = []
     for piece in pieces:
         gathered.append(piece.samples)
         if sum(map(len, gathered)) >= rate:
@@ -68,7 +68,7 @@ def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[npt.NDArray[Any]]:
         yield np.concatenate(gathered)
 
 
-def _floats(samples: npt.NDArray[Any], rate: int, hearing: Hearing, octaves_down: int) -> Floats:
+def _floats(samples: Array, rate: int, hearing: Hearing, octaves_down: int) -> Floats:
     """With the values of 16-bit integers: full scale is 32768."""
     scale = _INTEGER_SCALES.get(samples.dtype)
     if scale is None:

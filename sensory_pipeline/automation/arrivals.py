@@ -19,6 +19,7 @@ from sensory_pipeline.lake.ledger import Backlog
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -40,17 +41,17 @@ EVENTS_S = 10.0
 def arrivals(settings: Settings) -> dg.SensorDefinition:
     """The sensor that watches the sources."""
     watches = bool(settings.sources) and settings.arrivals
-    in_s3 = any(source.uri.startswith("s3://") for source in settings.sources)
 
     @dg.sensor(
         name="arrivals",
         job=process_recordings,
-        minimum_interval_seconds=30 if in_s3 else 10,  # every listing of S3 is paid for
+        required_resource_keys=_resources(settings),
+        minimum_interval_seconds=30 if settings.in_s3 else 10,  # every listing of S3 is paid for
         default_status=dg.DefaultSensorStatus.RUNNING if watches else dg.DefaultSensorStatus.STOPPED,
         description="Sweeps SENSORY_SOURCES and runs partitions after SENSORY_ARRIVAL_GB or SENSORY_ARRIVAL_WAIT_S.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        lake = _swept(settings, context.log)
+        lake = _swept(settings, context)
         now = datetime.now(UTC)
         backlog = lake.ledger.backlog()
         wait_s = arrival_wait_s(settings)
@@ -77,26 +78,33 @@ def nightly(settings: Settings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="nightly",
         job=process_recordings,
+        required_resource_keys=_resources(settings),
         cron_schedule=settings.nightly,
         execution_timezone=settings.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING if settings.sources else dg.DefaultScheduleStatus.STOPPED,
         description="Sweeps SENSORY_SOURCES and runs everything pending.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        lake = _swept(settings, context.log)
+        lake = _swept(settings, context)
         yield from _requests(lake.ledger.backlog(), datetime.now(UTC), context.instance)
 
     return schedule
 
 
-def _swept(settings: Settings, log: logging.Logger) -> Lake:
+def _resources(settings: Settings) -> set[str]:
+    return {"s3"} if settings.in_s3 else set()
+
+
+def _swept(settings: Settings, context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> Lake:
     """The lake, its ledger up to date with every source that answers, as far as the time goes."""
+    log = context.log
+    access = context.resources.s3.access if settings.in_s3 else AS_FOUND
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     plans = current_plans(settings)
     sources = [source.uri for source in settings.sources]
     if settings.sqs_queue:
-        _heed(lake, plans, settings.sqs_queue, sources, log)
-    for source, swept in sweep_all(lake, plans, sources, seconds=SWEEP_S):
+        _heed(lake, plans, settings.sqs_queue, sources, access, log)
+    for source, swept in sweep_all(lake, plans, sources, access, seconds=SWEEP_S):
         if isinstance(swept, SensoryError):
             log.error(f"{source}: {swept}")
             continue
@@ -115,12 +123,12 @@ def _swept(settings: Settings, log: logging.Logger) -> Lake:
     return lake
 
 
-def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], log: logging.Logger) -> None:
+def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], access: S3Access, log: logging.Logger) -> None:
     # imported when it is needed, as S3 is
     from sensory_pipeline.automation.events import heed
 
     try:
-        told = heed(lake, plans, queue, sources, seconds=EVENTS_S)
+        told = heed(lake, plans, queue, sources, access, seconds=EVENTS_S)
     except SensoryError as error:  # the sweep finds it all, only later
         log.error(str(error))
     else:

@@ -13,6 +13,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.lake.sweeps import Sweep
 from sensory_pipeline.processing.plans import Plans
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import listed, prefix_of
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,16 @@ class Swept:
     passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
-def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None, gone: bool = False) -> Swept:
-    """Register what is in a source. plans: what was published under another is pending again.
+def sweep(
+    lake: Lake,
+    plans: Plans,
+    source: str,
+    access: S3Access = AS_FOUND,
+    *,
+    seconds: float | None = None,
+    gone: bool = False,
+) -> Swept:
+    """Register what is in a source. plans: what was published under another is pending again; access: to S3.
 
     seconds: after which to leave off; the next such sweep goes on there. None: from its beginning
     to its end. gone: whether recordings may be gone of which no more is there than an empty source, or a
@@ -47,7 +56,7 @@ def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None
     sweeps = lake.ledger.sweeps
     position: Sweep | None = sweeps.begin(prefix_of(source), afresh=seconds is None)
     assert position is not None
-    listing = listed(source, after=position.after)
+    listing = listed(source, access, after=position.after)
     found = Registration(new=0, changed=0, stale=0, unchanged=0)
     blind, after = position.blind, position.after
     seen: list[str] = []
@@ -95,7 +104,7 @@ def sweep(lake: Lake, plans: Plans, source: str, *, seconds: float | None = None
 
 
 def sweep_all(
-    lake: Lake, plans: Plans, sources: Iterable[str], *, seconds: float
+    lake: Lake, plans: Plans, sources: Iterable[str], access: S3Access, *, seconds: float
 ) -> Iterator[tuple[str, Swept | SensoryError]]:
     """A sweep over each source, or what it failed with: one that is down must not keep the others waiting.
 
@@ -106,6 +115,6 @@ def sweep_all(
     for place, source in enumerate(waiting):
         share_s = max(0.0, ends - time.monotonic()) / (len(waiting) - place)
         try:
-            yield source, sweep(lake, plans, source, seconds=share_s)
+            yield source, sweep(lake, plans, source, access, seconds=share_s)
         except SensoryError as error:
             yield source, error

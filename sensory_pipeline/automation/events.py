@@ -11,6 +11,7 @@ from sensory_pipeline.core.recordings import SourceObject
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage import events, s3
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import prefix_of
 
 log = logging.getLogger(__name__)
@@ -27,11 +28,13 @@ class Heeded:
     left: int
 
 
-def heed(lake: Lake, plans: Plans, queue: str, sources: Collection[str], *, seconds: float) -> Heeded:
+def heed(
+    lake: Lake, plans: Plans, queue: str, sources: Collection[str], access: S3Access = AS_FOUND, *, seconds: float
+) -> Heeded:
     """Look at every object that a message tells of.
 
     A message is deleted when what it tells of stands in the ledger, so that a death in between only
-    makes it come again; one that fails keeps no other. sources: others are not looked at; seconds: after
+    makes it come again; one that fails keeps no other. sources: others are not looked at; access: to S3; seconds: after
     which to leave off. Raises ConfigurationError when the queue cannot be read.
     """
     prefixes = [prefix_of(source) for source in sources]
@@ -47,7 +50,7 @@ def heed(lake: Lake, plans: Plans, queue: str, sources: Collection[str], *, seco
                 left += 1
                 continue
             try:
-                _look(lake, plans, wanted)
+                _look(lake, plans, wanted, access)
             except Exception as error:  # noqa: BLE001 - anybody may have written it
                 log.warning("what a message tells of cannot be looked at: %s", error)
                 left += 1
@@ -59,11 +62,11 @@ def heed(lake: Lake, plans: Plans, queue: str, sources: Collection[str], *, seco
     return Heeded(looked_at=looked_at, left=left)
 
 
-def _look(lake: Lake, plans: Plans, uris: Collection[str]) -> None:
+def _look(lake: Lake, plans: Plans, uris: Collection[str], access: S3Access) -> None:
     there: list[SourceObject] = []
     gone: list[str] = []
     for uri in uris:
-        if (found := s3.look(uri)) is not None:
+        if (found := s3.look(uri, access)) is not None:
             there.append(found)
         else:
             gone.append(uri)

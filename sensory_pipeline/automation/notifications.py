@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.core.errors import SensoryError, without_class
 from sensory_pipeline.dagster_internals import WILL_RETRY_TAG
 from sensory_pipeline.settings import Settings
 
@@ -119,13 +119,11 @@ def _of_run(event: dg.DagsterEvent) -> SerializableErrorInfo | None:
 
 
 def _first_line(error: SerializableErrorInfo | None, otherwise: str | None) -> str:
-    """Of the error that is ours, since that says what to do, or else is at the root of it all; without its module."""
+    """Of the error that is ours, since that says what to do, or else is at the root of it all; without its class."""
     chain: list[str] = []
     while error is not None:
         chain.append(error.message)
         error = error.cause
     ours = [message for message in chain if message.startswith(SensoryError.__module__)]
     told = (ours or chain[-1:] or [otherwise or ""])[0].strip()
-    line = next(iter(told.splitlines()), "no reason is known")
-    name, colon, rest = line.partition(":")
-    return line if " " in name else name.rpartition(".")[2] + colon + rest
+    return without_class(next(iter(told.splitlines()), "no reason is known"))

@@ -12,6 +12,7 @@ from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.processing.plans import Plans
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import prefix_of
 
 
@@ -43,14 +44,16 @@ class IngestReport:
         return found.new + found.changed + found.stale + found.unchanged
 
 
-def register(lake: Lake, plans: Plans, source: str, *, retry_failed: bool, gone: bool = False) -> IngestReport:
+def register(
+    lake: Lake, plans: Plans, source: str, access: S3Access = AS_FOUND, *, retry_failed: bool, gone: bool = False
+) -> IngestReport:
     """Bring the ledger up to date with a source; returns what was found.
 
-    plans: what was published under another is pending again; gone: as for `sweep`.
+    plans: what was published under another is pending again; access: to S3; gone: as for `sweep`.
     """
     for partition in lake.ledger.pending_partitions():
         lake.ledger.catch_up(lake.manifest(partition))
-    swept = sweep(lake, plans, source, gone=gone)
+    swept = sweep(lake, plans, source, access, gone=gone)
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))
     return IngestReport(

@@ -1,4 +1,4 @@
-"""The command line's root: commands, exit codes, how errors are shown."""
+"""The command line's root: commands, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ import typer.main
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.markup import escape
-from rich.text import Text
 
 from sensory_pipeline.cli.console import PlainFormatter, errors
+from sensory_pipeline.cli.exit_codes import EXPECTED, epilog, exit_code
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
-from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, SensoryError, Terminal, Transient
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.settings import Settings
-
-BAD_RECORDING = 1
-WRONG_USE = 2
 
 COMMANDS = (
     "demo",
@@ -102,6 +99,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog=epilog(),
 )
 
 
@@ -127,25 +125,22 @@ def _log(level: str) -> None:
 
 
 def main() -> None:
-    """Entry point: an error of ours is one line on standard error, never a traceback.
-
-    Exit code 1 when a recording is at fault, 2 for wrong use.
-    """
+    """Entry point: an expected error is a message on standard error, never a traceback, and an exit code."""
     try:
         for warning in unknown_settings():
             errors.print(warning, style="yellow", soft_wrap=True)
         _log(Settings().log_level)
         app()
-    except SensoryError as error:
-        errors.print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
-        of_the_recording = isinstance(error, Terminal | Transient) and not isinstance(error, PromptTooLong)
-        sys.exit(BAD_RECORDING if of_the_recording else WRONG_USE)
-    except PermissionError as error:
-        errors.print(
-            f"this user has no permission for {error.filename or error}: ask its owner, or choose another folder",
-            soft_wrap=True,
-        )
-        sys.exit(WRONG_USE)
-    except (ValidationError, SettingsError) as error:
-        errors.print(setting_problems(error), style="red", soft_wrap=True)
-        sys.exit(WRONG_USE)
+    except EXPECTED as error:
+        errors.print(_message(error), style="red", soft_wrap=True)
+        sys.exit(exit_code(error))
+
+
+def _message(error: Exception) -> str:
+    match error:
+        case PermissionError():
+            return f"this user has no permission for {error.filename or error}: ask its owner, or choose another folder"
+        case ValidationError() | SettingsError():
+            return setting_problems(error)
+        case _:
+            return str(error)

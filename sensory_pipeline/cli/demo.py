@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sensory_pipeline.cli.console import output
+from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import ingest_folder, summarise
 from sensory_pipeline.cli.sql import Format, show
 from sensory_pipeline.core.errors import ConfigurationError
@@ -52,4 +53,4 @@ def demo(
     output.print(f'\nask your own question: sensory sql "SELECT ..." --lake {lake}', soft_wrap=True)
     output.print(f"Dagster's UI: sensory dev --lake {lake}", soft_wrap=True)
     if report.run_failures:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)

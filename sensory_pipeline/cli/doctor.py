@@ -9,6 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import output, reader_may_leave
+from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.engines.diagnosis import SUBJECTS, diagnose
 from sensory_pipeline.env_file import ENV_FILE
 from sensory_pipeline.processing.setup import engine_choice
@@ -41,4 +42,4 @@ def doctor() -> None:
     with reader_may_leave():
         output.print(table)
     if missing:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import signal
 import socket
@@ -19,10 +18,11 @@ from rich.text import Text
 
 from sensory_pipeline.automation.registration import IngestReport, register
 from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.errors import ConfigurationError, without_class
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
@@ -31,11 +31,11 @@ from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import choices, runner
 from sensory_pipeline.settings import Settings, dagster_home
 from sensory_pipeline.storage.local import path_of
+from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline.storage.sources import why_empty
 
 WHY = "SELECT uri, error_class, error_message FROM recordings WHERE error_class IS NOT NULL"
 _SHOWN_KINDS = 8
-STOPPED = 130  # what a shell calls the end by Ctrl-C
 
 
 def ingest(
@@ -61,9 +61,9 @@ def ingest(
     report = ingest_folder(source, root, retry_failed=retry_failed, gone=gone)
     summarise(report, root)
     if not report.found and not report.emptied:
-        raise ConfigurationError(why_empty(source))
+        raise ConfigurationError(why_empty(source, S3Access.of(Settings())))
     if report.run_failures:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def ingest_folder(source: str, root: Path, *, retry_failed: bool = False, gone: bool = False) -> IngestReport:
@@ -72,7 +72,7 @@ def ingest_folder(source: str, root: Path, *, retry_failed: bool = False, gone: 
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
     def listed(plans: Plans) -> IngestReport:
-        return register(lake, plans, source, retry_failed=retry_failed, gone=gone)
+        return register(lake, plans, source, S3Access.of(settings), retry_failed=retry_failed, gone=gone)
 
     return work_off(lake, settings, listed)
 
@@ -85,7 +85,7 @@ def work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestRe
         return _work_off(lake, settings, prepare)
     except KeyboardInterrupt:
         errors.print("stopped; finished work is kept, and the next ingest continues")
-        raise typer.Exit(STOPPED) from None
+        raise typer.Exit(ExitCode.STOPPED) from None
 
 
 def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
@@ -190,7 +190,7 @@ def summarise_work(report: IngestReport, root: Path) -> None:
         errors.print(f'why: sensory sql --lake {shlex.quote(str(root))} "{WHY}"', soft_wrap=True)
     if report.pending:
         errors.print(f"still pending: {counted(report.pending, 'recording')}; the next ingest tries again")
-    for failure, times in Counter(map(_without_module, report.run_failures)).items():
+    for failure, times in Counter(map(without_class, report.run_failures)).items():
         head = "a run failed" if times == 1 else f"{times} runs failed"
         errors.print(Text.assemble((head, "red"), f": {failure}"), soft_wrap=True)
 
@@ -199,8 +199,3 @@ def _failed(root: Path) -> int:
     with connect(Lake.open(root, ledger=Settings().ledger)) as db:
         row = query(db, "SELECT count(*) FROM recordings WHERE status = 'failed'").fetchone()
     return int(row[0]) if row else 0
-
-
-def _without_module(failure: str) -> str:
-    """Dagster writes `package.module.SomeError: why`."""
-    return re.sub(r"^(?:\w+\.)+(?=\w+:)", "", failure)

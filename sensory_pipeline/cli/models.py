@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import errors, output
+from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.engines.catalogue.fetch import Report
 from sensory_pipeline.engines.catalogue.models import Model
 from sensory_pipeline.engines.models import EXAMPLES, fetch_missing, missing, named
@@ -91,7 +92,7 @@ def verify(
         state = f"missing or damaged: {', '.join(damaged)}" if damaged else "as published"
         output.print(f"{name}: {state}", soft_wrap=True)
     if wrong:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @models.command(name="path")

@@ -9,6 +9,7 @@ import typer
 
 from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import summarise_work, work_off
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
@@ -57,7 +58,7 @@ def reprocess(
     report = work_off(opened, settings, choose)
     summarise_work(report, opened.root)
     if report.run_failures:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _of_uris(known: list[Recording], given: list[str]) -> list[Recording]:

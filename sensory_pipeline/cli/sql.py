@@ -78,8 +78,7 @@ def sql(
                 result = query(db, asked)
                 show([column[0] for column in result.description or ()], _rows(result), format)
         except duckdb.Error as error:
-            errors.print(str(error), soft_wrap=True)
-            raise typer.Exit(2) from error
+            raise ConfigurationError(str(error)) from error
 
 
 def show(names: list[str], rows: Iterable[tuple[Any, ...]], form: Format) -> None:

@@ -104,7 +104,8 @@ def finished(answer: Mapping[str, Any]) -> Result | None:
 
 def unreachable(url: httpx2.URL, error: httpx2.TransportError) -> ServiceError:
     """The same as an error of ours."""
-    return ServiceError(None, f"{url.host} does not answer ({type(error).__name__}: {error}): is it running there?")
+    reason = str(error) or type(error).__name__
+    return ServiceError(None, f"{url.host} does not answer ({reason}): is it running there?")
 
 
 def again(error: Exception) -> bool | float:

@@ -15,17 +15,21 @@
     |   |-- PromptTooLong        hotwords and initial prompt are more than the engine takes
     |   |-- Crashed              killed or hung its process too often
     |   `-- Abandoned            started too often without an end that anybody saw
-    `-- ConfigurationError   nobody's recording is at fault; the run stops and says what to change
-        |-- UnsupportedLanguage
-        |-- LakeMismatch
-        |-- LakeDamaged          a file of the lake is not what was written
-        |-- EngineUnavailable    an engine's process cannot start
-        `-- StaleWriter          another run has committed this partition in the meantime
+    |-- ConfigurationError   what the user set, or has not installed; the run stops and says what to change
+    |   |-- UnsupportedLanguage
+    |   `-- LakeMismatch         the lake was made with other settings
+    |-- LakeDamaged          a file of the lake is not what was written
+    |-- EngineUnavailable    an engine's process cannot start
+    `-- StaleWriter          another run has committed this partition in the meantime
 
-The class name is what tables show as `error_class`; the message says what failed and what to do.
+The class name is what tables show as `error_class`; the message says what failed and what to do. Which exit code a
+command ends with for each of them: cli/exit_codes.py.
 """
 
 from __future__ import annotations
+
+import re
+import textwrap
 
 
 class SensoryError(Exception):
@@ -100,13 +104,43 @@ class LakeMismatch(ConfigurationError):
     """The lake on disk was made with other, frozen, settings."""
 
 
-class LakeDamaged(ConfigurationError):
+class LakeDamaged(SensoryError):
     """A file of the lake cannot be read as what it is."""
 
 
-class EngineUnavailable(ConfigurationError):
+class EngineUnavailable(SensoryError):
     """The process that should hold the engines dies before it takes any work."""
 
 
-class StaleWriter(ConfigurationError):
+class StaleWriter(SensoryError):
     """The partition has a newer generation than the one this writer started from."""
+
+
+_WRITTEN = re.compile(r"(?P<module>(?:\w+\.)*)(?P<kind>\w+): (?P<message>.+)", re.DOTALL)
+_MOST = 300
+"""Characters of a library's message that are shown."""
+
+
+def brief(error: BaseException) -> str:
+    """What a library's error says, on one line; its class stands behind, as some messages tell little without it.
+
+    >>> brief(KeyError("words"))
+    "'words' [KeyError]"
+    """
+    message, kind = textwrap.shorten(str(error), _MOST), type(error).__name__
+    return f"{message} [{kind}]" if message else kind
+
+
+def without_class(written: str) -> str:
+    """What failed, out of an error as a traceback ends with it. The class of one that is not ours stands behind.
+
+    >>> without_class("sensory_pipeline.core.errors.NoRoom: the disk is full")
+    'the disk is full'
+    >>> without_class("KeyError: 'words'")
+    "'words' [KeyError]"
+    """
+    found = _WRITTEN.fullmatch(written.strip())
+    if found is None:
+        return written
+    ours = found["module"].startswith("sensory_pipeline.") or found["kind"] == "Failure"  # Dagster's, of a step of ours
+    return found["message"] if ours else f"{found['message']} [{found['kind']}]"

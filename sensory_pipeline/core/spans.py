@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+Time = TypeVar("Time", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -81,3 +84,20 @@ def cover(spans: Iterable[Span]) -> Span:
     if not items:
         raise ValueError("no spans to cover")
     return Span(start_ms=min(s.start_ms for s in items), end_ms=max(s.end_ms for s in items))
+
+
+def union(intervals: Iterable[tuple[Time, Time]], *, touching: bool = True) -> list[tuple[Time, Time]]:
+    """What the intervals cover together: disjoint ones, in order. touching: whether two that only touch become one.
+
+    >>> union([(4, 9), (0, 5), (9, 10)])
+    [(0, 10)]
+    >>> union([(4, 9), (0, 5), (9, 10)], touching=False)
+    [(0, 9), (9, 10)]
+    """
+    found: list[tuple[Time, Time]] = []
+    for start, end in sorted(intervals):
+        if found and (start < found[-1][1] or (touching and start == found[-1][1])):
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return found

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from sensory_pipeline.core.spans import union
+
 Kind = Literal["device", "host", "waiting"]
 """device: a model calculates, be its device a GPU or the processor; host: what surrounds that, such as decoding;
 waiting: for the next recording."""
@@ -57,12 +59,14 @@ class Timeline:
 
     def busy_s(self, *kinds: Kind) -> float:
         """Seconds in which at least one process did something of these kinds."""
-        return sum(end - start for start, end in _union(a for a in self.activities if a.kind in kinds))
+        return sum(end - start for start, end in self._busy(*kinds))
+
+    def _busy(self, *kinds: Kind) -> list[tuple[float, float]]:
+        return union((activity.start_s, activity.end_s) for activity in self.activities if activity.kind in kinds)
 
     def idle(self) -> tuple[Idle, ...]:
         """The pauses of the device, from the first activity of all to the last."""
-        busy = _union(activity for activity in self.activities if activity.kind == "device")
-        edges = [(self.start_s, self.start_s), *busy, (self.end_s, self.end_s)]
+        edges = [(self.start_s, self.start_s), *self._busy("device"), (self.end_s, self.end_s)]
         pauses = [(before[1], after[0]) for before, after in pairwise(edges)]
         return tuple(Idle(start_s=start, end_s=end) for start, end in pauses if end - start >= SHORTEST_IDLE_S)
 
@@ -126,15 +130,4 @@ def _joined(activities: Sequence[Activity], pause_s: float) -> list[Activity]:
             found[-1] = Activity(lane=last.lane, kind=last.kind, what=last.what, start_s=last.start_s, end_s=end_s)
         else:
             found.append(activity)
-    return found
-
-
-def _union(activities: Iterable[Activity]) -> list[tuple[float, float]]:
-    """Disjoint stretches, in order, in which at least one of them goes on."""
-    found: list[tuple[float, float]] = []
-    for start, end in sorted((activity.start_s, activity.end_s) for activity in activities):
-        if found and start <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], end)
-        else:
-            found.append((start, end))
     return found

@@ -7,21 +7,16 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from math import inf
 
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, union
 
 
 class Track:
     """Sorted, disjoint stretches of speech, to be asked about many short spans."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        for span in sorted(span for span in spans if span.duration_ms):
-            if self._ends and span.start_ms <= self._ends[-1]:
-                self._ends[-1] = max(self._ends[-1], span.end_ms)
-            else:
-                self._starts.append(span.start_ms)
-                self._ends.append(span.end_ms)
+        stretches = union((span.start_ms, span.end_ms) for span in spans if span.duration_ms)
+        self._starts = [start_ms for start_ms, _ in stretches]
+        self._ends = [end_ms for _, end_ms in stretches]
 
     def __iter__(self) -> Iterator[Span]:
         for start_ms, end_ms in zip(self._starts, self._ends, strict=True):

@@ -5,17 +5,17 @@ and the raw bytes of each tensor beside it. A pickle is a program that may call 
 unpickler here imports nothing: it knows the few names such a checkpoint needs, builds arrays from some and empty
 boxes from the rest (the settings of those who trained the network), and refuses every other name.
 
-The same weights as one safetensors file (https://github.com/huggingface/safetensors, "Format") are
-read too: bytes and shapes, nothing to run.
+torch's own defence (`torch.load` with weights_only=True), by which networks of pyannote.audio are read, does not do
+here: the speaker networks are read on machines without torch, and it refuses the checkpoint of GigaAM for the settings
+of its training unless each of their classes is imported.
+
+The same weights as one safetensors file are read too: bytes and shapes, nothing to run.
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 import pickletools
-import struct
-import textwrap
 from collections import OrderedDict
 from collections.abc import Mapping
 from io import SEEK_END, BytesIO
@@ -24,12 +24,11 @@ from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from sensory_pipeline.core.errors import ConfigurationError
-
-Array = npt.NDArray[Any]
-"""Of the type it is stored in."""
+from sensory_pipeline.core.arrays import Array
+from sensory_pipeline.core.errors import ConfigurationError, brief
 
 _STORAGES = {
     "FloatStorage": "<f4",
@@ -38,7 +37,6 @@ _STORAGES = {
     "LongStorage": "<i8",
     "IntStorage": "<i4",
 }
-_SAFETENSORS = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8"}
 _TYPE_NAMES = ("bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple")
 _BOXED = ("typing", "omegaconf", "pyannote", "lightning", "pytorch_lightning")
 """Packages whose objects are settings, or describe the training."""
@@ -47,7 +45,7 @@ _MOST_TUPLES = 20_000
 of dicts, and Python hashes them by recursion without a limit: ten times as many, nested, overflow the stack."""
 _DAMAGED = (
     pickle.UnpicklingError,
-    struct.error,
+    SafetensorError,
     BadZipFile,
     EOFError,
     ArithmeticError,
@@ -64,10 +62,9 @@ _DAMAGED = (
 
 def read_checkpoint(path: Path) -> dict[str, Array]:
     """Tensor name -> values. Raises ConfigurationError: no such file, not a checkpoint, not a harmless one."""
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_zip
     try:
         with path.open("rb") as file:
-            return read(file)
+            return load_file(path) if path.suffix == ".safetensors" else _read_zip(file)
     except OSError as error:
         raise ConfigurationError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     except _ForbiddenGlobal as error:
@@ -76,22 +73,11 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
             "nothing of it was run. Do not use the file; get it from where it is published."
         ) from error
     except _DAMAGED as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"{path} is not a checkpoint of a network, or not all of it ({reason}); "
             "compare its size and checksum with the published file, and get it again"
         ) from error
-
-
-def _read_safetensors(file: BinaryIO) -> dict[str, Array]:
-    (length,) = struct.unpack("<Q", file.read(8))
-    header = json.loads(file.read(length) if length < 1 << 24 else b"")
-    data = np.fromfile(file, np.uint8)
-    return {
-        name: data[slice(*entry["data_offsets"])].view(_SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
 
 
 def _read_zip(file: BinaryIO) -> dict[str, Array]:

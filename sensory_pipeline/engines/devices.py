@@ -225,6 +225,22 @@ def choose_compute_type(requested: str, device: Device) -> ComputeType:
     )
 
 
+def gpu_id(device: Device, visible: str | None) -> str:
+    """What nvidia-smi and other processes know a GPU by: its number on this host, or the beginning of its UUID.
+
+    visible: CUDA_VISIBLE_DEVICES, by which this process numbers GPUs. Raises ConfigurationError when it hides the GPU.
+
+    >>> gpu_id(Device.parse("cuda:1"), "5,3")
+    '3'
+    """
+    if visible is None:
+        return str(device.ordinal)
+    tokens = _tokens(visible)
+    if device.ordinal >= len(tokens):
+        raise ConfigurationError(f"{device.name} is hidden by CUDA_VISIBLE_DEVICES={visible!r}")
+    return tokens[device.ordinal]
+
+
 @contextmanager
 def device_lock(device: Device, folder: Path, *, visible: str | None) -> Iterator[None]:
     """Have the device to oneself among the processes that lock in `folder`, waiting for one's turn.
@@ -233,12 +249,7 @@ def device_lock(device: Device, folder: Path, *, visible: str | None) -> Iterato
     GPU has other numbers in other processes (where one lists numbers, all should). Raises
     ConfigurationError when it hides the device.
     """
-    label = device.name
-    if device.kind is DeviceKind.CUDA and visible is not None:
-        tokens = _tokens(visible)
-        if device.ordinal >= len(tokens):
-            raise ConfigurationError(f"{device.name} is hidden by CUDA_VISIBLE_DEVICES={visible!r}")
-        label = f"{device.kind}:{tokens[device.ordinal]}"
+    label = device.name if device.kind is DeviceKind.CPU else f"{device.kind}:{gpu_id(device, visible)}"
     with held(folder / f"{re.sub('[^0-9A-Za-z-]', '-', label)}.lock", what=f"device {device.name}"):
         yield
 

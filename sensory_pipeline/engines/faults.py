@@ -20,6 +20,16 @@ def short_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
 
 
+def fewer_may_do(error: Exception) -> bool:
+    """Whether a batch failed for want of memory, and not over what was calculated.
+
+    Raises the error anew where it is about the GPU, on which nothing else would succeed either.
+    """
+    if of_the_device(error):
+        raise error
+    return short_of_memory(error)
+
+
 def of_the_device(error: Exception) -> bool:
     """Whether it is not about what was calculated, but about the GPU, which then fails on everything.
 

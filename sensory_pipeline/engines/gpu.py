@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from sensory_pipeline.engines.devices import NVIDIA_SMI_LIMIT_S, Device, DeviceKind
+from sensory_pipeline.engines.devices import NVIDIA_SMI_LIMIT_S, Device, DeviceKind, gpu_id
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -43,9 +43,7 @@ def _left_to_the_container() -> int:
 
 def _told(device: Device, visible: str | None, fields: str) -> str:
     """Values as nvidia-smi writes them, memory in MiB; empty where it does not tell."""
-    names = visible.split(",") if visible else []
-    name = names[device.ordinal].strip() if device.ordinal < len(names) else str(device.ordinal)
-    query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={name}"]
+    query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={gpu_id(device, visible)}"]
     try:
         return subprocess.run(
             query, capture_output=True, text=True, timeout=NVIDIA_SMI_LIMIT_S, check=True

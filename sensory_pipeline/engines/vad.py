@@ -9,14 +9,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.spans import Span
 
 MODEL = "silero-v6"
 
-Samples = npt.NDArray[np.float32]
 
 WINDOW = 512
 """Samples; the length the model was trained on."""
@@ -29,7 +28,7 @@ _MAX_GAIN = 100.0
 
 
 def speech_spans(
-    samples: Samples,
+    samples: Floats,
     *,
     threshold: float = 0.4,
     min_silence_ms: int = 300,
@@ -64,7 +63,7 @@ def speech_spans(
     )
 
 
-def speech_probabilities(samples: Samples) -> npt.NDArray[np.float32]:
+def speech_probabilities(samples: Floats) -> Floats:
     """The probability of speech in each window of 32 ms; the last window is filled up with zeros."""
     detector = Detector()
     mean, gain = normalisation(samples)
@@ -85,17 +84,17 @@ class Detector:
         self._state = self._cell = np.zeros((1, 1, 128), np.float32)
         self._context = np.zeros(_CONTEXT, np.float32)
 
-    def probabilities(self, windows: Samples) -> npt.NDArray[np.float32]:
+    def probabilities(self, windows: Floats) -> Floats:
         """Of speech, in each of the windows that follow; windows: at a common level, shape (count, WINDOW)."""
         contexts = np.vstack([self._context, windows[:-1, -_CONTEXT:]])
         self._context = windows[-1, -_CONTEXT:]
         inputs = {"input": np.hstack([contexts, windows]), "h": self._state, "c": self._cell}
         answer, self._state, self._cell = self._session.run(None, inputs)
-        found: npt.NDArray[np.float32] = answer.reshape(-1)
+        found: Floats = answer.reshape(-1)
         return found
 
 
-def normalisation(samples: Samples) -> tuple[np.float32, np.float32]:
+def normalisation(samples: Floats) -> tuple[np.float32, np.float32]:
     """The offset to subtract, and the gain that then brings loud passages to an RMS of 0.1.
 
     At most 40 dB, so that a silent recording stays silent.
@@ -110,7 +109,7 @@ def normalisation(samples: Samples) -> tuple[np.float32, np.float32]:
     return mean, np.float32(min(_LEVEL / max(loud, 1e-9), _MAX_GAIN))
 
 
-def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(mask: Mask) -> list[tuple[int, int]]:
     """Half-open index ranges where the mask holds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -28,6 +28,7 @@ from sensory_pipeline.processing.workers.dispatcher import Dispatcher
 from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
+from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline.storage.sources import prefix_of
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def runner(
                 recording_timeout_s=settings.recording_timeout_s,
                 audio_cache_gb=settings.audio_cache_gb,
             ),
+            access=S3Access.of(settings),
             progress=progress,
         )
         ready = Runner(context)

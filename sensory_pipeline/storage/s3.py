@@ -1,7 +1,7 @@
 """Recordings in S3, or in what speaks its protocol: listed, and fetched in the version that was listed.
 
-Credentials, region, endpoint and addressing style are found by boto3 as by every AWS tool: in the
-AWS_* variables, in ~/.aws, or by the machine's role. The version of an object is its ETag and size.
+What `S3Access` does not say of credentials, region, endpoint and addressing style is found by boto3 as by every AWS
+tool: in the AWS_* variables, in ~/.aws, or by the machine's role. The version of an object is its ETag and size.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from sensory_pipeline.core.errors import (
     SourceUnavailable,
 )
 from sensory_pipeline.core.recordings import Page, SourceObject
-from sensory_pipeline.storage.aws import CREDENTIALS, client_of
+from sensory_pipeline.storage.aws import CREDENTIALS, ENDPOINT, client_of
 from sensory_pipeline.storage.local import is_recording, kind_of
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -48,7 +49,7 @@ SLOWEST = 1e6
 _CHUNK = 1 << 20
 _PATIENCE_S = 60  # beyond what the size allows
 _PAUSES_S = (0, 1, 4)  # before each try to get a whole body; requests are retried by boto3
-_NETWORK = "check AWS_ENDPOINT_URL, AWS_DEFAULT_REGION and the network"
+_NETWORK = f"check {ENDPOINT}, AWS_DEFAULT_REGION and the network"
 
 
 def uri_of(bucket: str, key: str) -> str:
@@ -85,7 +86,11 @@ def folder_uri(source: str) -> str:
 
 
 def pages(
-    folder: str, *, after: str | None = None, passed_over: Callable[[str], None] = lambda _: None
+    folder: str,
+    access: S3Access = AS_FOUND,
+    *,
+    after: str | None = None,
+    passed_over: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Page]:
     """Every recording whose uri begins with the folder's, by its name, in order of key.
 
@@ -97,7 +102,8 @@ def pages(
     bucket, prefix = place_of(folder)
     try:
         start = "" if after is None else place_of(after)[1]
-        for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=start):
+        paginator = client(access).get_paginator("list_objects_v2")
+        for page in paginator.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start):
             if found := page.get("Contents"):
                 objects = []
                 for item in found:
@@ -109,21 +115,21 @@ def pages(
                         passed_over("hidden" if hidden else kind_of(name.rpartition("/")[2]))
                 yield Page(objects=tuple(objects), after=uri_of(bucket, found[-1]["Key"]))
     except ClientError as error:
-        raise _not_listed(folder, error) from error
+        raise _not_listed(folder, client(access).meta.endpoint_url, error) from error
     except (ConnectionError, HTTPClientError) as error:
         raise ConfigurationError(f"cannot list {folder}: {error}; {_NETWORK}") from error
     except BotoCoreError as error:
         raise ConfigurationError(f"cannot list {folder}: {error}; {CREDENTIALS}") from error
 
 
-def look(uri: str) -> SourceObject | None:
+def look(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
     """The object as it is now; None when it is not there.
 
     Raises SourceUnavailable when the server fails or refuses, ConfigurationError without credentials.
     """
     bucket, key = place_of(uri)
     try:
-        found = client().head_object(Bucket=bucket, Key=key)
+        found = client(access).head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if _answer(error)[0] == 404:
             return None
@@ -141,7 +147,7 @@ def listable(uri: str, prefix: str) -> bool:
     return _listable(unquote(uri.removeprefix(prefix)))
 
 
-def download(uri: str, version: str, target: Path) -> None:
+def download(uri: str, version: str, target: Path, access: S3Access = AS_FOUND) -> None:
     """Write this version of an object to a file; its folder is made. A failure may leave part of it.
 
     Raises SourceChanged when it is another version by now, SourceUnavailable when it cannot be had,
@@ -155,7 +161,7 @@ def download(uri: str, version: str, target: Path) -> None:
         if time.monotonic() > until:
             break
         try:
-            received = _save(uri, _opened(uri, etag), target, until)
+            received = _save(uri, _opened(uri, etag, access), target, until)
         except (HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
             why = str(error)
         else:
@@ -166,9 +172,9 @@ def download(uri: str, version: str, target: Path) -> None:
 
 
 @cache
-def client() -> S3Client:
-    """The one of this process, made when it is first needed."""
-    made: S3Client = client_of("s3")
+def client(access: S3Access) -> S3Client:
+    """The one of this process for such access, made when it is first needed."""
+    made: S3Client = client_of("s3", access)
     made.meta.events.register("before-parse.s3.ListObjectsV2", _take_contents)
     return made
 
@@ -215,10 +221,10 @@ def _hidden(part: str) -> bool:
     return part.startswith(".") and part.strip(".") != ""
 
 
-def _opened(uri: str, etag: str) -> StreamingBody:
+def _opened(uri: str, etag: str, access: S3Access) -> StreamingBody:
     bucket, key = place_of(uri)
     try:
-        return client().get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
+        return client(access).get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
     except ClientError as error:
         raise _not_read(uri, error) from error
     except (ConnectionError, HTTPClientError) as error:
@@ -246,9 +252,8 @@ def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
     return received
 
 
-def _not_listed(folder: str, error: ClientError) -> SensoryError:
+def _not_listed(folder: str, endpoint: str, error: ClientError) -> SensoryError:
     status, code = _answer(error)
-    endpoint = client().meta.endpoint_url
     if status >= 500:
         return SourceUnavailable(f"{endpoint} cannot list {folder} just now ({code}): try again later")
     if status == 404:

@@ -16,6 +16,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage import local
 from sensory_pipeline.storage.files import temporary
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 
 _PAGE = 1000
 """Objects of a folder in a page; S3 gives as many."""
@@ -34,10 +35,10 @@ class Listing:
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
-def listed(source: str, *, after: str | None = None) -> Listing:
+def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None) -> Listing:
     """The recordings of a folder, or below `s3://bucket/prefix` (the key as it is, not encoded).
 
-    after: uri of the source that an earlier listing came to; from the beginning when None. Raises
+    access: to S3. after: uri of the source that an earlier listing came to; from the beginning when None. Raises
     ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
     SourceUnavailable when the server fails.
     """
@@ -46,7 +47,7 @@ def listed(source: str, *, after: str | None = None) -> Listing:
         from sensory_pipeline.storage import s3
 
         return Listing(
-            pages=s3.pages(prefix_of(source), after=after, passed_over=lambda kind: passed_over.update([kind])),
+            pages=s3.pages(prefix_of(source), access, after=after, passed_over=lambda kind: passed_over.update([kind])),
             passed_over=passed_over,
         )
     unreadable: list[str] = []
@@ -81,13 +82,13 @@ def prefix_of(source: str) -> str:
     return Path(source).resolve().as_uri().rstrip("/") + "/"
 
 
-def why_empty(source: str) -> str:
+def why_empty(source: str, access: S3Access = AS_FOUND) -> str:
     """What may be the matter with a source in which a listing found no recording."""
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         place = source.rstrip("/")
-        if place.removeprefix(s3.SCHEME).count("/") and s3.look(s3.uri_of(*s3.place_of(place))) is not None:
+        if place.removeprefix(s3.SCHEME).count("/") and s3.look(s3.uri_of(*s3.place_of(place)), access) is not None:
             return f"{place} is an object: give what is before its last slash"
         return f"no recording's key begins with {s3.place_of(prefix_of(source))[1] or 'anything'}: check the prefix"
     return f"there is no recording in {source}, nor below it: check the path, and whether it is mounted"
@@ -102,10 +103,10 @@ def uri_of(recording: str) -> str:
 
 
 @contextmanager
-def local_copy(uri: str, version: str, folder: Path) -> Iterator[Path]:
+def local_copy(uri: str, version: str, folder: Path, access: S3Access = AS_FOUND) -> Iterator[Path]:
     """A file with exactly this version of a recording, to be read within the `with`.
 
-    folder: what is not local is put there meanwhile. Raises SourceChanged when it is another version
+    folder: what is not local is put there meanwhile; access: to S3. Raises SourceChanged when it is another version
     by now, or while it was read, SourceUnavailable when it cannot be had, NoRoom when the folder
     takes no more, ConfigurationError without the credentials for it.
     """
@@ -118,7 +119,7 @@ def local_copy(uri: str, version: str, folder: Path) -> Iterator[Path]:
 
     path = temporary(folder, PurePosixPath(uri).suffix)  # decoders look at it
     try:
-        s3.download(uri, version, path)
+        s3.download(uri, version, path, access)
         yield path
     finally:
         with suppress(OSError):  # a sweep comes later

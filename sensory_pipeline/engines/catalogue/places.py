@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 from pydantic import SecretStr
 
+from sensory_pipeline.core.errors import brief
 from sensory_pipeline.engines.catalogue.archives import Archive, opened
 from sensory_pipeline.engines.catalogue.models import Carrier, Model, ModelFile
 from sensory_pipeline.engines.catalogue.store import matches
@@ -61,7 +62,7 @@ def from_hub(model: Model, staging: Path, token: SecretStr | None) -> None:
                     token=token.get_secret_value() if token else None,
                 )
     except (OSError, ValueError) as error:
-        raise Unavailable(_brief(error)) from error
+        raise Unavailable(brief(error)) from error
     finally:
         enable_progress_bars()
 
@@ -150,7 +151,7 @@ def _download(file: ModelFile, path: Path) -> None:
             error.close()
             if error.code == 416:  # there is nothing behind what we have, so that is another file
                 part.unlink()
-        raise Unavailable(f"{file.url}: {_brief(error)}") from error
+        raise Unavailable(f"{file.url}: {brief(error)}") from error
     part.replace(path)
 
 
@@ -214,7 +215,3 @@ def _join(pieces: list[Piece], target: Path, most: int | None) -> None:
                     out.write(chunk)
                     if most is not None and out.tell() > most:
                         return
-
-
-def _brief(error: BaseException) -> str:
-    return textwrap.shorten(f"{type(error).__name__}: {error}", 300)

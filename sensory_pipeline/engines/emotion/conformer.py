@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch  # noqa: TID253  modules are classes of torch; gigaam.py imports this file only to load a model
 from torch import Tensor, nn  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
 from torch.nn.utils.rnn import pad_sequence  # noqa: TID253
 
-from sensory_pipeline.engines.checkpoint import Array
+from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.engines.emotion.mel import LogMel
 
-Floats = npt.NDArray[np.float32]
 Length = TypeVar("Length", int, Tensor)
 
 

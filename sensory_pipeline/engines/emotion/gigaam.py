@@ -11,7 +11,6 @@ says of its sound. A window with little voice in it is shrunk toward its turn.
 
 from __future__ import annotations
 
-import textwrap
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Doubles, Floats
 from sensory_pipeline.core.emotions import LABELS, Emotion
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
@@ -34,14 +33,14 @@ from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
-from sensory_pipeline.engines.emotion.inquiry import Doubles, Inquiry
-from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
+from sensory_pipeline.engines.emotion.inquiry import Inquiry
+from sensory_pipeline.engines.faults import fewer_may_do
+from sensory_pipeline.engines.halving import halving
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
-Floats = npt.NDArray[np.float32]
 Answer = tuple[str, "tuple[Emotion, ...] | Terminal"]
 Piece = tuple[Span, Inquiry]
 """Sound that is heard at once, and the job that asks for it."""
@@ -144,25 +143,19 @@ class GigaamClassifier:
                         yield inquiry.job.key, answer
 
     def _heard(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
-        """The logits of each piece. Where a batch fails, halves of it are tried, so that a piece befalls no other."""
-        try:
+        """The logits of each piece, or what it fails with."""
+
+        def compute(part: Sequence[Piece]) -> list[Doubles]:
             with self._activity.noting("device", "gigaam"):
-                sounds = [_sound(inquiry.job.pcm, piece) for piece, inquiry in batch]
+                sounds = [_sound(inquiry.job.pcm, piece) for piece, inquiry in part]
                 return [logits.astype(np.float64) for logits in network.frame_logits(sounds)]
-        except FAULTS as error:
-            fault = self._fault(error, batch)
-        # out of the handler, so that the error no longer holds what filled the memory
-        if len(batch) == 1:
-            return [fault]
-        middle = len(batch) // 2
-        return self._heard(network, batch[:middle]) + self._heard(network, batch[middle:])
+
+        return halving(batch, compute, self._fault)
 
     def _fault(self, error: Exception, batch: Sequence[Piece]) -> EngineError:
         """What an error says about the batch it came from. Raises it anew where it is not about that."""
-        if of_the_device(error):
-            raise error
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-        if not short_of_memory(error):
+        short, reason = fewer_may_do(error), brief(error)
+        if not short:
             return EngineError(f"GigaAM gave up: {reason}")
         seconds = max(piece.duration_s for piece, _ in batch)
         fault = (
@@ -222,7 +215,7 @@ def _load(path: Path, device: str) -> LoadedModel[EmotionNetwork]:
     try:
         network = EmotionNetwork.restored(tensors, labels=len(LABELS))
     except (LookupError, RuntimeError, ValueError) as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"{path} holds another model than GigaAM-Emo ({reason}): set GIGAAM_MODEL_NAME to {PUBLISHED!r}, or to "
             "the path of a copy of the published emo.ckpt"

@@ -12,14 +12,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from sensory_pipeline.core.arrays import Doubles
 from sensory_pipeline.core.emotions import LABELS, Caveat, Emotion, EmotionScores, EmotionWindow, trust
 from sensory_pipeline.core.errors import EmptyAudio, EngineError, Terminal
 from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import ClassifyJob
 from sensory_pipeline.engines.emotion import pitch
-
-Doubles = npt.NDArray[np.float64]
 
 LANGUAGE = "ru"
 """Of the speech that the model was trained on."""

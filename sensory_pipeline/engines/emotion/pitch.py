@@ -13,12 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.spans import Span
-
-Floats = npt.NDArray[np.float32]
 
 FRAME_MS = 10
 FLOOR_HZ, CEILING_HZ = 65.0, 500.0

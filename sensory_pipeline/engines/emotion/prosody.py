@@ -18,18 +18,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sensory_pipeline.core.arrays import Doubles, Floats, Mask
 from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionScores, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, union
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, VoiceTrack, frame_at, track
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Workshop
-
-Doubles = npt.NDArray[np.float64]
 
 # Columns of a voice: pitch (semitones), squared distance of pitch from its turn's mean (semitones^2),
 # loudness (dB), syllable-like peaks of loudness (per second), spectral tilt (dB).
@@ -132,7 +130,7 @@ def _cumulated(voice: VoiceTrack) -> Doubles:
     return sums
 
 
-def _peaks(level_db: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _peaks(level_db: Floats) -> Mask:
     """Where the smoothed loudness has a local maximum: about one a syllable.
 
     After N. H. de Jong, T. Wempe, "Praat script to detect syllable nuclei and measure speech rate
@@ -192,7 +190,9 @@ def _baseline(sums: Doubles, turns: Iterable[Span]) -> Baseline:
     """
     voiced = sums[:, 0]
     pieces, centres = [], []
-    for span in _union(turns):
+    # turns that only touch keep pieces of their own
+    for start_ms, end_ms in union(((turn.start_ms, turn.end_ms) for turn in turns), touching=False):
+        span = Span(start_ms=start_ms, end_ms=end_ms)
         whole = _within(sums, [span])
         count = max(1, round(whole[0, 0] / _PIECE_FRAMES))
         start = voiced[min(frame_at(span.start_ms), len(voiced) - 1)]
@@ -210,17 +210,6 @@ def _baseline(sums: Doubles, turns: Iterable[Span]) -> Baseline:
     number = total**2 / (weight**2).sum()
     variance = (number * observed + _USUAL_SD_PIECES * _USUAL_SD**2) / (number + _USUAL_SD_PIECES)
     return Baseline(mean=mean, sd=np.sqrt(variance), trust=float(1 - 1 / number))
-
-
-def _union(spans: Iterable[Span]) -> list[Span]:
-    """What the spans cover together, without overlaps, in order of time."""
-    union: list[Span] = []
-    for span in sorted(spans):
-        if union and span.start_ms < union[-1].end_ms:
-            last = union.pop()
-            span = Span(start_ms=last.start_ms, end_ms=max(last.end_ms, span.end_ms))
-        union.append(span)
-    return union
 
 
 def _shares(arousal: Doubles, spread: Doubles) -> Doubles:

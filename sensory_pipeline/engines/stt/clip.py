@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.vad import Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +23,7 @@ class Clip:
     settings: TranscriptionSettings
 
     @property
-    def samples(self) -> Samples:
+    def samples(self) -> Floats:
         """At 16 kHz; made when asked for, since a recording of hours has many."""
         return self.pcm.cut(self.span).mono()
 

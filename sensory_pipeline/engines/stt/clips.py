@@ -12,9 +12,10 @@ from itertools import pairwise
 import numpy as np
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.pauses import fewest, stretches
 from sensory_pipeline.core.spans import Span, cover
-from sensory_pipeline.engines.vad import Samples, speech_probabilities, speech_spans
+from sensory_pipeline.engines.vad import speech_probabilities, speech_spans
 
 _PAD_MS = 200  # around speech, so that soft beginnings and ends of words are heard
 _PAUSE_MS = 3000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
@@ -23,7 +24,7 @@ _LEAST_HALVED_MS = 5000  # with 2000, 25.0 % of the words of AMI's excerpts were
 _SMOOTHING = 5  # windows of the voice activity detector
 
 
-def speech_clips(samples: Samples, longest_ms: int) -> tuple[tuple[Span, ...], ...]:
+def speech_clips(samples: Floats, longest_ms: int) -> tuple[tuple[Span, ...], ...]:
     """Of each clip the stretches of speech, with the soft sound around them; none where nobody speaks.
 
     In order of time and disjoint. samples: 16 kHz mono, shape (frames,).
@@ -75,12 +76,12 @@ def speech_alone(speech: Iterable[Span]) -> Iterator[Span]:
             yield Span(start_ms=span.start_ms + _PAD_MS, end_ms=span.end_ms - _PAD_MS)
 
 
-def cut(samples: Samples, span: Span) -> Samples:
+def cut(samples: Floats, span: Span) -> Floats:
     """The samples inside the span."""
     return samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]
 
 
-def _pieces(samples: Samples, span: Span, longest_ms: int) -> Iterator[Span]:
+def _pieces(samples: Floats, span: Span, longest_ms: int) -> Iterator[Span]:
     while span.duration_ms > longest_ms:
         window = Span(start_ms=span.start_ms + longest_ms // 3, end_ms=span.start_ms + longest_ms)
         cut_ms = window.start_ms + _weakest_ms(cut(samples, window))
@@ -89,7 +90,7 @@ def _pieces(samples: Samples, span: Span, longest_ms: int) -> Iterator[Span]:
     yield span
 
 
-def _weakest_ms(samples: Samples) -> int:
+def _weakest_ms(samples: Floats) -> int:
     """The middle of the part that is least like speech."""
     probabilities = speech_probabilities(samples)
     smooth = np.convolve(probabilities, np.ones(_SMOOTHING) / _SMOOTHING, mode="valid")

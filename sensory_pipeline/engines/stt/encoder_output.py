@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 import numpy.typing as npt
 
+from sensory_pipeline.core.arrays import Floats
+
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
 
-Features = npt.NDArray[np.float32]
+Features = Floats
 """Log-mel, shape (mels, frames), a frame every 10 ms."""
 Prepared = Union[Features, "StorageView"]
 """A clip on its way into a batch: on a GPU the window that goes into the encoder, on a processor what came out of it,

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.errors import EngineError, Terminal
@@ -15,6 +16,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
+from sensory_pipeline.engines.halving import halving
 from sensory_pipeline.engines.stt.clip import Clip, Heard
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
@@ -32,6 +34,7 @@ _TOLD_MS = 10_000  # and the speech in them that is enough
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
 Answer = tuple[str, "Transcript | Terminal"]
+PreparedClip = tuple[Clip, Future[Prepared]]
 Speech = list[tuple[Span, tuple[Span, ...]]]
 """Of each clip: what is decoded, and the speech in it."""
 
@@ -178,23 +181,23 @@ class Transcription:
             return self._model.encode(window)
 
     def _together(self, clips: Sequence[Clip], ready: Sequence[Future[Prepared]]) -> list[list[Heard] | EngineError]:
-        """Where a batch fails, halves of it are tried, so that what a clip does befalls no other."""
-        try:
-            known = [clip.result() for clip in ready]
-            with self._activity.noting("device", "whisper"):
-                found = decode(self._model, clips, known, self._languages, self._workers)
-        except FAULTS as error:
-            fault = self._fault(error, len(clips))
-        else:
-            return list(self._workers.map(self._surer, clips, found))
-        # out of the handler, so that the error no longer holds what filled the memory
-        if len(clips) == 1:
-            return [fault]
-        middle = _between_recordings(clips)
-        return self._together(clips[:middle], ready[:middle]) + self._together(clips[middle:], ready[middle:])
+        """What is heard in each clip, or what it fails with."""
 
-    def _surer(self, clip: Clip, heard: Heard) -> list[Heard]:
+        def compute(part: Sequence[PreparedClip]) -> list[Heard]:
+            known = [prepared.result() for _, prepared in part]
+            with self._activity.noting("device", "whisper"):
+                return decode(self._model, [clip for clip, _ in part], known, self._languages, self._workers)
+
+        def fault(error: Exception, part: Sequence[PreparedClip]) -> EngineError:
+            return self._fault(error, len(part))
+
+        found = halving(list(zip(clips, ready, strict=True)), compute, fault, _between_recordings)
+        return list(self._workers.map(self._surer, clips, found))
+
+    def _surer(self, clip: Clip, heard: Heard | EngineError) -> list[Heard] | EngineError:
         """What is heard at higher temperatures, where it is doubtful; what was heard before where that fails."""
+        if isinstance(heard, EngineError):
+            return heard
         if not heard.doubtful or len(clip.settings.temperatures) == 1:
             return [heard]
         again = self._alone(clip)
@@ -222,8 +225,9 @@ class Transcription:
             self._ready.append((clip.recording, recording.transcript(self._languages.pop(clip.recording, None))))
 
 
-def _between_recordings(clips: Sequence[Clip]) -> int:
-    """Where a batch is halved: between recordings if there are several, since one's language is told together."""
-    middle = len(clips) // 2
-    borders = [i for i in range(1, len(clips)) if clips[i].recording != clips[i - 1].recording]
-    return min(borders, key=lambda border: abs(border - middle), default=middle)
+def _between_recordings(batch: Sequence[PreparedClip]) -> tuple[Sequence[PreparedClip], Sequence[PreparedClip]]:
+    """About halves: cut between recordings if there are several, since one's language is told together."""
+    borders = [i for i, ((before, _), (clip, _)) in enumerate(pairwise(batch), 1) if before.recording != clip.recording]
+    middle = len(batch) // 2
+    border = min(borders, key=lambda border: abs(border - middle), default=middle)
+    return batch[:border], batch[border:]

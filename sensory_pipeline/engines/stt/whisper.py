@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage, brief
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
@@ -25,7 +25,7 @@ from sensory_pipeline.engines.base import EngineInfo, TranscribeJob
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.store import HOME, Store
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind, choose, choose_compute_type
-from sensory_pipeline.engines.faults import of_the_device, short_of_memory
+from sensory_pipeline.engines.faults import fewer_may_do
 from sensory_pipeline.engines.gpu import gpu_name
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Weights, Workshop
 from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of
@@ -161,7 +161,7 @@ class WhisperTranscriber:
 
     def _fault(self, error: Exception, clips: int) -> EngineError:
         """What an error says about the clips, so many, it came from. Raises it anew where it is not about them."""
-        if short_of_memory(error) and not isinstance(error, MemoryError):  # which is about this process
+        if fewer_may_do(error) and not isinstance(error, MemoryError):  # which is about this process
             if clips == 1:
                 raise ConfigurationError(
                     f"{self._device.name} has too little memory for Whisper {self._model} in {self._compute_type} "
@@ -171,9 +171,7 @@ class WhisperTranscriber:
             self._batch_size = min(size, clips // 2)
             if self._sizes is not None and clips >= size:  # what is less may be short for another process's sake
                 self._sizes.keep(self._weights, self._batch_size)
-        elif of_the_device(error):
-            raise error
-        return EngineError(f"Whisper gave up: {type(error).__name__}: {error}")
+        return EngineError(f"Whisper gave up: {brief(error)}")
 
 
 def _check(model: WhisperModel, settings: TranscriptionSettings, name: str) -> None:

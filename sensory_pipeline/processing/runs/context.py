@@ -9,6 +9,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
 from sensory_pipeline.processing.workers.pool import EnginePool
+from sensory_pipeline.storage.s3_access import S3Access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What does the work, and how. progress: told (stage, recording_id) as each recording is done."""
+    """What does the work, and how. access: to S3; progress: told (stage, recording_id) as each recording is done."""
 
     dispatcher: Dispatcher
     plans: Plans
     limits: Limits
+    access: S3Access
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None
 
     @property

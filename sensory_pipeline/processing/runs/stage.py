@@ -215,6 +215,7 @@ class StageRun:
                 max_duration_s=limits.max_audio_hours * 3600,
                 stereo=self._whole.request.stereo,
                 track=self._whole.request.track,
+                access=self._context.access,
             ),
             request=self._whole.request,
             limit_s=limits.silence_s(duration_s(decoded)) if decoded else limits.decoding_s(recording.size_bytes),

@@ -12,6 +12,7 @@ from sensory_pipeline.audio.decode import decode, read_pcm, write_pcm
 from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.core.errors import NoRoom
 from sensory_pipeline.core.results import AudioFacts
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import local_copy
 
 
@@ -21,7 +22,7 @@ class AudioSource:
 
     decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
     recordings are refused; stereo: the channels are kept apart, and what leaks from one into another is
-    silenced; track: number of the one that is wanted.
+    silenced; track: number of the one that is wanted; access: to S3.
     """
 
     uri: str
@@ -30,6 +31,7 @@ class AudioSource:
     max_duration_s: float
     stereo: bool
     track: int | None = None
+    access: S3Access = AS_FOUND
 
     def open(self) -> Pcm:
         """The canonical audio, from the cache or decoded again."""
@@ -41,7 +43,7 @@ class AudioSource:
 
     def decode(self) -> tuple[Pcm, AudioFacts]:
         """Decode the source into the cache. Raises AudioError or Transient."""
-        with local_copy(self.uri, self.version, self.decoded.parent) as path:
+        with local_copy(self.uri, self.version, self.decoded.parent, self.access) as path:
             found = decode(
                 path,
                 channels="keep" if self.stereo else "mono",

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import assert_never
 
-from sensory_pipeline.core.errors import ConfigurationError, EngineError
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, brief
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.selection import Engines, EngineSets
@@ -74,7 +74,7 @@ def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an engine throws is about what it works on
         traceback.print_exc(file=sys.stderr)
-        return Failed(error=EngineError(f"{type(error).__name__}: {error}"))
+        return Failed(error=EngineError(f"the engine failed: {brief(error)}"))
     return Closed(cache=engines.cache.stats() if engines.cache else None)
 
 

@@ -189,8 +189,7 @@ class _Batch:
     def _failed(self, error: Exception) -> list[_Batch]:
         """The engine refuses somebody's settings: who that is shows when each goes alone."""
         unanswered = list(self._open.values())
-        alone = len(unanswered) == 1 or isinstance(error, EngineUnavailable)
-        if isinstance(error, ConfigurationError) and not alone:
+        if isinstance(error, ConfigurationError) and len(unanswered) > 1:
             return [_Batch(self._dispatcher, self._stage, self._choice, deque([one])) for one in unanswered]
         for submission in unanswered:
             submission.future.set_exception(error)

@@ -16,7 +16,7 @@ from itertools import count, takewhile
 
 import numpy as np
 
-from sensory_pipeline.engines.checkpoint import Array
+from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.engines.diarization.onnx.graph import Graph
 
 BANDS = 80

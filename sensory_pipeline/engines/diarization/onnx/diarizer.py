@@ -9,22 +9,22 @@ minutes of one core; the error rate is that of pyannote.audio with the same netw
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
-from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal
+from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
-from sensory_pipeline.engines.diarization.onnx.local_speakers import Floats, Mask, local_speakers
+from sensory_pipeline.engines.diarization.onnx.local_speakers import local_speakers
 from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, people_at_once, speaker_count, turns
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
 from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices
@@ -82,7 +82,7 @@ class OnnxDiarizer:
             with self._activity.noting("host", "clustering voices"):
                 return _diarization(job.pcm, speaking, vectors, job.settings)
         except FAULTS as error:
-            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+            reason = brief(error)
             remedy = ": cut it, or process it where there is more memory" if short_of_memory(error) else ""
             return EngineError(f"diarization failed on this recording ({reason}){remedy}")
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
-
-Floats = npt.NDArray[np.float32]
+from sensory_pipeline.core.arrays import Doubles, Floats
 
 FRAME, HOP = 400, 160
 """Samples of a frame, and from one frame to the next."""
@@ -48,8 +47,8 @@ def _mel_filters() -> Floats:
     return filters
 
 
-def _mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    mels: npt.NDArray[np.float64] = 1127 * np.log1p(np.asarray(hz) / 700)
+def _mel(hz: npt.ArrayLike) -> Doubles:
+    mels: Doubles = 1127 * np.log1p(np.asarray(hz) / 700)
     return mels
 
 

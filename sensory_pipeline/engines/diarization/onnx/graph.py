@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from sensory_pipeline.core.arrays import Array
+
 Attribute = int | float | str | Sequence[int]
 Shape = Sequence[int | str]
 """Of a tensor; a dimension that is not known beforehand has a name."""

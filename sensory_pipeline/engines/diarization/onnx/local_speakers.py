@@ -10,12 +10,9 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import Pcm
-
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+from sensory_pipeline.core.arrays import Floats, Mask
 
 WINDOW = 160_000
 """Samples; segmentation-3.0 was trained on ten seconds."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
-from sensory_pipeline.engines.checkpoint import Array
+from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.engines.diarization.onnx.graph import Graph
 
 _STRIDE = 10  # samples from one value of a filter to the next

@@ -8,13 +8,13 @@ who were taken for the same speaker, pyannote lets any other speaker speak too; 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.core.arrays import Indices, Mask
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAME_SIZE, FRAME_STEP, FRAMES, WINDOW_STEP, Mask
+from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAME_SIZE, FRAME_STEP, FRAMES, WINDOW_STEP
 
-Names = npt.NDArray[np.intp]
+Names = Indices
 """The speaker of each voice of each window, shape (windows, voices); NOBODY for a voice that has none."""
 
 NOBODY = -1
@@ -24,7 +24,7 @@ _MOMENT_SHARE = 0.05  # of all speech
 """In five recordings of one reader, 380 s together, no two people are ever heard at once."""
 
 
-def speaker_count(speaking: Mask) -> npt.NDArray[np.intp]:
+def speaker_count(speaking: Mask) -> Indices:
     """How many people speak in each frame of the recording, by the mean of the windows over it.
 
     speaking: shape (windows, frames, voices).
@@ -37,14 +37,14 @@ def speaker_count(speaking: Mask) -> npt.NDArray[np.intp]:
     return np.rint(voices / windows).astype(np.intp)
 
 
-def people_at_once(count: npt.NDArray[np.intp]) -> int:
+def people_at_once(count: Indices) -> int:
     """How many different people there are for sure, since so many are heard at once, and not just for a moment."""
     spoken = count > 0
     enough = max(_MOMENT_S * SAMPLE_RATE / FRAME_STEP, _MOMENT_SHARE * spoken.sum())
     return max((number for number in range(2, count.max() + 1) if (count >= number).sum() >= enough), default=1)
 
 
-def activity(speaking: Mask, names: Names, count: npt.NDArray[np.intp]) -> tuple[Mask, Mask]:
+def activity(speaking: Mask, names: Names, count: Indices) -> tuple[Mask, Mask]:
     """Who speaks in each frame, shape (frames, speakers): `count` people at most, and one at most.
 
     Those are chosen whom most windows hear; of equals the first.

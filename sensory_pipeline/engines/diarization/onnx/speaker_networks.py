@@ -6,7 +6,6 @@ would have to be verified like a download, and would save less than onnxruntime 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.checkpoint import Array, read_checkpoint
+from sensory_pipeline.core.arrays import Array, Floats
+from sensory_pipeline.core.errors import ConfigurationError, brief
+from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.diarization.onnx.campplus import projection, trunk
 from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, fbank
-from sensory_pipeline.engines.diarization.onnx.local_speakers import CLASSES, FRAMES, WINDOW, Floats
+from sensory_pipeline.engines.diarization.onnx.local_speakers import CLASSES, FRAMES, WINDOW
 from sensory_pipeline.engines.diarization.onnx.pyannet import pyannet
 from sensory_pipeline.engines.faults import FAULTS
 
@@ -96,7 +96,7 @@ def _holding(path: Path, network: str) -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"{path} holds something else than {network} ({reason}): get the file again from where it is published"
         ) from error

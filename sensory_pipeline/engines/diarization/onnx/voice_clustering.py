@@ -11,12 +11,10 @@ speakers as were asked for, smaller ones do.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES, Floats, Mask, alone
+from sensory_pipeline.core.arrays import Doubles, Floats, Indices, Mask
+from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES, alone
 from sensory_pipeline.engines.diarization.onnx.reconstruction import NOBODY, Names
-
-Labels = npt.NDArray[np.intp]
 
 _THRESHOLD = 0.75
 """Distance of centres, of vectors of length 1. On labelled meetings, calls and conversations 0.75 and 0.8 are best;
@@ -49,14 +47,14 @@ def cluster_voices(vectors: Floats, speaking: Mask, *, least: int, most: int | N
     return names, centres
 
 
-def _assigned(likeness: Floats) -> Labels:
+def _assigned(likeness: Floats) -> Indices:
     """A speaker for each voice of a window, by the greatest likeness, shape (voices, speakers).
 
     No two have the same while there are others.
     """
     from scipy.optimize import linear_sum_assignment
 
-    speakers: Labels = likeness.argmax(axis=1)
+    speakers: Indices = likeness.argmax(axis=1)
     voices, different = linear_sum_assignment(likeness, maximize=True)
     speakers[voices] = different
     return speakers
@@ -69,7 +67,7 @@ def _drawn(vectors: Floats) -> Floats:
     return vectors[np.sort(np.random.default_rng(0).choice(len(vectors), MOST_CLUSTERED, replace=False))]
 
 
-def _agglomerated(unit: Floats, least: int, most: int) -> Labels:
+def _agglomerated(unit: Floats, least: int, most: int) -> Indices:
     """A cluster for each vector, numbered from 0. unit: of length 1."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -89,16 +87,16 @@ def _agglomerated(unit: Floats, least: int, most: int) -> Labels:
     return _without_small(unit, labels, smallest)
 
 
-def _large(tree: npt.NDArray[np.float64], smallest: int) -> npt.NDArray[np.intp]:
+def _large(tree: Doubles, smallest: int) -> Indices:
     """How many clusters have `smallest` vectors, after none, one and more merges."""
     size = len(tree) + 1
     large = np.append(np.ones(size), tree[:, 3]) >= smallest
     gone = large[tree[:, :2].astype(int)].sum(axis=1)
-    changes: npt.NDArray[np.intp] = np.append(large[:size].sum(), large[size:].astype(int) - gone).cumsum()
+    changes: Indices = np.append(large[:size].sum(), large[size:].astype(int) - gone).cumsum()
     return changes
 
 
-def _without_small(unit: Floats, labels: Labels, smallest: int) -> Labels:
+def _without_small(unit: Floats, labels: Indices, smallest: int) -> Indices:
     """Clusters of fewer vectors join the large one whose centre is nearest."""
     large = np.flatnonzero(np.bincount(labels) >= smallest)
     centres = _unit(np.stack([unit[labels == cluster].mean(axis=0) for cluster in large]))

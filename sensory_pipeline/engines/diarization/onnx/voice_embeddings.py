@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.core.arrays import Doubles, Floats, Mask
 from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, HOP
 from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     FRAME_SIZE,
@@ -24,12 +24,8 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     VOICES,
     WINDOW,
     WINDOW_STEP,
-    Floats,
-    Mask,
     alone,
 )
-
-Sums = npt.NDArray[np.float64]
 
 _STRETCH = 500
 """Frames of the trunk in a stretch, at most: ten seconds, as the windows are that pyannote gives to such a network."""
@@ -59,7 +55,7 @@ def voice_embeddings(pcm: Pcm, speaking: Mask, network: VoiceNetwork) -> Floats:
     if those are too few.
     """
     vectors = np.full((len(speaking), VOICES, network.dimension), np.nan, np.float32)
-    sums: dict[int, Sums] = {}  # by window
+    sums: dict[int, Doubles] = {}  # by window
     for first, last in _stretches(pcm.samples.shape[1]):
         weights = _weights(speaking, first, last)
         if weights:
@@ -106,7 +102,7 @@ def _telling(speaking: Mask) -> Mask:
     return np.where(single.sum(axis=0) > _FEWEST_ALONE, single, speaking)
 
 
-def _embed(sums: Sums, network: VoiceNetwork, vectors: Floats) -> None:
+def _embed(sums: Doubles, network: VoiceNetwork, vectors: Floats) -> None:
     """Sets the vectors of voices that have frames. sums: by voice, of frames, of features, of their squares."""
     heard = sums[:, 0] > 0
     number, (mean, square) = sums[heard, :1], np.split(sums[heard, 1:] / sums[heard, :1], 2, axis=1)

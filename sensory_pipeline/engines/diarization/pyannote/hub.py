@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.errors import ConfigurationError, brief
 from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
 from sensory_pipeline.engines.catalogue.snapshots import verified
 from sensory_pipeline.engines.catalogue.store import Store
@@ -45,7 +44,7 @@ def fetched(model: str, token: SecretStr | None) -> Path:
     try:
         return _snapshot(model, token=token.get_secret_value() if token else None)
     except (OSError, ValueError) as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"cannot download the diarization model {model} ({reason}). Accept its terms on "
             f"https://huggingface.co/{model}, make a token on https://huggingface.co/settings/tokens and set "

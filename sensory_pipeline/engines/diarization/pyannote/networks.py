@@ -11,7 +11,6 @@ import dataclasses
 import inspect
 import json
 import pickle
-import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.errors import ConfigurationError, brief
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
@@ -76,7 +75,7 @@ def checked(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        reason = brief(error)
         raise ConfigurationError(
             f"{path} was refused: it is no part of a pyannote speaker diarization pipeline, or not all of it "
             f"({reason}). Nothing of it was run. Get it again from where it is published."

@@ -34,10 +34,10 @@ from torch import Tensor  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
 
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.core.errors import EngineError
 from sensory_pipeline.engines.diarization.pyannote.window_batches import Window, WindowBatches
 
-Floats = npt.NDArray[np.float32]
 File = dict[str, Any]
 """A recording as pyannote takes it: `{"waveform": int16 of shape (channels, frames), "sample_rate": 16000}`."""
 
@@ -127,15 +127,15 @@ class FrugalDiarization(SpeakerDiarization):
         spoken_in = (Window(n, int(i)) for n, spoken in active.items() for i in np.flatnonzero(spoken.any(axis=(1, 2))))
         self._embedded.run(spoken_in, compute, faults)
 
-    def _active(self, segmentations: SlidingWindowFeature) -> npt.NDArray[Any]:
+    def _active(self, segmentations: SlidingWindowFeature) -> Array:
         """Who is taken to speak, 0 or 1, as pyannote's `apply` has it."""
         specifications: Any = self._segmentation.model.specifications
         if not specifications.powerset:
             segmentations = binarize(segmentations, onset=self.segmentation.threshold, initial_state=False)
-        active: npt.NDArray[Any] = segmentations.data
+        active: Array = segmentations.data
         return active
 
-    def _masks(self, active: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _masks(self, active: Array) -> Array:
         """By which frames a speaker is told, shape (windows, frames, speakers) as `active`.
 
         Where overlap is excluded, those where each speaks alone; if they are too few, all where they speak.

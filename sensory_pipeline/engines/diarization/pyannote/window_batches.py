@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from sensory_pipeline.core.errors import EngineError
-from sensory_pipeline.engines.faults import FAULTS, of_the_device, short_of_memory
+from sensory_pipeline.core.errors import EngineError, brief
+from sensory_pipeline.engines.faults import fewer_may_do, short_of_memory
+from sensory_pipeline.engines.halving import halves, halving
 
 
 class Window(NamedTuple):
@@ -32,39 +32,37 @@ class WindowBatches:
         Where a batch fails, halves of it are tried, so that what one recording does befalls no other.
         faults: by number of the recording; those that are found are added.
         """
-        waiting = deque(windows)
-        while waiting:
-            taken = [waiting.popleft() for _ in range(min(self.size, len(waiting)))]
-            if batch := [window for window in taken if window.recording not in faults]:
-                self._run_one(batch, compute, faults)
 
-    def _run_one(
-        self, batch: list[Window], compute: Callable[[list[Window]], None], faults: dict[int, EngineError]
-    ) -> None:
-        try:
-            compute(batch)
-            return
-        except FAULTS as error:
-            short, fault = short_of_memory(error), engine_error(error)
-        # not before the error is gone, which holds on to all that was being computed
-        if len(batch) == 1:
-            faults[batch[0].recording] = fault
-            return
-        size, known, middle = self.size, len(faults), len(batch) // 2
-        if short:
-            self.size = min(size, middle)
-        self.run(batch[:middle], compute, faults)
-        self.run(batch[middle:], compute, faults)
-        if len(faults) > known:  # then it was not for being so many
-            self.size = size
+        def batches(windows: Sequence[Window]) -> Iterator[list[Window]]:
+            """Each as large as the size is when its turn comes."""
+            while windows:
+                taken, windows = windows[: self.size], windows[self.size :]
+                if batch := [window for window in taken if window.recording not in faults]:
+                    yield batch
+
+        def computed(batch: Sequence[Window]) -> list[None]:
+            compute(list(batch))
+            return [None] * len(batch)
+
+        def fault(error: Exception, batch: Sequence[Window]) -> EngineError:
+            failed = engine_error(error)
+            if len(batch) == 1:
+                faults[batch[0].recording] = failed
+            elif short_of_memory(error):
+                self.size = min(self.size, len(batch) // 2)
+            return failed
+
+        for whole in batches(list(windows)):
+            size, known = self.size, len(faults)
+            halving(whole, computed, fault, lambda batch: chain.from_iterable(map(batches, halves(batch))))
+            if len(faults) > known:  # then it was not for being so many
+                self.size = size
 
 
 def engine_error(error: Exception) -> EngineError:
     """What an error says about the recording that it came from. Raises it anew where it is not about that."""
-    if of_the_device(error):
-        raise error
-    reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-    if short_of_memory(error):
+    short, reason = fewer_may_do(error), brief(error)
+    if short:
         return EngineError(
             f"pyannote has too little memory for this recording, however few windows of it go together ({reason}): "
             "end what else uses the device, process it on another one, or cut it"
