@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import secrets
-import wave
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ _SAMPLE_BYTES = 2
 _LEAST_S = 0.5  # of a damaged file: with less than this nothing is kept
 _SILENT = 3  # the loudest 16-bit value of a track without a signal: what rounding and dither make of nothing
 _MOST_TRACKS = 8
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_SEAL = struct.Struct("<4sII")
+_SEAL_NAME = b"crc "
 _MOST_BYTES = (1 << 32) - 64  # a WAVE file counts in 32 bits, its header included; 37 hours of mono
 
 
@@ -183,17 +187,18 @@ def _too_long(how_long: str, max_duration_s: float) -> AudioTooLong:
 def write_pcm(path: Path, pcm: Pcm) -> None:
     """Writes a WAVE file, whole or not at all; a reader never sees a part.
 
-    pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. Raises OSError when there is no
-    room, or no folder.
+    pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. A chunk after the samples has their checksum.
+    Raises OSError when there is no room, or no folder.
     """
+    samples = np.ascontiguousarray(pcm.samples.T)
+    header = _header(pcm.channels, samples.nbytes)
+    seal = zlib.crc32(samples.data, zlib.crc32(header))
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with unfinished.open("xb") as file, wave.open(file, "wb") as written:
-            written.setnchannels(pcm.channels)
-            written.setsampwidth(_SAMPLE_BYTES)
-            written.setframerate(SAMPLE_RATE)
-            written.setnframes(pcm.samples.shape[1])
-            written.writeframesraw(np.ascontiguousarray(pcm.samples.T).data)
+        with unfinished.open("xb") as file:
+            file.write(header)
+            file.write(samples.data)
+            file.write(_SEAL.pack(_SEAL_NAME, 4, seal))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -202,18 +207,19 @@ def write_pcm(path: Path, pcm: Pcm) -> None:
 def read_pcm(path: Path) -> Pcm:
     """What write_pcm wrote; its samples cannot be changed.
 
-    Raises FileNotFoundError when it is not there, or not whole: decode the source again.
+    Raises FileNotFoundError when it is not there, or not what was written: decode the source again.
     """
-    try:
-        with path.open("rb") as file, wave.open(file) as opened:
-            channels, sample_bytes, rate, length, *_ = opened.getparams()
-            data = opened.readframes(length)
-    except (wave.Error, EOFError) as error:
-        raise _no_decoded_audio(path) from error
-    if (sample_bytes, rate, len(data)) != (_SAMPLE_BYTES, SAMPLE_RATE, length * channels * _SAMPLE_BYTES):
-        raise _no_decoded_audio(path)
-    return Pcm(samples=np.frombuffer(data, np.int16).reshape(-1, channels).T)
+    content = path.read_bytes()
+    body = memoryview(content)[: -_SEAL.size]
+    if len(body) < _HEADER.size or _SEAL.unpack(content[-_SEAL.size :]) != (_SEAL_NAME, 4, zlib.crc32(body)):
+        raise FileNotFoundError(errno.ENOENT, "no whole file of decoded audio", str(path))
+    channels = _HEADER.unpack_from(content)[6]
+    return Pcm(samples=np.frombuffer(body[_HEADER.size :], np.int16).reshape(-1, channels).T)
 
 
-def _no_decoded_audio(path: Path) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, "no whole file of decoded audio", str(path))
+def _header(channels: int, size: int) -> bytes:
+    """Of a WAVE file: RIFF, its format (PCM), and the head of its samples."""
+    riff = _HEADER.size - 8 + size + _SEAL.size
+    frame = channels * _SAMPLE_BYTES
+    pcm = (1, channels, SAMPLE_RATE, SAMPLE_RATE * frame, frame, 16)
+    return _HEADER.pack(b"RIFF", riff, b"WAVE", b"fmt ", 16, *pcm, b"data", size)
