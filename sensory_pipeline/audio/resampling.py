@@ -69,7 +69,7 @@ def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[npt.NDArray[Any]]:
             gathered, count = [], 0
         elif len(gathered) >= _MOST_PIECES:
             gathered = [np.concatenate(gathered)]
-    if gathered:
+    if count:
         yield np.concatenate(gathered)
 
 
