@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import pickletools
 import struct
 import textwrap
 from collections import OrderedDict
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines import nesting
 
 Array = npt.NDArray[Any]
 """Of the type it is stored in."""
@@ -42,9 +42,6 @@ _SAFETENSORS = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8"}
 _TYPE_NAMES = ("bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple")
 _BOXED = ("typing", "omegaconf", "pyannote", "lightning", "pytorch_lightning")
 """Packages whose objects are settings, or describe the training."""
-_MOST_TUPLES = 20_000
-"""In a pickle; a tensor needs four, the largest published network here has 937. Tuples hold each other and are keys
-of dicts, and Python hashes them by recursion without a limit: ten times as many, nested, overflow the stack."""
 _DAMAGED = (
     pickle.UnpicklingError,
     struct.error,
@@ -100,8 +97,7 @@ def _read_zip(file: BinaryIO) -> dict[str, Array]:
             raise ValueError("it would grow in memory, torch does not compress")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         program = archive.read(index)
-        if sum("TUPLE" in opcode.name for opcode, _, _ in pickletools.genops(program)) > _MOST_TUPLES:
-            raise ValueError("too many tuples for a network")
+        nesting.check(program)
         content = _Unpickler(archive, index, program).load()
     tensors = content.get("state_dict", content)
     if not tensors or not all(isinstance(value, np.ndarray) for value in tensors.values()):
