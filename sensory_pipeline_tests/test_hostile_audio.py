@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.core.errors import AudioTooLong, SensoryError
 from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, tone
-from sensory_pipeline_tests.hostile_audio import HOSTILE, hours_of_silence
+from sensory_pipeline_tests.hostile_audio import HOSTILE, hours_of_silence, many_edits
 from sensory_pipeline_tests.mutations import mutated
 
 DATA = Path(__file__).parent / "data"
@@ -106,6 +106,28 @@ def test_small_files_cost_little(name: str, decoder: Decoder, tmp_path: Path) ->
     expected = {"many_edits": "AudioTooLong", "hours_of_silence": "UnreadableAudio"}
     assert cost.outcome == expected.get(name, "decoded")
     assert cost.cpu_s < CPU_S
+
+
+@pytest.mark.parametrize("form", ["an index of 64 bits", "a list elsewhere", "other flags"])
+def test_edits_are_counted_wherever_they_stand(form: str, tmp_path: Path) -> None:
+    content = many_edits()
+    moov = content.index(b"moov") - 4
+    match form:
+        case "an index of 64 bits":
+            length = int.from_bytes(content[moov : moov + 4], "big")
+            content = content[:moov] + b"\0\0\0\1moov" + (length + 8).to_bytes(8, "big") + content[moov + 8 :]
+        case "a list elsewhere":
+            content = content.replace(b"edts", b"minf", 1)
+        case _:
+            content = content.replace(b"elst\0\0\0\0", b"elst\0\0\0\7")
+    (tmp_path / "a.m4a").write_bytes(content)
+    with pytest.raises(AudioTooLong):
+        decode(tmp_path / "a.m4a", max_duration_s=12 * 3600)
+
+
+def test_edits_that_play_what_is_there_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.m4a").write_bytes(many_edits(3))
+    assert decode(tmp_path / "a.m4a", max_duration_s=200).pcm.duration_ms == pytest.approx(180_000, abs=100)
 
 
 def test_hours_of_sound_take_no_memory(decoder: Decoder, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def examine(file: BinaryIO) -> Declared:
             damage.append(Damage(begin=size, end=size, what=what))
         boxes.add(box)
         if box == b"moov":
-            longest_s = max(longest_s, played_s(file, range(position + 8, position + length)))
+            longest_s = max(longest_s, played_s(file, range(position, min(size, position + length))))
         position = min(size, position + length)
     if not boxes & _INDEXES:
         why = damage[0].what if damage else "it was never finished"
