@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.labelled import Recording, Said
-from sensory_pipeline.audio.decode import decode, write_pcm
+from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.core.spans import Span
 
 LONG, MIXED, QUIET = "joined, 25 min and more", "two languages", "partner 20 dB down"

@@ -35,8 +35,8 @@ from bench.plain_script import PlainScript
 from bench.processes import Orchestration, orchestration
 from bench.recordings import recordings
 from bench.transcription import PLAIN
-from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.registration import register

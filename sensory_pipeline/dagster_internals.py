@@ -6,6 +6,8 @@ version, and `test_dagster_internals.py` says what of this has moved. Each entry
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -27,6 +29,10 @@ from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
 # tags of runs: the code server that was asked to start it, what it failed of, whether Dagster runs it again
 from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
+
+# what dagster-webserver makes of a workspace file, to serve it; it can be had in no other way
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 # what a code server is asked and answers, in code_server_has
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
@@ -52,6 +58,7 @@ __all__ = [
     "execute_in_process_executor",
     "is_valid_cron_schedule",
     "started_process",
+    "workspace_context",
 ]
 
 DAEMON = "dagster._daemon"
@@ -68,6 +75,16 @@ def started_process(entry: dg.EventLogEntry) -> int | None:
     if event is None or not str(event.message).startswith(STARTED_PROCESS):
         return None
     return int(str(event.engine_event_data.metadata["pid"].value))
+
+
+@contextmanager
+def workspace_context(instance: dg.DagsterInstance, workspace: Path) -> Iterator[WorkspaceProcessContext]:
+    """What a webserver serves, of a workspace file."""
+    instance.optimize_for_webserver(15_000, 3_600, 20)  # the defaults of dagster-webserver
+    with WorkspaceProcessContext(
+        instance, WorkspaceFileTarget(paths=[str(workspace)]), version=dg.__version__, code_server_log_level="warning"
+    ) as context:
+        yield context
 
 
 def code_server_has(launcher: dg.DefaultRunLauncher, run_id: str) -> bool:

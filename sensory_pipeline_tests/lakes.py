@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
@@ -72,3 +75,15 @@ def data_files(root: Path) -> dict[str, str]:
         for path in sorted((root / folder).rglob("*"))
         if path.is_file()
     }
+
+
+def as_of_an_older_version(root: Path, table: str, columns: Sequence[str]) -> None:
+    """The table's files without these columns, and manifests without checksums."""
+    for file in (root / "data" / table).rglob("*.parquet"):
+        pq.write_table(pq.read_table(file, partitioning=None).drop_columns(list(columns)), file)
+    for file in (root / "manifests").rglob("*.json"):
+        document = json.loads(file.read_text())
+        document.pop("checksum", None)
+        for entry in document["tables"].values():
+            entry.pop("checksum", None)
+        file.write_text(json.dumps(document))

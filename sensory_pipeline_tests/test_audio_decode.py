@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sensory_pipeline.audio.decode import Decoded, decode, read_pcm, write_pcm
+from sensory_pipeline.audio.decode import Decoded, decode
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm
 from sensory_pipeline.core.errors import (
     AudioError,
     AudioTooLong,

@@ -165,7 +165,7 @@ def test_a_small_file_does_not_become_a_large_one(tmp_path: Path) -> None:
 
 def test_nesting_does_not_overflow_the_stack(tmp_path: Path) -> None:
     nested = b"})" + b"\x85" * 1_000_000 + b"K\x01s0"  # a dict with such a key, dropped again
-    with pytest.raises(ConfigurationError, match="too many tuples"):
+    with pytest.raises(ConfigurationError, match="its tuples hold more"):
         read_checkpoint(write_zip(tmp_path / "a.ckpt", {"x": tensor((12,), (1,))}, before=nested))
     nested = b"}" + b"]" * 1_000_000 + b"a" * 999_999 + b"0" + b"0"  # lists in lists, which nobody hashes
     assert read_checkpoint(write_zip(tmp_path / "a.ckpt", {"x": tensor((12,), (1,))}, before=nested))

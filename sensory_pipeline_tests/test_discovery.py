@@ -6,7 +6,7 @@ server whose pages hold two keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -59,6 +59,12 @@ class Mortal:
 
     def exists(self) -> bool:
         return self.inner.exists()
+
+    def check(self) -> None:
+        self.inner.check()
+
+    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, anew: bool) -> None:
+        self.inner.seal(db, table, columns, anew=anew)
 
     @contextmanager
     def exclusive(self) -> Iterator[Transaction]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +32,7 @@ from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.engine_contract import SPEECH
-from sensory_pipeline_tests.lakes import ingested, rows, tables
+from sensory_pipeline_tests.lakes import as_of_an_older_version, ingested, rows, tables
 from sensory_pipeline_tests.strategies import alone, diarizations, span, turn, word, words
 from sensory_pipeline_tests.trivial_engines import TrivialTranscriber, trivial
 
@@ -236,8 +235,7 @@ def test_the_setting_is_in_no_fingerprint_of_those_who_leave_it_off() -> None:
 def test_words_of_an_older_version_are_neither(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 900)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
-    (file,) = (tmp_path / "lake" / "data" / "words").rglob("*.parquet")
-    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["doubtful"]), file)
+    as_of_an_older_version(tmp_path / "lake", "words", ["doubtful"])
     assert rows(tmp_path / "lake", "SELECT text, utterance, doubtful FROM words") == [("900", 0, None)]
     opened = Lake.open(tmp_path / "lake")
     assert [violations(opened, partition) for partition, _ in opened.published()] == [{}]

@@ -193,6 +193,7 @@ def test_an_older_ledger_gets_its_columns(tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", None)
     register(lake, thing("a.wav"))
     with closing(sqlite3.connect(lake.root / "ledger.sqlite")) as db:
+        db.execute("DROP INDEX recordings_whole")
         db.execute("ALTER TABLE recordings DROP COLUMN redo_stages")
     (item,) = waiting(Lake.open(lake.root))
     assert item.redo_stages == frozenset()

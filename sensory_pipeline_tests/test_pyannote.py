@@ -28,6 +28,7 @@ from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.catalogue.revisions import HubModel
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, NETWORK, PipelineConfig
 from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
 from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED
@@ -50,7 +51,7 @@ from sensory_pipeline_tests.stock_pyannote import (
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = str(getattr(HubModel.named(PUBLISHED), "commit", None))
 
 needs_miniature = pytest.mark.skipif(
     not (MINIATURE / CONFIG).is_file(), reason="no miniature pyannote: make it with scripts.train_miniatures"
@@ -453,7 +454,7 @@ class Hub:
                 hub.requests.append(self.path)
                 if self.headers["Authorization"] != f"Bearer {hub.token}":
                     self.answer(401, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
-                elif "/revision/" in self.path:
+                elif f"/revision/{COMMIT}" in self.path:
                     self.answer(200, json.dumps({"id": PUBLISHED, "sha": COMMIT, "siblings": []}).encode())
                 elif "/tree/" in self.path:
                     paths = [path for path in folder.rglob("*") if path.is_file()]

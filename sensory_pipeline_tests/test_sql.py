@@ -7,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
@@ -15,7 +14,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import connect, query, view_columns
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.lakes import ingested
+from sensory_pipeline_tests.lakes import as_of_an_older_version, ingested
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +48,7 @@ def test_files_of_an_older_version_lack_columns(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 500)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
     for table, column in (("segments", ["language"]), ("recordings", ["untranscribed_ms", *NEW])):
-        (file,) = (tmp_path / "lake" / "data" / table).rglob("*.parquet")
-        pq.write_table(pq.read_table(file, partitioning=None).drop_columns(column), file)
+        as_of_an_older_version(tmp_path / "lake", table, column)
     with connect(Lake.open(tmp_path / "lake")) as db:
         ((text, language),) = db.execute("SELECT text, language FROM segments").fetchall()
         found = db.execute("SELECT status, untranscribed_s, undecoded_s, track, remarks FROM recordings").fetchall()

@@ -85,6 +85,14 @@ class BrokenTranscriber(TrivialTranscriber):
             yield job.key, EngineError("the device is lost")
 
 
+class RefusingTranscriber(TrivialTranscriber):
+    """Fails on the culprits."""
+
+    def _answers(self, batch: list[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        for job, answer in zip(batch, super()._answers(batch), strict=True):
+            yield (job.key, EngineError("no memory")) if job.pcm.duration_ms == CULPRIT_MS else answer
+
+
 class MumblingTranscriber(TrivialTranscriber):
     """Hears German, is sure of nothing, and hears no word from the culprit."""
 
@@ -177,6 +185,10 @@ def poisoned() -> Engines:
 
 def broken() -> Engines:
     return replace(trivial(), transcriber=BrokenTranscriber())
+
+
+def refusing() -> Engines:
+    return replace(trivial(), transcriber=RefusingTranscriber())
 
 
 def mumbling() -> Engines:

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from sensory_pipeline.assets.metadata import stage_columns, stage_metadata
+from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.dagster_internals import execute_in_process_executor
@@ -72,9 +73,14 @@ def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefin
         report = engines.run_stage(lake, stage, partition, context.run.run_id, later=_later(context, stage))
         metadata = stage_metadata(report, settings.price_per_hour)
         if report.engine_at_fault:
+            try:
+                engines.finish(lake, partition, context.run.run_id, after=stage)
+            except SensoryError as error:
+                context.log.error(f"what is good could not be published: {error}")
             raise dg.Failure(
                 f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
-                f"rather the engine than the recordings; they stay pending. The first of them: {report.fault}",
+                f"rather the engine than the recordings; they stay pending, the others are published. "
+                f"The first of them: {report.fault}",
                 metadata=metadata,
                 allow_retries=False,
             )

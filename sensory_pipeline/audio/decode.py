@@ -1,37 +1,38 @@
-"""Decoded audio: made from a file of any format, and kept in a file of its own.
+"""Decoded audio, made from a file of any format.
 
 Whatever the source, the same steps: float32 at the source's rate, the mean of the channels (FFmpeg's
 own downmix of stereo is 1.414 times too loud), soxr at its high quality, rounding to 16 bits.
-PCM16 at 16 kHz comes through bit for bit, and all sound stands at its time on the file's clock. Beside
-the result, a second of sound is in memory.
+PCM16 at 16 kHz comes through bit for bit, and all sound stands at its time on the file's clock. The result
+goes to a file as it comes: of hours of sound, a second is in memory.
 """
 
 from __future__ import annotations
 
-import errno
-import secrets
-import wave
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from sensory_pipeline.audio.clock import Clock, Piece
 from sensory_pipeline.audio.containers.declared import truncated
 from sensory_pipeline.audio.frames import Track, opened, tracks
 from sensory_pipeline.audio.hearing import Hearing
 from sensory_pipeline.audio.parts import Part, split
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.pcm_file import MOST_BYTES, GrowingPcm
 from sensory_pipeline.audio.resampling import Channels, canonical
-from sensory_pipeline.core.errors import AudioError, AudioTooLong, EmptyAudio, SourceUnavailable, UnreadableAudio
+from sensory_pipeline.core.errors import (
+    AudioError,
+    AudioTooLong,
+    EmptyAudio,
+    SourceUnavailable,
+    UnreadableAudio,
+)
 from sensory_pipeline.core.recordings import printable
 
-_SAMPLE_BYTES = 2
 _LEAST_S = 0.5  # of a damaged file: with less than this nothing is kept
 _SILENT = 3  # the loudest 16-bit value of a track without a signal: what rounding and dither make of nothing
 _MOST_TRACKS = 8
-_MOST_BYTES = (1 << 32) - 64  # a WAVE file counts in 32 bits, its header included; 37 hours of mono
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +53,32 @@ class Decoded:
     remarks: tuple[str, ...]
 
 
-def decode(path: Path, *, channels: Channels = "mono", max_duration_s: float, track: int | None = None) -> Decoded:
+def decode(
+    path: Path,
+    *,
+    channels: Channels = "mono",
+    max_duration_s: float,
+    track: int | None = None,
+    folder: Path | None = None,
+) -> Decoded:
     """The sound of a file. What is damaged costs itself, and is told.
 
     channels: "mono" for the mean of them, "keep" for each. track: number of the one to take, from 1;
-    None for the default one, or the first after it that can be decoded and is not silent. Raises
-    EmptyAudio, UnreadableAudio, TruncatedAudio when next to nothing is left, AudioTooLong (before
-    decoding, where the container says how long it is), and SourceUnavailable when the file cannot be read.
+    None for the default one, or the first after it that can be decoded and is not silent. folder: for the
+    file, which nobody else sees, with the samples; that of the system for temporary ones when None. Raises
+    NoRoom where that cannot be written, EmptyAudio, UnreadableAudio, TruncatedAudio when next to nothing is left,
+    AudioTooLong (before decoding, where the container says how long it is), and SourceUnavailable when the
+    file cannot be read.
     """
     try:
         if path.stat().st_size == 0:
             raise EmptyAudio("the file has no bytes; record or upload it again")
         parts = split(path)
+        played_s = sum(part.declared.played_s for part in parts)
+        if played_s > max_duration_s:
+            raise _too_long(f"its {played_s / 3600:.3g} hours are over", max_duration_s)
         there = tracks(path, parts[0])
-        return _chosen(_Request(path, parts, channels, max_duration_s, len(there)), there, track)
+        return _chosen(_Request(path, parts, channels, max_duration_s, len(there), folder), there, track)
     except OSError as error:
         raise SourceUnavailable(
             f"cannot read {printable(path)}: {error.strerror}; check that it exists and may be read"
@@ -79,6 +92,7 @@ class _Request:
     channels: Channels
     max_duration_s: float
     tracks: int
+    folder: Path | None
 
 
 def _chosen(request: _Request, there: tuple[Track, ...], track: int | None) -> Decoded:
@@ -96,7 +110,7 @@ def _chosen(request: _Request, there: tuple[Track, ...], track: int | None) -> D
         except AudioError as error:
             failure = failure or error
             continue
-        if len(there) == 1 or np.abs(found.pcm.samples).max() > _SILENT:
+        if len(there) == 1 or _loudest(found.pcm) > _SILENT:
             return found
         silent = silent or candidate.number
         del found  # hours of silence
@@ -141,16 +155,21 @@ def _decoded(request: _Request, track: int) -> Decoded:
 def _heard(request: _Request, track: int, *, octaves_down: int = 0) -> tuple[Pcm, Hearing]:
     """One pass through the file."""
     hearing = Hearing()
-    pcm = bytearray()
-    kept = 1
-    for piece in canonical(_pieces(request, track, hearing), request.channels, hearing, octaves_down=octaves_down):
-        kept = piece.shape[1]
-        pcm += piece.tobytes()
-        if len(pcm) > request.max_duration_s * SAMPLE_RATE * kept * _SAMPLE_BYTES:
-            raise _too_long("it goes on beyond", request.max_duration_s)
-        if len(pcm) > _MOST_BYTES:
-            raise AudioTooLong("it decodes to more than the 4 GB a file of decoded sound can hold; cut it into parts")
-    return Pcm(samples=np.frombuffer(pcm, np.int16).reshape(-1, kept).T), hearing
+    with closing(GrowingPcm(request.folder)) as pcm:
+        for piece in canonical(_pieces(request, track, hearing), request.channels, hearing, octaves_down=octaves_down):
+            pcm.add(piece)
+            if pcm.duration_s > request.max_duration_s:
+                raise _too_long("it goes on beyond", request.max_duration_s)
+            if pcm.size_bytes > MOST_BYTES:
+                raise AudioTooLong(
+                    "it decodes to more than the 4 GB a file of decoded sound can hold; cut it into parts"
+                )
+        return pcm.whole(), hearing
+
+
+def _loudest(pcm: Pcm) -> int:
+    """Without a copy of it."""
+    return max(int(pcm.samples.max()), -int(pcm.samples.min()))
 
 
 def _pieces(request: _Request, track: int, hearing: Hearing) -> Iterator[Piece]:
@@ -178,42 +197,3 @@ def _too_long(how_long: str, max_duration_s: float) -> AudioTooLong:
     return AudioTooLong(
         f"{how_long} {limit}; cut it into parts, or raise SENSORY_MAX_AUDIO_HOURS and ingest with --retry-failed"
     )
-
-
-def write_pcm(path: Path, pcm: Pcm) -> None:
-    """Writes a WAVE file, whole or not at all; a reader never sees a part.
-
-    pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. Raises OSError when there is no
-    room, or no folder.
-    """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with unfinished.open("xb") as file, wave.open(file, "wb") as written:
-            written.setnchannels(pcm.channels)
-            written.setsampwidth(_SAMPLE_BYTES)
-            written.setframerate(SAMPLE_RATE)
-            written.setnframes(pcm.samples.shape[1])
-            written.writeframesraw(np.ascontiguousarray(pcm.samples.T).data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def read_pcm(path: Path) -> Pcm:
-    """What write_pcm wrote; its samples cannot be changed.
-
-    Raises FileNotFoundError when it is not there, or not whole: decode the source again.
-    """
-    try:
-        with path.open("rb") as file, wave.open(file) as opened:
-            channels, sample_bytes, rate, length, *_ = opened.getparams()
-            data = opened.readframes(length)
-    except (wave.Error, EOFError) as error:
-        raise _no_decoded_audio(path) from error
-    if (sample_bytes, rate, len(data)) != (_SAMPLE_BYTES, SAMPLE_RATE, length * channels * _SAMPLE_BYTES):
-        raise _no_decoded_audio(path)
-    return Pcm(samples=np.frombuffer(data, np.int16).reshape(-1, channels).T)
-
-
-def _no_decoded_audio(path: Path) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, "no whole file of decoded audio", str(path))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
+from av.codec import Codec, codecs_available
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.stream import Disposition
 
@@ -78,9 +81,27 @@ def opened(path: Path, part: Part, number: int, clock: Clock, hearing: Hearing) 
         )
 
 
+@cache
+def _audio_decoders() -> str:
+    return ",".join(name for name in sorted(codecs_available) if _is_audio_decoder(name))
+
+
+def _is_audio_decoder(name: str) -> bool:
+    try:
+        return Codec(name, "r").type == "audio"
+    except UnknownCodecError:  # it only encodes
+        return False
+
+
 def _container(file: Window) -> InputContainer:
     # a length that was never brought up to date: the window ends where the sound does
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "", "ignore_length": "1"}
+    # only sound is decoded to find out what is there: of pictures, that took a gigabyte
+    options = {
+        "codec_whitelist": _audio_decoders(),
+        "format_whitelist": FORMATS,
+        "protocol_whitelist": "",
+        "ignore_length": "1",
+    }
     try:
         return av.open(file, "r", options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:

@@ -19,7 +19,8 @@ from sensory_pipeline.core.errors import UnreadableAudio
 
 Channels = Literal["mono", "keep"]
 
-_RATES = range(1_000, 1_000_001)  # Hz; whatever records sound is inside
+_RATES = range(4_000, 1_000_001)  # Hz; whatever records speech is inside
+_MOST_PIECES = 4096  # gathered, each of which may be a single sample
 _INTEGER_SCALES = {np.dtype("u1"): 2.0**8, np.dtype("i2"): 1.0, np.dtype("i4"): 2.0**-16}
 _FULL_SCALE = 2.0**15
 _LOUDEST = 2.0**31  # where full scale is 1: beyond any scale that a writer of floats has used
@@ -59,12 +60,16 @@ def canonical(
 def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[Array]:
     """Pieces are short; joined to a second of sound they cost a tenth to resample."""
     gathered: list[Array] = []
+    count = 0
     for piece in pieces:
         gathered.append(piece.samples)
-        if sum(map(len, gathered)) >= rate:
+        count += len(piece.samples)
+        if count >= rate:
             yield np.concatenate(gathered)
-            gathered = []
-    if gathered:
+            gathered, count = [], 0
+        elif len(gathered) >= _MOST_PIECES:
+            gathered = [np.concatenate(gathered)]
+    if count:
         yield np.concatenate(gathered)
 
 

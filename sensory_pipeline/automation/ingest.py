@@ -14,6 +14,7 @@ from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.runs.reports import PublicationReport
 from sensory_pipeline.processing.runs.runner import Runner
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -53,6 +54,7 @@ def ingest(
 def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partition, runner: Runner, report: IngestReport
 ) -> None:
+    runner.publication = None
     result = job.execute_in_process(
         instance=instance,
         partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
@@ -73,17 +75,14 @@ def _run(
                 rules = {name: entry.value for name, entry in check.metadata.items()}
                 report.run_failures.append(f"the tables of partition {partition.key} break their rules: {rules}")
         elif event.is_step_materialization:
-            _add(report, runner, event.step_materialization_data.materialization.asset_key.to_user_string())
+            asset = event.step_materialization_data.materialization.asset_key.to_user_string()
+            if asset in set(Stage):
+                report.computed[asset] = report.computed.get(asset, 0) + runner.stage_reports[Stage(asset)].computed
+    if runner.publication is not None:  # also of a run that failed
+        _add(report, runner.publication)
 
 
-def _add(report: IngestReport, runner: Runner, asset: str) -> None:
-    """An asset was materialised: add what the runner did for it."""
-    if asset in set(Stage):
-        stage = runner.stage_reports[Stage(asset)]
-        report.computed[asset] = report.computed.get(asset, 0) + stage.computed
-        return
-    published = runner.publication
-    assert published is not None
+def _add(report: IngestReport, published: PublicationReport) -> None:
     report.published += published.published
     report.failed += published.failed
     report.partial += published.partial

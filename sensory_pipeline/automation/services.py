@@ -30,6 +30,7 @@ from sensory_pipeline.storage.lock import held
 log = logging.getLogger(__name__)
 
 DEFINITIONS = "sensory_pipeline.definitions"
+WEBSERVER = "sensory_pipeline.automation.webserver"
 MOST_DEATHS = 5
 """A service that dies so often within a minute is given up."""
 END_LIMIT_S = 30.0
@@ -103,7 +104,7 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         )
         webserver = Service(
             name="webserver",
-            command=["dagster_webserver", "--host", host, "--port", str(port), *known],
+            command=[WEBSERVER, "--host", host, "--port", str(port), "--workspace", str(workspace)],
             environment=patient,
         )
         try:

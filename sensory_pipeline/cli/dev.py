@@ -14,6 +14,7 @@ from sensory_pipeline.automation.services import serve
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.hosts import is_loopback
 from sensory_pipeline.dagster_internals import is_valid_cron_schedule
 from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.lake.lake import Lake
@@ -25,6 +26,9 @@ def dev(
     lake: LakeOption = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
+    unprotected: Annotated[
+        bool, typer.Option("--unprotected", help="On another address than this machine's own, without any password.")
+    ] = False,
 ) -> None:
     """Start Dagster's UI and daemon for a lake. Ctrl-C stops both.
 
@@ -33,6 +37,7 @@ def dev(
     """
     settings = Settings()
     _check_cron(settings.nightly)
+    _check_reach(host, port, unprotected=unprotected)
     _check_free(host, port)
     root = (lake or settings.lake).resolve()
     if not (root / "lake.json").exists():
@@ -75,6 +80,15 @@ def _check_cron(nightly: str) -> None:
         raise ConfigurationError(
             f"SENSORY_NIGHTLY is {nightly!r}: write the five fields of a cron expression, for example 0 2 * * *"
         )
+
+
+def _check_reach(host: str, port: int, *, unprotected: bool) -> None:
+    if is_loopback(host):
+        return
+    what = f"Dagster's UI has no password: whoever reaches http://{host}:{port} can start, stop and delete runs"
+    if not unprotected:
+        raise ConfigurationError(f"{what}; listen on 127.0.0.1 and use an SSH tunnel, or give --unprotected")
+    errors.print(what, soft_wrap=True)
 
 
 def _check_free(host: str, port: int) -> None:

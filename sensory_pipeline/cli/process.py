@@ -24,8 +24,7 @@ from sensory_pipeline.core.requests import (
     Task,
     TranscriptionSettings,
 )
-from sensory_pipeline.engines.selection import chosen_engines
-from sensory_pipeline.processing.setup import engine_choice
+from sensory_pipeline.processing.setup import engine_choice, shared_engines
 from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 
@@ -96,10 +95,18 @@ def process(
             ),
             emo=EmotionSettings(level=emo_level or default.emo.level),
         )
-    choice = engine_choice(settings, stereo=request.stereo)
-    fetch_with_progress([choice])
-    engines = chosen_engines(choice)
-    result = process_file(file, request, engines, max_audio_hours=settings.max_audio_hours)
+    fetch_with_progress([engine_choice(settings, stereo=request.stereo)])
+    # one process for all stages, as one follows the other
+    alone = settings.model_copy(update={"workers": 1, "side_by_side": False})
+    with shared_engines(alone) as (executor, sets):
+        result = process_file(
+            file,
+            request,
+            sets[int(request.stereo)],
+            max_audio_hours=settings.max_audio_hours,
+            executor=executor,
+            recording_timeout_s=settings.recording_timeout_s,
+        )
     if result.audio.damage:
         errors.print(f"damaged: {result.audio.damage}", soft_wrap=True)
     for remark in result.audio.remarks:

@@ -69,9 +69,12 @@ def sql(
     if format is Format.PARQUET and sys.stdout.isatty():
         raise ConfigurationError("Parquet cannot be shown in a terminal: append > rows.parquet")
     opened = Lake.open((lake or settings.lake).absolute(), ledger=settings.ledger)
-    with connect(opened, others=others or (), include_missing=include_missing) as db, reader_may_leave():
+    asked = sys.stdin.read() if statement == "-" else statement
+    with (
+        connect(opened, others=others or (), include_missing=include_missing, asked=asked) as db,
+        reader_may_leave(),
+    ):
         try:
-            asked = sys.stdin.read() if statement == "-" else statement
             if format is Format.PARQUET:
                 _write_parquet(db.sql(only_select(db, asked)))
             else:

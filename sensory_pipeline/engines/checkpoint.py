@@ -15,7 +15,6 @@ The same weights as one safetensors file are read too: bytes and shapes, nothing
 from __future__ import annotations
 
 import pickle
-import pickletools
 from collections import OrderedDict
 from collections.abc import Mapping
 from io import SEEK_END, BytesIO
@@ -29,6 +28,7 @@ from safetensors.numpy import load_file
 
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import ConfigurationError, brief
+from sensory_pipeline.engines import nesting
 
 _STORAGES = {
     "FloatStorage": "<f4",
@@ -40,9 +40,6 @@ _STORAGES = {
 _TYPE_NAMES = ("bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple")
 _BOXED = ("typing", "omegaconf", "pyannote", "lightning", "pytorch_lightning")
 """Packages whose objects are settings, or describe the training."""
-_MOST_TUPLES = 20_000
-"""In a pickle; a tensor needs four, the largest published network here has 937. Tuples hold each other and are keys
-of dicts, and Python hashes them by recursion without a limit: ten times as many, nested, overflow the stack."""
 _DAMAGED = (
     pickle.UnpicklingError,
     SafetensorError,
@@ -86,8 +83,7 @@ def _read_zip(file: BinaryIO) -> dict[str, Array]:
             raise ValueError("it would grow in memory, torch does not compress")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         program = archive.read(index)
-        if sum("TUPLE" in opcode.name for opcode, _, _ in pickletools.genops(program)) > _MOST_TUPLES:
-            raise ValueError("too many tuples for a network")
+        nesting.check(program)
         content = _Unpickler(archive, index, program).load()
     tensors = content.get("state_dict", content)
     if not tensors or not all(isinstance(value, np.ndarray) for value in tensors.values()):

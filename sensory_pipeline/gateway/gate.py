@@ -15,7 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensory_pipeline.gateway.keys import Keys, is_loopback
+from sensory_pipeline.core.hosts import host_name, is_loopback
+from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.problems import Problem
 
@@ -58,7 +59,7 @@ class Gate:
         if scope["path"].startswith(_OPEN):
             return "anybody"
         server = (scope.get("server") or ("localhost", None))[0]
-        host = _name(headers.get("host", ""))
+        host = host_name(headers.get("host", ""))
         if (self._hosts or not self._keys) and host not in self._hosts and not is_loopback(host) and host != server:
             raise Problem(421, "wrong-host", "the service has another name: SENSORY_HOSTS lists those it answers to")
         if not self._keys:
@@ -110,15 +111,6 @@ class Gate:
                 seconds=round(seconds, 3),
                 client=scope.get("client_name"),
             )
-
-
-def _name(host: str) -> str:
-    """Of a Host header, without the port.
-
-    >>> _name("Example.org:8001"), _name("[::1]:8001")
-    ('example.org', '::1')
-    """
-    return host.lower().rpartition("]")[0].lstrip("[") if host.startswith("[") else host.lower().partition(":")[0]
 
 
 def _locked(detail: str) -> Problem:

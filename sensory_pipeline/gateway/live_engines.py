@@ -7,8 +7,8 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.core.emotions import EmotionScores
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
 from sensory_pipeline.core.stages import Stage

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from sensory_pipeline.audio.decode import write_pcm
 from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.core.errors import ConfigurationError, SensoryError
 from sensory_pipeline.core.formats import service as answer_format
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
+from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged, LakeMismatch
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake import manifest
 from sensory_pipeline.lake.database import Database
@@ -30,6 +30,7 @@ from sensory_pipeline.lake.ledger import Ledger
 from sensory_pipeline.lake.manifest import Manifest
 from sensory_pipeline.lake.sqlite import SqliteDatabase
 from sensory_pipeline.lake.stage_store import StageStore
+from sensory_pipeline.storage.checksums import sealed, unsealed
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.lock import held
 
@@ -59,12 +60,12 @@ class Lake:
     def open(cls, root: Path, *, ledger: SecretStr | None = None) -> Lake:
         """A lake that exists. ledger: URL of the PostgreSQL that has its ledger; in its folder when None.
 
-        Raises LakeMismatch when there is none, of another format, or with its ledger elsewhere.
+        Raises LakeMismatch when there is none, of another format, or with its ledger elsewhere, and LakeDamaged.
         """
         _check_path(root)
         path = root / "lake.json"
         try:
-            birth = _Birth.model_validate_json(path.read_bytes())
+            birth = _Birth.model_validate_json(unsealed(path.read_bytes()))
         except FileNotFoundError as error:
             raise LakeMismatch(
                 f"there is no lake in {root}: make one with `sensory ingest FOLDER --lake {root}`"
@@ -73,6 +74,8 @@ class Lake:
             raise LakeMismatch(f"{path} cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise LakeMismatch(f"{path} is not a lake's: {error.error_count()} fields are wrong") from error
+        except ValueError as error:
+            raise LakeDamaged(f"{path} is damaged ({error}): put it back from a backup") from error
         if birth.format != FORMAT:
             raise LakeMismatch(f"{root} has format {birth.format}, this version reads {FORMAT}: use a new lake")
         if birth.ledger_schema is not None and ledger is None:
@@ -103,7 +106,7 @@ class Lake:
                     schema = None if ledger is None else f"sensory_{uuid4().hex[:12]}"
                     Ledger(_database(root.resolve(), ledger, schema))  # from the start, so that a reader finds one
                     birth = _Birth(format=FORMAT, shards=shards, start_date=start_date, ledger_schema=schema)
-                    write_text_atomically(root / "lake.json", birth.model_dump_json(indent=1) + "\n")
+                    write_text_atomically(root / "lake.json", sealed(birth.model_dump_json(indent=1)))
         lake = cls.open(root, ledger=ledger)
         lake.check_made_with(shards=shards, start_date=start_date)
         return lake

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 
+from sensory_pipeline.core.errors import LakeDamaged
 from sensory_pipeline.core.recordings import (
     Partition,
     Recording,
@@ -104,16 +105,28 @@ class Ledger:
     """The ledger in its database; safe to use from several processes at once."""
 
     def __init__(self, database: Database) -> None:
-        """The ledger that is there, made or brought up to date first where it must be."""
+        """The ledger that is there, made or brought up to date first where it must be.
+
+        Raises LakeDamaged when it is not what was written, or a newer version's.
+        """
         self._database = database
+        database.check()
         self.sweeps = Sweeps(database)
         with database.exclusive() as db:
             for table, columns in {"recordings": _COLUMNS, **TABLES}.items():
                 kinds = ", ".join(f"{name} {kind}" for name, kind in columns.items())
                 db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({kinds})")
-                found = db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608
-                for name in columns.keys() - {column[0] for column in found}:  # made by an older version
+                description = db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608
+                found = {str(column[0]) for column in description}
+                if unknown := found - columns.keys():
+                    raise LakeDamaged(
+                        f"the ledger's table {table} has a column {min(unknown)}: it is damaged, or of a newer "
+                        "version; update sensory-pipeline, or put the ledger back from a backup"
+                    )
+                added = columns.keys() - found  # made by an older version
+                for name in added:
                     db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
+                database.seal(db, table, columns, anew=bool(added))
             db.execute("CREATE INDEX IF NOT EXISTS recordings_by_partition ON recordings (status, date, shard)")
             db.execute("CREATE INDEX IF NOT EXISTS swept_in ON swept (number, recording_id)")
 

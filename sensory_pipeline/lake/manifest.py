@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sensory_pipeline.core.errors import LakeDamaged, StaleWriter
 from sensory_pipeline.core.recordings import Partition
+from sensory_pipeline.storage.checksums import sealed, unsealed
 from sensory_pipeline.storage.files import files, sweep_temporaries, write_text_atomically
 
 
@@ -30,11 +31,13 @@ class Published(_Value):
 
 
 class DataFile(_Value):
-    """path: relative to the lake, with forward slashes; columns: its own, of the version that wrote it."""
+    """path: relative to the lake, with forward slashes; columns: its own, of the version that wrote it; checksum:
+    of the whole file, None where an older version wrote it."""
 
     path: str
     rows: int
     columns: tuple[str, ...] = ()
+    checksum: int | None = None
 
 
 class Manifest(_Value):
@@ -81,14 +84,14 @@ def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:
             f"{manifest.generation}: another run overtook it; nothing was changed, run it again"
         )
     path = _path(folder, partition)
-    write_text_atomically(path, manifest.model_dump_json(indent=1) + "\n")
+    write_text_atomically(path, sealed(manifest.model_dump_json(indent=1)))
     sweep_temporaries(path.parent)
 
 
 def _read(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+        return Manifest.model_validate_json(unsealed(path.read_bytes()))
+    except ValueError as error:  # pydantic's are ValueErrors too
         raise LakeDamaged(
             f"{path} is damaged: put it back from a backup, or move it and the lake's ledger.sqlite away and ingest "
             "again, by which its partition is published again"

@@ -39,6 +39,12 @@ class PostgresDatabase:
     def exists(self) -> bool:
         return True  # it shows when it is asked
 
+    def check(self) -> None:
+        """PostgreSQL has checksums of its own for its pages."""
+
+    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, anew: bool) -> None:
+        """The same."""
+
     @contextmanager
     def exclusive(self) -> Iterator[Transaction]:
         with self.writing() as db:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake import manifest as manifests
+from sensory_pipeline.lake import parquet
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import DataFile, Manifest, Published
 from sensory_pipeline.lake.tables import TABLES, Row, Table, table_of
+from sensory_pipeline.storage.checksums import checksum_of
 from sensory_pipeline.storage.files import write_atomically
 
 GRACE_S = 3600.0
@@ -41,7 +42,7 @@ def publish(
 
     base: the manifest the caller started from, under the lease it still holds; removed: recording_ids
     of which nothing is to stay; grace_s: seconds that superseded files stay.
-    Raises StaleWriter when somebody else committed since.
+    Raises StaleWriter when somebody else committed since, LakeDamaged when a file of `base` is not what was written.
     """
     generation = base.generation + 1
     files = {
@@ -75,22 +76,35 @@ def _write(
 ) -> DataFile:
     new = table.arrow([row for row in rows if table_of(type(row)) is table])
     if table.name in base.tables:
-        old = pq.read_table(lake.root / base.tables[table.name].path, schema=table.schema, partitioning=None)
+        old = _read(lake, table, base.tables[table.name])
         kept = old.filter(pc.invert(pc.is_in(old["recording_id"], pa.array(list(replaced), pa.string()))))
         new = pa.concat_tables([kept, new])
     new = new.sort_by([(column, "ascending") for column in table.order])
     path = _folder(table, partition) / f"{name}.parquet"
     write_atomically(lake.root / path, lambda temporary: write_parquet(table, new, temporary))
-    return DataFile(path=path.as_posix(), rows=new.num_rows, columns=tuple(new.column_names))
+    return DataFile(
+        path=path.as_posix(),
+        rows=new.num_rows,
+        columns=tuple(new.column_names),
+        checksum=checksum_of(lake.root / path),
+    )
+
+
+def _read(lake: Lake, table: Table, entry: DataFile) -> pa.Table:
+    path = lake.root / entry.path
+    parquet.verify([(path, entry.checksum)])
+    try:
+        return parquet.read(path, table.schema)
+    except (pa.ArrowException, OSError) as error:
+        raise parquet.damaged(path, error) from error
 
 
 def write_parquet(table: Table, rows: pa.Table, path: Path) -> None:
     """Times delta-encoded, text in dictionaries, zstd: about 6 bytes a word."""
     times = [c.name for c in table.columns if c.name.endswith("_ms")]
-    pq.write_table(
+    parquet.write(
         rows,
         path,
-        compression="zstd",
         compression_level=3,
         row_group_size=ROW_GROUP,
         use_dictionary=[c.name for c in table.columns if c.name not in times],

@@ -17,7 +17,8 @@ def forget(lake: Lake, uri: str) -> bool:
     """Remove a recording from the ledger, the tables, the stage results and the decoded audio.
 
     Returns whether the lake knew it, now or before. Waits for a run that is at work in its
-    partition. Repeat it if it was interrupted.
+    partition. Repeat it if it was interrupted. Raises LakeDamaged when a table of its partition is damaged:
+    of the tables alone is anything left then, and a repetition removes it once they can be read.
     """
     identity = recording_id(uri)
     partition = lake.ledger.partition_of(identity)
@@ -26,6 +27,10 @@ def forget(lake: Lake, uri: str) -> bool:
     with lake.lease(partition):
         # first of all, so that no run takes it up again
         lake.ledger.forget(identity)
+        # then the voice, so that it is gone even where a damaged file of a table stops the rest
+        for path in files(lake.audio, f"{identity}-*.wav"):
+            path.unlink(missing_ok=True)
+        lake.stages.remove(partition, identity)
         base = lake.manifest(partition)
         # always, for files of earlier generations may hold it too
         if base.generation:
@@ -39,7 +44,4 @@ def forget(lake: Lake, uri: str) -> bool:
                 removed=[identity],
                 grace_s=0,
             )
-        lake.stages.remove(partition, identity)
-        for path in files(lake.audio, f"{identity}-*.wav"):
-            path.unlink(missing_ok=True)
     return True

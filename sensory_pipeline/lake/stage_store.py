@@ -2,7 +2,8 @@
 
 Immutable Parquet chunks by stage and partition, written every few seconds of work. A result is
 found by recording, version and fingerprint; results that nobody asks for any more do no harm.
-Payloads are JSON: they are read back by validating, never by unpickling.
+Payloads are JSON: they are read back by validating, never by unpickling. A chunk has the checksum of
+its content in its name; one that is not what was written is deleted, and what it held is made again.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake import parquet
+from sensory_pipeline.storage.checksums import checksum
 from sensory_pipeline.storage.files import files, sweep_temporaries, write_atomically
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class StageResult:
 
 _ARROW = {"seconds": pa.float64(), "made_at": pa.timestamp("us")}
 SCHEMA = pa.schema([pa.field(f.name, _ARROW.get(f.name, pa.string())) for f in fields(StageResult)])
+_KEYS = pa.schema([SCHEMA.field(name) for name in ("recording_id", "version", "fingerprint")])
 
 
 class StageStore:
@@ -70,11 +72,8 @@ class StageStore:
         """The newest result at hand for each. wanted: recording_id -> (version, fingerprint)."""
         found: dict[str, StageResult] = {}
         for path in reversed(files(self._folder(stage, partition), "*.parquet")):
-            try:
-                found |= _read(path, {identity: key for identity, key in wanted.items() if identity not in found})
-            except pa.ArrowInvalid as error:
-                log.warning("%s is damaged (%s): what it held is made again", path, error)
-                path.unlink()
+            missing = {identity: key for identity, key in wanted.items() if identity not in found}
+            found |= _matching(path, missing)
         return found
 
     def writer(self, stage: Stage, partition: Partition, run_id: str) -> StageWriter:
@@ -85,12 +84,14 @@ class StageStore:
         """Drop every result of a recording, of all versions. The caller holds the partition's lease."""
         for stage in Stage:
             for path in files(self._folder(stage, partition), "*.parquet"):
-                rows = pq.read_table(path, schema=SCHEMA)
+                if (rows := _read(path)) is None:
+                    continue
                 kept = rows.filter(pc.not_equal(rows["recording_id"], recording_id))
-                if not kept.num_rows:
-                    path.unlink()
-                elif kept.num_rows < rows.num_rows:
-                    write_atomically(path, partial(pq.write_table, kept, compression="zstd"))
+                if kept.num_rows == rows.num_rows:
+                    continue
+                if kept.num_rows:
+                    _write(path.parent, path.stem.rpartition(".")[0] or path.stem, kept)
+                path.unlink()
 
     def _folder(self, stage: Stage, partition: Partition) -> Path:
         return self._root / stage / f"date={partition.date.isoformat()}" / f"shard={partition.shard}"
@@ -134,16 +135,42 @@ class StageWriter:
         if self._rows:
             table = pa.Table.from_pylist(self._rows, schema=SCHEMA)
             # names sort by time, so that the newest result of several is found first
-            path = self._folder / f"{time.time_ns():020d}-{self._run_id}-{self._chunks}.parquet"
-            write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+            _write(self._folder, f"{time.time_ns():020d}-{self._run_id}-{self._chunks}", table)
             self._chunks += 1
         self._rows, self._bytes = [], 0
 
 
-def _read(path: Path, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageResult]:
-    keys = pq.read_table(path, columns=["recording_id", "version", "fingerprint"]).to_pylist()
-    hits = [i for i, key in enumerate(keys) if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"])]
-    if not hits:
+def _write(folder: Path, name: str, rows: pa.Table) -> None:
+    stream = pa.BufferOutputStream()
+    parquet.write(rows, stream)
+    content = stream.getvalue().to_pybytes()
+    path = folder / f"{name}.{checksum(content):08x}.parquet"
+    write_atomically(path, lambda temporary: _fill(temporary, content))
+
+
+def _fill(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _read(path: Path, schema: pa.Schema = SCHEMA) -> pa.Table | None:
+    """These columns of a chunk; None, and it is deleted, where it is damaged."""
+    content = path.read_bytes()
+    try:
+        name, _, expected = path.stem.rpartition(".")
+        if name and int(expected, 16) != checksum(content):  # an older version's has none
+            raise ValueError("its checksum is another")
+        return parquet.read(pa.BufferReader(content), schema)
+    except (ValueError, pa.ArrowException, OSError) as error:
+        log.warning("%s is damaged (%s): it is deleted, and what it held is made again", path, error)
+        path.unlink()
+        return None
+
+
+def _matching(path: Path, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageResult]:
+    if (found := _read(path, _KEYS)) is None:
         return {}
-    rows = pq.read_table(path, schema=SCHEMA).take(pa.array(hits)).to_pylist()
-    return {row["recording_id"]: StageResult(**row) for row in rows}
+    keys = found.to_pylist()
+    hits = [i for i, key in enumerate(keys) if wanted.get(key["recording_id"]) == (key["version"], key["fingerprint"])]
+    if not hits or (rows := _read(path)) is None:
+        return {}
+    return {row["recording_id"]: StageResult(**row) for row in rows.take(pa.array(hits)).to_pylist()}

@@ -20,6 +20,7 @@ def standing(database: Database) -> Standing:
     """As the ledger in this database has it; nothing where there is none."""
     if not database.exists():
         return Standing(waiting=[], gone=[])
+    database.check()
     with database.reading() as db:
         rows = db.execute(
             "SELECT recording_id, uri, version, size_bytes, date, shard, attempts, note FROM recordings"

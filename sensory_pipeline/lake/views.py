@@ -20,6 +20,7 @@ from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import DataFile
+from sensory_pipeline.lake.parquet import verify
 from sensory_pipeline.lake.standing import standing
 from sensory_pipeline.lake.tables import TABLES, Table
 
@@ -46,6 +47,7 @@ def connect(
     *,
     others: Sequence[Path] = (),
     include_missing: bool = False,
+    asked: str | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views, that can read nothing but the lake's data files.
 
@@ -53,13 +55,15 @@ def connect(
     published; all of them, and what is pending, when None. include_missing: whether recordings that are
     gone from their source have rows, with `present` false. others: CSV or Parquet files, each a table named
     as its file is. Raises LakeDamaged, and ConfigurationError for a file of `others` that cannot be read
-    or whose name cannot be a table's.
+    or whose name cannot be a table's. DuckDB verifies no checksum, so files are compared with theirs first: those
+    of the tables that the statement `asked` names, and that these are joined to, or all.
     """
     # before the manifests: what is published in between is then seen twice, and shown once
     now = standing(lake.database)
     waiting = now.waiting if partitions is None else []
     published = lake.published() if partitions is None else [(each, lake.manifest(each)) for each in partitions]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
+    verify((lake.root / entry.path, entry.checksum) for name, entry in entries if _is_asked(name, asked))
     with (
         TemporaryDirectory(prefix="sensory-sql-", ignore_cleanup_errors=True) as spill,
         duckdb.connect(":memory:", config={**_CLOSED, "temp_directory": spill}) as db,
@@ -86,6 +90,10 @@ def connect(
         db.execute("SET enable_external_access = false")
         db.execute("SET lock_configuration = true")
         yield db
+
+
+def _is_asked(table: str, statement: str | None) -> bool:
+    return statement is None or table in ("recordings", "stages") or table in statement.lower()
 
 
 def query(db: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:

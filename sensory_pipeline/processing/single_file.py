@@ -16,8 +16,9 @@ from sensory_pipeline.engines.capability import check
 from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.perform import perform
-from sensory_pipeline.processing.tasks.serialization import assembled
+from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
 from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.storage.local import stat_object
 
 
@@ -57,15 +58,38 @@ class SingleFile:
         )
 
 
-def process_file(path: Path, request: ProcessRequest, engines: Engines, *, max_audio_hours: float) -> RecordingResult:
-    """The result for one file. Raises the error that would stand in its row of `recordings`."""
+def process_file(
+    path: Path,
+    request: ProcessRequest,
+    engines: Engines,
+    *,
+    max_audio_hours: float,
+    executor: EngineExecutor | None = None,
+    recording_timeout_s: float = 300,
+) -> RecordingResult:
+    """The result for one file. Raises the error that would stand in its row of `recordings`.
+
+    executor: whose processes, of `shared_engines`, do the work under supervision; this process itself does it when
+    None, unguarded against what makes it crash, hang or grow. recording_timeout_s: as of the settings.
+    """
     payloads: dict[Stage, str] = {}
     with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
         file = SingleFile.at(path, request, decoded=Path(folder, "audio.wav"), max_audio_hours=max_audio_hours)
         check(request, engines.transcriber.info)
+        limit_s = recording_timeout_s + path.stat().st_size / 5e5
         for stage in stages_for(request):
-            ((_, answer),) = perform(stage, engines, iter([file.task(payloads)]))
-            if not isinstance(answer, str):
-                raise answer
-            payloads[stage] = answer
+            task = file.task(payloads, limit_s=limit_s)
+            if executor is not None:
+                payloads[stage] = executor.submit(stage, int(request.stereo), task).result()
+            else:
+                payloads[stage] = _performed(stage, engines, task)
+            if stage is Stage.NORMALIZED_AUDIO:
+                limit_s = recording_timeout_s + FACTS.validate_json(payloads[stage]).duration_ms / 100
     return assembled(payloads, request)
+
+
+def _performed(stage: Stage, engines: Engines, task: StageTask) -> str:
+    ((_, answer),) = perform(stage, engines, iter([task]))
+    if not isinstance(answer, str):
+        raise answer
+    return answer

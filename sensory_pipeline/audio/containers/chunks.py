@@ -128,10 +128,10 @@ def _end_of_chunks(file: BinaryIO, layout: Layout, position: int, size: int) -> 
     """Where those end that follow the sound: at what is no chunk, or begins another file."""
     while True:
         padded = position + -position % layout.align if layout.align == 2 else position
+        if padded + layout.header.size > size:  # far behind it, where a length is nonsense
+            return size
         file.seek(padded)
         header = file.read(layout.header.size)
-        if len(header) < layout.header.size:
-            return size
         identifier, length = layout.header.unpack(header)
         follows = padded + layout.header.size + length
         is_another = _is_another(file, padded)

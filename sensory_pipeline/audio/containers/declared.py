@@ -34,7 +34,7 @@ class Declared:
     its bytes; share: how much of its sound is in the file, 0 to 1; sound_end: the byte before which all
     of its sound is, None at its end; end: the byte at which the container ends, None at the end of the
     file; is_followed: whether another is known to begin there; is_chain: whether it is a chain of frames,
-    of which the damage tells what is lost.
+    of which the damage tells what is lost; played_s: how long its edit lists play, 0 where it has none.
     """
 
     duration_s: float | None = None
@@ -48,6 +48,7 @@ class Declared:
     end: int | None = None
     is_followed: bool = False
     is_chain: bool = False
+    played_s: float = 0.0
 
 
 def next_marker(file: BinaryIO, marker: bytes) -> int | None:

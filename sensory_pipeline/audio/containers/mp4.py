@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from sensory_pipeline.audio.containers import magic
 from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
+from sensory_pipeline.audio.containers.edits import played_s
 
 _BOXES = magic.MP4_BOXES | {
     b"moof",
@@ -31,6 +32,7 @@ def examine(file: BinaryIO) -> Declared:
     position = 0
     boxes = set()
     damage: list[Damage] = []
+    longest_s = 0.0
     while position + 8 <= size:
         file.seek(position)
         header = file.read(16)
@@ -49,8 +51,10 @@ def examine(file: BinaryIO) -> Declared:
             what = f"its part '{box.decode()}' goes on after the end of the file"
             damage.append(Damage(begin=size, end=size, what=what))
         boxes.add(box)
+        if box == b"moov":
+            longest_s = max(longest_s, played_s(file, range(position, min(size, position + length))))
         position = min(size, position + length)
     if not boxes & _INDEXES:
         why = damage[0].what if damage else "it was never finished"
         raise truncated(f"{why}: it has no index of its sound (moov)")
-    return Declared(damage=tuple(damage), end=position if position < size else None)
+    return Declared(damage=tuple(damage), end=position if position < size else None, played_s=longest_s)

@@ -18,6 +18,7 @@ from sensory_pipeline.engines import cuda
 from sensory_pipeline.engines.cache import LoadedModel
 from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
 from sensory_pipeline.engines.catalogue.models import Model
+from sensory_pipeline.engines.catalogue.revisions import HubModel
 from sensory_pipeline.engines.catalogue.snapshots import verified
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
@@ -148,11 +149,14 @@ class HubWhisper:
     def _local(self) -> Path | None:
         from huggingface_hub.errors import LocalEntryNotFoundError
 
-        try:
-            path = _snapshot(self.model, local_files_only=True)
-        except LocalEntryNotFoundError:
-            return None
-        return None if _missing(path) else path
+        for pinned in (True, False):  # what was downloaded before it was pinned is used as it is
+            try:
+                path = _snapshot(self.model, pinned=pinned, local_files_only=True)
+            except LocalEntryNotFoundError:
+                continue
+            if not _missing(path):
+                return path
+        return None
 
     def _fetched(self, report: Report) -> Path:
         from huggingface_hub.errors import HfHubHTTPError
@@ -161,7 +165,7 @@ class HubWhisper:
         network_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
         report.say(f"looking for the Whisper model {self.model} on the hub")
         try:
-            return _checked(_snapshot(self.model, local_files_only=False))
+            return _checked(_snapshot(self.model, pinned=True, local_files_only=False))
         except network_errors as error:
             reason = str(error).partition("\n")[0]
             raise ConfigurationError(
@@ -172,11 +176,13 @@ class HubWhisper:
             ) from error
 
 
-def _snapshot(model: str, *, local_files_only: bool) -> Path:
+def _snapshot(model: str, *, pinned: bool, local_files_only: bool) -> Path:
     from faster_whisper import available_models, download_model
 
+    found = HubModel.whisper(model)
+    revision = found.commit if pinned else None
     try:
-        return Path(download_model(model, local_files_only=local_files_only))
+        return Path(download_model(found.repository, local_files_only=local_files_only, revision=revision))
     except ValueError as error:
         raise ConfigurationError(
             f"there is no Whisper model {model!r}: write the path of a folder that exists, a hub id "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
+
+from pydantic import ValidationError
 
 from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal
 from sensory_pipeline.core.recordings import Partition
@@ -13,8 +16,10 @@ from sensory_pipeline.lake.ledger import MAX_ATTEMPTS, Pending
 from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.processing.plans import Plan, Plans, StagePlan
 from sensory_pipeline.processing.runs.context import RunContext
-from sensory_pipeline.processing.tasks.serialization import FACTS
+from sensory_pipeline.processing.tasks.serialization import FACTS, PAYLOADS
 from sensory_pipeline.processing.workers.stage_queue import MAX_CRASHES
+
+log = logging.getLogger(__name__)
 
 
 def stage_results(
@@ -22,12 +27,26 @@ def stage_results(
 ) -> dict[str, StageResult]:
     """What the stage store holds under this plan of a stage, by recording.
 
-    What was made before the moment somebody asked for another does not count.
+    What was made before the moment somebody asked for another does not count, nor what cannot be understood.
     """
     asked = {item.recording.recording_id: item for item in pending}
     wanted = {identity: (item.recording.version, plan.fingerprint) for identity, item in asked.items()}
     found = lake.stages.read(plan.stage, partition, wanted)
-    return {identity: result for identity, result in found.items() if _stands(plan.stage, result, asked[identity])}
+    return {
+        identity: result
+        for identity, result in found.items()
+        if _stands(plan.stage, result, asked[identity]) and _is_understood(plan.stage, result)
+    }
+
+
+def _is_understood(stage: Stage, result: StageResult) -> bool:
+    try:
+        if result.payload is not None:
+            PAYLOADS[stage].validate_json(result.payload)
+    except ValidationError as error:
+        log.warning("what %s made of %s is not understood and made again: %s", stage, result.recording_id, error)
+        return False
+    return (result.payload is None) != (result.error_class is None)
 
 
 def _stands(stage: Stage, result: StageResult, item: Pending) -> bool:

@@ -21,7 +21,7 @@ from sensory_pipeline.processing.runs.reports import StageReport
 from sensory_pipeline.processing.runs.stage import Budget, StageRun
 
 ENGINE_FAULTS = (Crashed, EngineError, Abandoned, PromptTooLong)
-"""Errors of recordings that may be the engine's, or the settings'."""
+"""Errors of recordings that may be the engine's, or the settings', where no other recording goes well."""
 
 
 class PartitionRun:
@@ -113,7 +113,9 @@ class PartitionRun:
             for run in runs:  # for those that it feeds, and a failure may come before it has begun
                 run.over = True
         done = [settled for run in runs for settled in run.done]
-        faults = [settled for settled in done if isinstance(settled.error, ENGINE_FAULTS)]
+        # what kills its process, alone, while others go well, does it by itself
+        suspects = ENGINE_FAULTS if all(settled.error for settled in done) else (EngineError, Abandoned)
+        faults = [settled for settled in done if isinstance(settled.error, suspects)]
         infos = [run.plan.info for run in runs] or [self._context.plans.default.stages[stage].info]
         report = StageReport(
             stage=stage,

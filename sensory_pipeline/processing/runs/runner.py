@@ -50,6 +50,13 @@ class Runner:
         report = self.publication = publish_partition(lake, self.context, partition, run_id)
         return report
 
+    def finish(self, lake: Lake, partition: Partition, run_id: str, *, after: Stage) -> PublicationReport:
+        """Publish what is good although a stage has failed: through all stages behind that one, and out."""
+        stages = tuple(Stage)
+        for stage in stages[stages.index(after) + 1 :]:
+            self.run_stage(lake, stage, partition, run_id)
+        return self.publish(lake, partition, run_id)
+
     def close(self) -> None:
         """Stop what is under way; what was done is kept."""
         if self._run is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
-from sensory_pipeline.audio.decode import decode, read_pcm, write_pcm
+from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.pcm import Pcm
-from sensory_pipeline.core.errors import NoRoom
+from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm, writing
 from sensory_pipeline.core.results import AudioFacts
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import local_copy
@@ -36,27 +34,29 @@ class AudioSource:
     def open(self) -> Pcm:
         """The canonical audio, from the cache or decoded again."""
         try:
-            with _in_the_cache(self.decoded):
+            with writing(self.decoded.parent):
                 return read_pcm(self.decoded)
         except FileNotFoundError:
             return self.decode()[0]
 
     def decode(self) -> tuple[Pcm, AudioFacts]:
         """Decode the source into the cache. Raises AudioError or Transient."""
+        with writing(self.decoded.parent):
+            self.decoded.parent.mkdir(parents=True, exist_ok=True)
         with local_copy(self.uri, self.version, self.decoded.parent, self.access) as path:
             found = decode(
                 path,
                 channels="keep" if self.stereo else "mono",
                 max_duration_s=self.max_duration_s,
                 track=self.track,
+                folder=self.decoded.parent,
             )
         remarks = found.remarks
         if self.stereo:
             crosstalk = find_crosstalk(found.pcm)
             silence(found.pcm, crosstalk)
             remarks += crosstalk.remarks
-        with _in_the_cache(self.decoded):
-            self.decoded.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self.decoded.parent):
             write_pcm(self.decoded, found.pcm)
         facts = AudioFacts(
             duration_ms=found.pcm.duration_ms,
@@ -69,13 +69,3 @@ class AudioSource:
             remarks=remarks,
         )
         return found.pcm, facts
-
-
-@contextmanager
-def _in_the_cache(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise NoRoom(f"{path.parent}: {error.strerror}; see to its room and permissions, then ingest again") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -18,6 +18,13 @@ FACTS = TypeAdapter(AudioFacts)
 TRANSCRIPT = TypeAdapter(Transcript)
 DIARIZATION = TypeAdapter(Diarization)
 EMOTIONS = TypeAdapter(Emotions)
+PAYLOADS: Mapping[Stage, TypeAdapter[Any]] = {
+    Stage.NORMALIZED_AUDIO: FACTS,
+    Stage.TRANSCRIPTS: TRANSCRIPT,
+    Stage.DIARIZATION: DIARIZATION,
+    Stage.EMOTIONS: EMOTIONS,
+}
+"""What validates the JSON of each stage."""
 
 T = TypeVar("T")
 

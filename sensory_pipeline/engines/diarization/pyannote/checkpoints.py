@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from zipfile import ZipFile
 
 import numpy as np
 import yaml
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 NETWORK = "pytorch_model.bin"
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
+MOST_CONFIG_BYTES = 1 << 16
+"""The published ones have 600."""
+MOST_PLDA_BYTES = 1 << 26
+"""Unpacked; the published ones have 0.3 MB."""
 BATCH_SIZE = 32
 """Windows that go through a network at once; pyannote's own default is 1."""
 
@@ -85,8 +90,12 @@ class PipelineConfig(_Config):
     def parse(cls, content: bytes, path: Path) -> Self:
         """Raises ConfigurationError, by the name of `path`, for anything but such a pipeline."""
         try:
+            if len(content) > MOST_CONFIG_BYTES:
+                raise ValueError(f"it is larger than {MOST_CONFIG_BYTES} bytes")
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)):
+                raise ValueError("it has aliases, of which a few lines can make billions")
             return cls.model_validate(yaml.safe_load(content))
-        except (yaml.YAMLError, ValidationError, UnicodeDecodeError, RecursionError) as error:
+        except (yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
             reason = textwrap.shorten(str(error), 400)
             raise ConfigurationError(
                 f"{path} was refused: it is not the configuration of a pyannote speaker diarization pipeline with "
@@ -117,7 +126,7 @@ class PipelineFolder:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Raises ConfigurationError when a file is missing, or config.yaml asks for what is not allowed."""
-        content = read(folder / CONFIG)
+        content = read(folder / CONFIG, MOST_CONFIG_BYTES)
         config = PipelineConfig.parse(content, folder / CONFIG)
         return cls(
             folder=folder,
@@ -182,7 +191,10 @@ def digest(files: Mapping[str, bytes]) -> str:
 
 
 def _require_plain_arrays(content: bytes) -> None:
-    """Raises ValueError when an array would have to be unpickled."""
+    """Raises ValueError when an array would have to be unpickled, or they would take much memory."""
+    with ZipFile(BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MOST_PLDA_BYTES:
+            raise ValueError(f"it is larger than {MOST_PLDA_BYTES} bytes unpacked")
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         for name in arrays:
             arrays[name]

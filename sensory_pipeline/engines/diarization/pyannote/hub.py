@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ from pydantic import SecretStr
 
 from sensory_pipeline.core.errors import ConfigurationError, brief
 from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
+from sensory_pipeline.engines.catalogue.revisions import HubModel
 from sensory_pipeline.engines.catalogue.snapshots import verified
 from sensory_pipeline.engines.catalogue.store import Store
-from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, NETWORK, PipelineConfig
+from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, MOST_CONFIG_BYTES, NETWORK, PipelineConfig
+from sensory_pipeline.engines.diarization.pyannote.networks import read
 
 PUBLISHED = "pyannote/speaker-diarization-community-1"
 """On https://huggingface.co, for those who accept its terms."""
@@ -26,23 +27,26 @@ def local(model: str) -> Path | None:
     path = Path(model)
     if path.is_dir():
         return path
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is None:
+    if HubModel.named(model) is None:
         raise ConfigurationError(
             f"there is no diarization model {model!r}: set PYANNOTE_MODEL to open, to a folder that holds one (its "
             f"{CONFIG} and what that names), or to its id on https://huggingface.co, such as {PUBLISHED}"
         )
-    try:
-        folder = _snapshot(model, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
-    return folder if _complete(folder) else None
+    for pinned in (True, False):  # what was downloaded before it was pinned is used as it is
+        try:
+            folder = _snapshot(model, pinned=pinned, local_files_only=True)
+        except LocalEntryNotFoundError:
+            continue
+        if _complete(folder):
+            return folder
+    return None
 
 
 def fetched(model: str, token: SecretStr | None) -> Path:
     """The folder of a model that is downloaded, as far as it is not here. token: of an account that has accepted
     the model's terms. Raises ConfigurationError where it cannot be had."""
     try:
-        return _snapshot(model, token=token.get_secret_value() if token else None)
+        return _snapshot(model, pinned=True, token=token.get_secret_value() if token else None)
     except (OSError, ValueError) as error:
         reason = brief(error)
         raise ConfigurationError(
@@ -53,10 +57,14 @@ def fetched(model: str, token: SecretStr | None) -> Path:
         ) from error
 
 
-def _snapshot(model: str, **options: Any) -> Path:
+def _snapshot(model: str, *, pinned: bool, **options: Any) -> Path:
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(model, allow_patterns=[CONFIG, f"*/{NETWORK}", "*/*.npz"], **options))
+    found = HubModel.named(model)
+    assert found is not None
+    patterns = [CONFIG, f"*/{NETWORK}", "*/*.npz"]
+    revision = found.commit if pinned else None
+    return Path(snapshot_download(found.repository, revision=revision, allow_patterns=patterns, **options))
 
 
 def _complete(folder: Path) -> bool:
@@ -64,7 +72,9 @@ def _complete(folder: Path) -> bool:
     config = folder / CONFIG
     if not config.is_file():
         return False
-    return all((folder / name).is_file() for name in PipelineConfig.parse(config.read_bytes(), config).files)
+    return all(
+        (folder / name).is_file() for name in PipelineConfig.parse(read(config, MOST_CONFIG_BYTES), config).files
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,17 +14,19 @@ import pickle
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum, EnumMeta
+from enum import EnumMeta
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from sensory_pipeline.core.errors import ConfigurationError, brief
+from sensory_pipeline.engines import nesting
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
+    from pyannote.audio.core.task import Specifications
 
 ARCHITECTURES = frozenset(
     {
@@ -59,14 +61,18 @@ _DAMAGED = (
 _weights_only = threading.Lock()  # what torch.load may build is a setting of the process
 
 
-def read(path: Path) -> bytes:
-    """All of a file. Raises ConfigurationError where it cannot be read."""
+def read(path: Path, most_bytes: int | None = None) -> bytes:
+    """All of a file. Raises ConfigurationError where it cannot be read, or is larger."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(-1 if most_bytes is None else most_bytes + 1)
     except OSError as error:
         raise ConfigurationError(
             f"cannot read {path} ({error.strerror}), a part of the diarization model: get the whole folder again"
         ) from error
+    if most_bytes is not None and len(content) > most_bytes:
+        raise ConfigurationError(f"{path} was refused: it is larger than {most_bytes} bytes, and no model's is")
+    return content
 
 
 @contextmanager
@@ -97,20 +103,18 @@ def campplus(content: bytes, path: Path) -> Model:
     from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
     with checked(path):
-        return CamPlusPlus.restored(_plain(content, path))
+        return CamPlusPlus.restored(_plain(content, path)[0])
 
 
 def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model:
-    from pyannote.audio.core.task import Specifications
     from torch.nn import Module
 
-    checkpoint = _plain(content, path)
+    checkpoint, described = _plain(content, path)
     about = checkpoint["pyannote.audio"]
     module, name = about["architecture"]["module"], about["architecture"]["class"]
     if f"{module}.{name}" not in architectures:
         raise _refused(path, f"{module}.{name}")
-    if type(about["specifications"]) is not Specifications:
-        raise TypeError("there are no specifications of what the network was trained for")
+    specifications = _specifications(about["specifications"], described)
     hyperparameters = json.loads(json.dumps(checkpoint["hyper_parameters"]))  # nothing else than values passes
     architecture: Any = getattr(import_module(module), name)
     is_network = isinstance(architecture, type) and issubclass(architecture, Module)
@@ -118,37 +122,70 @@ def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model
         raise _refused(path, f"{module}.{name}, which is no torch module")
     accepted = inspect.signature(architecture).parameters
     made: Model = architecture(**{key: value for key, value in hyperparameters.items() if key in accepted})
-    # a new one, since a pickle may give an object attributes that its class does not have
-    specifications = dataclasses.replace(about["specifications"])
     made.on_load_checkpoint({"pyannote.audio": {"specifications": specifications}})
     made.load_state_dict(checkpoint["state_dict"])
     return made.eval()
 
 
-def _plain(content: bytes, path: Path) -> dict[str, Any]:
-    """The checkpoint, of tensors, plain values, and pyannote's description of a task."""
-    import torch
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
+def _plain(content: bytes, path: Path) -> tuple[dict[str, Any], type]:
+    """The checkpoint, of tensors and plain values, and the class in it for pyannote's description of a task.
 
+    torch lets a pickle write attributes (BUILD) of whatever is of a class that may be named. So none of pyannote's may
+    be: a class of this one checkpoint takes the place of one, and what makes members of an enum that of another.
+    """
+    import torch
+    from pyannote.audio.core.task import Problem, Resolution
+
+    described = type("Specifications", (), {})
+    named = "pyannote.audio.core.task"
     harmless: list[Any] = [
-        Specifications,
-        Problem,
-        Resolution,
+        (described, f"{named}.Specifications"),
+        (_Members(Problem), f"{named}.Problem"),
+        (_Members(Resolution), f"{named}.Resolution"),
         (str, "torch.torch_version.TorchVersion"),
         (_member, "builtins.getattr"),  # by which Python 3.11.2 and some others name the member of an enum
     ]
+    with ZipFile(BytesIO(content)) as archive:
+        names = [entry.filename for entry in archive.infolist()]
+        if len(set(names)) < len(names) or sum(entry.file_size for entry in archive.infolist()) > len(content):
+            raise ValueError("its archive holds more than it should")
+        for name in names:
+            if name.endswith("/data.pkl"):
+                nesting.check(archive.read(name))
     with _weights_only, torch.serialization.safe_globals(harmless):
         forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(BytesIO(content))
         if forbidden:
             raise _refused(path, ", ".join(sorted(forbidden)))
         checkpoint: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        return checkpoint
+        return checkpoint, described
 
 
-def _member(owner: object, name: str) -> Enum:
+def _specifications(found: object, described: type) -> Specifications:
+    from pyannote.audio.core.task import Specifications
+
+    if type(found) is not described:
+        raise TypeError("there are no specifications of what the network was trained for")
+    given = vars(found)
+    names = [field.name for field in dataclasses.fields(Specifications) if field.init]
+    return Specifications(**{name: given[name] for name in names if name in given})
+
+
+class _Members:
+    """Stands for an enum: gives its members, and is no class that anything is of."""
+
+    __slots__ = ("enum",)
+
+    def __init__(self, enum: EnumMeta) -> None:
+        self.enum = enum
+
+    def __call__(self, value: object) -> object:
+        return self.enum(value)
+
+
+def _member(owner: object, name: str) -> object:
     """What getattr gives of an enum; of nothing else, for by it a pickle could get hold of anything."""
-    if isinstance(owner, EnumMeta) and name in owner.__members__:
-        return owner.__members__[name]
+    if isinstance(owner, _Members) and name in owner.enum.__members__:
+        return owner.enum.__members__[name]
     raise pickle.UnpicklingError(f"it asks {owner!r} for {name!r}")
 
 

@@ -1,0 +1,72 @@
+"""Edit lists of MP4 (ISO/IEC 14496-12, 8.6.6): what of its sound a track plays, and in which order.
+
+FFmpeg keeps every packet that any of them plays in memory, as often as they play it, from the moment a file
+is opened: 2,000 edits of a minute each, 50 kB, took 968 MB. So their length is known before. FFmpeg takes an edit list
+from wherever it stands in the index, so they are looked for by name, and not box by box.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from sensory_pipeline.core.errors import UnreadableAudio
+
+_NAMES = re.compile(rb"elst|mvhd|cmvd")
+_BLOCK_BYTES = 1 << 20
+_TRACKS = 8
+"""Whose lists may each be as long as the longest that is taken."""
+
+
+def played_s(file: BinaryIO, index: range) -> float:
+    """Seconds that the longest edit list plays, or an eighth of all where that is more; 0 where there is none.
+
+    index: the bytes of the box `moov`. Raises UnreadableAudio where it is compressed, or lists overlap.
+    """
+    scales: list[int] = []
+    lists: list[int] = []
+    left = len(index)
+    for name, place in _found(file, index):
+        file.seek(place - 4)
+        length = int.from_bytes(file.read(4), "big")
+        if not 16 <= length <= index.stop - place + 4:
+            continue
+        if name == b"cmvd":
+            raise UnreadableAudio("its index is compressed; convert it to wav, flac, mp3, ogg, m4a or webm")
+        file.seek(place + 4)
+        if name == b"mvhd":
+            scales.append(_timescale(file.read(24)))
+            continue
+        left -= length
+        if left < 0:
+            raise UnreadableAudio("its edit lists lie over each other; check what it is")
+        lists.append(_ticks(file.read(length - 8)))
+    scale = min((max(1, scale) for scale in scales), default=1)  # as FFmpeg takes 0
+    return max(max(lists, default=0), sum(lists) / _TRACKS) / scale
+
+
+def _found(file: BinaryIO, within: range) -> Iterator[tuple[bytes, int]]:
+    """Names of boxes, and where they stand."""
+    position = within.start + 4
+    while position < within.stop:
+        file.seek(position)
+        block = file.read(min(_BLOCK_BYTES, within.stop - position))
+        for match in _NAMES.finditer(block):
+            yield match[0], position + match.start()
+        if len(block) < _BLOCK_BYTES:
+            return
+        position += len(block) - 3
+
+
+def _timescale(mvhd: bytes) -> int:
+    """Ticks a second, of the durations in edit lists."""
+    return int.from_bytes(mvhd[20:24] if mvhd[:1] == b"\1" else mvhd[12:16], "big")
+
+
+def _ticks(elst: bytes) -> int:
+    """Of all its entries: of each duration, place and rate."""
+    width, size = (8, 20) if elst[:1] == b"\1" else (4, 12)
+    count = int.from_bytes(elst[4:8], "big")
+    entries = elst[8 : 8 + count * size]
+    return sum(int.from_bytes(entries[at : at + width], "big") for at in range(0, len(entries), size))

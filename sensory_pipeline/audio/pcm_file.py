@@ -1,0 +1,116 @@
+"""Decoded audio in files: while it grows, and as it is kept."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+
+import numpy as np
+import numpy.typing as npt
+
+from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.core.errors import NoRoom
+
+MOST_BYTES = (1 << 32) - 64
+"""A WAVE file counts in 32 bits, its header included; 37 hours of mono."""
+
+_SAMPLE_BYTES = 2
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_SEAL = struct.Struct("<4sII")
+_SEAL_NAME = b"crc "
+
+
+class GrowingPcm:
+    """Sound that grows in a file which nobody else sees, so that hours of it take no memory.
+
+    folder: for the file; that of the system for temporary ones when None. It and its methods raise NoRoom
+    when that takes no more.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._channels = 1
+        self.size_bytes = 0
+        with writing(folder):
+            self._file = TemporaryFile(dir=folder, prefix=".decoding-")  # noqa: SIM115 - `close` does
+
+    @property
+    def duration_s(self) -> float:
+        return self.size_bytes / (SAMPLE_RATE * self._channels * _SAMPLE_BYTES)
+
+    def add(self, piece: npt.NDArray[np.int16]) -> None:
+        """piece: of shape (frames, channels), as many channels as the first."""
+        self._channels = piece.shape[1]
+        self.size_bytes += piece.nbytes
+        with writing(self._folder):
+            self._file.write(piece.tobytes())
+
+    def whole(self) -> Pcm:
+        """All of it. Its samples are the file's, which goes with the last array that shows them."""
+        with writing(self._folder):
+            self._file.flush()
+        samples = np.memmap(self._file, np.int16, "r+") if self.size_bytes else np.empty(0, np.int16)
+        return Pcm(samples=np.asarray(samples).reshape(-1, self._channels).T)
+
+    def close(self) -> None:
+        """Nothing is added any more."""
+        self._file.close()
+
+
+@contextmanager
+def writing(folder: Path | None) -> Iterator[None]:
+    """Where sound is written. Raises NoRoom instead of OSError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        where = folder or gettempdir()
+        raise NoRoom(f"{where}: {error.strerror}; see to its room and permissions, then ingest again") from error
+
+
+def write_pcm(path: Path, pcm: Pcm) -> None:
+    """Writes a WAVE file, whole or not at all; a reader never sees a part.
+
+    pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. A chunk after the samples has their checksum.
+    Raises OSError when there is no room, or no folder.
+    """
+    samples = np.ascontiguousarray(pcm.samples.T)
+    header = _header(pcm.channels, samples.nbytes)
+    seal = zlib.crc32(samples.data, zlib.crc32(header))
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(header)
+            file.write(samples.data)
+            file.write(_SEAL.pack(_SEAL_NAME, 4, seal))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_pcm(path: Path) -> Pcm:
+    """What write_pcm wrote; its samples cannot be changed.
+
+    Raises FileNotFoundError when it is not there, or not what was written: decode the source again.
+    """
+    content = path.read_bytes()
+    body = memoryview(content)[: -_SEAL.size]
+    if len(body) < _HEADER.size or _SEAL.unpack(content[-_SEAL.size :]) != (_SEAL_NAME, 4, zlib.crc32(body)):
+        raise FileNotFoundError(errno.ENOENT, "no whole file of decoded audio", str(path))
+    channels = _HEADER.unpack_from(content)[6]
+    return Pcm(samples=np.frombuffer(body[_HEADER.size :], np.int16).reshape(-1, channels).T)
+
+
+def _header(channels: int, size: int) -> bytes:
+    """Of a WAVE file: RIFF, its format (PCM), and the head of its samples."""
+    riff = _HEADER.size - 8 + size + _SEAL.size
+    frame = channels * _SAMPLE_BYTES
+    pcm = (1, channels, SAMPLE_RATE, SAMPLE_RATE * frame, frame, 16)
+    return _HEADER.pack(b"RIFF", riff, b"WAVE", b"fmt ", 16, *pcm, b"data", size)
