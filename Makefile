@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve models gpu test test-models soak check dev docs samples clean
+.PHONY: demo serve models gpu unit test test-models soak check dev docs samples clean
 
 demo: $(VENV)/.installed        ## process the sample recordings and show the tables
 	$(BIN)/sensory demo
@@ -18,14 +18,17 @@ serve: $(VENV)/.installed       ## the service, on the demo's models: http://loc
 dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake
 
+unit: $(VENV)/.installed-unit   ## the tests that start no process, in a minute, without torch
+	$(BIN)/python -m pytest -q sensory_pipeline_tests/unit sensory_pipeline/core sensory_pipeline/audio
+
 test: $(VENV)/.installed-dev test-models  ## all tests; installs torch and its friends, 6 GB, for the engines that need them
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-models: $(VENV)/.installed  ## the models that tests run for real, 110 MB; without them those tests are skipped
 	-$(BIN)/sensory models fetch whisper-tiny.en segmentation-3.0 campplus
 
 soak: $(VENV)/.installed-dev test-models  ## the tests, with the long ones at full length
-	$(BIN)/python -m pytest -n 2 --dist loadfile --soak
+	$(BIN)/python -m pytest -n 3 --dist loadfile --soak
 
 check: $(VENV)/.installed-dev   ## style, types, layers
 	$(BIN)/ruff format --check .
@@ -59,6 +62,10 @@ $(VENV)/.installed-models: $(VENV)/.installed
 $(VENV)/.installed-gpu: $(VENV)/.installed
 	@echo "installing 1 GB into $(VENV), some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,gpu]'
+	touch $@
+
+$(VENV)/.installed-unit: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,dev]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -15,6 +15,7 @@ from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import miniature_whisper
 from sensory_pipeline_tests import postgres as postgresql
+from sensory_pipeline_tests.places import TESTS
 from sensory_pipeline_tests.published_models import REAL_MODELS, published
 
 collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
@@ -23,6 +24,13 @@ collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="Run the long tests at full length.")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test has the mark of its folder: `pytest -m "not browser"`."""
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.parent != TESTS:
+            item.add_marker(item.path.relative_to(TESTS).parts[0])
 
 
 @pytest.fixture

@@ -69,3 +69,14 @@ def gateway(
         finally:
             server.should_exit = True
             thread.join(30)
+
+
+def finished(service: Gateway, identity: str, seconds: float = 60) -> dict[str, Any]:
+    """The job's answer once there is nothing to wait for."""
+    end = time.monotonic() + seconds
+    while True:
+        answer: dict[str, Any] = service.http.get(f"/v1/jobs/{identity}").json()
+        if answer["status"] in ("completed", "failed"):
+            return answer
+        assert time.monotonic() < end, answer
+        time.sleep(0.05)

@@ -20,7 +20,11 @@ from typing import TYPE_CHECKING, Literal
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
+import pytest
 from boto3.session import Session
+
+from sensory_pipeline.storage import s3
+from sensory_pipeline.storage.s3_access import AS_FOUND
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -201,3 +205,15 @@ def behind_bad_network(server: Server, fault: Callable[[str], Fault | None]) -> 
         finally:
             proxy.shutdown()
             thread.join()
+
+
+def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    disconnect()
+    for name, value in server.variables().items():
+        monkeypatch.setenv(name, value)
+
+
+def disconnect() -> None:
+    if s3.client.cache_info().currsize:
+        s3.client(AS_FOUND).close()
+    s3.client.cache_clear()

@@ -1,0 +1,146 @@
+"""Recordings that kill engines, and uploads that are damaged: each is told its own error, and the service lives."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sensory_pipeline.core.errors import EngineUnavailable
+from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.gateway.recognition import Decoded, Recognition
+from sensory_pipeline.processing.setup import shared_engines
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests import places, trivial_engines
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.gateway_server import finished, gateway
+from sensory_pipeline_tests.miniature_whisper import miniature
+
+SAMPLES = places.SAMPLES
+CONTAINERS = ("doctor_appointment.wav", "broken_printer.flac", "taxi_booking.mp3", "hotel_room.ogg", "morning_walk.m4a")
+WANTED: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
+ASKED = b'{"settings": {"tasks": ["transcribe", "emotion"], "tra": {"language": "en"}}}'
+BOUNDARY = {"Content-Type": "multipart/form-data; boundary=xx"}
+FORM = (
+    b'--xx\r\nContent-Disposition: form-data; name="audio"; filename="a"\r\nContent-Type: audio/wav\r\n\r\n',
+    b'\r\n--xx\r\nContent-Disposition: form-data; name="request_json"\r\n\r\n',
+    b"\r\n--xx--\r\n",
+)
+
+
+def test_a_recording_that_kills_its_engine_is_told_so_and_the_others_are_done(tmp_path: Path) -> None:
+    lengths = (300, trivial_engines.CULPRIT_MS, 310, 320)
+    recordings = [tone(tmp_path / f"{ms}.wav", ms) for ms in lengths]
+    engines = trivial_engines.segfaulting_in_batches
+    with gateway(tmp_path / "spool", engines=engines) as service, ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda path: service.process(path, WANTED), recordings))
+        assert [answer.status_code for answer in answers] == [200, 500, 200, 200]
+        assert answers[1].json()["type"] == "urn:sensory:crashed"
+        assert [answers[index].json()["result"]["tra"]["text"] for index in (0, 2, 3)] == ["300", "310", "320"]
+        assert service.process(recordings[0], WANTED).status_code == 200
+
+
+def test_a_prompt_that_is_too_long_is_the_clients_fault_and_no_engine_dies_of_it(whisper: Path, tmp_path: Path) -> None:
+    recording = whisper.parent / "conversations" / "english-two.flac"
+    long = {"settings": {"tasks": ["transcribe"], "tra": {"language": "en", "hotwords": "two " * 300}}}
+    short = {"settings": {"tasks": ["transcribe"], "tra": {"language": "en", "hotwords": "two"}}}
+    with gateway(tmp_path / "spool", engines=miniature) as service, ThreadPoolExecutor(3) as threads:
+        service.wait_until_ready()
+        processes = set(multiprocessing.active_children())
+        answers = list(threads.map(lambda wanted: service.process(recording, wanted), (short, long, short)))
+        assert [answer.status_code for answer in answers] == [200, 422, 200]
+        assert answers[1].headers["content-type"] == "application/problem+json"
+        problem = answers[1].json()
+        assert problem["type"] == "urn:sensory:prompt-too-long"
+        assert problem["detail"].endswith("tokens long, and Whisper takes 223: shorten them")
+        job = service.process(recording, {**long, "async_process": True}).json()
+        assert finished(service, job["job_id"])["error"] == problem["detail"]
+        assert set(multiprocessing.active_children()) == processes
+
+
+def test_damaged_uploads_are_the_clients_fault_and_the_service_lives(tmp_path: Path, soak: bool) -> None:
+    dice = random.Random(17)
+    recordings = [(SAMPLES / name).read_bytes()[:20_000] for name in CONTAINERS]
+    codes: Counter[int] = Counter()
+    with gateway(tmp_path / "spool") as service:
+        service.wait_until_ready()
+        for number in range(2000 if soak else 150):
+            parts = [recordings[number % len(recordings)], ASKED, *FORM]
+            which = dice.randrange(len(parts))
+            parts[which] = mutated(dice, parts[which])
+            sound, asked, start, middle, end = parts
+            answer = service.http.post("/v1/process", content=start + sound + middle + asked + end, headers=BOUNDARY)
+            codes[answer.status_code] += 1
+            assert answer.status_code < 500, (number, answer.text)
+            assert answer.status_code == 200 or answer.json()["detail"]
+        assert codes[200]
+        assert {400, 415, 422} <= set(codes)
+        assert service.http.get("/health/ready").status_code == 200
+
+
+def test_who_waits_for_engines_that_end_is_told_so(tmp_path: Path) -> None:
+    settings = Settings(workers=1, side_by_side=False)
+    paths = [tone(tmp_path / f"{ms}.wav", ms) for ms in (trivial_engines.CULPRIT_MS, 300, 310)]
+
+    async def day() -> list[object]:
+        with shared_engines(settings, engines=trivial_engines.hanging) as (executor, sets):
+            recognition = Recognition(executor, sets, settings, tmp_path / "decoded")
+            waiting = [asyncio.create_task(recognised(recognition, path)) for path in paths]
+            while len(list((tmp_path / "decoded").rglob("*.wav"))) < len(paths):
+                await asyncio.sleep(0.01)
+        assert recognition.closed
+        return list(await asyncio.gather(*waiting, return_exceptions=True))
+
+    assert {type(answer) for answer in asyncio.run(day())} == {EngineUnavailable}
+
+
+def test_what_nobody_wants_any_more_is_not_begun(tmp_path: Path) -> None:
+    settings = Settings(workers=1, side_by_side=False)
+    paths = [tone(tmp_path / f"{ms}.wav", ms) for ms in range(600, 680, 10)]
+    seen: list[Decoded] = []
+
+    async def one(recognition: Recognition, path: Path) -> None:
+        async with recognition.decoded(path, ProcessRequest(tasks=frozenset({Task.TRANSCRIBE}))) as decoded:
+            seen.append(decoded)
+            await recognition.result(decoded)
+
+    async def day() -> None:
+        with shared_engines(settings, engines=trivial_engines.slow) as (executor, sets):
+            recognition = Recognition(executor, sets, settings, tmp_path / "decoded")
+            tasks = [asyncio.create_task(one(recognition, path)) for path in paths]
+            while len(seen) < len(paths) or any(len(decoded.futures) < 2 for decoded in seen):
+                await asyncio.sleep(0.01)
+            done = sum(task.done() for task in tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            begun = [decoded for decoded in seen if not decoded.futures[1].cancelled()]
+            assert len(begun) <= done + 2  # one that the engine has, and one that is ready for it
+
+    asyncio.run(day())
+
+
+async def recognised(recognition: Recognition, path: Path) -> None:
+    async with recognition.decoded(path, ProcessRequest(tasks=frozenset({Task.TRANSCRIBE}))) as decoded:
+        await recognition.result(decoded)
+
+
+def mutated(dice: random.Random, data: bytes) -> bytes:
+    """With bytes changed, gone, or more of them, or without its end."""
+    found = bytearray(data)
+    for _ in range(dice.choice((1, 3, 20))):
+        place = dice.randrange(len(found) + 1)
+        match dice.randrange(4):
+            case 0:
+                found[place : place + 1] = dice.randbytes(1)
+            case 1:
+                del found[place : place + dice.randrange(1, 200)]
+            case 2:
+                found[place:place] = dice.randbytes(dice.randrange(1, 50))
+            case _ if dice.random() < 0.2:
+                del found[place:]
+    return bytes(found)

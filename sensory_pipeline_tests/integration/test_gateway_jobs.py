@@ -1,0 +1,234 @@
+"""Background jobs: what was answered "queued" is done, once, whatever happens to the service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
+from sensory_pipeline_tests import trivial_engines
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway
+
+NOW: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
+LATER = {**NOW, "async_process": True}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(tmp_path_factory.mktemp("jobs") / "spool") as running:
+        yield running
+
+
+def test_a_job_is_answered_at_once_and_done_later(service: Gateway, tmp_path: Path) -> None:
+    sent = service.process(tone(tmp_path / "a.wav", 400), LATER)
+    assert (sent.status_code, sent.json()["status"], sent.json()["result"]) == (200, "queued", None)
+    identity = sent.json()["job_id"]
+    done = finished(service, identity)
+    assert (done["status"], done["error"], done["result"]["tra"]["text"]) == ("completed", None, "400")
+    assert {"status": "completed", "job_id": identity, "result": None, "error": None} in service.http.get(
+        "/v1/jobs"
+    ).json()
+
+
+def test_what_is_no_recording_is_refused_at_once(service: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("not a sound " * 50)
+    assert service.process(tmp_path / "text.wav", LATER).status_code == 415
+
+
+def test_a_job_that_fails_says_why(service: Gateway, tmp_path: Path) -> None:
+    wanted = {**LATER, "settings": {"tra": {"language": "ru"}}}
+    failed = finished(service, service.process(tone(tmp_path / "a.wav", 410), wanted).json()["job_id"])
+    assert (failed["status"], failed["error"]) == ("failed", "trivial speaks no ru")
+
+
+def test_a_deleted_job_is_gone(service: Gateway, tmp_path: Path) -> None:
+    identity = service.process(tone(tmp_path / "a.wav", 420), LATER).json()["job_id"]
+    assert service.http.delete(f"/v1/jobs/{identity}").status_code == 204
+    assert service.http.get(f"/v1/jobs/{identity}").status_code == 404
+    assert service.http.delete(f"/v1/jobs/{identity}").status_code == 404
+
+
+def test_the_same_key_is_the_same_job(service: Gateway, tmp_path: Path) -> None:
+    recording = tone(tmp_path / "a.wav", 430)
+    first = service.process(recording, LATER, headers={"Idempotency-Key": "later"})
+    again = service.process(recording, LATER, headers={"Idempotency-Key": "later"})
+    assert first.json()["job_id"] == again.json()["job_id"]
+    other = service.process(tone(tmp_path / "b.wav", 440), LATER, headers={"Idempotency-Key": "later"})
+    assert (other.status_code, other.json()["type"]) == (422, "urn:sensory:key-used")
+    now = service.process(recording, NOW, headers={"Idempotency-Key": "now"})
+    assert (now.status_code, now.json()["result"]["tra"]["text"]) == (200, "430")
+    assert service.process(recording, NOW, headers={"Idempotency-Key": "now"}).json() == now.json()
+    refused = service.process(recording, NOW, headers={"Idempotency-Key": "with a blank"})
+    assert refused.status_code == 422
+
+
+def test_the_same_key_at_once_is_a_conflict(tmp_path: Path) -> None:
+    recording = tone(tmp_path / "a.wav", trivial_engines.CULPRIT_MS)
+    key = {"Idempotency-Key": "k"}
+    with gateway(tmp_path / "spool", engines=trivial_engines.hanging) as service, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(service.process, recording, NOW, headers=key)
+        while not (jobs := service.http.get("/v1/jobs").json()):
+            time.sleep(0.02)
+        again = service.process(recording, NOW, headers=key)
+        assert (again.status_code, again.json()["type"]) == (409, "urn:sensory:under-way")
+        assert int(again.headers["retry-after"]) >= 1
+        assert service.http.delete(f"/v1/jobs/{jobs[0]['job_id']}").status_code == 204
+        assert (first.result().status_code, first.result().json()["type"]) == (409, "urn:sensory:job-deleted")
+
+
+def test_what_failed_for_no_fault_of_the_request_is_done_anew(tmp_path: Path) -> None:
+    recording = tone(tmp_path / "a.wav", 460)
+    with gateway(tmp_path / "spool", engines=trivial_engines.broken) as service:
+        assert service.process(recording, NOW, headers={"Idempotency-Key": "k"}).status_code == 500
+        assert [one["status"] for one in service.http.get("/v1/jobs").json()] == ["failed"]
+    with gateway(tmp_path / "spool") as service:
+        assert service.process(recording, NOW, headers={"Idempotency-Key": "k"}).status_code == 200
+        assert [one["status"] for one in service.http.get("/v1/jobs").json()] == ["completed"]
+
+
+def job(identity: str, **fields: Any) -> Job:
+    about: dict[str, Any] = {
+        "client": "anna",
+        "state": "queued",
+        "request": "{}",
+        "digest": "d",
+        "idempotency_key": None,
+        "audio_s": 1.0,
+        "created_s": 1.0,
+    }
+    return Job(id=identity, **{**about, **fields})
+
+
+def test_a_result_is_written_once(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite")
+    store.add(job("a"))
+    assert store.begin("a") == 1
+    store.complete("a", '{"tra": 1}')
+    store.complete("a", '{"tra": 2}')
+    store.fail("a", 500, "failed", "no")
+    found = store.get("a", "anna")
+    assert found is not None
+    assert (found.state, found.result, found.error) == ("completed", '{"tra": 1}', None)
+    assert store.begin("a") == 0
+
+
+def test_nobody_sees_the_jobs_of_others(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite")
+    store.add(job("a", idempotency_key="k"))
+    store.add(job("b", idempotency_key="k", client="boris"))
+    with pytest.raises(KeyError):
+        store.add(job("c", idempotency_key="k"))
+    assert store.get("a", "boris") is None
+    assert [one.id for one in store.of("boris", 10)] == ["b"]
+    assert not store.remove("a", "boris")
+    assert store.counts() == {"queued": 2, "processing": 0, "completed": 0, "failed": 0}
+
+
+def test_results_expire(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite")
+    for identity in ("done", "waits"):
+        store.add(job(identity))
+    store.begin("done")
+    store.complete("done", "{}")
+    assert store.expire(time.time() - 3600) == 0
+    assert store.expire(time.time() + 1) == 1
+    assert [one.id for one in store.unfinished()] == ["waits"]
+
+
+@contextmanager
+def process(spool: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A service that can be killed."""
+    command = [sys.executable, "-m", "sensory_pipeline_tests.trivial_service", str(spool), str(port)]
+    with (spool.parent / "service.log").open("ab") as log:
+        started = subprocess.Popen(command, stderr=log)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def answers(http: httpx2.Client) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            http.get("/health/live")
+        except httpx2.TransportError:
+            assert time.monotonic() < end, "the service did not start"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def test_killed_with_jobs_queued_and_at_work_all_are_done_once(tmp_path: Path, soak: bool) -> None:
+    spool, count, port = tmp_path / "spool", 50 if soak else 12, free_port()
+    lengths = [300 + 10 * number for number in range(count)]
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        service = Gateway(url=str(http.base_url), http=http)
+        with process(spool, port) as first:
+            answers(http)
+            sent = {
+                service.process(tone(tmp_path / f"{ms}.wav", ms), LATER, headers={"Idempotency-Key": str(ms)}).json()[
+                    "job_id"
+                ]: str(ms)
+                for ms in lengths
+            }
+            states = [one["status"] for one in http.get("/v1/jobs").json()]
+            os.kill(first.pid, signal.SIGKILL)
+            first.wait()
+        assert len(sent) == count
+        assert {"queued", "processing"} & set(states)
+        with process(spool, port):
+            answers(http)
+            # who did not hear of the answer sends it again
+            again = service.process(tmp_path / "300.wav", LATER, headers={"Idempotency-Key": "300"})
+            assert sent[again.json()["job_id"]] == "300"
+            texts = {identity: finished(service, identity)["result"]["tra"]["text"] for identity in sent}
+        assert texts == sent
+        assert not list((spool / "jobs").glob("*.audio"))
+
+
+def test_what_kills_the_service_again_and_again_is_given_up(tmp_path: Path) -> None:
+    folder = tmp_path / "spool" / "jobs"
+    folder.mkdir(parents=True)
+    store = JobStore(folder / "jobs.sqlite")
+    store.add(job("fatal", client="127.0.0.1", request='{"settings": {}}'))
+    tone(folder / "fatal.audio", 300)
+    for _ in range(MOST_STARTS):
+        store.begin("fatal")
+    with gateway(tmp_path / "spool") as service:
+        assert finished(service, "fatal")["error"].startswith(f"the service died {MOST_STARTS} times")
+
+
+def test_a_second_service_leaves_the_spool_alone(tmp_path: Path) -> None:
+    with gateway(tmp_path / "spool") as service:
+        port = free_port()
+        with process(tmp_path / "spool", port) as second:
+            assert second.wait(60) != 0
+        assert f"another service has {tmp_path / 'spool'}" in (tmp_path / "service.log").read_text()
+        assert service.http.get("/health/live").status_code == 200
+
+
+def test_a_store_that_cannot_be_used_says_where(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=str(tmp_path)):
+        JobStore(tmp_path / "nowhere" / "jobs.sqlite")

@@ -1,0 +1,75 @@
+"""Background jobs that the lake's runs do: over HTTP in, by a nightly run done, in tables and answer alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.recordings import recording_id
+from sensory_pipeline.gateway.lake_home import LakeHome
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.setup import current_plans
+from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage.local import uri_of
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.gateway_server import finished, gateway
+from sensory_pipeline_tests.lakes import ingested, rows
+from sensory_pipeline_tests.trivial_engines import CULPRIT_MS, segfaulting, trivial
+
+NOW: dict[str, Any] = {
+    "settings": {"tasks": ["transcribe", "diarization", "emotion"], "emo": {"analysis_level": "sentence"}}
+}
+LATER = {**NOW, "async_process": True}
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Watched by a lake beside it."""
+    folder = tmp_path / "inbox"
+    settings = {"SENSORY_LAKE": tmp_path / "lake", "SENSORY_SHARDS": 1, "SENSORY_SOURCES": json.dumps([str(folder)])}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+def test_a_run_does_what_a_service_took_and_the_next_one_answers(inbox: Path, tmp_path: Path) -> None:
+    with gateway(tmp_path / "spool", inbox=inbox) as service:
+        good, bad = (service.process(tone(tmp_path / f"{ms}.wav", ms), LATER).json() for ms in (300, CULPRIT_MS))
+        assert (good["status"], bad["status"]) == ("queued", "queued")
+        now = service.process(tmp_path / "300.wav", NOW).json()["result"]
+        assert service.http.get(f"/v1/jobs/{good['job_id']}").json()["status"] == "queued"
+    report = ingested(inbox, tmp_path / "lake", engines=segfaulting, shards=1)
+    assert (report.published, report.failed) == (2, 1)
+    with gateway(tmp_path / "spool", inbox=inbox) as service:
+        assert finished(service, good["job_id"])["result"] == now
+        failed = finished(service, bad["job_id"])
+        assert (failed["status"], failed["result"]) == ("failed", None)
+        assert failed["error"].startswith("the recording ended the process")
+    key = recording_id(uri_of(inbox / f"{good['job_id']}.wav"))
+    assert rows(tmp_path / "lake", f"SELECT text FROM utterances WHERE recording_id = '{key}'") == [("300",)]
+
+
+def test_what_the_lakes_settings_do_not_do_is_refused_by_name(inbox: Path, tmp_path: Path) -> None:
+    with gateway(tmp_path / "spool", inbox=inbox) as service:
+        recording = tone(tmp_path / "a.wav", 300)
+        for part, options in (("tra", {"beam_size": 1}), ("emo", {"analysis_level": "word"})):
+            wanted = {**LATER, "settings": {**LATER["settings"], part: options}}
+            refused = service.process(recording, wanted)
+            assert refused.status_code == 422
+            assert [problem["field"] for problem in refused.json()["errors"]] == [f"settings: {part}"]
+            assert service.process(recording, {**wanted, "async_process": False}).status_code == 200
+        # a job only by its key is somebody's who waits
+        keyed = service.process(recording, NOW, headers={"Idempotency-Key": "k"})
+        assert (keyed.status_code, keyed.json()["result"]["tra"]["text"]) == (200, "300")
+    assert not list(inbox.iterdir())
+
+
+def test_an_inbox_that_nobody_watches_is_refused(inbox: Path, tmp_path: Path) -> None:
+    settings = Settings()
+    lake = Lake.create(settings.lake, shards=1, start_date=settings.start_date)
+    with pytest.raises(ConfigurationError, match="SENSORY_SOURCES does not hold"):
+        LakeHome(lake, current_plans(settings, engines=trivial), tmp_path / "elsewhere")
