@@ -34,10 +34,11 @@ CPU_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """outcome: the class of the error, or "decoded"; cpu_s: seconds of a core."""
+    """outcome: the class of the error, or "decoded"; cpu_s: seconds of a core; memory_mb: beyond the files before."""
 
     outcome: str
     cpu_s: float
+    memory_mb: float
 
 
 def _serve(pipe: Connection) -> None:
@@ -47,7 +48,7 @@ def _serve(pipe: Connection) -> None:
     pipe.send(None)
     while True:
         path = pipe.recv()
-        began = time.process_time()
+        began, before_mb = time.process_time(), _peak_mb()
         try:
             decode(path, max_duration_s=12 * 3600)
             outcome = "decoded"
@@ -55,7 +56,11 @@ def _serve(pipe: Connection) -> None:
             outcome = type(error).__name__
         except Exception as error:  # noqa: BLE001 - which is what the test is about
             outcome = f"unhandled {type(error).__name__}: {error}"
-        pipe.send(Cost(outcome, time.process_time() - began))
+        pipe.send(Cost(outcome, time.process_time() - began, _peak_mb() - before_mb))
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Decoder:
@@ -84,7 +89,7 @@ class Decoder:
             outcome = "died"
         self.close()
         self._start()
-        return Cost(outcome, HANGS_S)
+        return Cost(outcome, HANGS_S, 0)
 
     def close(self) -> None:
         self._process.kill()
@@ -107,6 +112,7 @@ def test_small_files_cost_little(name: str, decoder: Decoder, tmp_path: Path) ->
     expected = {"many_edits": "AudioTooLong", "hours_of_silence": "UnreadableAudio"}
     assert cost.outcome == expected.get(name, "decoded")
     assert cost.cpu_s < CPU_S
+    assert cost.memory_mb < 64
 
 
 @pytest.mark.parametrize("form", ["an index of 64 bits", "a list elsewhere", "other flags"])
