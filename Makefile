@@ -12,7 +12,7 @@ models: $(VENV)/.installed-models  ## install what Whisper, pyannote and GigaAM 
 
 gpu: $(VENV)/.installed-gpu     ## install what Whisper needs on a GPU, without torch: cuBLAS, 1 GB
 
-serve: $(VENV)/.installed       ## the service, on the demo's models: http://localhost:8001/docs
+serve: $(VENV)/.installed       ## the service, on the demo's models: http://localhost:8001
 	$(BIN)/sensory serve
 
 dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
@@ -38,6 +39,8 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+
+_MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 
 def missing() -> str | None:
@@ -81,6 +84,35 @@ class Browser:
         """What says this, to the upper edge."""
         self._driver.execute_script("arguments[0].scrollIntoView()", self.wait_for(text))
 
+    def element(self, selector: str) -> WebElement:
+        """The first that a CSS selector finds, once it can be pressed."""
+        return WebDriverWait(self._driver, WITHIN_S).until(element_to_be_clickable((By.CSS_SELECTOR, selector)))
+
+    def value(self, script: str, *arguments: Any) -> Any:
+        """What a function's body in JavaScript returns."""
+        return self._driver.execute_script(script, *arguments)
+
+    def wait_until(self, script: str, *, within_s: float = WITHIN_S) -> Any:
+        """What JavaScript returns once it is true. Raises selenium's TimeoutException."""
+        return WebDriverWait(self._driver, within_s, 0.05).until(lambda driver: driver.execute_script(script))
+
+    def screen(self, *, width: int, height: int, dark: bool = False, dots: int = 1) -> None:
+        """Another screen, as that of a phone. dots: for each pixel, in a row."""
+        size = {"width": width, "height": height, "deviceScaleFactor": dots, "mobile": False}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
+
+    def download_to(self, folder: Path) -> None:
+        """Where downloads go."""
+        where = {"behavior": "allow", "downloadPath": str(folder)}
+        self._driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+
+    def complaints(self) -> list[str]:
+        """What pages wrote into the console since the last call: errors, and what their policy forbids."""
+        entries = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
     def picture(self, path: Path, *, height: int | None = None) -> None:
         """What is seen now, as a PNG of 128 colours. height: of its upper part, in pixels; all when None."""
         time.sleep(SETTLE_S)
@@ -94,13 +126,20 @@ class Browser:
 
 
 @contextmanager
-def browser(url: str, *, width: int = 1280, height: int = 860) -> Iterator[Browser]:
-    """A window of that many pixels, with a profile of its own that is thrown away."""
+def browser(url: str, *, width: int = 1280, height: int = 860, spoken: Path | None = None) -> Iterator[Browser]:
+    """A window of that many pixels, with a profile of its own that is thrown away.
+
+    spoken: a WAVE file that its microphone hears once; without one it has no microphone.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
         options.binary_location = shutil.which(PROGRAMS[0]) or ""
         for flag in (*_FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
             options.add_argument(flag)
+        if spoken is not None:
+            for flag in (*_MICROPHONE, f"--use-file-for-fake-audio-capture={spoken}%noloop"):
+                options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = Chrome(options=options, service=Service(shutil.which(PROGRAMS[1])))
         try:
             yield Browser(driver, url)

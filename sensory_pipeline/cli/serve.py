@@ -29,7 +29,8 @@ def serve(
     """Process single recordings over HTTP. Ctrl-C stops the service.
 
     Engines and settings are those of `sensory process`; .env.example lists them, and those of the service itself.
-    /docs shows the API. On an address that other machines can reach, keys are required: sensory keys new.
+    / is a page for recordings and live speech, /docs shows the API. On an address that other machines can reach, keys
+    are required: sensory keys new.
     """
     settings, service_settings = Settings(), ServiceSettings()
     if not service_settings.api_keys and not is_loopback(host):
@@ -42,7 +43,7 @@ def serve(
     app = application(settings, service_settings)
     with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
-        errors.print(f"http://{shown}:{listener.getsockname()[1]}/docs (Ctrl-C to stop)", soft_wrap=True)
+        errors.print(f"http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C to stop)", soft_wrap=True)
         config = uvicorn.Config(
             app,
             log_config=None,

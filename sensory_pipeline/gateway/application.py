@@ -16,6 +16,7 @@ from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.live_speech import live_speech
 from sensory_pipeline.gateway.metrics import Metrics
+from sensory_pipeline.gateway.page import page
 from sensory_pipeline.gateway.routes import router
 from sensory_pipeline.gateway.service import running
 from sensory_pipeline.service_settings import ServiceSettings
@@ -55,5 +56,6 @@ def application(
     app.include_router(router)
     app.include_router(live_route.router)
     documents(app)
+    page(app)
     problems.install(app)
     return app

@@ -23,8 +23,11 @@ from sensory_pipeline.gateway.problems import Problem
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OPEN = ("/health/", "/docs", "/openapi.json")
-"""For everybody: there is nothing in it of anybody."""
+_OPEN = ("/health/", "/docs", "/openapi.json", "/page/")
+"""For everybody, as the page at / is: there is nothing in it of anybody."""
+_PROTOCOL = "sensory"
+_KEY_PROTOCOL = "sensory-key."
+"""Subprotocols of a WebSocket from a browser, which cannot send headers: `sensory`, and the key after `sensory-key.`"""
 _UNAUTHORIZED = 4401  # how a WebSocket is closed
 _GONE = 499  # noted, and told to nobody: the client hung up
 
@@ -56,7 +59,7 @@ class Gate:
 
     def _client(self, scope: Scope, headers: Headers) -> str:
         """Who asks. Raises Problem for who may not."""
-        if scope["path"].startswith(_OPEN):
+        if scope["path"] == "/" or scope["path"].startswith(_OPEN):
             return "anybody"
         server = (scope.get("server") or ("localhost", None))[0]
         host = host_name(headers.get("host", ""))
@@ -66,7 +69,7 @@ class Gate:
             if not (is_loopback(server) or server.startswith("/")):  # a socket in the file system is this machine's
                 raise _locked("it has no keys yet: make one with `sensory keys new` and set SENSORY_API_KEYS")
             return str((scope.get("client") or ("local", None))[0])
-        owner = self._keys.owner(headers.get("authorization"))
+        owner = self._keys.owner(headers.get("authorization") or _offered(scope))
         if owner is None:
             raise _locked("send a key that the service knows: Authorization: Bearer KEY")
         return owner
@@ -80,13 +83,15 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = scope["request_id"]
+            elif message["type"] == "websocket.accept" and message.get("subprotocol") is None:
+                message = {**message, "subprotocol": _chosen(scope)}
             await send(message)
 
         try:
             if problem is None:
                 await self._app(scope, receive, noting)
             elif scope["type"] == "websocket":
-                await _refuse(receive, send, problem)
+                await _refuse(receive, noting, problem)
             else:
                 await problem.response(scope["request_id"])(scope, receive, noting)
         except ClientDisconnect:
@@ -115,6 +120,21 @@ class Gate:
 
 def _locked(detail: str) -> Problem:
     return Problem(401, "no-key", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _offered(scope: Scope) -> str | None:
+    """The key among a WebSocket's subprotocols, as a header would have it.
+
+    >>> _offered({"subprotocols": ["sensory", "sensory-key.secret"]})
+    'Bearer secret'
+    """
+    offered: list[str] = scope.get("subprotocols", [])
+    return next((f"Bearer {name[len(_KEY_PROTOCOL) :]}" for name in offered if name.startswith(_KEY_PROTOCOL)), None)
+
+
+def _chosen(scope: Scope) -> str | None:
+    """The subprotocol that is answered: browsers close the connection if they offer some and none is chosen."""
+    return _PROTOCOL if _PROTOCOL in scope.get("subprotocols", ()) else None
 
 
 async def _refuse(receive: Receive, send: Send, problem: Problem) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 from typer.testing import CliRunner
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.gateway.gate import Gate
@@ -41,14 +45,32 @@ def test_with_keys_nothing_is_open_but_health_and_documents(tmp_path: Path) -> N
             for headers in ({}, bearer("guess"), {"Authorization": f"Basic {anna}"}, bearer(digest(anna))):
                 refused = service.http.request(method, path, headers=headers)
                 assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
-        for path in ("/health/live", "/docs", "/openapi.json"):
+        for path in ("/", "/health/live", "/docs", "/openapi.json"):
             assert service.http.get(path).status_code == 200, path
+        assert service.http.get("/page/of/nothing").status_code == 404
+        for path in ("/%2e/v1/jobs", "/page", "/page/../v1/jobs"):
+            assert service.http.get(path).status_code in {401, 404}, path
         recording = tone(tmp_path / "a.wav", 300)
         job = service.process(recording, LATER, headers=bearer(anna)).json()["job_id"]
         assert service.http.get(f"/v1/jobs/{job}", headers=bearer(anna)).status_code == 200
         assert service.http.get(f"/v1/jobs/{job}", headers=bearer(boris)).status_code == 404
         assert service.http.delete(f"/v1/jobs/{job}", headers=bearer(boris)).status_code == 404
         assert service.http.get("/v1/jobs", headers=bearer(boris)).json() == []
+
+
+def test_a_browser_sends_a_key_as_a_subprotocol(tmp_path: Path) -> None:
+    key = new_key()
+    with gateway(tmp_path / "spool", api_keys=(f"anna={digest(key)}",)) as service:
+        address = f"{service.url.replace('http', 'ws')}/v1/ws"
+        for given, code in ((key, 1000), ("guess", 4401)):
+            offered = [Subprotocol("sensory"), Subprotocol(f"sensory-key.{given}")]
+            with connect(address, subprotocols=offered, proxy=None) as client:
+                assert client.subprotocol == "sensory"  # else a browser closes the connection
+                with suppress(ConnectionClosed):
+                    client.send('{"settings": {"tasks": ["transcribe"]}}')
+                    client.send("END_STREAM")
+                    client.recv(timeout=20)
+                assert client.close_code == code
 
 
 def test_another_name_is_refused_where_no_key_is_asked(tmp_path: Path) -> None:

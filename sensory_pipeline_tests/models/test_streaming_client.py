@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from sensory_pipeline.client import LiveMessage, ServiceError, StreamingClient
 from sensory_pipeline.client.streaming import paced
 from sensory_pipeline.gateway.keys import digest, new_key
+from sensory_pipeline_tests.breaking_proxy import breaking
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
 from sensory_pipeline_tests.kennedy import KENNEDY, wav
 from sensory_pipeline_tests.live_server import last_word
@@ -77,51 +75,12 @@ def test_an_error_of_the_microphone_is_raised(service: Gateway) -> None:
         list(StreamingClient(service.url).stream(unplugged()))
 
 
-@contextmanager
-def breaking(port: int, after_bytes: int, times: int) -> Iterator[int]:
-    """The port of a proxy that breaks so many connections after so many bytes."""
-
-    def pump(source: socket.socket, target: socket.socket, limit: int | None) -> None:
-        passed = 0
-        try:
-            while data := source.recv(4096):
-                passed += len(data)
-                if limit is not None and passed > limit:
-                    break
-                target.sendall(data)
-        except OSError:
-            pass
-        for each in (source, target):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def serve() -> None:
-        for number in range(times + 1):
-            try:
-                client = listening.accept()[0]
-            except OSError:
-                return
-            upstream = socket.create_connection(("127.0.0.1", port))
-            with client, upstream:
-                up = Thread(target=pump, args=(client, upstream, after_bytes if number < times else None))
-                down = Thread(target=pump, args=(upstream, client, None))
-                up.start()
-                down.start()
-                up.join()
-                down.join()
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = Thread(target=serve)
-        thread.start()
-        yield listening.getsockname()[1]
-    thread.join()
-
-
 def test_a_broken_connection_loses_nothing(service: Gateway) -> None:
     port = int(service.url.rpartition(":")[2])
     whole = ends(list(StreamingClient(service.url).stream(chunks())))
     with breaking(port, after_bytes=100_000, times=2) as proxy:
-        found = list(StreamingClient(f"http://127.0.0.1:{proxy}").stream(chunks()))
+        found = list(StreamingClient(f"http://127.0.0.1:{proxy.port}").stream(chunks()))
+    assert proxy.left == 0
     assert ends(found) == pytest.approx(whole, abs=1)
     numbers = [message["number"] for message in found if message.words]
     assert numbers == list(range(1, len(numbers) + 1))
