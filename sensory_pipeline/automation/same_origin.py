@@ -7,13 +7,12 @@ page that is open in a browser beside it could start and delete runs.
 from __future__ import annotations
 
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sensory_pipeline.core.hosts import host_name, is_address, is_loopback
+from sensory_pipeline.core.hosts import host_name, is_address, is_foreign, is_loopback
 
 _READS = frozenset({"GET", "HEAD"})
 _PLAYGROUND = "text/html"
@@ -48,8 +47,7 @@ class SameOrigin:
         name = host_name(host)
         if not (is_loopback(name) or is_address(name) or name in self._names):
             return PlainTextResponse("this server has another name: ask it by its address\n", 403)
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if is_foreign(headers.get("origin"), host):
             return PlainTextResponse("pages of other sites may not ask this server\n", 403)
         if scope["type"] == "websocket":
             return None

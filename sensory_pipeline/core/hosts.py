@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -40,3 +41,16 @@ def host_name(header: str) -> str:
     """
     host = header.lower()
     return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+
+
+def is_foreign(origin: str | None, host: str) -> bool:
+    """Whether a page of another site asks. A browser tells the origin of what asks; programs tell none.
+
+    Args:
+        origin: The Origin header, None where there is none.
+        host: The Host header.
+
+    >>> is_foreign("https://a.org", "a.org"), is_foreign(None, "a.org"), is_foreign("null", "localhost")
+    (False, False, True)
+    """
+    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()

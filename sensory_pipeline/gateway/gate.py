@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensory_pipeline.core.hosts import host_name, is_loopback
+from sensory_pipeline.core.hosts import host_name, is_foreign, is_loopback
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.problems import Problem
@@ -66,6 +66,8 @@ class Gate:
         if (self._hosts or not self._keys) and host not in self._hosts and not is_loopback(host) and host != server:
             raise Problem(421, "wrong-host", "the service has another name: SENSORY_HOSTS lists those it answers to")
         if not self._keys:
+            if is_foreign(headers.get("origin"), headers.get("host", "")):
+                raise Problem(403, "foreign-origin", "pages of other sites may not use the service without a key")
             if not (is_loopback(server) or server.startswith("/")):  # a socket in the file system is this machine's
                 raise _locked("it has no keys yet: make one with `sensory keys new` and set SENSORY_API_KEYS")
             return str((scope.get("client") or ("local", None))[0])

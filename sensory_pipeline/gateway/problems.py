@@ -31,6 +31,7 @@ MEDIA_TYPE = "application/problem+json"
 TITLES = {
     400: "the request cannot be read",
     401: "a key is needed",
+    403: "pages of other sites have no access",
     404: "there is no such thing",
     405: "this address is used in another way",
     408: "the upload stalled",

@@ -33,7 +33,7 @@ def client_of(request: Request) -> str:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an address answers besides, for the API's documents."""
     schema = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}
-    found = sorted({401, 421, 422, *statuses})
+    found = sorted({401, 403, 421, 422, *statuses})
     return {status: {"description": TITLES[status].capitalize(), "content": {MEDIA_TYPE: schema}} for status in found}
 
 

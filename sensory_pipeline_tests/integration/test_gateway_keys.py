@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.gateway.gate import Gate
@@ -88,8 +88,15 @@ def test_no_other_origin_is_let_in(tmp_path: Path) -> None:
     with gateway(tmp_path / "spool") as service:
         asked = {"Origin": "https://evil.example.org", "Access-Control-Request-Method": "POST"}
         answer = service.http.options("/v1/process", headers=asked)
-        assert answer.status_code == 405
+        assert answer.status_code == 403
         assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert service.http.get("/v1/jobs", headers={"Origin": "https://evil.example.org"}).status_code == 403
+        assert service.http.get("/v1/jobs", headers={"Origin": service.url}).status_code == 200
+        address = f"{service.url.replace('http', 'ws')}/v1/ws"
+        with connect(address, origin=Origin("https://evil.example.org"), proxy=None) as client:
+            with suppress(ConnectionClosed):
+                client.recv(timeout=20)
+            assert client.close_code == 4401
 
 
 @pytest.mark.parametrize(
