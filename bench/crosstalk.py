@@ -28,7 +28,7 @@ from bench.normalisation import normalised
 from bench.pairs import conditions
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
@@ -139,7 +139,7 @@ def variants(sound: Sound, sides: Sequence[Sequence[Said]]) -> dict[str, Call]:
     }
 
 
-def words(transcriber: Transcriber, heard: Mapping[str, tuple[Pcm, tuple[str, str]]]) -> dict[str, Words]:
+def words(transcriber: Transcriber, heard: Mapping[str, tuple[Waveform, tuple[str, str]]]) -> dict[str, Words]:
     """By the name of a call: of both channels together, each against what was said on it."""
     jobs = (
         TranscribeJob(key=f"{name}/{channel}", pcm=pcm.channel(channel), settings=TranscriptionSettings(language="en"))
@@ -156,21 +156,21 @@ def words(transcriber: Transcriber, heard: Mapping[str, tuple[Pcm, tuple[str, st
 
 def measured(transcriber: Transcriber, recordings: Iterable[Recording], longest_s: float) -> tuple[list[Row], float]:
     """A row a condition, over all calls; and seconds of the processor that an hour of calls takes."""
-    came: dict[str, tuple[Pcm, tuple[str, str]]] = {}
-    silenced: dict[str, tuple[Pcm, tuple[str, str]]] = {}
+    came: dict[str, tuple[Waveform, tuple[str, str]]] = {}
+    silenced: dict[str, tuple[Waveform, tuple[str, str]]] = {}
     lengths_s: dict[str, float] = {}
     cost_s = sound_s = 0.0
     for recording, sound, sides in calls(recordings, longest_s):
         for condition, call in variants(sound, sides).items():
             samples = np.clip(np.round(call.sound), -32768, 32767).astype(np.int16)
-            pcm = Pcm(samples=samples.copy())
+            pcm = Waveform(samples=samples.copy())
             began = process_time()
             crosstalk = find_crosstalk(pcm)
             silence(pcm, crosstalk)
             cost_s += process_time() - began
             sound_s += pcm.duration_ms / 1000
             name = f"{condition}/{recording.name}"
-            came[name], silenced[name] = (Pcm(samples=samples), call.said), (pcm, call.said)
+            came[name], silenced[name] = (Waveform(samples=samples), call.said), (pcm, call.said)
             lengths_s[name] = sum(span.duration_ms for spans in crosstalk.echoes for span in spans) / 1000
     before = words(transcriber, came)
     after = words(transcriber, silenced)

@@ -12,7 +12,7 @@ from typing import Any
 from bench.models import Models
 from bench.pairs import Limit, Race, race
 from bench.recordings import sample
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
@@ -90,7 +90,7 @@ def open_pyannote(store: Store) -> Any:
     return pipeline
 
 
-def stock_turns(pipeline: Any, pcm: Pcm, **options: Any) -> Turns:
+def stock_turns(pipeline: Any, pcm: Waveform, **options: Any) -> Turns:
     """Of the stock pipeline, in order of time."""
     import torch
 
@@ -100,7 +100,7 @@ def stock_turns(pipeline: Any, pcm: Pcm, **options: Any) -> Turns:
     return _numbered([(span.start_ms, span.end_ms, speaker) for span, speaker in spans if span.duration_ms])
 
 
-def _turns(engine: PyannoteDiarizer, pcm: Pcm) -> Turns:
+def _turns(engine: PyannoteDiarizer, pcm: Waveform) -> Turns:
     ((_, found),) = engine.diarize([DiarizeJob(key="a", pcm=pcm, settings=DiarizationSettings())])
     if isinstance(found, Exception):
         raise found

@@ -26,7 +26,7 @@ from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
 from bench.pairs import conditions
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import DiarizationSettings, TranscriptionSettings
 from sensory_pipeline.core.results import attributed
 from sensory_pipeline.core.utterances import AttributedWord
@@ -40,7 +40,7 @@ TRANSCRIPTION = TranscriptionSettings(temperatures=(0.0,))
 """Nothing is drawn at random."""
 
 
-def heard(engines: Engines, pcm: Pcm) -> tuple[AttributedWord, ...]:
+def heard(engines: Engines, pcm: Waveform) -> tuple[AttributedWord, ...]:
     """Words with what the engines make of them."""
     ((_, transcript),) = engines.transcriber.transcribe([TranscribeJob(key="", pcm=pcm, settings=TRANSCRIPTION)])
     ((_, diarization),) = engines.diarizer.diarize([DiarizeJob(key="", pcm=pcm, settings=DiarizationSettings())])
@@ -94,7 +94,7 @@ def main() -> None:
     console = Console(width=120)
     for recording in track(recordings, "listening", console=Console(stderr=True)):
         pcm = decode(recording.file, max_duration_s=3600).pcm
-        backwards = Pcm(samples=np.ascontiguousarray(pcm.samples[:, ::-1]))
+        backwards = Waveform(samples=np.ascontiguousarray(pcm.samples[:, ::-1]))
         for name, sound, truth in ((_set(recording), pcm, recording.text), (BACKWARDS, backwards, "")):
             words = heard(engines, sound)
             verdicts = zip(right(words, truth, recording.language), words, strict=True)

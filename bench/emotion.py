@@ -20,7 +20,7 @@ from bench.models import Models
 from bench.pairs import Limit, Race, race
 from bench.recordings import sample, speech
 from bench.truth import Truth
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.emotions import EmotionWindow
 from sensory_pipeline.core.requests import EmotionLevel
 from sensory_pipeline.core.spans import Span
@@ -50,7 +50,7 @@ class Said:
     """A recording and its words. name: what is in it."""
 
     name: str
-    pcm: Pcm
+    pcm: Waveform
     words: Sequence[AttributedWord]
 
 

@@ -12,7 +12,7 @@ from bench.models import Models
 from bench.pairs import Verdict
 from bench.recordings import recordings
 from bench.transcription import PLAIN
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.emotions import EmotionWindow
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
@@ -57,7 +57,7 @@ def _answers(engine: str, models: Models, count: int) -> Iterator[object]:
     """Of the engine, on recordings of 1 to 2 s, each with samples of its own."""
     cache = ModelCache(CacheSettings(ttl_s=None))
     pieces = recordings(1, 2, total_s=150)
-    numbered = enumerate(Pcm(samples=piece.samples.copy()) for piece in islice(cycle(pieces), count))
+    numbered = enumerate(Waveform(samples=piece.samples.copy()) for piece in islice(cycle(pieces), count))
     if engine == "whisper":
         transcriber = WhisperTranscriber(str(models.tiny), device=CPU, compute_type=ComputeType.INT8, cache=cache)
         for _, transcript in transcriber.transcribe(
@@ -78,5 +78,5 @@ def _answers(engine: str, models: Models, count: int) -> Iterator[object]:
             yield emotions
 
 
-def _whole(pcm: Pcm) -> EmotionWindow:
+def _whole(pcm: Waveform) -> EmotionWindow:
     return EmotionWindow(span=pcm.span, turn=pcm.span, speaker=None)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from bench.labelled import Recording, Said
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.audio.pcm_file import write_pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.spans import Span
 
 LONG, MIXED, QUIET = "joined, 25 min and more", "two languages", "partner 20 dB down"
@@ -131,7 +131,7 @@ def _written(file: Path, group: str, said: Sequence[Utterance], random: np.rando
 
 
 def _write(file: Path, samples: Samples) -> None:
-    write_pcm(file, Pcm(samples=(samples.clip(-1, 1) * 32767).astype(np.int16)[None]))
+    write_pcm(file, Waveform(samples=(samples.clip(-1, 1) * 32767).astype(np.int16)[None]))
 
 
 def _piece(samples: Samples, span: Span) -> Samples:

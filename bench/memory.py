@@ -37,7 +37,7 @@ from bench.models import prepared
 from bench.transcription import PLAIN
 from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Turn
 from sensory_pipeline.core.emotions import EmotionWindow
 from sensory_pipeline.core.requests import DiarizationSettings, EmotionLevel
@@ -58,7 +58,7 @@ MOST_SPEAKERS = 8
 """Asked for, so that the truth's voices can be tried against all that are found."""
 
 
-def recording(hours: float) -> tuple[Pcm, list[Turn], list[AttributedWord]]:
+def recording(hours: float) -> tuple[Waveform, list[Turn], list[AttributedWord]]:
     """Sound of that length, who speaks in it, and the words."""
     files = sorted((MINIATURES / "conversations").glob("*.flac"))
     conversations = [(decode(file, max_duration_s=60).pcm.samples, read_truth(file)) for file in files]
@@ -76,7 +76,7 @@ def recording(hours: float) -> tuple[Pcm, list[Turn], list[AttributedWord]]:
             ]
         sounds.append(samples)
         frames += samples.shape[1]
-    return Pcm(samples=np.concatenate(sounds, axis=1)), turns, words
+    return Waveform(samples=np.concatenate(sounds, axis=1)), turns, words
 
 
 def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
@@ -114,14 +114,14 @@ def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
     return figures
 
 
-def _classify(pcm: Pcm, windows: tuple[EmotionWindow, ...]) -> None:
+def _classify(pcm: Waveform, windows: tuple[EmotionWindow, ...]) -> None:
     engine = GigaamClassifier(str(MINIATURES / "gigaam" / "emo.ckpt"), cache=ModelCache(CacheSettings(ttl_s=None)))
     ((_, answer),) = engine.classify([ClassifyJob(key="a", pcm=pcm, windows=windows, language=None)])
     if isinstance(answer, Exception):
         raise answer
 
 
-def _transcribe(pcm: Pcm, model: Path) -> None:
+def _transcribe(pcm: Waveform, model: Path) -> None:
     cache = ModelCache(CacheSettings(ttl_s=None))
     engine = WhisperTranscriber(str(model), device=CPU, compute_type=ComputeType.INT8, cache=cache)
     ((_, answer),) = engine.transcribe([TranscribeJob(key="a", pcm=pcm, settings=PLAIN)])
@@ -129,7 +129,7 @@ def _transcribe(pcm: Pcm, model: Path) -> None:
         raise answer
 
 
-def _diarize(pcm: Pcm) -> tuple[Turn, ...]:
+def _diarize(pcm: Waveform) -> tuple[Turn, ...]:
     cache = ModelCache(CacheSettings(ttl_s=None))
     engine = PyannoteDiarizer(str(MINIATURES / "pyannote"), cache=cache, trusted_classes=NETWORKS)
     settings = DiarizationSettings(max_speakers=MOST_SPEAKERS)

@@ -35,8 +35,8 @@ from bench.plain_script import PlainScript
 from bench.processes import Orchestration, orchestration
 from bench.recordings import recordings
 from bench.transcription import PLAIN
-from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.audio.pcm_file import write_pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.registration import register
@@ -105,7 +105,7 @@ def chain(root: Path, models: Models) -> Iterator[Chain]:
         yield Chain(lake=lake, engines=engines, instance=instance, job=job)
 
 
-def written(folder: Path, pcms: Sequence[Pcm]) -> Path:
+def written(folder: Path, pcms: Sequence[Waveform]) -> Path:
     """As wav files."""
     folder.mkdir(parents=True)
     for index, pcm in enumerate(pcms):

@@ -8,29 +8,29 @@ import numpy as np
 
 from bench.truth import Truth, read_truths
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.spans import Span
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
 
-def sample(name: str) -> tuple[Pcm, Truth]:
+def sample(name: str) -> tuple[Waveform, Truth]:
     """One of the samples, and what is really in it."""
     truths = {truth.file: truth for truth in read_truths(SAMPLES)}
     return decode(SAMPLES / name, max_duration_s=120).pcm, truths[name]
 
 
-def speech() -> Pcm:
+def speech() -> Waveform:
     """All samples, one after the other."""
     sounds = [decode(SAMPLES / truth.file, max_duration_s=120).pcm.mono() for truth in read_truths(SAMPLES)]
-    return Pcm(samples=(np.concatenate(sounds) * 32767).astype(np.int16)[None])
+    return Waveform(samples=(np.concatenate(sounds) * 32767).astype(np.int16)[None])
 
 
-def recordings(shortest_s: float, longest_s: float, *, total_s: float) -> list[Pcm]:
+def recordings(shortest_s: float, longest_s: float, *, total_s: float) -> list[Waveform]:
     """Pieces of speech whose lengths are spread evenly on a logarithmic scale."""
     whole = speech()
     lengths = np.random.default_rng(1)
-    found: list[Pcm] = []
+    found: list[Waveform] = []
     at_ms = 0
     while at_ms < total_s * 1000:
         length_ms = round(1000 * float(np.exp(lengths.uniform(np.log(shortest_s), np.log(longest_s)))))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.labelled import Recording
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 GROUP = "speechless"
 SECONDS = 60

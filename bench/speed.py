@@ -24,7 +24,7 @@ from bench.labelled import read_labelled
 from bench.pairs import ROUNDS, Limit, Race, race, save
 from bench.transcription import BATCH, THREADS, our_words, their_words
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
@@ -60,9 +60,9 @@ CONDITIONS = (
 )
 
 
-def pieces(folder: Path, condition: Condition) -> list[Pcm]:
+def pieces(folder: Path, condition: Condition) -> list[Waveform]:
     """English recordings of such lengths, of all sets in turn; longer ones are cut to 30 s, 45 s and so on."""
-    found: list[Pcm] = []
+    found: list[Waveform] = []
     lengths = [30, 45, 60, 75, 90]
     for recording in (recording for recording in read_labelled(folder) if recording.language == "en"):
         if recording.duration_s < condition.shortest_s:

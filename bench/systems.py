@@ -17,7 +17,7 @@ from bench.attribution import overlap
 from bench.diarization import open_pyannote, stock_turns
 from bench.labelled import Recording
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.requests import Task
 from sensory_pipeline.core.results import RecordingResult

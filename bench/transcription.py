@@ -15,7 +15,7 @@ from typing import Any
 from bench.models import Models
 from bench.pairs import Limit, Race, race
 from bench.recordings import recordings
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
@@ -87,7 +87,7 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
             )
 
 
-def their_words(pipeline: Any, pcms: Sequence[Pcm], language: str, **options: Any) -> int:
+def their_words(pipeline: Any, pcms: Sequence[Waveform], language: str, **options: Any) -> int:
     """How many faster-whisper finds, file by file, behind its VAD. language: or "auto"."""
     words = 0
     for pcm in pcms:
@@ -103,7 +103,7 @@ def their_words(pipeline: Any, pcms: Sequence[Pcm], language: str, **options: An
     return words
 
 
-def our_words(engine: WhisperTranscriber, pcms: Sequence[Pcm], settings: TranscriptionSettings) -> int:
+def our_words(engine: WhisperTranscriber, pcms: Sequence[Waveform], settings: TranscriptionSettings) -> int:
     """How many the engine finds in all of them together. Raises what a recording fails with."""
     jobs = (TranscribeJob(key=f"{index}", pcm=pcm, settings=settings) for index, pcm in enumerate(pcms))
     words = 0

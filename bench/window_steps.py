@@ -26,7 +26,7 @@ from bench.der import DiarizationErrors, diarization_errors
 from bench.memory import MINIATURES, NETWORKS
 from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Turn
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
@@ -36,7 +36,7 @@ from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiari
 
 STEPS = (0.08, None, 0.12, 0.2, 0.25, 0.4, 0.5)
 COLLAR_MS = 250
-Known = Mapping[str, tuple[Pcm, list[Turn]]]
+Known = Mapping[str, tuple[Waveform, list[Turn]]]
 """Recordings by name, with who speaks in them."""
 
 

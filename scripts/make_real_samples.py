@@ -43,7 +43,7 @@ START_FIELD = {".stm": 3, ".rttm": 3, ".ctm": 2}
 DECIMALS = {".stm": 2, ".rttm": 3, ".ctm": 2}
 NAME_FIELD = {".stm": 0, ".rttm": 1, ".ctm": 0}
 
-Pcm = npt.NDArray[np.int16]
+Waveform = npt.NDArray[np.int16]
 
 
 def make(audio: Path, out: Path) -> None:
@@ -87,13 +87,13 @@ def excerpt(source: Path, name: str, start_s: float = 0.0, end_s: float = np.inf
     return lines
 
 
-def read_pcm(path: Path, rate_hz: int, channels: int = 1) -> Pcm:
+def read_pcm(path: Path, rate_hz: int, channels: int = 1) -> Waveform:
     """Shape (channels, frames), at that rate."""
     resampler = av.AudioResampler("s16p", "stereo" if channels == 2 else "mono", rate_hz)
     with av.open(str(path)) as container:
         frames = [*container.decode(audio=0), None]
         parts = [part.to_ndarray() for frame in frames for part in resampler.resample(frame)]
-    pcm: Pcm = np.concatenate(parts, axis=1)
+    pcm: Waveform = np.concatenate(parts, axis=1)
     return pcm
 
 
@@ -166,7 +166,7 @@ def _write_truth(out: Path, name: str, lines: list[str]) -> None:
     (out / "truth" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _cut(pcm: Pcm, rate_hz: int, start_s: float, end_s: float) -> Pcm:
+def _cut(pcm: Waveform, rate_hz: int, start_s: float, end_s: float) -> Waveform:
     return pcm[:, round(start_s * rate_hz) : round(end_s * rate_hz)]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization, label
 from sensory_pipeline.core.emotions import Emotion, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
@@ -37,18 +37,18 @@ T = TypeVar("T")
 SPEECH = Path(__file__).parent / "data" / "jfk.flac"
 
 
-def sounds() -> dict[str, Pcm]:
+def sounds() -> dict[str, Waveform]:
     """Sound that engines meet sooner or later, by name."""
     noise = np.random.default_rng(0)
     speech = decode(SPEECH, max_duration_s=60).pcm.cut(Span(start_ms=0, end_ms=4000))
     return {
         "speech": speech,
-        "stereo": Pcm(samples=np.concatenate([speech.samples, speech.samples // 2])),
-        "silence": Pcm(samples=np.zeros((1, 24_000), np.int16)),
-        "noise": Pcm(samples=noise.integers(-32768, 32767, (1, 24_000)).astype(np.int16)),
-        "offset": Pcm(samples=np.full((1, 24_000), 12_000, np.int16)),
-        "10 ms": Pcm(samples=noise.integers(-900, 900, (1, 160)).astype(np.int16)),
-        "nothing": Pcm(samples=np.zeros((1, 0), np.int16)),
+        "stereo": Waveform(samples=np.concatenate([speech.samples, speech.samples // 2])),
+        "silence": Waveform(samples=np.zeros((1, 24_000), np.int16)),
+        "noise": Waveform(samples=noise.integers(-32768, 32767, (1, 24_000)).astype(np.int16)),
+        "offset": Waveform(samples=np.full((1, 24_000), 12_000, np.int16)),
+        "10 ms": Waveform(samples=noise.integers(-900, 900, (1, 160)).astype(np.int16)),
+        "nothing": Waveform(samples=np.zeros((1, 0), np.int16)),
     }
 
 
@@ -144,7 +144,7 @@ def _four(emotion: Emotion) -> tuple[float, float, float, float]:
     return scores.angry, scores.sad, scores.neutral, scores.positive
 
 
-def _windows(pcm: Pcm) -> tuple[EmotionWindow, ...]:
+def _windows(pcm: Waveform) -> tuple[EmotionWindow, ...]:
     whole = pcm.span
     half = Span(start_ms=0, end_ms=whole.end_ms // 2)
     return (
@@ -173,7 +173,7 @@ def _of(answers: dict[str, T | Terminal], name: str, kind: type) -> T:
     return answer  # type: ignore[return-value]
 
 
-def _inside(span: Span, pcm: Pcm) -> None:
+def _inside(span: Span, pcm: Waveform) -> None:
     assert span.end_ms <= pcm.duration_ms
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
@@ -77,28 +77,30 @@ def miniature() -> Engines:
     return replace(trivial(), transcriber=engine(MINIATURE, cache), cache=cache)
 
 
-def answer(transcriber: WhisperTranscriber, pcm: Pcm, request: TranscriptionSettings = PLAIN) -> Transcript | Terminal:
+def answer(
+    transcriber: WhisperTranscriber, pcm: Waveform, request: TranscriptionSettings = PLAIN
+) -> Transcript | Terminal:
     ((key, value),) = transcriber.transcribe([TranscribeJob(key="it", pcm=pcm, settings=request)])
     assert key == "it"
     return value
 
 
-def heard(transcriber: WhisperTranscriber, pcm: Pcm, request: TranscriptionSettings = PLAIN) -> Transcript:
+def heard(transcriber: WhisperTranscriber, pcm: Waveform, request: TranscriptionSettings = PLAIN) -> Transcript:
     value = answer(transcriber, pcm, request)
     assert isinstance(value, Transcript), value
     return value
 
 
-def conversation(name: str) -> Pcm:
+def conversation(name: str) -> Waveform:
     return decode(CONVERSATIONS / f"{name}.flac", max_duration_s=60).pcm
 
 
-def phrase(name: str) -> Pcm:
+def phrase(name: str) -> Waveform:
     """The first turn of a conversation: one clip."""
     return conversation(name).cut(Span(start_ms=2000, end_ms=6000))
 
 
-def jobs(*pcms: Pcm, request: TranscriptionSettings = PLAIN) -> Iterator[TranscribeJob]:
+def jobs(*pcms: Waveform, request: TranscriptionSettings = PLAIN) -> Iterator[TranscribeJob]:
     for index, pcm in enumerate(pcms):
         yield TranscribeJob(key=str(index), pcm=pcm, settings=request)
 
@@ -113,7 +115,7 @@ def clip_spans(samples: npt.NDArray[np.float32], longest_ms: int) -> tuple[Span,
     return tuple(with_margins(speech_clips(samples, longest_ms), whole, longest_ms))
 
 
-def clips_of(pcm: Pcm, request: TranscriptionSettings) -> tuple[Span, ...]:
+def clips_of(pcm: Waveform, request: TranscriptionSettings) -> tuple[Span, ...]:
     return clip_spans(pcm.mono(), round(request.clip_s * 1000))
 
 
@@ -132,7 +134,7 @@ def with_standing_in(folder: Path, model: Any, **options: Any) -> tuple[WhisperT
         return transcriber, cache
 
 
-def choking_on(folder: Path, *sounds: Pcm, workers: int = 1) -> Any:
+def choking_on(folder: Path, *sounds: Waveform, workers: int = 1) -> Any:
     """The miniature, whose encoder fails on these clips, alone or not."""
     model = faster_whisper(folder, workers=workers)
     encode = model.encode

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.base import DiarizeJob
@@ -27,12 +27,12 @@ ANY = DiarizationSettings()
 
 
 @lru_cache
-def conversations() -> tuple[Pcm, ...]:
+def conversations() -> tuple[Waveform, ...]:
     paths = sorted((DATA / "miniatures" / "conversations").glob("*.flac")) or [DATA / "gigaam" / "jfk16.wav"]
     return tuple(decode(path, max_duration_s=60).pcm for path in paths)
 
 
-def excerpt(seed: int, *, shortest_s: float = 1.0, longest_s: float = 14.0) -> Pcm:
+def excerpt(seed: int, *, shortest_s: float = 1.0, longest_s: float = 14.0) -> Waveform:
     """Some seconds of a conversation, now and then with a second one under it."""
     rng = np.random.default_rng(seed)
 
@@ -42,11 +42,11 @@ def excerpt(seed: int, *, shortest_s: float = 1.0, longest_s: float = 14.0) -> P
 
     frames = round(rng.uniform(shortest_s, longest_s) * SAMPLE_RATE)
     mixed = some(frames) + (some(frames) * 0.7 if seed % 3 == 2 else 0)
-    return Pcm(samples=mixed.clip(-32768, 32767).astype(np.int16))
+    return Waveform(samples=mixed.clip(-32768, 32767).astype(np.int16))
 
 
-def silence(frames: int) -> Pcm:
-    return Pcm(samples=np.zeros((1, frames), np.int16))
+def silence(frames: int) -> Waveform:
+    return Waveform(samples=np.zeros((1, frames), np.int16))
 
 
 def answers(engine: PyannoteDiarizer, *jobs: DiarizeJob) -> list[Any]:
@@ -56,7 +56,7 @@ def answers(engine: PyannoteDiarizer, *jobs: DiarizeJob) -> list[Any]:
     return [dict(answered)[job.key] for job in jobs]
 
 
-def answer(engine: PyannoteDiarizer, pcm: Pcm, settings: DiarizationSettings = ANY) -> Diarization:
+def answer(engine: PyannoteDiarizer, pcm: Waveform, settings: DiarizationSettings = ANY) -> Diarization:
     (result,) = answers(engine, DiarizeJob(key="a", pcm=pcm, settings=settings))
     assert isinstance(result, Diarization)
     return result
@@ -72,12 +72,12 @@ class Stock:
         assert loaded is not None
         self.pipeline: Any = loaded
 
-    def voices_by_window(self, pcm: Pcm) -> list[int]:
+    def voices_by_window(self, pcm: Waveform) -> list[int]:
         """How many voices are heard in each window."""
         found = self.pipeline.get_segmentations(sound(pcm)).data
         return found.any(axis=1).sum(axis=1).tolist()  # type: ignore[no-any-return]
 
-    def diarize(self, pcm: Pcm, settings: DiarizationSettings) -> Any:
+    def diarize(self, pcm: Waveform, settings: DiarizationSettings) -> Any:
         return self.pipeline(
             sound(pcm),
             num_speakers=settings.speakers,
@@ -86,14 +86,14 @@ class Stock:
         )
 
 
-def sound(pcm: Pcm) -> dict[str, Any]:
+def sound(pcm: Waveform) -> dict[str, Any]:
     """As pyannote takes it."""
     import torch
 
     return {"waveform": torch.from_numpy(pcm.mono())[None], "sample_rate": SAMPLE_RATE}
 
 
-def tracks(annotation: Any, pcm: Pcm) -> list[tuple[int, int, str]]:
+def tracks(annotation: Any, pcm: Waveform) -> list[tuple[int, int, str]]:
     """(start, end, label), ms, as far as they lie in the recording."""
     found = []
     for segment, _, speaker in annotation.itertracks(yield_label=True):
@@ -125,7 +125,7 @@ def spoken(turns: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return spans
 
 
-def assert_identical(engine: PyannoteDiarizer, stock: Stock, pcm: Pcm, settings: DiarizationSettings) -> None:
+def assert_identical(engine: PyannoteDiarizer, stock: Stock, pcm: Waveform, settings: DiarizationSettings) -> None:
     found, expected = answer(engine, pcm, settings), stock.diarize(pcm, settings)
     if not np.nan_to_num(expected.speaker_embeddings).any():  # no voice was alone for long, so it clustered none
         turns = ((turn.span.start_ms, turn.span.end_ms) for turn in found.turns)

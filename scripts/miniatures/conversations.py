@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from scripts.miniatures.speech import Espeak, Samples
 from scripts.miniatures.voices import CAST, STYLES, say_in_style, sentence
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.emotions import Label
 
 WORDS_A_TURN = (4, 5)

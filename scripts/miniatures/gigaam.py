@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812, TID253
 from scripts.miniatures.progress import Progress
 from scripts.miniatures.speech import Espeak, Samples
 from scripts.miniatures.voices import HELD_OUT_VARIANTS, VARIANTS, say_in_style, sentence
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.emotions import LABELS
 from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sensory_pipeline.audio.hearing import Hearing
+from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.core.arrays import Array
 
 _TOLERANCE_S = 0.04
@@ -40,9 +40,9 @@ class Piece:
 class Clock:
     """One for a recording; each of the parts it was joined from begins where the one before it ended."""
 
-    def __init__(self, hearing: Hearing) -> None:
+    def __init__(self, report: DecodingReport) -> None:
         self.now_s = 0.0
-        self._hearing = hearing
+        self._report = report
         self._shift_s: float | None = 0.0
         self._owed_s = 0.0
         self._is_damaged = False
@@ -81,18 +81,18 @@ class Clock:
         is_lost = self._is_damaged or is_numbered
         if ahead_s > (_TOLERANCE_AT_DAMAGE_S if is_lost else _TOLERANCE_S):
             if is_numbered and not self._is_damaged:
-                self._hearing.tell(f"damaged at {self.now_s:.1f} s: frames are missing")
+                self._report.note_damage(f"damaged at {self.now_s:.1f} s: frames are missing")
             if is_lost:
-                self._hearing.lost_s += ahead_s
+                self._report.lost_s += ahead_s
             yield from self._silence(piece, ahead_s)
         elif ahead_s < -_TOLERANCE_S:
             kept = piece.samples[round(-ahead_s * piece.rate) :]
-            self._hearing.overlap_s += (len(piece.samples) - len(kept)) / piece.rate
+            self._report.overlap_s += (len(piece.samples) - len(kept)) / piece.rate
             piece = Piece(samples=kept, rate=piece.rate, name=piece.name)
         self._owed_s, self._is_damaged = 0.0, False
         seconds = len(piece.samples) / piece.rate
         self.now_s += seconds
-        self._hearing.heard_s += seconds
+        self._report.decoded_s += seconds
         yield piece
 
     def _ahead_s(self, at_s: float | None) -> float:

@@ -17,10 +17,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.core.tracks import Track
+from sensory_pipeline.core.speech_regions import SpeechRegions
 
 COPIED = 0.8
 """Of the power in a window that much has to be computable from the other channel: what is left is 7 dB weaker."""
@@ -77,7 +77,7 @@ class Crosstalk:
         )
 
 
-def find_crosstalk(pcm: Pcm) -> Crosstalk:
+def find_crosstalk(pcm: Waveform) -> Crosstalk:
     """Each channel against each other. Takes a second of a core for an hour of two channels."""
     spans: list[list[Span]] = [[] for _ in range(pcm.channels)]
     copies: dict[int, int] = {}
@@ -89,10 +89,10 @@ def find_crosstalk(pcm: Pcm) -> Crosstalk:
         else:
             spans[other] += _spans(found.echoes(of=0), pcm.span)
             spans[one] += _spans(found.echoes(of=1), pcm.span)
-    return Crosstalk(echoes=tuple(tuple(Track(each)) for each in spans), copies=copies)
+    return Crosstalk(echoes=tuple(tuple(SpeechRegions(each)) for each in spans), copies=copies)
 
 
-def silence(pcm: Pcm, crosstalk: Crosstalk) -> None:
+def silence(pcm: Waveform, crosstalk: Crosstalk) -> None:
     """Takes the echoes out of the samples, which have to be writable: hours of sound are not copied."""
     for samples, spans in zip(pcm.samples, crosstalk.echoes, strict=True):
         for span in spans:
@@ -130,7 +130,7 @@ class _Comparison:
         return echoes
 
 
-def _compared(pcm: Pcm, one: int, other: int) -> _Comparison:
+def _compared(pcm: Waveform, one: int, other: int) -> _Comparison:
     levels_db, copied = [], []
     for a, b in zip(_spectra(pcm.samples[one]), _spectra(pcm.samples[other]), strict=True):
         power_a, power_b, common = _windows(_power(a)), _windows(_power(b)), _power(_windows(a * b.conj()))

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from sensory_pipeline.audio.clock import Clock, Piece
 from sensory_pipeline.audio.containers.declared import truncated
+from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.audio.frames import Track, opened, tracks
-from sensory_pipeline.audio.hearing import Hearing
 from sensory_pipeline.audio.parts import Part, split
-from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.audio.pcm_file import MOST_BYTES, GrowingPcm
 from sensory_pipeline.audio.resampling import Channels, canonical
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import (
     AudioError,
     AudioTooLong,
@@ -43,7 +43,7 @@ class Decoded:
     that are lost by that, None where nobody can tell; remarks: what was decided about the sound.
     """
 
-    pcm: Pcm
+    pcm: Waveform
     codec: str
     sample_rate: int
     channels: int
@@ -121,42 +121,42 @@ def _chosen(request: _Request, there: tuple[Track, ...], track: int | None) -> D
 
 
 def _decoded(request: _Request, track: int) -> Decoded:
-    pcm, hearing = _heard(request, track)
-    octaves_down = hearing.octaves_over if hearing.codec.startswith("pcm_f") else 0
+    pcm, report = _single_pass(request, track)
+    octaves_down = report.octaves_over if report.codec.startswith("pcm_f") else 0
     if octaves_down:
         del pcm
-        pcm, hearing = _heard(request, track, octaves_down=octaves_down)
-    damage = hearing.damage
-    if damage and hearing.heard_s < _LEAST_S and (hearing.lost_unknown or hearing.lost_s >= hearing.heard_s):
+        pcm, report = _single_pass(request, track, octaves_down=octaves_down)
+    damage = report.damage
+    if damage and report.decoded_s < _LEAST_S and (report.lost_unknown or report.lost_s >= report.decoded_s):
         raise truncated(damage)
     if not pcm.samples.size:
         raise EmptyAudio("there is no sound in it, or less than a sample at 16 kHz; record or export it again")
     remarks = []
     if request.tracks > 1:
         remarks.append(f"track {track} of {request.tracks}")
-    if hearing.cancelled_s:
-        remarks.append(f"its channels cancel each other: of {hearing.cancelled_s:.0f} s the loudest alone was taken")
-    if hearing.overlap_s >= 1:
-        remarks.append(f"its packets overlap in time: {hearing.overlap_s:.0f} s of them were left out")
+    if report.cancelled_s:
+        remarks.append(f"its channels cancel each other: of {report.cancelled_s:.0f} s the loudest alone was taken")
+    if report.overlap_s >= 1:
+        remarks.append(f"its packets overlap in time: {report.overlap_s:.0f} s of them were left out")
     if octaves_down:
         remarks.append(f"its numbers go far beyond full scale: they were divided by {2**octaves_down}")
     return Decoded(
         pcm=pcm,
-        codec=hearing.codec,
-        sample_rate=hearing.sample_rate,
-        channels=hearing.channels,
+        codec=report.codec,
+        sample_rate=report.sample_rate,
+        channels=report.channels,
         track=track if request.tracks > 1 else None,
         damage=f"{damage}; the rest is kept, get the whole file from where it came from" if damage else None,
-        undecoded_s=None if hearing.lost_unknown else hearing.lost_s,
+        undecoded_s=None if report.lost_unknown else report.lost_s,
         remarks=tuple(remarks),
     )
 
 
-def _heard(request: _Request, track: int, *, octaves_down: int = 0) -> tuple[Pcm, Hearing]:
+def _single_pass(request: _Request, track: int, *, octaves_down: int = 0) -> tuple[Waveform, DecodingReport]:
     """One pass through the file."""
-    hearing = Hearing()
+    report = DecodingReport()
     with closing(GrowingPcm(request.folder)) as pcm:
-        for piece in canonical(_pieces(request, track, hearing), request.channels, hearing, octaves_down=octaves_down):
+        for piece in canonical(_pieces(request, track, report), request.channels, report, octaves_down=octaves_down):
             pcm.add(piece)
             if pcm.duration_s > request.max_duration_s:
                 raise _too_long("it goes on beyond", request.max_duration_s)
@@ -164,32 +164,32 @@ def _heard(request: _Request, track: int, *, octaves_down: int = 0) -> tuple[Pcm
                 raise AudioTooLong(
                     "it decodes to more than the 4 GB a file of decoded sound can hold; cut it into parts"
                 )
-        return pcm.whole(), hearing
+        return pcm.whole(), report
 
 
-def _loudest(pcm: Pcm) -> int:
+def _loudest(pcm: Waveform) -> int:
     """Without a copy of it."""
     return max(int(pcm.samples.max()), -int(pcm.samples.min()))
 
 
-def _pieces(request: _Request, track: int, hearing: Hearing) -> Iterator[Piece]:
+def _pieces(request: _Request, track: int, report: DecodingReport) -> Iterator[Piece]:
     """All parts, one after the other on one clock."""
-    clock = Clock(hearing)
+    clock = Clock(report)
     for part in request.parts:
         try:
-            with opened(request.path, part, track, clock, hearing) as sound:
+            with opened(request.path, part, track, clock, report) as sound:
                 if (sound.duration_s or 0) + clock.now_s > request.max_duration_s:
                     hours = ((sound.duration_s or 0) + clock.now_s) / 3600
                     raise _too_long(f"its {hours:.3g} hours are over", request.max_duration_s)
                 for piece in sound.pieces:
-                    if not hearing.sample_rate:
-                        hearing.sample_rate, hearing.channels = piece.rate, piece.samples.shape[1]
+                    if not report.sample_rate:
+                        report.sample_rate, report.channels = piece.rate, piece.samples.shape[1]
                     yield piece
         except UnreadableAudio:
             if part is request.parts[0]:
                 raise
-            hearing.tell(f"damaged at {clock.now_s:.1f} s: what was joined there cannot be read")
-            hearing.lost_unknown = True
+            report.note_damage(f"damaged at {clock.now_s:.1f} s: what was joined there cannot be read")
+            report.lost_unknown = True
 
 
 def _too_long(how_long: str, max_duration_s: float) -> AudioTooLong:

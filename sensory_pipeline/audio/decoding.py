@@ -17,7 +17,7 @@ from av.stream import Discard
 from sensory_pipeline.audio.clock import Clock, Piece
 from sensory_pipeline.audio.containers import flac
 from sensory_pipeline.audio.containers.declared import Damage, Declared
-from sensory_pipeline.audio.hearing import Hearing
+from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import UnreadableAudio
 
@@ -45,12 +45,12 @@ class Decoding:
     """One track of one part."""
 
     def __init__(
-        self, container: InputContainer, stream: AudioStream, declared: Declared, clock: Clock, hearing: Hearing
+        self, container: InputContainer, stream: AudioStream, declared: Declared, clock: Clock, report: DecodingReport
     ) -> None:
         self._container, self._stream = container, stream
-        self._declared, self._clock, self._hearing = declared, clock, hearing
+        self._declared, self._clock, self._report = declared, clock, report
         self._samples = 0
-        self._begin_s, self._places = clock.now_s, hearing.places
+        self._begin_s, self._places = clock.now_s, report.places
 
     def pieces(self) -> Iterator[Piece]:
         """Its sound in time, with silence where there is none."""
@@ -69,11 +69,11 @@ class Decoding:
             return
         self._compare()
         if not self._is_damaged and declared.md5 not in (None, md5.digest()):
-            self._hearing.tell("its samples are not those that were encoded (their MD5 differs)")
+            self._report.note_damage("its samples are not those that were encoded (their MD5 differs)")
 
     @property
     def _is_damaged(self) -> bool:
-        return self._hearing.places > self._places
+        return self._report.places > self._places
 
     def _timed(self) -> Iterator[tuple[AudioFrame, float | None]]:
         """Frames with the times at which they begin, None where the container does not say.
@@ -156,7 +156,7 @@ class Decoding:
         self._tell(damage.what)
 
     def _tell(self, what: str) -> None:
-        self._hearing.tell(f"damaged at {self._clock.now_s:.1f} s: {what}")
+        self._report.note_damage(f"damaged at {self._clock.now_s:.1f} s: {what}")
 
     def _compare(self) -> None:
         """What is declared with what is there."""
@@ -164,17 +164,17 @@ class Decoding:
         declared_s = self._declared_s(there_s)
         missing_s = 0.0 if declared_s is None else declared_s - there_s
         if missing_s > (_MISSING_S if self._declared.duration_s is None else _MISSING_OF_EXACT_S):
-            self._hearing.lost_s += missing_s
+            self._report.lost_s += missing_s
             if not self._is_damaged:
                 self._tell(f"{declared_s:.1f} s are declared, {there_s:.1f} s are there")
         elif declared_s is None:
-            self._hearing.lost_s += self._clock.owed_s
+            self._report.lost_s += self._clock.owed_s
             last = self._declared.damage[-1:]
-            self._hearing.lost_unknown |= self._clock.is_damaged and not (last and last[0].lost_s is not None)
+            self._report.lost_unknown |= self._clock.is_damaged and not (last and last[0].lost_s is not None)
         if declared_s is None and (roughly_s := self._roughly_s()) is not None:
             missing_s = roughly_s - there_s
             if missing_s > max(_MISSING_ROUGHLY_S, _MISSING_SHARE * roughly_s):
-                self._hearing.lost_s += missing_s
+                self._report.lost_s += missing_s
                 self._tell(f"{roughly_s:.1f} s are declared, {there_s:.1f} s are there")
 
     def _roughly_s(self) -> float | None:

@@ -16,7 +16,7 @@ from av.stream import Disposition
 
 from sensory_pipeline.audio.clock import LONGEST_GAP_S, Clock, Piece
 from sensory_pipeline.audio.decoding import CONVERT, Decoding
-from sensory_pipeline.audio.hearing import Hearing
+from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.audio.parts import Part
 from sensory_pipeline.audio.window import Window
 from sensory_pipeline.core.errors import UnreadableAudio
@@ -58,7 +58,7 @@ def tracks(path: Path, part: Part) -> tuple[Track, ...]:
 
 
 @contextmanager
-def opened(path: Path, part: Part, number: int, clock: Clock, hearing: Hearing) -> Iterator[Sound]:
+def opened(path: Path, part: Part, number: int, clock: Clock, report: DecodingReport) -> Iterator[Sound]:
     """A track of a part; the first where it has fewer. Raises UnreadableAudio and OSError, the pieces as well."""
     declared = part.declared
     with Window(path, part.begin, part.end, declared.gaps) as file, _container(file) as container:
@@ -69,7 +69,7 @@ def opened(path: Path, part: Part, number: int, clock: Clock, hearing: Hearing) 
         codec = stream.codec_context
         if codec is None:  # which PyAV's types leave out
             raise UnreadableAudio(f"FFmpeg has no decoder for it; {CONVERT}")
-        hearing.codec = hearing.codec or codec.codec.canonical_name
+        report.codec = report.codec or codec.codec.canonical_name
         duration_s = declared.duration_s
         if duration_s is None and container.duration and container.format.name in _DECLARED_DURATIONS:
             duration_s = container.duration / av.time_base
@@ -77,7 +77,7 @@ def opened(path: Path, part: Part, number: int, clock: Clock, hearing: Hearing) 
             duration_s -= begin_s if LONGEST_GAP_S < begin_s < duration_s else 0
         yield Sound(
             duration_s=None if duration_s is None else duration_s * declared.share,
-            pieces=Decoding(container, stream, declared, clock, hearing).pieces(),
+            pieces=Decoding(container, stream, declared, clock, report).pieces(),
         )
 
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile, gettempdir
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import NoRoom
 
 MOST_BYTES = (1 << 32) - 64
@@ -51,12 +51,12 @@ class GrowingPcm:
         with writing(self._folder):
             self._file.write(piece.tobytes())
 
-    def whole(self) -> Pcm:
+    def whole(self) -> Waveform:
         """All of it. Its samples are the file's, which goes with the last array that shows them."""
         with writing(self._folder):
             self._file.flush()
         samples = np.memmap(self._file, np.int16, "r+") if self.size_bytes else np.empty(0, np.int16)
-        return Pcm(samples=np.asarray(samples).reshape(-1, self._channels).T)
+        return Waveform(samples=np.asarray(samples).reshape(-1, self._channels).T)
 
     def close(self) -> None:
         """Nothing is added any more."""
@@ -75,7 +75,7 @@ def writing(folder: Path | None) -> Iterator[None]:
         raise NoRoom(f"{where}: {error.strerror}; see to its room and permissions, then ingest again") from error
 
 
-def write_pcm(path: Path, pcm: Pcm) -> None:
+def write_pcm(path: Path, pcm: Waveform) -> None:
     """Writes a WAVE file, whole or not at all; a reader never sees a part.
 
     pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. A chunk after the samples has their checksum.
@@ -95,7 +95,7 @@ def write_pcm(path: Path, pcm: Pcm) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_pcm(path: Path) -> Pcm:
+def read_pcm(path: Path) -> Waveform:
     """What write_pcm wrote; its samples cannot be changed.
 
     Raises FileNotFoundError when it is not there, or not what was written: decode the source again.
@@ -105,7 +105,7 @@ def read_pcm(path: Path) -> Pcm:
     if len(body) < _HEADER.size or _SEAL.unpack(content[-_SEAL.size :]) != (_SEAL_NAME, 4, zlib.crc32(body)):
         raise FileNotFoundError(errno.ENOENT, "no whole file of decoded audio", str(path))
     channels = _HEADER.unpack_from(content)[6]
-    return Pcm(samples=np.frombuffer(body[_HEADER.size :], np.int16).reshape(-1, channels).T)
+    return Waveform(samples=np.frombuffer(body[_HEADER.size :], np.int16).reshape(-1, channels).T)
 
 
 def _header(channels: int, size: int) -> bytes:

@@ -12,8 +12,8 @@ import soxr
 from av.audio.frame import format_dtypes
 
 from sensory_pipeline.audio.clock import Piece
-from sensory_pipeline.audio.hearing import Hearing
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.decoding_report import DecodingReport
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.core.errors import UnreadableAudio
 
@@ -29,7 +29,7 @@ _QUIET = 100.0  # mean square of 16-bit values, 70 dB below full scale: too litt
 
 
 def canonical(
-    pieces: Iterable[Piece], channels: Channels, hearing: Hearing, *, octaves_down: int = 0
+    pieces: Iterable[Piece], channels: Channels, report: DecodingReport, *, octaves_down: int = 0
 ) -> Iterator[npt.NDArray[np.int16]]:
     """The sound in pieces of about a second, each of shape (frames, channels).
 
@@ -49,9 +49,9 @@ def canonical(
             rate, SAMPLE_RATE, count if channels == "keep" else 1, dtype="float32", quality="HQ"
         )
         for block in _seconds(run, rate):
-            floats = _floats(block, rate, hearing, octaves_down)
+            floats = _floats(block, rate, report, octaves_down)
             if channels == "mono" and count > 1:
-                floats = _mixed(floats, rate, hearing)
+                floats = _mixed(floats, rate, report)
             yield _int16(resampler.resample_chunk(np.ascontiguousarray(floats)))
         nothing = np.empty((0, count if channels == "keep" else 1), np.float32)
         yield _int16(resampler.resample_chunk(nothing, last=True))
@@ -73,18 +73,18 @@ def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[Array]:
         yield np.concatenate(gathered)
 
 
-def _floats(samples: Array, rate: int, hearing: Hearing, octaves_down: int) -> Floats:
+def _floats(samples: Array, rate: int, report: DecodingReport, octaves_down: int) -> Floats:
     """With the values of 16-bit integers: full scale is 32768."""
     scale = _INTEGER_SCALES.get(samples.dtype)
     if scale is None:
         is_sound = np.abs(samples) <= _LOUDEST  # which NaN is not
         if not is_sound.all():
             count = int((~is_sound).any(axis=1).sum())
-            hearing.tell(f"{count} of its samples are numbers that are no sound")
-            hearing.lost_s += count / rate
-            hearing.heard_s -= count / rate
+            report.note_damage(f"{count} of its samples are numbers that are no sound")
+            report.lost_s += count / rate
+            report.decoded_s -= count / rate
             samples = np.where(is_sound, samples, 0)
-        hearing.note_loudness(samples)
+        report.note_loudness(samples)
         scale = _FULL_SCALE / 2**octaves_down
     floats: Floats = samples.astype(np.float32)
     if samples.dtype == np.uint8:
@@ -93,14 +93,14 @@ def _floats(samples: Array, rate: int, hearing: Hearing, octaves_down: int) -> F
     return floats
 
 
-def _mixed(samples: Floats, rate: int, hearing: Hearing) -> Floats:
+def _mixed(samples: Floats, rate: int, report: DecodingReport) -> Floats:
     """The channels' mean; where they cancel each other, as with a wire of one reversed, the loudest."""
     count = samples.shape[1]
     mean: Floats = samples @ np.full((count, 1), 1 / count, np.float32)
     powers = np.mean(np.square(samples), axis=0, dtype=np.float64)
     power = float(powers.mean())
     if power > _QUIET and float(np.mean(np.square(mean), dtype=np.float64)) < _CANCELLED * power / count:
-        hearing.cancelled_s += len(samples) / rate
+        report.cancelled_s += len(samples) / rate
         loudest = int(powers.argmax())
         return samples[:, loudest : loudest + 1]
     return mean

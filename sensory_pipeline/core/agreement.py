@@ -31,7 +31,7 @@ PROBABLE = 0.6
 """A word that its transcriber gives less waits for so much sound after it: that often changes it."""
 
 
-class Agreement:
+class LocalAgreement:
     """The words of one stream, which may never end: it keeps those of the open sound alone.
 
     Times are milliseconds from the start of the stream. Final words are given once, in order, and never taken back.

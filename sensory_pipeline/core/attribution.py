@@ -22,7 +22,7 @@ from unicodedata import east_asian_width
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.punctuation import ends_sentence
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.core.tracks import Track, crosstalk
+from sensory_pipeline.core.speech_regions import SpeechRegions, overlapped_speech
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.core.utterances import AttributedWord
 
@@ -60,7 +60,7 @@ def plausible_ms(text: str) -> int:
     return 300 + 100 * max(1, letters)
 
 
-def spoken_span(word: Word, speech: Track) -> Span:
+def spoken_span(word: Word, speech: SpeechRegions) -> Span:
     """The word's span, clipped to what `plausible_ms` allows. speech: where its speaker may be heard.
 
     The end with more speech stays; the start when there is no difference, since aligners mostly
@@ -87,8 +87,8 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
     ('SPEAKER_00', 0.5)
     """
     voices = {name: _Voice.of(name, diarization) for name in _speakers(diarization)}
-    speech = Track(turn.span for turn in diarization.exclusive)
-    at_once = crosstalk(voice.regular for voice in voices.values())
+    speech = SpeechRegions(turn.span for turn in diarization.exclusive)
+    at_once = overlapped_speech(voice.regular for voice in voices.values())
     spans = [spoken_span(word, speech) for word in words]
     evidence = [_evidence(word, spoken, voices) for word, spoken in zip(words, spans, strict=True)]
     speakers = _cheapest(evidence, _prices(words, spans))
@@ -109,9 +109,9 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
 class _Voice:
     """One speaker's turns: in each view, and in either."""
 
-    exclusive: Track
-    regular: Track
-    either: Track
+    exclusive: SpeechRegions
+    regular: SpeechRegions
+    either: SpeechRegions
 
     @classmethod
     def of(cls, speaker: str, diarization: Diarization) -> _Voice:
@@ -119,7 +119,11 @@ class _Voice:
             [turn.span for turn in view if turn.speaker == speaker]
             for view in (diarization.exclusive, diarization.turns)
         )
-        return cls(exclusive=Track(exclusive), regular=Track(regular), either=Track((*exclusive, *regular)))
+        return cls(
+            exclusive=SpeechRegions(exclusive),
+            regular=SpeechRegions(regular),
+            either=SpeechRegions((*exclusive, *regular)),
+        )
 
     def within(self, span: Span) -> tuple[float, float]:
         """Milliseconds and turns of this speaker inside the span: the mean of both views; a short one in part."""

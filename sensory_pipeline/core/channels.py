@@ -14,14 +14,14 @@ from sensory_pipeline.core.attribution import plausible_ms, spoken_span
 from sensory_pipeline.core.diarization import Diarization, Turn, label
 from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover
-from sensory_pipeline.core.tracks import Track, crosstalk
+from sensory_pipeline.core.speech_regions import SpeechRegions, overlapped_speech
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord
 
 PAUSE_MS = 200
 """A shorter silence between two words is a part of saying them (Heldner and Edlund, 2010, Journal of Phonetics 38)."""
 
-_SILENCE = Track(())
+_SILENCE = SpeechRegions(())
 
 
 def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
@@ -93,9 +93,10 @@ def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
 def attribute_channels(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
     """Each word with its channel's speaker. Raises ValueError for a word without a channel."""
     tracks = {
-        speaker: Track(t.span for t in diarization.turns if t.speaker == speaker) for speaker in diarization.speakers
+        speaker: SpeechRegions(t.span for t in diarization.turns if t.speaker == speaker)
+        for speaker in diarization.speakers
     }
-    at_once = crosstalk(tracks.values())
+    at_once = overlapped_speech(tracks.values())
     attributed = []
     for word in words:
         if word.channel is None:

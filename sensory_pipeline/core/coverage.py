@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from sensory_pipeline.core.attribution import plausible_ms
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.core.tracks import Track
+from sensory_pipeline.core.speech_regions import SpeechRegions
 
 LOST_MS = 1000
 """Speech without a word that is longer than a pause."""
@@ -14,17 +14,17 @@ _SLACK_MS = 250
 """By how much a word may begin before, or end after, the times that it is given."""
 
 
-def without_words(speech: Iterable[Span], words: Iterable[tuple[str, Span]]) -> Iterator[Span]:
+def untranscribed(speech: Iterable[Span], words: Iterable[tuple[str, Span]]) -> Iterator[Span]:
     """The parts of the speech where no word is, in order of time.
 
     speech: in order of time, disjoint. words: text and time; of a word that lasts longer than one can (see
     `plausible_ms`) the start counts, since aligners stretch a word over what the decoder has skipped.
 
     >>> words = [("good", Span(start_ms=100, end_ms=400)), ("bye", Span(start_ms=8_500, end_ms=8_900))]
-    >>> list(without_words([Span(start_ms=0, end_ms=9_000)], words))
+    >>> list(untranscribed([Span(start_ms=0, end_ms=9_000)], words))
     [Span(start_ms=650, end_ms=8250)]
     """
-    heard = Track(_heard(text, span) for text, span in words)
+    heard = SpeechRegions(_heard(text, span) for text, span in words)
     for stretch in speech:
         at_ms = stretch.start_ms
         for word in heard:

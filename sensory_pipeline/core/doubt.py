@@ -14,8 +14,8 @@ from unicodedata import category
 
 from sensory_pipeline.core.attribution import REACH_MS
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.inventions import BEGINNINGS, SENTENCES
-from sensory_pipeline.core.tracks import Track
+from sensory_pipeline.core.hallucinations import BEGINNINGS, SENTENCES
+from sensory_pipeline.core.speech_regions import SpeechRegions
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.utterances import AttributedWord
 
@@ -31,7 +31,7 @@ _SAID = frozenset("&%@#§°")
 """Marks that are read out as words."""
 
 
-def doubted(
+def mark_doubtful(
     words: Sequence[AttributedWord], transcript: Transcript, diarization: Diarization | None
 ) -> tuple[AttributedWord, ...]:
     """The words in the same order, with those that are doubtful marked so.
@@ -48,26 +48,26 @@ def doubted(
 
 
 def _judged(
-    words: Sequence[AttributedWord], text: str, turns: dict[str, Track] | None
+    words: Sequence[AttributedWord], text: str, turns: dict[str, SpeechRegions] | None
 ) -> Iterator[tuple[AttributedWord, bool]]:
     """The words of a segment. turns: of each speaker, None where nobody asked."""
     if not words:
         return
     sureness = _mean([word.word.probability for word in words])
     heard = turns is None or _mean([word.overlap_share for word in words]) >= 0.5
-    invented = is_known_invention(text) and (sureness < SURE_SENTENCE or not heard)
+    invented = is_known_hallucination(text) and (sureness < SURE_SENTENCE or not heard)
     whole = invented or sureness < IMPROBABLE_SEGMENT
     for word, mark in zip(words, _stray_marks([word.word.text for word in words]), strict=True):
         nobody = turns is not None and not _near(word, turns)
         yield word, whole or mark or nobody or word.word.probability < IMPROBABLE_WORD
 
 
-def is_known_invention(text: str) -> bool:
+def is_known_hallucination(text: str) -> bool:
     """Whether it is a sentence that Whisper is known to write where nobody speaks.
 
-    >>> is_known_invention("Thanks for watching!"), is_known_invention("Thanks for watching my children.")
+    >>> is_known_hallucination("Thanks for watching!"), is_known_hallucination("Thanks for watching my children.")
     (True, False)
-    >>> is_known_invention("Субтитры сделал DimaTorzok")
+    >>> is_known_hallucination("Субтитры сделал DimaTorzok")
     True
     """
     plain = " ".join("".join(char if char.isalnum() else " " for char in text.casefold()).split())
@@ -92,12 +92,15 @@ def _stray_marks(texts: Sequence[str]) -> list[bool]:
     return [mark and (length > 1 or len(runs) == 1) for mark, length in runs for _ in range(length)]
 
 
-def _turns(diarization: Diarization) -> dict[str, Track]:
+def _turns(diarization: Diarization) -> dict[str, SpeechRegions]:
     both = (*diarization.turns, *diarization.exclusive)
-    return {name: Track(turn.span for turn in both if turn.speaker == name) for name in {turn.speaker for turn in both}}
+    return {
+        name: SpeechRegions(turn.span for turn in both if turn.speaker == name)
+        for name in {turn.speaker for turn in both}
+    }
 
 
-def _near(word: AttributedWord, turns: dict[str, Track]) -> bool:
+def _near(word: AttributedWord, turns: dict[str, SpeechRegions]) -> bool:
     """Whether its speaker is heard within reach; where each channel is a speaker, that has to be looked up."""
     return word.speaker in turns and turns[word.speaker].gap_ms(word.word.span) <= REACH_MS
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sensory_pipeline.core.spans import Span
 
 
-def stretches(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
+def split_at_pauses(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
     """Runs of consecutive spans, each from first start to last end at most `limit_ms` long.
 
     Cut at the longest pause at which neither the run nor what is left is shorter than a third of
@@ -17,7 +17,7 @@ def stretches(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
     Spans are in order of time.
 
     >>> spans = [Span(start_ms=start, end_ms=start + 900) for start in (0, 1_000, 3_000, 4_000)]
-    >>> list(stretches(spans, 4_000))
+    >>> list(split_at_pauses(spans, 4_000))
     [slice(0, 2, None), slice(2, 4, None)]
     """
     first = 0
@@ -42,14 +42,14 @@ def _cut(spans: Sequence[Span], first: int, limit_ms: int) -> int:
     return best[2]
 
 
-def fewest(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
+def pack_spans(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
     """Runs of consecutive spans, each from first start to last end at most `limit_ms` long, as few as there can be.
 
     Of the ways to have so few, the one with the fewest runs shorter than a third of the limit, and then the one whose
     pauses between runs are the longest, all together. A single span may exceed the limit. Spans are in order of time.
 
     >>> spans = [Span(start_ms=start, end_ms=start + 900) for start in (0, 1_000, 3_000, 4_000, 5_000)]
-    >>> list(fewest(spans, 4_000))
+    >>> list(pack_spans(spans, 4_000))
     [slice(0, 2, None), slice(2, 5, None)]
     """
     end = len(spans)

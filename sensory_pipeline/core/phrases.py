@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from sensory_pipeline.core.attribution import plausible_ms
-from sensory_pipeline.core.pauses import stretches
+from sensory_pipeline.core.pauses import split_at_pauses
 from sensory_pipeline.core.punctuation import ends_sentence, join
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Word
@@ -31,7 +31,7 @@ def phrases(segment: Segment) -> Iterator[Segment]:
     runs = [
         slice(first + run.start, first + run.stop)
         for first, last in pairwise((0, *cuts, len(words)))
-        for run in stretches(spoken[first:last], LIMIT_MS)
+        for run in split_at_pauses(spoken[first:last], LIMIT_MS)
     ]
     if len(runs) <= 1:
         yield segment

@@ -9,13 +9,13 @@ from itertools import islice
 
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels
-from sensory_pipeline.core.coverage import LOST_MS, without_words
+from sensory_pipeline.core.coverage import LOST_MS, untranscribed
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.doubt import doubted
+from sensory_pipeline.core.doubt import mark_doubtful
 from sensory_pipeline.core.emotions import Emotions
 from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover
-from sensory_pipeline.core.tracks import Track
+from sensory_pipeline.core.speech_regions import SpeechRegions
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord, Utterance, utterances
 
@@ -57,7 +57,7 @@ class RecordingResult:
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
         """Of the words that are told."""
-        return utterances(told(self.words, drop_doubtful=self.drop_doubtful))
+        return utterances(reported_words(self.words, drop_doubtful=self.drop_doubtful))
 
     @cached_property
     def gaps(self) -> tuple[Span, ...]:
@@ -70,18 +70,18 @@ class RecordingResult:
         words = self.transcript.words
         if self.diarization is None or (words and words[0].channel is not None):
             return self.transcript.gaps
-        turns = Track(turn.span for turn in self.diarization.turns)
-        silent = without_words(turns, ((word.text, word.span) for word in words))
-        return tuple(Track((*self.transcript.gaps, *(span for span in silent if span.duration_ms >= LOST_MS))))
+        turns = SpeechRegions(turn.span for turn in self.diarization.turns)
+        silent = untranscribed(turns, ((word.text, word.span) for word in words))
+        return tuple(SpeechRegions((*self.transcript.gaps, *(span for span in silent if span.duration_ms >= LOST_MS))))
 
     @cached_property
-    def told_transcript(self) -> Transcript | None:
+    def reported_transcript(self) -> Transcript | None:
         """The transcript without the words that are not told. It has as many segments; those without a word are
         empty."""
         if self.transcript is None or not self.drop_doubtful:
             return self.transcript
         words = iter(self.words)
-        segments = (_told(segment, islice(words, len(segment.words))) for segment in self.transcript.segments)
+        segments = (_reported(segment, islice(words, len(segment.words))) for segment in self.transcript.segments)
         return replace(self.transcript, segments=tuple(segments))
 
 
@@ -93,16 +93,16 @@ def attributed(transcript: Transcript | None, diarization: Diarization | None) -
     words = transcript.words
     by_channel = bool(words) and words[0].channel is not None
     found = attribute_channels(words, turns) if by_channel else attribute(words, turns)
-    return doubted(found, transcript, diarization)
+    return mark_doubtful(found, transcript, diarization)
 
 
-def told(words: Iterable[AttributedWord], *, drop_doubtful: bool) -> tuple[AttributedWord, ...]:
+def reported_words(words: Iterable[AttributedWord], *, drop_doubtful: bool) -> tuple[AttributedWord, ...]:
     """The words that utterances are made of."""
     return tuple(word for word in words if not (drop_doubtful and word.doubtful))
 
 
-def _told(segment: Segment, words: Iterable[AttributedWord]) -> Segment:
-    kept: tuple[Word, ...] = tuple(word.word for word in told(words, drop_doubtful=True))
+def _reported(segment: Segment, words: Iterable[AttributedWord]) -> Segment:
+    kept: tuple[Word, ...] = tuple(word.word for word in reported_words(words, drop_doubtful=True))
     if len(kept) == len(segment.words):
         return segment
     span = cover(word.span for word in kept) if kept else segment.span

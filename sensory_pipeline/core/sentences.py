@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from sensory_pipeline.core.pauses import stretches
+from sensory_pipeline.core.pauses import split_at_pauses
 from sensory_pipeline.core.punctuation import ends_sentence
 from sensory_pipeline.core.utterances import AttributedWord, Utterance, pause_ms
 
@@ -33,5 +33,5 @@ def sentences(utterance: Utterance) -> tuple[Utterance, ...]:
 
 
 def _limited(words: Sequence[AttributedWord]) -> list[Utterance]:
-    runs = stretches([word.spoken for word in words], LIMIT_MS)
+    runs = split_at_pauses([word.spoken for word in words], LIMIT_MS)
     return [Utterance(words=tuple(words[run])) for run in runs]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import EmotionWindow
-from sensory_pipeline.core.pauses import parts, stretches
+from sensory_pipeline.core.pauses import parts, split_at_pauses
 from sensory_pipeline.core.requests import EmotionLevel
 from sensory_pipeline.core.sentences import LIMIT_MS, sentences
 from sensory_pipeline.core.spans import Span, cover
@@ -81,7 +81,7 @@ def _turns(utterances: Sequence[Utterance]) -> Iterator[tuple[Span, Sequence[Utt
     """Utterances, or parts of at most 25 s cut between sentences: the span and the sentences of each."""
     for utterance in utterances:
         said = sentences(utterance)
-        for run in stretches([sentence.span for sentence in said], LIMIT_MS):
+        for run in split_at_pauses([sentence.span for sentence in said], LIMIT_MS):
             yield cover(sentence.span for sentence in said[run]), said[run]
 
 
@@ -107,7 +107,7 @@ def _file_windows(recording: Span, speech: Sequence[Span], diarization: Diarizat
     speaker = speakers[0] if len(speakers) == 1 else None
     if recording.duration_ms <= FILE_LIMIT_MS or not speech:
         speech = (recording,)
-    for run in stretches(speech, FILE_LIMIT_MS):
+    for run in split_at_pauses(speech, FILE_LIMIT_MS):
         for part in parts(cover(speech[run]), FILE_LIMIT_MS):
             yield _whole(part, speaker)
 

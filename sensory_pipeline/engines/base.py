@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotion, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
@@ -26,7 +26,7 @@ class EngineInfo:
 
     engine: our adapter; model and revision: the weights; algorithm: raised by hand whenever the
     adapter's own code changes its output. device: where it computes, with the precision where there
-    is a choice; moving to another machine redoes nothing. heeds: names of the settings that change
+    is a choice; moving to another machine redoes nothing. settings_used: names of the settings that change
     its answers, None for all of them; languages: those it knows, None where only the model can say.
     """
 
@@ -35,7 +35,7 @@ class EngineInfo:
     revision: str
     algorithm: int
     device: str = "cpu"
-    heeds: frozenset[str] | None = None
+    settings_used: frozenset[str] | None = None
     languages: frozenset[str] | None = None
 
 
@@ -44,7 +44,7 @@ class TranscribeJob:
     """key: comes back with the answer; pcm: the whole recording."""
 
     key: str
-    pcm: Pcm
+    pcm: Waveform
     settings: TranscriptionSettings
 
 
@@ -53,7 +53,7 @@ class DiarizeJob:
     """key: comes back with the answer; pcm: the whole recording."""
 
     key: str
-    pcm: Pcm
+    pcm: Waveform
     settings: DiarizationSettings
 
 
@@ -62,7 +62,7 @@ class ClassifyJob:
     """windows: what to judge, answered in the same order; language: of the transcript, if known."""
 
     key: str
-    pcm: Pcm
+    pcm: Waveform
     windows: tuple[EmotionWindow, ...]
     language: str | None
 

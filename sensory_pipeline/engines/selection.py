@@ -11,7 +11,7 @@ from sensory_pipeline.engines.base import Diarizer, EmotionClassifier, Transcrib
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.devices import CPU, Device, nvidia_smi_gpus
 from sensory_pipeline.engines.registry import engine_named
-from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Weights, Workshop
+from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 
 CHANNELS = "channels"
 """The engine that takes each channel for a speaker."""
@@ -65,14 +65,14 @@ def chosen_engines(choice: EngineChoice, cache: ModelCache | None = None) -> Eng
 
     Raises ConfigurationError for an engine, a device or a compute type that is not to be had.
     """
-    workshop = Workshop(devices=_devices(choice), cache=cache or ModelCache(choice.cache), activity=ActivityLog())
-    made = {stage: spec.make(choice, workshop) for stage, spec in specs(choice).items()}
+    context = EngineContext(devices=_devices(choice), cache=cache or ModelCache(choice.cache), activity=ActivityLog())
+    made = {stage: spec.make(choice, context) for stage, spec in specs(choice).items()}
     return Engines(
         transcriber=made[Stage.TRANSCRIPTS],
         diarizer=made[Stage.DIARIZATION],
         classifier=made[Stage.EMOTIONS],
-        cache=workshop.cache,
-        activity=workshop.activity,
+        cache=context.cache,
+        activity=context.activity,
     )
 
 

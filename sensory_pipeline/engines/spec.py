@@ -53,7 +53,7 @@ class EngineChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class EngineContext:
     """What the engines of one process share. devices: that they may use, the best first."""
 
     devices: tuple[Device, ...]
@@ -117,7 +117,7 @@ class EngineSpec:
     name: str
     stage: Stage
     about: str
-    make: Callable[[EngineChoice, Workshop], Any]
+    make: Callable[[EngineChoice, EngineContext], Any]
     settings: frozenset[str] = frozenset()
     model: str | None = None
     packages: tuple[str, ...] = ()

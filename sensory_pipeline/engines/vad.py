@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.spans import Span
 

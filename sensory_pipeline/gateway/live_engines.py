@@ -7,8 +7,8 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.audio.pcm_file import write_pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.emotions import EmotionScores
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
 from sensory_pipeline.core.stages import Stage
@@ -38,16 +38,16 @@ class LiveEngines:
         """Remove the folder."""
         self._folder.cleanup()
 
-    async def transcript(self, pcm: Pcm, request: ProcessRequest) -> Transcript:
+    async def transcript(self, pcm: Waveform, request: ProcessRequest) -> Transcript:
         """What is said in a clip. Raises as the future of EngineExecutor.submit does."""
         return TRANSCRIPT.validate_json(await self._asked(Stage.TRANSCRIPTS, pcm, request))
 
-    async def emotion(self, pcm: Pcm, request: ProcessRequest) -> EmotionScores:
+    async def emotion(self, pcm: Waveform, request: ProcessRequest) -> EmotionScores:
         """How all of a clip is said. Raises as the future of EngineExecutor.submit does."""
         whole = request.model_copy(update={"emo": EmotionSettings(level=EmotionLevel.FILE), "stereo": False})
         return EMOTIONS.validate_json(await self._asked(Stage.EMOTIONS, pcm, whole)).items[0].scores
 
-    async def _asked(self, stage: Stage, pcm: Pcm, request: ProcessRequest) -> str:
+    async def _asked(self, stage: Stage, pcm: Waveform, request: ProcessRequest) -> str:
         path = Path(self._folder.name, f"{next(self._numbers)}.wav")
         await asyncio.to_thread(write_pcm, path, pcm)
         source = AudioSource(uri=str(path), version="", decoded=path, max_duration_s=_LONGEST_S, stereo=False)

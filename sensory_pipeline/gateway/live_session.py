@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sensory_pipeline.audio.pcm import Pcm
-from sensory_pipeline.core.agreement import MOST_MS, Agreement
+from sensory_pipeline.audio.waveform import Waveform
+from sensory_pipeline.core.agreement import MOST_MS, LocalAgreement
 from sensory_pipeline.core.errors import PromptTooLong, Terminal
 from sensory_pipeline.core.requests import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span, cover
@@ -65,7 +65,7 @@ class LiveSession:
         self._came = asyncio.Event()
         self._ended = False
         self._sound = LiveSound(stream.rate)
-        self._agreement = Agreement()
+        self._agreement = LocalAgreement()
         self._phrase: list[Word] = []
         self._phrase_ms = 0  # where it begins
         self._partial: tuple[Word, ...] = ()  # that was told
@@ -191,7 +191,7 @@ class LiveSession:
             self._feelings.append(feeling)
         self._feelings = [feeling for feeling in self._feelings if not feeling.done() or feeling.exception()]
 
-    async def _feel(self, span: Span, pcm: Pcm) -> None:
+    async def _feel(self, span: Span, pcm: Waveform) -> None:
         try:
             scores = await self._engines.emotion(pcm, self._request)
         except Terminal as error:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.vad import WINDOW, Detector, normalisation
 
@@ -61,10 +61,10 @@ class LiveSound:
         self._recent = np.concatenate([self._recent, samples])[-_LEVEL_FRAMES:]
         self._detect()
 
-    def cut(self, span: Span) -> Pcm:
+    def cut(self, span: Span) -> Waveform:
         """The part inside the span."""
         first, last = ((ms - self.start_ms) * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))
-        return Pcm(samples=self._samples[max(0, first) : max(0, last)][None])
+        return Waveform(samples=self._samples[max(0, first) : max(0, last)][None])
 
     def forget(self, until_ms: int) -> None:
         """Keep only what comes after. What is spoken there is no longer known of."""
@@ -82,8 +82,8 @@ class LiveSound:
         unseen = unseen[: len(unseen) // WINDOW * WINDOW]
         if not len(unseen):
             return
-        mean, gain = normalisation(Pcm(samples=self._recent[None]).mono())
-        level = np.clip((Pcm(samples=unseen[None]).mono() - mean) * gain, -1, 1)
+        mean, gain = normalisation(Waveform(samples=self._recent[None]).mono())
+        level = np.clip((Waveform(samples=unseen[None]).mono() - mean) * gain, -1, 1)
         for probability in self._detector.probabilities(level.reshape(-1, WINDOW)):
             window = self._seen * 1000 // SAMPLE_RATE
             self._seen += WINDOW

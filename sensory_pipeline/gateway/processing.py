@@ -69,9 +69,9 @@ def _check(service: Service, asked: RequestJson) -> None:
     wanted = asked.request(service.default)
     service.recognition.check(wanted)
     engines = service.recognition.engines(stereo=wanted.stereo)
-    heeds = engines.transcriber.info.heeds
+    settings_used = engines.transcriber.info.settings_used
     changed = {name for name, value in wanted.tra if value != getattr(service.default.tra, name)}
-    if heeds is not None and (ignored := changed - heeds):
+    if settings_used is not None and (ignored := changed - settings_used):
         raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in sorted(ignored)})
     if service.lake_home is not None and asked.async_process:
         service.lake_home.check(wanted)

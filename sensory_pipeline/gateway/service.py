@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.audio.pcm_file import write_pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import ConfigurationError, SensoryError
 from sensory_pipeline.core.formats import service as answer_format
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
@@ -107,7 +107,7 @@ class Service:
         request = ProcessRequest(emo=EmotionSettings(level=EmotionLevel.FILE))
         with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
             path = Path(folder, "silence.wav")
-            write_pcm(path, Pcm(samples=np.zeros((1, SAMPLE_RATE), np.int16)))
+            write_pcm(path, Waveform(samples=np.zeros((1, SAMPLE_RATE), np.int16)))
             while not self.ready:
                 try:
                     async with self.recognition.decoded(path, request) as decoded:

@@ -100,7 +100,7 @@ def stage_rows(recording: Recording, results: Mapping[Stage, StageResult]) -> It
 
 
 def _segment_rows(identity: str, result: RecordingResult) -> Iterator[SegmentRow]:
-    transcript = result.told_transcript
+    transcript = result.reported_transcript
     if transcript is None:
         return
     for index, segment in enumerate(transcript.segments):

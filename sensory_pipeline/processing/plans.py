@@ -72,7 +72,7 @@ class Plans:
 
 
 def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Plan:
-    """Fingerprints grow along the graph: a stage's holds those it builds on, and the settings its engine heeds.
+    """Fingerprints grow along the graph: a stage's holds those it builds on, and the settings its engine uses.
 
     A warning names settings that an engine ignores.
     Raises UnsupportedLanguage where that is known without the model.
@@ -99,20 +99,24 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
     plans: dict[Stage, StagePlan] = {}
     for stage in stages_for(request):
         info = infos[stage]
-        heeded = {name: value for name, value in settings[stage].items() if info.heeds is None or name in info.heeds}
-        if ignored := sorted(asked[stage] - heeded.keys()):
+        used = {
+            name: value
+            for name, value in settings[stage].items()
+            if info.settings_used is None or name in info.settings_used
+        }
+        if ignored := sorted(asked[stage] - used.keys()):
             log.warning("%s ignores %s", info.engine, ", ".join(ignored))
         built_on = [plans[before].fingerprint for before in READS[stage] if before in plans]
         rules = _utterance_rules(request) if stage is Stage.EMOTIONS else {}
         plans[stage] = StagePlan(
             stage=stage,
             info=info,
-            settings=json.dumps(heeded, sort_keys=True),
+            settings=json.dumps(used, sort_keys=True),
             fingerprint=fingerprint(
                 {
                     "stage": stage.value,
                     "engine": [info.engine, info.model, info.revision, info.algorithm],
-                    "settings": heeded,
+                    "settings": used,
                     "upstream": built_on,
                     **rules,
                 }

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sensory_pipeline.audio.decode import Decoded, decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
 from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import (
     AudioError,
     AudioTooLong,
@@ -48,7 +48,7 @@ def sine(hertz: float, rate: int, seconds: float = 1.0, peak: float = 0.5) -> np
     return wanted
 
 
-def level(pcm: Pcm, channel: int = 0) -> float:
+def level(pcm: Waveform, channel: int = 0) -> float:
     """Peak of the sine that has the same power, full scale 1; without what filters do at the edges."""
     inner = pcm.samples[channel, 1600:-1600] / 32768
     return float(np.sqrt(2 * np.mean(inner**2)))
@@ -88,7 +88,7 @@ def test_canonical_pcm_comes_through_bit_for_bit(
     samples: npt.NDArray[np.int16], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("pcm") / "a.wav"
-    write_pcm(path, Pcm(samples=samples))
+    write_pcm(path, Waveform(samples=samples))
     np.testing.assert_array_equal(decode(path, channels="keep", max_duration_s=10).pcm.samples, samples)
 
 
@@ -99,7 +99,7 @@ def test_mono_is_the_mean_of_the_channels(tmp_path: Path) -> None:
 
 
 def test_the_mean_is_rounded_to_the_nearest(tmp_path: Path) -> None:
-    write_pcm(tmp_path / "a.wav", Pcm(samples=np.array([[1, 3, -1, 32767], [2, 5, -2, 32767]], np.int16)))
+    write_pcm(tmp_path / "a.wav", Waveform(samples=np.array([[1, 3, -1, 32767], [2, 5, -2, 32767]], np.int16)))
     found = decode(tmp_path / "a.wav", max_duration_s=10).pcm
     assert found.samples.tolist() == [[2, 4, -2, 32767]]
 
@@ -331,26 +331,26 @@ class TestDecodedAudioOnDisk:
         self, samples: npt.NDArray[np.int16], tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         path = tmp_path_factory.mktemp("pcm") / "a.wav"
-        write_pcm(path, Pcm(samples=samples))
+        write_pcm(path, Waveform(samples=samples))
         np.testing.assert_array_equal(read_pcm(path).samples, samples)
         assert [file.name for file in path.parent.iterdir()] == ["a.wav"]
 
     def test_is_replaced_at_once(self, tmp_path: Path) -> None:
         for value in (1, 2):
-            write_pcm(tmp_path / "a.wav", Pcm(samples=np.full((1, 9), value, np.int16)))
+            write_pcm(tmp_path / "a.wav", Waveform(samples=np.full((1, 9), value, np.int16)))
         assert read_pcm(tmp_path / "a.wav").samples[0, 0] == 2
 
     def test_a_failed_write_leaves_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").mkdir()
         with pytest.raises(OSError):
-            write_pcm(tmp_path / "a.wav", Pcm(samples=np.zeros((1, 9), np.int16)))
+            write_pcm(tmp_path / "a.wav", Waveform(samples=np.zeros((1, 9), np.int16)))
         assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
 
     def test_what_is_missing_or_not_whole_is_a_miss(self, tmp_path: Path) -> None:
         path = tmp_path / "a.wav"
         with pytest.raises(FileNotFoundError):
             read_pcm(path)
-        write_pcm(path, Pcm(samples=np.ones((2, 5000), np.int16)))
+        write_pcm(path, Waveform(samples=np.ones((2, 5000), np.int16)))
         whole = path.read_bytes()
         for content in (b"", whole[:10], whole[:44], whole[:-1], whole[:-4], b"text", tone("wav 8k"), tone("flac")):
             path.write_bytes(content)
@@ -358,6 +358,6 @@ class TestDecodedAudioOnDisk:
                 read_pcm(path)
 
     def test_is_a_file_that_other_programs_read(self, tmp_path: Path) -> None:
-        write_pcm(tmp_path / "a.wav", Pcm(samples=np.ones((2, 5000), np.int16)))
+        write_pcm(tmp_path / "a.wav", Waveform(samples=np.ones((2, 5000), np.int16)))
         with wave.open(io.BytesIO((tmp_path / "a.wav").read_bytes())) as file:
             assert file.getparams()[:4] == (2, 2, SAMPLE_RATE, 5000)

@@ -14,7 +14,7 @@ from scipy.signal import butter, sosfilt
 
 from sensory_pipeline.audio.crosstalk import Crosstalk, find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span
@@ -60,8 +60,8 @@ def noise(level: float, frames: int, *, seed: int = 1) -> npt.NDArray[np.float64
     return np.random.default_rng(seed).normal(0, level, frames)
 
 
-def pcm_of(sound: Sound) -> Pcm:
-    return Pcm(samples=np.clip(np.round(sound), -32768, 32767).astype(np.int16))
+def pcm_of(sound: Sound) -> Waveform:
+    return Waveform(samples=np.clip(np.round(sound), -32768, 32767).astype(np.int16))
 
 
 def mono() -> npt.NDArray[np.float64]:
@@ -161,7 +161,7 @@ def test_of_three_channels_the_copy_alone_is_silenced() -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("frames", [1, 700, 40_000])
 def test_silence_and_short_sounds_have_none(channels: int, frames: int) -> None:
-    found = find_crosstalk(Pcm(samples=np.zeros((channels, frames), np.int16)))
+    found = find_crosstalk(Waveform(samples=np.zeros((channels, frames), np.int16)))
     assert found == Crosstalk(echoes=((),) * channels, copies={})
     assert not found.remarks
 
@@ -184,7 +184,7 @@ def test_a_long_recording_has_no_seams() -> None:
 
 
 def test_what_is_silenced_fades_and_the_rest_stays() -> None:
-    pcm = Pcm(samples=np.full((2, 4800), 1000, np.int16))
+    pcm = Waveform(samples=np.full((2, 4800), 1000, np.int16))
     span = Span(start_ms=100, end_ms=200)
     silence(pcm, Crosstalk(echoes=((), (span, Span(start_ms=250, end_ms=300))), copies={}))
     assert (pcm.samples[0] == 1000).all()

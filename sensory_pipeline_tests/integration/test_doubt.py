@@ -14,7 +14,7 @@ from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels, channel_diarization, merged_transcript
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.doubt import doubted
+from sensory_pipeline.core.doubt import mark_doubtful
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.punctuation import join
@@ -56,7 +56,7 @@ def transcript(*segments: Segment) -> Transcript:
 
 
 def doubtful(heard: Transcript, turns: Diarization | None = ALL) -> list[str]:
-    found = doubted(attribute(heard.words, turns or alone()), heard, turns)
+    found = mark_doubtful(attribute(heard.words, turns or alone()), heard, turns)
     assert [one.word for one in found] == list(heard.words)
     return [one.word.text for one in found if one.doubtful]
 
@@ -74,7 +74,7 @@ def test_nobody_is_missed_where_nobody_asked_who_speaks() -> None:
 def test_nobody_near_on_the_channel_of_the_word() -> None:
     merged = merged_transcript([transcript(segment("Well then")), transcript(segment("Hm yes", 4_000))])
     found = channel_diarization([[span(0, 5_000)], []])
-    said = doubted(attribute_channels(merged.words, found), merged, found)
+    said = mark_doubtful(attribute_channels(merged.words, found), merged, found)
     assert [(one.word.text, one.doubtful) for one in said] == [
         ("Well", False), ("then", False), ("Hm", True), ("yes", True)
     ]  # fmt: skip
@@ -121,7 +121,7 @@ def test_every_word_is_judged_once_and_those_without_a_speaker_are_doubtful(
     halves = [said[: len(said) // 2], said[len(said) // 2 :]]
     heard = transcript(*(Segment(span=cover(w.span for w in h), text=join(h), words=tuple(h)) for h in halves if h))
     before = attribute(said, turns)
-    after = doubted(before, heard, turns)
+    after = mark_doubtful(before, heard, turns)
     assert tuple(replace(one, doubtful=False) for one in after) == before
     assert all(one.doubtful for one in after if one.speaker is None)
     sure = [one for one in after if one.speaker is not None and any(map(str.isalnum, one.word.text))]
@@ -165,7 +165,7 @@ def test_a_segment_keeps_the_words_that_are_told() -> None:
     part = segment("- - But she said")
     kept = RecordingResult(
         audio=AUDIO, transcript=transcript(part), diarization=None, emotions=None, drop_doubtful=True
-    ).told_transcript
+    ).reported_transcript
     assert kept is not None
     (told,) = kept.segments
     assert (told.text, told.span, len(told.words)) == ("But she said", span(600, 1_500), 3)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
@@ -22,7 +22,7 @@ from sensory_pipeline_tests.engine_contract import check_classifier
 SAMPLES = places.SAMPLES
 
 
-def conversation() -> tuple[Pcm, list[tuple[Span, str]]]:
+def conversation() -> tuple[Waveform, list[tuple[Span, str]]]:
     """A sample and its turns."""
     truth = json.loads((SAMPLES / "truth" / "broken_printer.flac.json").read_text())
     turns = [(Span.from_seconds(t["start_s"], t["end_s"]), t["speaker"]) for t in truth["turns"]]
@@ -50,7 +50,7 @@ def test_voice_activity_does_not_depend_on_the_level() -> None:
 
 def test_channels_are_speakers() -> None:
     pcm, _ = conversation()
-    call = Pcm(samples=np.concatenate([np.zeros_like(pcm.samples), pcm.samples]))
+    call = Waveform(samples=np.concatenate([np.zeros_like(pcm.samples), pcm.samples]))
     ((_, found),) = ChannelDiarizer().diarize([DiarizeJob(key="a", pcm=call, settings=DiarizationSettings())])
     assert isinstance(found, Diarization)
     assert found.speakers == ("SPEAKER_01",)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.published_models import published
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from sensory_pipeline.audio.pcm import Pcm  # noqa: E402
+from sensory_pipeline.audio.waveform import Waveform  # noqa: E402
 from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionWindow  # noqa: E402
 from sensory_pipeline.core.errors import ConfigurationError, EmptyAudio, EngineError  # noqa: E402
 from sensory_pipeline.core.spans import Span  # noqa: E402
@@ -27,7 +27,7 @@ from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCach
 from sensory_pipeline.engines.checkpoint import read_checkpoint  # noqa: E402
 from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape  # noqa: E402
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier  # noqa: E402
-from sensory_pipeline.engines.emotion.inquiry import LONGEST_MS  # noqa: E402
+from sensory_pipeline.engines.emotion.pending_job import LONGEST_MS  # noqa: E402
 from sensory_pipeline_tests import places  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,16 +39,16 @@ RECORDINGS = tuple(EXPECTED)
 SILENCE_MS = 3000
 
 
-def recording(name: str) -> Pcm:
+def recording(name: str) -> Waveform:
     with wave.open(str(DATA / f"{name}.wav")) as file:
-        return Pcm(samples=np.frombuffer(file.readframes(file.getnframes()), "<i2")[None])
+        return Waveform(samples=np.frombuffer(file.readframes(file.getnframes()), "<i2")[None])
 
 
-def spoken(*spans: tuple[int, int]) -> Pcm:
+def spoken(*spans: tuple[int, int]) -> Waveform:
     """Parts of a recording, in ms, one after the other."""
     pcm = recording("jfk16")
     parts = [pcm.cut(Span(start_ms=start, end_ms=end)).samples for start, end in spans]
-    return Pcm(samples=np.concatenate(parts, axis=1))
+    return Waveform(samples=np.concatenate(parts, axis=1))
 
 
 def window(turn: Span, start_ms: int | None = None, end_ms: int | None = None) -> EmotionWindow:
@@ -58,7 +58,7 @@ def window(turn: Span, start_ms: int | None = None, end_ms: int | None = None) -
     return EmotionWindow(span=Span(start_ms=start_ms, end_ms=end_ms), turn=turn, speaker=None)
 
 
-def job(pcm: Pcm, *windows: EmotionWindow, key: str = "a", language: str | None = "ru") -> ClassifyJob:
+def job(pcm: Waveform, *windows: EmotionWindow, key: str = "a", language: str | None = "ru") -> ClassifyJob:
     return ClassifyJob(key=key, pcm=pcm, windows=windows or (window(pcm.span),), language=language)
 
 
@@ -184,7 +184,7 @@ def test_a_turn_asked_about_as_a_whole_gets_what_the_network_says_of_its_sound(
 
 
 def test_samples_after_the_last_millisecond_are_heard(engine: GigaamClassifier, network: EmotionNetwork) -> None:
-    pcm = Pcm(samples=recording("jfk16").samples[:, :32_007])
+    pcm = Waveform(samples=recording("jfk16").samples[:, :32_007])
     (emotion,) = answers(engine, [job(pcm)])["a"]
     (logits,) = network.frame_logits([pcm.mono()])
     np.testing.assert_allclose(probabilities([emotion])[0], softmax(logits.mean(axis=0)), atol=1e-7)
@@ -216,7 +216,7 @@ def test_a_window_with_little_voice_leans_on_its_turn(engine: GigaamClassifier, 
 
 
 def test_a_window_without_voice_gets_its_turn(engine: GigaamClassifier) -> None:
-    pcm = Pcm(samples=np.pad(recording("jfk16").samples, ((0, 0), (0, SILENCE_MS * 16))))
+    pcm = Waveform(samples=np.pad(recording("jfk16").samples, ((0, 0), (0, SILENCE_MS * 16))))
     turn = pcm.span
     whole, silent = answers(engine, [job(pcm, window(turn), window(turn, turn.end_ms - SILENCE_MS + 500))])["a"]
     assert silent.voiced_ms == 0
@@ -224,7 +224,7 @@ def test_a_window_without_voice_gets_its_turn(engine: GigaamClassifier) -> None:
 
 
 def test_a_turn_too_long_for_the_network_is_heard_in_pieces(engine: GigaamClassifier, network: EmotionNetwork) -> None:
-    pcm = Pcm(samples=np.tile(recording("jfk16").samples, 3))
+    pcm = Waveform(samples=np.tile(recording("jfk16").samples, 3))
     middle = pcm.duration_ms // 2
     assert middle < LONGEST_MS < pcm.duration_ms
     halves = [Span(start_ms=0, end_ms=middle), Span(start_ms=middle, end_ms=pcm.duration_ms)]
@@ -238,7 +238,7 @@ def test_a_turn_too_long_for_the_network_is_heard_in_pieces(engine: GigaamClassi
 
 
 def test_a_long_turn_is_heard_in_its_parts(engine: GigaamClassifier, network: EmotionNetwork) -> None:
-    pcm = Pcm(samples=np.tile(recording("jfk16").samples, 3))
+    pcm = Waveform(samples=np.tile(recording("jfk16").samples, 3))
     first, second = Span(start_ms=0, end_ms=16_000), Span(start_ms=16_500, end_ms=33_000)
     long = EmotionWindow(span=pcm.span, turn=pcm.span, speaker=None, parts=(first, second))
     logits = [network.frame_logits([pcm.cut(part).mono()])[0] for part in long.parts]
@@ -257,7 +257,7 @@ def test_another_language_than_russian_is_marked(
 
 
 def test_a_recording_without_sound_costs_no_other_its_answer(engine: GigaamClassifier) -> None:
-    empty = Pcm(samples=np.zeros((1, 0), np.int16))
+    empty = Waveform(samples=np.zeros((1, 0), np.int16))
     somewhere = window(Span(start_ms=0, end_ms=1000))
     good = job(spoken((0, 2000)), key="good")
     answered = dict(engine.classify([job(empty, somewhere, key="bad"), good]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.emotions import EmotionWindow
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.spans import Span
@@ -46,7 +46,7 @@ def test_without_torch_the_error_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "torch", None)
     for module in ("conformer", "mel"):
         monkeypatch.delitem(sys.modules, f"sensory_pipeline.engines.emotion.{module}", raising=False)
-    pcm = Pcm(samples=np.zeros((1, 16_000), np.int16))
+    pcm = Waveform(samples=np.zeros((1, 16_000), np.int16))
     window = EmotionWindow(span=Span(start_ms=0, end_ms=500), turn=pcm.span, speaker=None)
     job = ClassifyJob(key="a", pcm=pcm, windows=(window,), language="ru")
     with pytest.raises(ConfigurationError, match=r"torch.*make models"):

@@ -15,7 +15,7 @@ import pytest
 
 from bench.der import diarization_errors
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
@@ -50,16 +50,16 @@ def diarizer(models: tuple[Path, Path], cache: ModelCache, **more: object) -> On
     return OnnxDiarizer(lambda: segmentation, lambda: embedding, cache=cache, **more)  # type: ignore[arg-type]
 
 
-def answer(engine: OnnxDiarizer, pcm: Pcm, settings: DiarizationSettings = ANY) -> Diarization:
+def answer(engine: OnnxDiarizer, pcm: Waveform, settings: DiarizationSettings = ANY) -> Diarization:
     ((key, found),) = engine.diarize([DiarizeJob(key="a", pcm=pcm, settings=settings)])
     assert key == "a"
     assert isinstance(found, Diarization)
     return found
 
 
-def noise(seed: int, seconds: float) -> Pcm:
+def noise(seed: int, seconds: float) -> Waveform:
     samples = np.random.default_rng(seed).integers(-3000, 3000, (1, round(seconds * SAMPLE_RATE)))
-    return Pcm(samples=samples.astype(np.int16))
+    return Waveform(samples=samples.astype(np.int16))
 
 
 def test_random_networks_keep_the_contract(random_models: tuple[Path, Path], cache: ModelCache) -> None:
@@ -204,13 +204,13 @@ def test_a_file_that_changes_is_an_error(random_models: tuple[Path, Path], tmp_p
 def test_the_engine_needs_no_torch(random_models: tuple[Path, Path]) -> None:
     code = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from sensory_pipeline.audio.pcm import Pcm\n"
+        "from sensory_pipeline.audio.waveform import Waveform\n"
         "from sensory_pipeline.core.requests import DiarizationSettings\n"
         "from sensory_pipeline.engines.base import DiarizeJob\n"
         "from sensory_pipeline.engines.cache import CacheSettings, ModelCache\n"
         "from sensory_pipeline.engines.diarization.onnx.diarizer import OnnxDiarizer\n"
         f"models = [lambda: Path({str(random_models[0])!r}), lambda: Path({str(random_models[1])!r})]\n"
-        "pcm = Pcm(samples=np.random.default_rng(0).integers(-900, 900, (1, 32000)).astype(np.int16))\n"
+        "pcm = Waveform(samples=np.random.default_rng(0).integers(-900, 900, (1, 32000)).astype(np.int16))\n"
         "job = DiarizeJob(key='a', pcm=pcm, settings=DiarizationSettings())\n"
         "((_, found),) = OnnxDiarizer(*models, cache=ModelCache(CacheSettings(ttl_s=None))).diarize([job])\n"
         "sys.exit(bool({'torch', 'pyannote', 'onnx'} & set(sys.modules)) or not found.turns)"
@@ -218,7 +218,7 @@ def test_the_engine_needs_no_torch(random_models: tuple[Path, Path]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=places.ROOT)
 
 
-def labelled(*, everything: bool) -> Iterator[tuple[Pcm, list[Turn]]]:
+def labelled(*, everything: bool) -> Iterator[tuple[Waveform, list[Turn]]]:
     """Real meetings, and a simulated conversation and a call or all there are, with who speaks when."""
     folder = AUDIO / "labelled"
     meetings = ((AUDIO / f"ami_{path.stem}.flac", path) for path in sorted((folder / "ami").glob("*.rttm")))
@@ -259,7 +259,7 @@ def test_real_speech_is_told_apart(
 
 def test_the_wanted_number_of_real_speakers(open_models: tuple[Path, Path], cache: ModelCache) -> None:
     engine, speech = diarizer(open_models, cache), sounds()["speech"]
-    thrice = Pcm(samples=np.tile(speech.samples, 5))
+    thrice = Waveform(samples=np.tile(speech.samples, 5))
     assert len(answer(engine, thrice).speakers) == 1
     assert len(answer(engine, thrice, DiarizationSettings(min_speakers=2)).speakers) == 2
     assert len(answer(engine, thrice, DiarizationSettings(max_speakers=1)).speakers) == 1

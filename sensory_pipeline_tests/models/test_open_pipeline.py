@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.core.spans import Span
@@ -33,15 +33,15 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one
 
 
 @cached
-def voices() -> tuple[Pcm, Pcm]:
+def voices() -> tuple[Waveform, Waveform]:
     """Of two people, a man's and a woman's."""
     return tuple(decode(DATA / "gigaam" / f"{name}.wav", max_duration_s=60).pcm for name in ("jfk16", "fl16_slt"))  # type: ignore[return-value]
 
 
-def in_turn(*parts: tuple[int, int, int]) -> Pcm:
+def in_turn(*parts: tuple[int, int, int]) -> Waveform:
     """Parts of the two voices one after the other: whose, from which ms, to which."""
     pcms = [voices()[whose].cut(Span(start_ms=start, end_ms=end)) for whose, start, end in parts]
-    return Pcm(samples=np.concatenate([pcm.samples for pcm in pcms], axis=1))
+    return Waveform(samples=np.concatenate([pcm.samples for pcm in pcms], axis=1))
 
 
 class OpenStock(Stock):

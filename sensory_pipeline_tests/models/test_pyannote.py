@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.core.requests import DiarizationSettings

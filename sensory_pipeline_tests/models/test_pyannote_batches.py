@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError
 from sensory_pipeline.core.requests import DiarizationSettings
@@ -101,7 +101,7 @@ def test_a_recording_that_is_too_much_alone_does_not_make_batches_small() -> Non
 # Recordings in groups
 
 
-def jobs_of(pcms: list[Pcm]) -> list[DiarizeJob]:
+def jobs_of(pcms: list[Waveform]) -> list[DiarizeJob]:
     return [DiarizeJob(key=str(i), pcm=pcm, settings=SETTINGS[i % len(SETTINGS)]) for i, pcm in enumerate(pcms)]
 
 
@@ -133,14 +133,14 @@ def before_each_forward(hook: Callable[[Any, Any], None]) -> Iterator[None]:
         handle.remove()
 
 
-def quiet(pcm: Pcm) -> Pcm:
-    return Pcm(samples=pcm.samples // 2)
+def quiet(pcm: Waveform) -> Waveform:
+    return Waveform(samples=pcm.samples // 2)
 
 
-def marked(pcm: Pcm) -> Pcm:
+def marked(pcm: Waveform) -> Waveform:
     samples = pcm.samples.copy()
     samples[:, ::SAMPLE_RATE] = MARK
-    return Pcm(samples=samples)
+    return Waveform(samples=samples)
 
 
 def test_together_recordings_are_told_what_they_are_told_alone(miniature: PyannoteDiarizer) -> None:
@@ -236,7 +236,7 @@ def test_a_device_with_little_memory_is_given_small_batches_from_then_on() -> No
 # How many are taken ahead
 
 
-def taken_before_each_answer(engine: PyannoteDiarizer, pcms: list[Pcm]) -> list[int]:
+def taken_before_each_answer(engine: PyannoteDiarizer, pcms: list[Waveform]) -> list[int]:
     taken = 0
 
     def jobs() -> Iterator[DiarizeJob]:

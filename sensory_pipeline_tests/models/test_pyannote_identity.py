@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.requests import DiarizationSettings
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, PipelineFolder
@@ -49,13 +49,13 @@ def settings_of(seed: int) -> DiarizationSettings:
     ][seed % 5]
 
 
-def everybody_at_once() -> Pcm:
+def everybody_at_once() -> Waveform:
     """Three conversations under one another, one of them alone, and long silences."""
     first, second, third = (pcm.samples[0, : 20 * SAMPLE_RATE].astype(np.int32) for pcm in conversations())
     length = min(map(len, (first, second, third)))
     together = sum(sound[:length] for sound in (first, second, third))
     pause = np.zeros(15 * SAMPLE_RATE, np.int32)
-    return Pcm(samples=np.concatenate([pause, together, pause, first])[None].clip(-32768, 32767).astype(np.int16))
+    return Waveform(samples=np.concatenate([pause, together, pause, first])[None].clip(-32768, 32767).astype(np.int16))
 
 
 @pytest.mark.parametrize("seed", range(24))

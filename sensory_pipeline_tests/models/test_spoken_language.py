@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.stt.clip import Clip
 from sensory_pipeline.engines.stt.spoken_language import CANDIDATES, languages_of
 
-SILENCE = Pcm(samples=np.zeros((1, 16), np.int16))
+SILENCE = Waveform(samples=np.zeros((1, 16), np.int16))
 LOOP = "ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma ma"
 
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from bench.recordings import recordings
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
-from sensory_pipeline.core.coverage import without_words
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
+from sensory_pipeline.core.coverage import untranscribed
 from sensory_pipeline.core.errors import PromptTooLong, UnsupportedLanguage
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
@@ -27,7 +27,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips
-from sensory_pipeline.engines.stt.hallucinations import without_loops
+from sensory_pipeline.engines.stt.repetitions import without_loops
 from sensory_pipeline_tests.miniature_whisper import (
     ENGLISH,
     LONGEST_MS,
@@ -53,7 +53,7 @@ def test_languages_are_told_apart(whisper: Path, cache: ModelCache) -> None:
 
 def test_a_segment_knows_its_language_where_each_window_is_asked(whisper: Path, cache: ModelCache) -> None:
     both = [conversation(name).cut(Span(start_ms=0, end_ms=6000)).samples for name in ("english-two", "russian-two")]
-    mixed = Pcm(samples=np.concatenate(both, axis=1))
+    mixed = Waveform(samples=np.concatenate(both, axis=1))
     request = PLAIN.model_copy(update={"clip_s": 4.0, "multilingual": True})
     assert [s.language for s in heard(engine(whisper, cache), mixed, request).segments] == ["en", "ru"]
     alike = heard(engine(whisper, cache), mixed, request.model_copy(update={"multilingual": False}))
@@ -96,13 +96,13 @@ def test_a_prompt_that_does_not_fit_is_refused_and_the_others_are_done(
 
 @pytest.mark.parametrize("frames", [0, 160, 2 * SAMPLE_RATE])
 def test_silence_says_nothing(whisper: Path, cache: ModelCache, frames: int) -> None:
-    transcript = heard(engine(whisper, cache), Pcm(samples=np.zeros((1, frames), np.int16)))
+    transcript = heard(engine(whisper, cache), Waveform(samples=np.zeros((1, frames), np.int16)))
     assert transcript == Transcript(language=None, segments=())
 
 
 def test_channels_are_mixed(whisper: Path, cache: ModelCache) -> None:
     mono = conversation("english-two")
-    stereo = Pcm(samples=np.vstack([mono.samples, mono.samples]))
+    stereo = Waveform(samples=np.vstack([mono.samples, mono.samples]))
     assert heard(engine(whisper, cache), stereo) == heard(engine(whisper, cache), mono)
 
 
@@ -240,7 +240,7 @@ def test_speech_that_was_skipped_is_heard_in_halves(whisper: Path, cache: ModelC
 
 
 def _lost(clip: tuple[Span, ...], transcript: Transcript) -> Iterator[Span]:
-    return without_words(speech_alone(clip), [(word.text, word.span) for word in transcript.words])
+    return untranscribed(speech_alone(clip), [(word.text, word.span) for word in transcript.words])
 
 
 def test_a_clip_is_halved_while_speech_is_skipped(whisper: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import EngineError, Terminal
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
@@ -168,11 +168,11 @@ def test_what_was_doubted_is_kept_where_it_cannot_be_heard_again(whisper: Path) 
 
 
 def test_a_recording_is_forgotten_once_answered(whisper: Path, cache: ModelCache) -> None:
-    answered: list[weakref.ref[Pcm]] = []
+    answered: list[weakref.ref[Waveform]] = []
 
     def stream() -> Iterator[TranscribeJob]:
         for index in range(3):
-            pcm = Pcm(samples=conversation("english-two").samples[:, : 3 * SAMPLE_RATE])
+            pcm = Waveform(samples=conversation("english-two").samples[:, : 3 * SAMPLE_RATE])
             answered.append(weakref.ref(pcm.samples))  # type: ignore[arg-type]
             yield TranscribeJob(key=str(index), pcm=pcm, settings=PLAIN)
             del pcm

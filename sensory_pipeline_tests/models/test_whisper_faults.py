@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import ModelCache
@@ -114,7 +114,7 @@ def test_a_clip_that_a_batch_cannot_decode_is_tried_alone(whisper: Path) -> None
 
 
 def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(whisper: Path, cache: ModelCache) -> None:
-    class Broken(Pcm):
+    class Broken(Waveform):
         def mono(self) -> Any:
             raise ValueError("no channel")
 

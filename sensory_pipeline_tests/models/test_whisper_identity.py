@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span, cover
@@ -43,7 +43,7 @@ def reference(whisper: Path) -> Any:
     return faster_whisper(whisper)
 
 
-def recordings(*, every: bool) -> list[Pcm]:
+def recordings(*, every: bool) -> list[Waveform]:
     """In two languages, by several synthesizers and people, whole and in pieces; one of noise. every: or a few."""
     noise = np.random.default_rng(1).normal(0, 300, (1, 3 * SAMPLE_RATE)).astype(np.int16)
     paths = [path for path in sorted(SAMPLES.glob("*.*")) if (SAMPLES / "truth" / f"{path.name}.json").exists()]
@@ -52,7 +52,7 @@ def recordings(*, every: bool) -> list[Pcm]:
     pieces = [pcm.cut(part) for pcm in conversations for part in parts(pcm.span, 2500)]
     if not every:
         paths, conversations = [*paths[:2], *paths[-1:]], conversations[:1]
-    return [Pcm(samples=noise), *conversations, *pieces, *(decode(path, max_duration_s=60).pcm for path in paths)]
+    return [Waveform(samples=noise), *conversations, *pieces, *(decode(path, max_duration_s=60).pcm for path in paths)]
 
 
 def lines(transcript: Transcript) -> list[Line]:
@@ -60,7 +60,7 @@ def lines(transcript: Transcript) -> list[Line]:
 
 
 def expected_lines(
-    model: Any, pcm: Pcm, request: TranscriptionSettings, batch_size: int, language: str | None
+    model: Any, pcm: Waveform, request: TranscriptionSettings, batch_size: int, language: str | None
 ) -> list[list[Line]]:
     """What faster-whisper says of each clip, its times in the whole recording. language: where it is to be detected."""
     from faster_whisper import BatchedInferencePipeline
@@ -115,14 +115,14 @@ def expected_lines(
     ]
 
 
-def _placed(word: Span, speech: Span, pcm: Pcm) -> tuple[int, int]:
+def _placed(word: Span, speech: Span, pcm: Waveform) -> tuple[int, int]:
     """Where the engine has a word: no further than there is speech."""
     span = (word.clip(speech) if word.overlap_ms(speech) else word).clip(pcm.span)
     return span.start_ms, span.end_ms
 
 
 def agreement(
-    transcriber: WhisperTranscriber, model: Any, pcm: Pcm, request: TranscriptionSettings, batch_size: int
+    transcriber: WhisperTranscriber, model: Any, pcm: Waveform, request: TranscriptionSettings, batch_size: int
 ) -> list[bool]:
     """Whether each clip's words and times are those of faster-whisper."""
     found = heard(transcriber, pcm, request)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.core.agreement import MOST_MS, Agreement
+from sensory_pipeline.core.agreement import MOST_MS, LocalAgreement
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline_tests.strategies import span, word, words
 
@@ -24,7 +24,7 @@ def listed(text: str, start_ms: int = 0) -> list[Word]:
 
 
 def test_two_hypotheses_that_agree_make_words_final() -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     assert agreement.heard(listed("ask not"), 800) == ()
     assert texts(agreement.partial) == "ask not"
     assert texts(agreement.heard(listed("Ask not, what"), 1200)) == "Ask not,"
@@ -45,26 +45,26 @@ def test_two_hypotheses_that_agree_make_words_final() -> None:
     ],
 )
 def test_the_longest_common_beginning_is_final(first: str, second: str, final: str) -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     agreement.heard(listed(first), 2000)
     assert texts(agreement.heard(listed(second), 2000)) == final
 
 
 def test_words_that_may_still_change_wait() -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     unsure = [replace(one, probability=0.3) if one.text == "iron" else one for one in listed("there is iron they say")]
     agreement.heard(unsure, 2600)
     assert texts(agreement.heard(unsure, 2600)) == "there is"
     assert texts(agreement.heard(unsure, 6000)) == "iron they say"  # what follows does not change them
     # and so do those at the end of the sound
-    agreement = Agreement()
+    agreement = LocalAgreement()
     agreement.heard(listed("there is"), 1000)
     assert texts(agreement.heard(listed("there is"), 1000)) == "there"
     assert texts(agreement.paused()) == "is"
 
 
 def test_a_word_said_twice_is_not_one_heard_twice() -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     agreement.heard(listed("no"), 400)
     assert texts(agreement.heard(listed("no"), 800)) == "no"
     agreement.heard(listed("no no"), 1000)
@@ -73,7 +73,7 @@ def test_a_word_said_twice_is_not_one_heard_twice() -> None:
 
 
 def test_the_sound_is_cut_after_a_sentence() -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     said = listed("one two. three four five six seven eight nine ten eleven twelve. And this is new here")
     agreement.heard(said, 8500)
     agreement.heard(said, 8500)
@@ -125,7 +125,7 @@ def speeches(draw: st.DrawFn, vocabulary: tuple[str, ...]) -> Speech:
 @settings(deadline=None)  # a whole stream each
 @given(speeches(("yes", "no", "no.", "and", "Then", "home.", "we", "go")), st.integers(300, 1500))
 def test_every_word_is_final_once_where_buffers_join(speech: Speech, step_ms: int) -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     final: list[Word] = []
     end_ms = 0
     for number in range((speech.said[-1].span.end_ms + 1000) // step_ms + 1):
@@ -141,7 +141,7 @@ def test_every_word_is_final_once_where_buffers_join(speech: Speech, step_ms: in
 @settings(deadline=None)
 @given(st.lists(words(), min_size=1, max_size=30), st.integers(200, 20_000))
 def test_nothing_that_is_heard_makes_the_sound_grow(hypotheses: list[list[Word]], step_ms: int) -> None:
-    agreement = Agreement()
+    agreement = LocalAgreement()
     end_ms = last_ms = 0
     for heard in hypotheses:
         end_ms += step_ms

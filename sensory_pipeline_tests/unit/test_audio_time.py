@@ -15,7 +15,7 @@ import pytest
 
 from sensory_pipeline.audio.containers.ogg import crc
 from sensory_pipeline.audio.decode import Decoded, decode
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import AudioError, UnreadableAudio
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, Encoding, Recorded, encode, recorded
@@ -40,7 +40,7 @@ def beeps(starts_s: list[float], length_s: float, encoding: Encoding) -> npt.NDA
     return np.tile(samples, (encoding.channels, 1))
 
 
-def heard(pcm: Pcm) -> list[float]:
+def heard(pcm: Waveform) -> list[float]:
     """When tones begin."""
     window = SAMPLE_RATE // 200
     samples = pcm.mono()

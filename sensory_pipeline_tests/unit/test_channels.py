@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.channels import PAUSE_MS, attribute_channels, channel_diarization, merged_transcript
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError, Terminal
@@ -175,7 +175,7 @@ def test_a_word_without_a_channel_is_an_error() -> None:
 
 
 def test_silence_on_every_channel() -> None:
-    pcm = Pcm(samples=np.zeros((2, 16_000), np.int16))
+    pcm = Waveform(samples=np.zeros((2, 16_000), np.int16))
     ((_, found),) = ChannelDiarizer().diarize([DiarizeJob(key="a", pcm=pcm, settings=ProcessRequest().dia)])
     assert found == Diarization(turns=(), exclusive=())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.diarization.onnx.local_speakers import (
@@ -33,8 +33,8 @@ STEP = WINDOW_STEP * FRAME_STEP
 MINUTE = Span(start_ms=0, end_ms=60_000)
 
 
-def pcm(samples: int) -> Pcm:
-    return Pcm(samples=np.arange(samples).astype(np.int16)[None])
+def pcm(samples: int) -> Waveform:
+    return Waveform(samples=np.arange(samples).astype(np.int16)[None])
 
 
 def windows(*spoken: dict[int, range]) -> Mask:

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, frame_at, track
 from sensory_pipeline_tests.voices import Doubles, noise, pulses, resonate
 
 
-def pcm(signal: Doubles, peak: float = 0.3) -> Pcm:
+def pcm(signal: Doubles, peak: float = 0.3) -> Waveform:
     scaled = signal * (peak * 32767 / max(1e-9, np.abs(signal).max()))
-    return Pcm(samples=np.round(scaled).astype(np.int16)[None])
+    return Waveform(samples=np.round(scaled).astype(np.int16)[None])
 
 
 def steady(f0_hz: float, seconds: float = 0.6) -> Doubles:
     return pulses(np.full(round(seconds * SAMPLE_RATE), f0_hz))
 
 
-def heard(recording: Pcm) -> Doubles:
+def heard(recording: Waveform) -> Doubles:
     """The pitch of its voiced frames, which are most of those away from its ends."""
     f0 = track(recording).f0_hz[5:-5].astype(np.float64)
     assert (f0 > 0).mean() > 0.9
@@ -98,19 +98,21 @@ def test_tilt_rises_with_the_upper_formants() -> None:
 def test_what_came_before_changes_no_frame() -> None:
     signal = np.concatenate([steady(150, 4), noise(SAMPLE_RATE) / 50, steady(210, 4)])
     whole = pcm(signal)
-    later = Pcm(samples=whole.samples[:, SAMPLE_RATE:])
+    later = Waveform(samples=whole.samples[:, SAMPLE_RATE:])
     assert np.array_equal(track(whole).f0_hz[110:-10], track(later).f0_hz[10:-10])
     assert track(whole).level_db[110:-10] == pytest.approx(track(later).level_db[10:-10], abs=1e-3)
 
 
 def test_channels_are_mixed() -> None:
     voice = pcm(steady(130)).samples
-    assert np.array_equal(track(Pcm(samples=np.vstack([voice, voice]))).f0_hz, track(Pcm(samples=voice)).f0_hz)
+    assert np.array_equal(
+        track(Waveform(samples=np.vstack([voice, voice]))).f0_hz, track(Waveform(samples=voice)).f0_hz
+    )
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 80, 159, 160, 161, 1000])
 def test_hardly_any_audio(length: int) -> None:
-    voice = track(Pcm(samples=np.full((1, length), 1000, np.int16)))
+    voice = track(Waveform(samples=np.full((1, length), 1000, np.int16)))
     assert len(voice.f0_hz) == len(voice.level_db) == len(voice.tilt_db)
     assert np.isfinite(voice.level_db).all()
     assert np.isfinite(voice.tilt_db).all()
@@ -124,7 +126,7 @@ def test_a_span_holds_the_frames_centred_in_it(first: int, length: int) -> None:
 
 
 def test_a_long_recording_is_never_held_as_floats() -> None:
-    minutes = Pcm(samples=np.random.default_rng(0).integers(-999, 999, (1, 300 * SAMPLE_RATE), np.int16))
+    minutes = Waveform(samples=np.random.default_rng(0).integers(-999, 999, (1, 300 * SAMPLE_RATE), np.int16))
     tracemalloc.start()
     try:
         track(minutes)

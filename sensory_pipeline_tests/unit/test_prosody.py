@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.emotions import Emotion, EmotionWindow
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import ClassifyJob, EmotionClassifier
@@ -50,11 +50,11 @@ def speak(style: Style, *, voice_hz: float = 120, seconds: float = 2.0, seed: in
     return np.asarray(voice * 0.05 * 10 ** (style.level / 20) / voice.std())
 
 
-def recording(*parts: Doubles, gain: float = 1.0) -> Pcm:
+def recording(*parts: Doubles, gain: float = 1.0) -> Waveform:
     """The parts in a row, in a slightly noisy room."""
     signal = np.concatenate([np.zeros(0), *parts])
     room = signal + noise(len(signal)) * 3e-4
-    return Pcm(samples=np.round(np.clip(room * gain, -1, 1) * 32767).astype(np.int16)[None])
+    return Waveform(samples=np.round(np.clip(room * gain, -1, 1) * 32767).astype(np.int16)[None])
 
 
 def window(start_ms: int, end_ms: int, *, turn: Span | None = None, speaker: str | None = "A") -> EmotionWindow:
@@ -62,7 +62,7 @@ def window(start_ms: int, end_ms: int, *, turn: Span | None = None, speaker: str
     return EmotionWindow(span=span, turn=turn or span, speaker=speaker)
 
 
-def classify(pcm: Pcm, windows: Sequence[EmotionWindow]) -> tuple[Emotion, ...]:
+def classify(pcm: Waveform, windows: Sequence[EmotionWindow]) -> tuple[Emotion, ...]:
     job = ClassifyJob(key="recording", pcm=pcm, windows=tuple(windows), language=None)
     ((key, answer),) = ProsodyClassifier().classify([job])
     assert key == "recording"
@@ -70,7 +70,7 @@ def classify(pcm: Pcm, windows: Sequence[EmotionWindow]) -> tuple[Emotion, ...]:
     return answer
 
 
-def conversation(turns: Sequence[tuple[str | None, float, Style]]) -> tuple[Pcm, list[EmotionWindow]]:
+def conversation(turns: Sequence[tuple[str | None, float, Style]]) -> tuple[Waveform, list[EmotionWindow]]:
     """Turns of two seconds, each (speaker, Hz, style), with half a second between them."""
     pause = np.zeros(SAMPLE_RATE // 2)
     parts = [
@@ -145,7 +145,7 @@ def test_unknown_speakers_are_one_group() -> None:
 
 def test_distance_to_the_microphone_does_not_matter() -> None:
     pcm, windows = conversation([("A", 120, style) for style in [CALM, PLAIN, EXCITED] * 2])
-    far = Pcm(samples=(pcm.samples // 5).astype(np.int16))
+    far = Waveform(samples=(pcm.samples // 5).astype(np.int16))
     assert arousals(classify(far, windows)) == pytest.approx(arousals(classify(pcm, windows)), abs=0.05)
 
 
@@ -234,7 +234,7 @@ def test_the_order_of_windows_does_not_matter() -> None:
 
 
 def test_silence_says_nothing() -> None:
-    silence = Pcm(samples=np.zeros((1, 3 * SAMPLE_RATE), np.int16))
+    silence = Waveform(samples=np.zeros((1, 3 * SAMPLE_RATE), np.int16))
     pcm, turns = conversation([("A", 120, style) for style in [CALM, EXCITED]])
     pause = window(2100, 2400, turn=Span(start_ms=0, end_ms=4500))
     for answer in (*classify(silence, [window(0, 3000), window(0, 500)]), classify(pcm, [*turns, pause])[-1]):
@@ -255,7 +255,7 @@ def test_voiced_time_is_counted_inside_the_window() -> None:
 def test_no_windows_and_hardly_any_audio() -> None:
     assert classify(recording(speak(PLAIN)), []) == ()
     for length in (0, 1, 100, 500):
-        pcm = Pcm(samples=np.full((1, length), 500, np.int16))
+        pcm = Waveform(samples=np.full((1, length), 500, np.int16))
         for answer in classify(pcm, [window(0, 0), window(0, pcm.duration_ms), window(5, 6), window(0, 900)]):
             assert answer.voiced_ms == 0
             assert answer.arousal == 0

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.core.pauses import fewest, parts, stretches
+from sensory_pipeline.core.pauses import pack_spans, parts, split_at_pauses
 from sensory_pipeline.core.sentences import LIMIT_MS, sentences
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
@@ -71,7 +71,7 @@ def test_what_is_too_long_is_cut_at_its_longest_pause() -> None:
 @given(found=words(), limit_ms=st.integers(1_000, 30_000))
 def test_stretches_cover_everything_within_the_limit(found: list[Word], limit_ms: int) -> None:
     spans = disjoint(found)
-    runs = list(stretches(spans, limit_ms))
+    runs = list(split_at_pauses(spans, limit_ms))
     assert [one for run in runs for one in spans[run]] == spans
     for run in runs:
         assert len(spans[run]) == 1 or cover(spans[run]).duration_ms <= limit_ms
@@ -83,7 +83,7 @@ def test_the_fewest_cover_everything_within_the_limit(found: list[Word], limit_m
     spans = disjoint(found)
     ways = [way for way in divisions(spans[:8]) if all(fits(run, limit_ms) for run in way)]
     best = min(ways, key=lambda way: cost(way, limit_ms), default=[])
-    runs = [spans[:8][run] for run in fewest(spans[:8], limit_ms)]
+    runs = [spans[:8][run] for run in pack_spans(spans[:8], limit_ms)]
     assert [one for run in runs for one in run] == spans[:8]
     assert all(fits(run, limit_ms) for run in runs)
     assert cost(runs, limit_ms) == cost(best, limit_ms)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.core.arrays import Floats, Mask
-from sensory_pipeline.engines.diarization.onnx import voice_clustering
+from sensory_pipeline.engines.diarization.onnx import speaker_clustering
 from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES
 from sensory_pipeline.engines.diarization.onnx.reconstruction import NOBODY, Names
-from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices
+from sensory_pipeline.engines.diarization.onnx.speaker_clustering import cluster_speakers
 
 Owners = list[tuple[int | None, int | None, int | None]]
 """Who the voices of each window are, None for a silent one."""
@@ -50,7 +50,7 @@ def test_each_person_is_one_speaker(people: int, seed: int) -> None:
     order = [window % people for window in range(8 * people)]
     owners: Owners = [(person, (person + 1) % people if people > 1 else None, None) for person in order]
     vectors, speaking = voices(owners, seed=seed)
-    names, centres = cluster_voices(vectors, speaking, least=1, most=None)
+    names, centres = cluster_speakers(vectors, speaking, least=1, most=None)
     found = grouping(names, owners)
     assert all(len(speakers) == 1 for speakers in found.values())
     assert len(set.union(*found.values())) == people == len(centres)
@@ -62,7 +62,7 @@ def test_bounds_on_the_number_of_speakers_hold(people: int, one: int, other: int
     least, most = min(one, other), max(one, other)
     owners: Owners = [(window % people, None, None) for window in range(windows)]
     vectors, speaking = voices(owners, seed=seed)
-    _, centres = cluster_voices(vectors, speaking, least=least, most=most)
+    _, centres = cluster_speakers(vectors, speaking, least=least, most=most)
     assert min(least, windows) <= len(centres) <= most
 
 
@@ -70,7 +70,7 @@ def test_bounds_on_the_number_of_speakers_hold(people: int, one: int, other: int
 def test_the_number_that_was_asked_for(wanted: int) -> None:
     owners: Owners = [(window % 3, None, None) for window in range(30)]
     vectors, speaking = voices(owners)
-    names, centres = cluster_voices(vectors, speaking, least=wanted, most=wanted)
+    names, centres = cluster_speakers(vectors, speaking, least=wanted, most=wanted)
     assert len(centres) == wanted
     if wanted == 3:
         assert all(len(speakers) == 1 for speakers in grouping(names, owners).values())
@@ -82,8 +82,8 @@ def test_when_one_more_is_asked_for_similar_voices_part_and_not_a_stray_sound() 
     lengths = np.linalg.norm(vectors[:, :1], axis=2, keepdims=True)
     vectors[:, :1] /= lengths
     vectors[30:60, 0] += 3 * vectors[:30, 0]
-    assert len(cluster_voices(vectors, speaking, least=1, most=None)[1]) == 1
-    names, centres = cluster_voices(vectors, speaking, least=2, most=2)
+    assert len(cluster_speakers(vectors, speaking, least=1, most=None)[1]) == 1
+    names, centres = cluster_speakers(vectors, speaking, least=2, most=2)
     assert len(centres) == 2
     assert {frozenset(names[:30, 0]), frozenset(names[30:60, 0])} == {frozenset([0]), frozenset([1])}
 
@@ -91,7 +91,7 @@ def test_when_one_more_is_asked_for_similar_voices_part_and_not_a_stray_sound() 
 def test_where_nobody_speaks_alone_for_long_all_voices_count() -> None:
     owners: Owners = [(0, 1, None)] * 12
     vectors, speaking = voices(owners, frames=40)
-    names, _ = cluster_voices(vectors, speaking, least=1, most=None)
+    names, _ = cluster_speakers(vectors, speaking, least=1, most=None)
     assert sorted(map(sorted, grouping(names, owners).values())) == [[0], [1]]
 
 
@@ -99,7 +99,7 @@ def test_brief_voices_join_the_nearest_speaker_and_do_not_make_one() -> None:
     owners: Owners = [(window % 2, None, None) for window in range(20)]
     vectors, speaking = voices([*owners, (2, None, None), (0, 1, None)])
     speaking[20:] &= np.arange(FRAMES)[:, None] % 10 == 0
-    names, centres = cluster_voices(vectors, speaking, least=1, most=None)
+    names, centres = cluster_speakers(vectors, speaking, least=1, most=None)
     assert len(centres) == 2
     assert names[20, 0] in (0, 1)
     assert names[21, :2].tolist() == names[[0, 1], 0].tolist()
@@ -109,7 +109,7 @@ def test_voices_of_one_window_are_different_people() -> None:
     owners: Owners = [(window % 2, None, None) for window in range(20)]
     vectors, speaking = voices([*owners, (0, 0, None), (0, 1, 0)])
     vectors[20, 1] *= 0.9
-    names, _ = cluster_voices(vectors, speaking, least=1, most=None)
+    names, _ = cluster_speakers(vectors, speaking, least=1, most=None)
     first, second = names[0, 0], names[1, 0]
     assert sorted(names[20, :2]) == sorted([first, second])
     # there are but two speakers for three voices: the third is who it is most like
@@ -119,17 +119,17 @@ def test_voices_of_one_window_are_different_people() -> None:
 
 def test_nobody_speaks() -> None:
     vectors, speaking = voices([(None, None, None)] * 3)
-    names, centres = cluster_voices(vectors, speaking, least=2, most=2)
+    names, centres = cluster_speakers(vectors, speaking, least=2, most=2)
     assert (names == NOBODY).all()
     assert len(centres) == 0
 
 
 def test_of_very_many_voices_a_sample_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_clustering, "MOST_CLUSTERED", 40)
+    monkeypatch.setattr(speaker_clustering, "MOST_CLUSTERED", 40)
     owners: Owners = [(window % 3, None, None) for window in range(300)]
     vectors, speaking = voices(owners)
-    names, centres = cluster_voices(vectors, speaking, least=1, most=None)
+    names, centres = cluster_speakers(vectors, speaking, least=1, most=None)
     assert len(centres) == 3
     assert all(len(speakers) == 1 for speakers in grouping(names, owners).values())
-    again, _ = cluster_voices(vectors, speaking, least=1, most=None)
+    again, _ = cluster_speakers(vectors, speaking, least=1, most=None)
     np.testing.assert_array_equal(again, names)

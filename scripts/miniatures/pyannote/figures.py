@@ -11,7 +11,7 @@ from pyannote.audio import Pipeline  # noqa: TID253
 from bench.der import diarization_errors
 from scripts.miniatures.conversations import Truth, make_conversation
 from scripts.miniatures.speech import Samples
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Turn
 from sensory_pipeline.core.spans import Span
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scripts.miniatures.speech import Espeak, Samples
 from scripts.miniatures.voices import STYLES, say_in_style, sentence
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 OVERLAPPED = 0.15
 """Share of turns that begin before the last one has ended."""

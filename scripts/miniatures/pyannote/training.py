@@ -16,7 +16,7 @@ from scripts.miniatures.progress import Progress
 from scripts.miniatures.pyannote.folder import CHUNK_S
 from scripts.miniatures.pyannote.mixtures import Speakers, mix
 from scripts.miniatures.speech import Samples
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline_tests.miniature_pyannote import TinySeg, TinyXVector
 
 SPEAKERS = 3

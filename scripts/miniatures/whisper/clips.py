@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.miniatures.speech import Espeak, Manner, Samples, Utterance, Word
 from scripts.miniatures.voices import ENGLISH, MAX_WORDS, sentence, voice
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 LONG_S = 10.0
 """Windows of at least this length hold their clip at the start, like faster-whisper's 30 s."""

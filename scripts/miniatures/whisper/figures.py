@@ -13,7 +13,7 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel  # noqa: TID25
 from scripts.miniatures.speech import Espeak, Samples, Utterance
 from scripts.miniatures.voices import HELD_OUT_VARIANTS, TRANSLATION, VARIANTS
 from scripts.miniatures.whisper.clips import speak
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 UTTERANCES = 40
 """In each group."""

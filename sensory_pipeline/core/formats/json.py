@@ -34,9 +34,9 @@ def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
 def document(result: RecordingResult, tasks: frozenset[Task]) -> dict[str, Any]:
     """The same as a JSON value."""
     value: dict[str, Any] = {}
-    if Task.TRANSCRIBE in tasks and result.told_transcript is not None:
+    if Task.TRANSCRIBE in tasks and result.reported_transcript is not None:
         words = iter(word for utterance in result.utterances for word in utterance.words)
-        value["tra"] = _transcript(result.told_transcript, words, result.gaps)
+        value["tra"] = _transcript(result.reported_transcript, words, result.gaps)
     if Task.DIARIZATION in tasks and result.diarization is not None:
         value["dia"] = _diarization(result.diarization)
     if Task.EMOTION in tasks and result.emotions is not None:

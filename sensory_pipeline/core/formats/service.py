@@ -33,11 +33,11 @@ def document(
 ) -> dict[str, Any]:
     """A JSON value. as_text: the transcript as one text; with_words: whether it has words otherwise."""
     value = json.document(result, request.tasks)
-    if "tra" in value and result.told_transcript is not None:
+    if "tra" in value and result.reported_transcript is not None:
         if as_text:
             value["tra"] = {"start": 0.0, "end": result.audio.duration_ms / 1000, "text": value["tra"]["text"]}
         else:
-            value["tra"]["chunks"] = _chunks(result.told_transcript, with_words=with_words)
+            value["tra"]["chunks"] = _chunks(result.reported_transcript, with_words=with_words)
             for segment in () if with_words else value["tra"]["segments"]:
                 segment["words"] = []
     if "emo" in value and result.emotions is not None:

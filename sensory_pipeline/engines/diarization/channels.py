@@ -11,13 +11,13 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import vad
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
-from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Workshop
+from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec
 
 
 class ChannelDiarizer:
     """Channel 0 is `SPEAKER_00` and so on, whoever speaks first; numbers of speakers do not apply."""
 
-    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1, heeds=frozenset())
+    info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1, settings_used=frozenset())
 
     def __init__(self, activity: ActivityLog | None = None) -> None:
         self._activity = activity or ActivityLog()
@@ -29,8 +29,8 @@ class ChannelDiarizer:
             yield job.key, channel_diarization(speech)
 
 
-def _make(_: EngineChoice, workshop: Workshop) -> ChannelDiarizer:
-    return ChannelDiarizer(workshop.activity)
+def _make(_: EngineChoice, context: EngineContext) -> ChannelDiarizer:
+    return ChannelDiarizer(context.activity)
 
 
 ENGINE = EngineSpec(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Doubles, Floats
 from sensory_pipeline.core.emotions import LABELS, Emotion
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
@@ -33,16 +33,16 @@ from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
-from sensory_pipeline.engines.emotion.inquiry import Inquiry
+from sensory_pipeline.engines.emotion.pending_job import PendingJob
 from sensory_pipeline.engines.faults import fewer_may_do
 from sensory_pipeline.engines.halving import halving
-from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
-Answer = tuple[str, "tuple[Emotion, ...] | Terminal"]
-Piece = tuple[Span, Inquiry]
+ClassifyResult = tuple[str, "tuple[Emotion, ...] | Terminal"]
+Piece = tuple[Span, PendingJob]
 """Sound that is heard at once, and the job that asks for it."""
 
 PUBLISHED = "emo"
@@ -102,52 +102,52 @@ class GigaamClassifier:
         """By which the cache knows its model."""
         return f"gigaam {self.info.revision} {self._device}"
 
-    def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[Answer]:
+    def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[ClassifyResult]:
         """One answer a job, as soon as its last turn is through; takes some batches of jobs ahead.
 
         Raises ConfigurationError when the model cannot be had.
         """
-        waiting: list[Inquiry] = []
+        waiting: list[PendingJob] = []
         seconds = 0.0
-        for inquiry in map(Inquiry, jobs):
-            if not inquiry.missing:
-                yield inquiry.job.key, inquiry.answer()
+        for pending in map(PendingJob, jobs):
+            if not pending.missing:
+                yield pending.job.key, pending.answer()
                 continue
-            waiting.append(inquiry)
-            seconds += sum(piece.duration_s for piece in inquiry.missing)
+            waiting.append(pending)
+            seconds += sum(piece.duration_s for piece in pending.missing)
             if seconds >= _LOOK_AHEAD * self._batch_s or len(waiting) == _MOST_JOBS:
                 yield from self._answers(waiting)
                 waiting, seconds = [], 0.0
         if waiting:
             yield from self._answers(waiting)
 
-    def _answers(self, inquiries: Sequence[Inquiry]) -> Iterator[Answer]:
-        pieces = [(piece, inquiry) for inquiry in inquiries for piece in inquiry.missing]
+    def _answers(self, pending_jobs: Sequence[PendingJob]) -> Iterator[ClassifyResult]:
+        pieces = [(piece, pending) for pending in pending_jobs for piece in pending.missing]
         # from short to long, so that little is padded
         left = deque(sorted(pieces, key=lambda item: item[0].duration_ms))
         with self._network() as network:
             while left:
                 batch = _batch(left, self._batch_s)
-                for (piece, inquiry), found in zip(batch, self._heard(network, batch), strict=True):
-                    if inquiry.failed:
+                for (piece, pending), found in zip(batch, self._heard(network, batch), strict=True):
+                    if pending.failed:
                         continue
                     if isinstance(found, EngineError):
-                        inquiry.failed = True
-                        left = deque(item for item in left if item[1] is not inquiry)
-                        yield inquiry.job.key, found
+                        pending.failed = True
+                        left = deque(item for item in left if item[1] is not pending)
+                        yield pending.job.key, found
                         continue
-                    inquiry.add(piece, found)
-                    if not inquiry.missing:
+                    pending.add(piece, found)
+                    if not pending.missing:
                         with self._activity.noting("host", "answering"):
-                            answer = inquiry.answer()
-                        yield inquiry.job.key, answer
+                            answer = pending.answer()
+                        yield pending.job.key, answer
 
     def _heard(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
         """The logits of each piece, or what it fails with."""
 
         def compute(part: Sequence[Piece]) -> list[Doubles]:
             with self._activity.noting("device", "gigaam"):
-                sounds = [_sound(inquiry.job.pcm, piece) for piece, inquiry in part]
+                sounds = [_sound(pending.job.pcm, piece) for piece, pending in part]
                 return [logits.astype(np.float64) for logits in network.frame_logits(sounds)]
 
         return halving(batch, compute, self._fault)
@@ -180,7 +180,7 @@ class GigaamClassifier:
             yield network
 
 
-def _sound(pcm: Pcm, piece: Span) -> Floats:
+def _sound(pcm: Waveform, piece: Span) -> Floats:
     """Its samples, filled up with silence to a window of the spectrogram."""
     end_ms = piece.end_ms + (piece.end_ms == pcm.duration_ms)  # what rounding to milliseconds left over
     sound = pcm.cut(Span(start_ms=piece.start_ms, end_ms=end_ms)).mono()
@@ -227,14 +227,14 @@ def _load(path: Path, device: str) -> LoadedModel[EmotionNetwork]:
     return LoadedModel(model=network, size_bytes=size_bytes, unload=partial(network.to, "meta"))
 
 
-def _make(choice: EngineChoice, workshop: Workshop) -> GigaamClassifier:
-    device = choose("auto", workshop.devices)
+def _make(choice: EngineChoice, context: EngineContext) -> GigaamClassifier:
+    device = choose("auto", context.devices)
     return GigaamClassifier(
         choice.gigaam_model_name,
         device=device.torch_name,
-        cache=workshop.cache,
+        cache=context.cache,
         store=choice.store,
-        activity=workshop.activity,
+        activity=context.activity,
     )
 
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 import torch  # noqa: TID253  as conformer.py, which alone imports this file
 from torch import Tensor, nn  # noqa: TID253
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 HOP = 160
 """Samples from one frame to the next."""

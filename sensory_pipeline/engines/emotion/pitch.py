@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.spans import Span
 
@@ -63,7 +63,7 @@ def frame_at(ms: int) -> int:
     return (ms + FRAME_MS // 2 - 1) // FRAME_MS
 
 
-def track(pcm: Pcm) -> VoiceTrack:
+def track(pcm: Waveform) -> VoiceTrack:
     """The voice in a whole recording, its channels mixed down; no frames for no samples.
 
     Takes about 70 bytes a frame beside the samples: 25 MB an hour.
@@ -84,7 +84,7 @@ def track(pcm: Pcm) -> VoiceTrack:
     return VoiceTrack(f0_hz=f0, level_db=_decibels(low + high), tilt_db=_decibels(high) - low_db)
 
 
-def _power(pcm: Pcm, first: int, last: int) -> Floats:
+def _power(pcm: Waveform, first: int, last: int) -> Floats:
     """Power spectra of frames [first, last), shape (last - first, bins); silence beyond both ends.
 
     Scaled so that the bins of a frame sum to its mean square.

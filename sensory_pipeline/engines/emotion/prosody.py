@@ -27,7 +27,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, VoiceTrack, frame_at, track
-from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Workshop
+from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec
 
 # Columns of a voice: pitch (semitones), squared distance of pitch from its turn's mean (semitones^2),
 # loudness (dB), syllable-like peaks of loudness (per second), spectral tilt (dB).
@@ -222,8 +222,8 @@ def _shares(arousal: Doubles, spread: Doubles) -> Doubles:
     return shares
 
 
-def _make(_: EngineChoice, workshop: Workshop) -> ProsodyClassifier:
-    return ProsodyClassifier(workshop.activity)
+def _make(_: EngineChoice, context: EngineContext) -> ProsodyClassifier:
+    return ProsodyClassifier(context.activity)
 
 
 ENGINE = EngineSpec(

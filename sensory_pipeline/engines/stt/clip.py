@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
@@ -17,7 +17,7 @@ class Clip:
     speech: where somebody speaks in it, in order of time, with the soft sound around that."""
 
     recording: str
-    pcm: Pcm
+    pcm: Waveform
     span: Span
     speech: tuple[Span, ...]
     settings: TranscriptionSettings
@@ -28,7 +28,7 @@ class Clip:
         return self.pcm.cut(self.span).mono()
 
 
-class HeardWord(NamedTuple):
+class DecodedWord(NamedTuple):
     """As the model writes it, with the blank before it; seconds from the start of its clip."""
 
     word: str
@@ -38,11 +38,11 @@ class HeardWord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class DecodedSegment:
     """What was said in a clip. language: it was decoded in; doubtful: it fails a threshold of its settings
     that calls for another attempt."""
 
     text: str
-    words: tuple[HeardWord, ...]
+    words: tuple[DecodedWord, ...]
     language: str
-    doubtful: bool = False
+    needs_fallback: bool = False

@@ -34,7 +34,7 @@ class ClipStream:
         else:
             self._units += [[clip] for clip in others]
 
-    def told(self, recording: str) -> None:
+    def language_known(self, recording: str) -> None:
         """The language of a recording is known by now: its other clips may go."""
         self._units += [[clip] for clip in self._waiting.pop(recording, ())]
 

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.arrays import Floats
-from sensory_pipeline.core.pauses import fewest, stretches
+from sensory_pipeline.core.pauses import pack_spans, split_at_pauses
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.vad import speech_probabilities, speech_spans
 
@@ -35,7 +35,7 @@ def speech_clips(samples: Floats, longest_ms: int) -> tuple[tuple[Span, ...], ..
     spoken = [piece for span in speech_spans(samples, pad_ms=_PAD_MS) for piece in _pieces(samples, span, longest_ms)]
     breaks = [i for i, (before, after) in enumerate(pairwise(spoken), 1) if before.gap_ms(after) > _PAUSE_MS]
     parts = [spoken[first:last] for first, last in pairwise([0, *breaks, len(spoken)])]
-    return tuple(tuple(part[run]) for part in parts for run in fewest(part, longest_ms))
+    return tuple(tuple(part[run]) for part in parts for run in pack_spans(part, longest_ms))
 
 
 def with_margins(clips: Sequence[Sequence[Span]], whole: Span, longest_ms: int) -> list[Span]:
@@ -66,7 +66,7 @@ def halves(speech: Sequence[Span]) -> list[tuple[Span, ...]]:
     whole = cover(speech)
     if len(speech) < 2 or whole.duration_ms < _LEAST_HALVED_MS:
         return []
-    return [tuple(speech[run]) for run in stretches(speech, whole.duration_ms - 1)]
+    return [tuple(speech[run]) for run in split_at_pauses(speech, whole.duration_ms - 1)]
 
 
 def speech_alone(speech: Iterable[Span]) -> Iterator[Span]:

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, zip_longest
 
-from sensory_pipeline.core.coverage import without_words
+from sensory_pipeline.core.coverage import untranscribed
 from sensory_pipeline.core.errors import EngineError
 from sensory_pipeline.core.phrases import phrases
 from sensory_pipeline.core.punctuation import goes_on, solid
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import TranscribeJob
-from sensory_pipeline.engines.stt.clip import Clip, Heard, HeardWord
+from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
 from sensory_pipeline.engines.stt.clips import halves, speech_alone, with_margins
-from sensory_pipeline.engines.stt.hallucinations import without_loops
+from sensory_pipeline.engines.stt.repetitions import without_loops
 
 _TOGETHER_MS = 300
 """Between parts of one word at most."""
@@ -31,7 +31,7 @@ class OpenRecording:
 
     job: TranscribeJob
     clips: list[Clip]
-    answers: dict[Clip, list[Heard] | EngineError] = field(default_factory=dict)
+    answers: dict[Clip, list[DecodedSegment] | EngineError] = field(default_factory=dict)
     skipped: dict[Clip, list[Clip]] = field(default_factory=dict)
     alone: set[Clip] = field(default_factory=set)
 
@@ -39,7 +39,7 @@ class OpenRecording:
     def complete(self) -> bool:
         return len(self.answers) == len(self.clips)
 
-    def take(self, clip: Clip, found: list[Heard] | EngineError) -> list[Clip]:
+    def take(self, clip: Clip, found: list[DecodedSegment] | EngineError) -> list[Clip]:
         """Keeps the answer for a clip, and gives those that are to be decoded since it skips speech.
 
         They are its halves, which take its place. Where it cannot be halved they are what was skipped, alone: of that
@@ -87,7 +87,7 @@ class OpenRecording:
             elif clip not in self.skipped:  # else what was skipped has gaps of its own
                 yield from _lost(clip, found)
 
-    def _pieces(self) -> Iterator[tuple[Clip, Heard]]:
+    def _pieces(self) -> Iterator[tuple[Clip, DecodedSegment]]:
         """All that was heard; in a clip, what was skipped at first is where it belongs."""
         for clip in self.clips:
             if clip not in self.alone:
@@ -98,7 +98,7 @@ class OpenRecording:
                     if part:
                         yield from ((part, heard) for heard in self._heard(part))
 
-    def _heard(self, clip: Clip) -> list[Heard]:
+    def _heard(self, clip: Clip) -> list[DecodedSegment]:
         found = self.answers[clip]
         return [] if isinstance(found, EngineError) else found
 
@@ -137,28 +137,28 @@ class OpenRecording:
                 )
 
 
-def _lost(clip: Clip, found: Sequence[Heard]) -> Iterator[Span]:
+def _lost(clip: Clip, found: Sequence[DecodedSegment]) -> Iterator[Span]:
     """Speech in which nothing was heard for longer than a pause."""
     least_s = clip.settings.lost_speech_s
     if least_s is not None:
         words = [(word.word, _placed(word, clip)) for word in _words(found)]
-        yield from (span for span in without_words(speech_alone(clip.speech), words) if span.duration_s >= least_s)
+        yield from (span for span in untranscribed(speech_alone(clip.speech), words) if span.duration_s >= least_s)
 
 
-def _words(found: Iterable[Heard]) -> list[HeardWord]:
+def _words(found: Iterable[DecodedSegment]) -> list[DecodedWord]:
     return [word for heard in found for word in heard.words]
 
 
-def _sure(found: Iterable[Heard]) -> bool:
+def _sure(found: Iterable[DecodedSegment]) -> bool:
     probabilities = [word.probability for word in _words(found)]
     return bool(probabilities) and sum(probabilities) / len(probabilities) >= _SURE
 
 
-def _cut(clip: Clip, found: Sequence[Heard], cuts_ms: Sequence[int]) -> list[list[Heard]]:
+def _cut(clip: Clip, found: Sequence[DecodedSegment], cuts_ms: Sequence[int]) -> list[list[DecodedSegment]]:
     """What was heard before, between and after the cuts: a list more than there are cuts."""
     if not cuts_ms:
         return [list(found)]
-    pieces: list[list[Heard]] = [[] for _ in range(len(cuts_ms) + 1)]
+    pieces: list[list[DecodedSegment]] = [[] for _ in range(len(cuts_ms) + 1)]
     for heard in found:
         places = [bisect_right(cuts_ms, _placed(word, clip).start_ms) for word in heard.words]
         for place in dict.fromkeys(places):
@@ -181,7 +181,7 @@ def _joined(before: Word, word: Word) -> Word:
     )
 
 
-def _placed(word: HeardWord, clip: Clip) -> Span:
+def _placed(word: DecodedWord, clip: Clip) -> Span:
     """When the word is said, in its recording.
 
     Aligners stretch the first word of a clip to its start, and the last to its end: so far only as there is speech.

@@ -17,7 +17,7 @@ from sensory_pipeline.engines.activity import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.halving import halving
-from sensory_pipeline.engines.stt.clip import Clip, Heard
+from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
@@ -33,7 +33,7 @@ _TELLING = 4  # clips by which a language is told at most,
 _TOLD_MS = 10_000  # and the speech in them that is enough
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
-Answer = tuple[str, "Transcript | Terminal"]
+TranscribeResult = tuple[str, "Transcript | Terminal"]
 PreparedClip = tuple[Clip, Future[Prepared]]
 Speech = list[tuple[Span, tuple[Span, ...]]]
 """Of each clip: what is decoded, and the speech in it."""
@@ -64,10 +64,10 @@ class Transcription:
         self._stream = ClipStream()
         self._open: dict[str, OpenRecording] = {}
         self._languages: dict[str, str] = {}
-        self._ready: deque[Answer] = deque()
+        self._ready: deque[TranscribeResult] = deque()
         self._upcoming: tuple[list[Clip], list[Future[Prepared]]] | None = None
 
-    def answers(self, jobs: Iterable[TranscribeJob]) -> Iterator[Answer]:
+    def answers(self, jobs: Iterable[TranscribeJob]) -> Iterator[TranscribeResult]:
         """One a job, in any order. No more than a few batches of jobs are pulled ahead."""
         # one thread looks for speech, and computes features for a GPU, while the device decodes
         with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as ends:
@@ -107,7 +107,7 @@ class Transcription:
             speech = speech_clips(job.pcm.mono(), longest_ms)
             return list(zip(with_margins(speech, job.pcm.span, longest_ms), speech, strict=True))
 
-    def _given(self) -> Iterator[Answer]:
+    def _given(self) -> Iterator[TranscribeResult]:
         while self._ready:
             yield self._ready.popleft()
 
@@ -165,7 +165,7 @@ class Transcription:
             # after the whole batch, in which others may have told the language
             self._settle(clip, self._alone(clip) if isinstance(found, EngineError) else found)
         for recording in dict.fromkeys(clip.recording for clip in clips):
-            self._stream.told(recording)
+            self._stream.language_known(recording)
 
     def _prepared(self, pool: ThreadPoolExecutor) -> tuple[list[Clip], list[Future[Prepared]]] | None:
         clips = self._stream.batch(self._size())
@@ -180,10 +180,12 @@ class Transcription:
         with self._activity.noting("device", "whisper"):
             return self._model.encode(window)
 
-    def _together(self, clips: Sequence[Clip], ready: Sequence[Future[Prepared]]) -> list[list[Heard] | EngineError]:
+    def _together(
+        self, clips: Sequence[Clip], ready: Sequence[Future[Prepared]]
+    ) -> list[list[DecodedSegment] | EngineError]:
         """What is heard in each clip, or what it fails with."""
 
-        def compute(part: Sequence[PreparedClip]) -> list[Heard]:
+        def compute(part: Sequence[PreparedClip]) -> list[DecodedSegment]:
             known = [prepared.result() for _, prepared in part]
             with self._activity.noting("device", "whisper"):
                 return decode(self._model, [clip for clip, _ in part], known, self._languages, self._workers)
@@ -194,16 +196,16 @@ class Transcription:
         found = halving(list(zip(clips, ready, strict=True)), compute, fault, _between_recordings)
         return list(self._workers.map(self._surer, clips, found))
 
-    def _surer(self, clip: Clip, heard: Heard | EngineError) -> list[Heard] | EngineError:
+    def _surer(self, clip: Clip, heard: DecodedSegment | EngineError) -> list[DecodedSegment] | EngineError:
         """What is heard at higher temperatures, where it is doubtful; what was heard before where that fails."""
         if isinstance(heard, EngineError):
             return heard
-        if not heard.doubtful or len(clip.settings.temperatures) == 1:
+        if not heard.needs_fallback or len(clip.settings.temperatures) == 1:
             return [heard]
         again = self._alone(clip)
         return [heard] if isinstance(again, EngineError) else again
 
-    def _alone(self, clip: Clip) -> list[Heard] | EngineError:
+    def _alone(self, clip: Clip) -> list[DecodedSegment] | EngineError:
         try:
             with self._activity.noting("device", "whisper, alone"):
                 if clip.recording not in self._languages:
@@ -212,7 +214,7 @@ class Transcription:
         except FAULTS as error:
             return self._fault(error, 1)
 
-    def _settle(self, clip: Clip, found: list[Heard] | EngineError) -> None:
+    def _settle(self, clip: Clip, found: list[DecodedSegment] | EngineError) -> None:
         """Takes the answer for a clip, or has its halves decoded where it skips speech."""
         recording = self._open[clip.recording]
         if parts := recording.take(clip, found):

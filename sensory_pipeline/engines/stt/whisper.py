@@ -27,7 +27,7 @@ from sensory_pipeline.engines.catalogue.store import HOME, Store
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind, choose, choose_compute_type
 from sensory_pipeline.engines.faults import fewer_may_do
 from sensory_pipeline.engines.gpu import gpu_name
-from sensory_pipeline.engines.spec import EngineChoice, EngineSpec, Weights, Workshop
+from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of
 from sensory_pipeline.engines.stt.transcription import Transcription
 from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve, weights_of
@@ -183,18 +183,18 @@ def _check(model: WhisperModel, settings: TranscriptionSettings, name: str) -> N
         )
 
 
-def _make(choice: EngineChoice, workshop: Workshop) -> WhisperTranscriber:
-    device = choose(choice.whisper_device, workshop.devices)
+def _make(choice: EngineChoice, context: EngineContext) -> WhisperTranscriber:
+    device = choose(choice.whisper_device, context.devices)
     return WhisperTranscriber(
         choice.whisper_model_size,
         device=device,
         compute_type=choose_compute_type(choice.whisper_compute_type, device),
-        cache=workshop.cache,
+        cache=context.cache,
         store=choice.store,
         cpu_threads=choice.whisper_cpu_threads,
         batch_size=choice.whisper_batch_size,
         sizes=_batch_sizes(choice, device),
-        activity=workshop.activity,
+        activity=context.activity,
     )
 
 

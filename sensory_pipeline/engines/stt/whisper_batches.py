@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from sensory_pipeline.core.requests import TranscriptionSettings
-from sensory_pipeline.engines.stt.clip import Clip, Heard, HeardWord
+from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
 from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu, padded
 from sensory_pipeline.engines.stt.spoken_language import languages_of
 
@@ -48,7 +48,7 @@ def decode(
     ready: Sequence[Prepared],
     languages: dict[str, str],
     workers: Executor,
-) -> list[Heard]:
+) -> list[DecodedSegment]:
     """What was said in each clip, at a temperature of 0.
 
     languages: of recordings, where known; those that a clip of here lets one tell are added. workers: a thread for each
@@ -59,11 +59,11 @@ def decode(
     decoded = generated(list(enumerate(languages_of(model, clips, encoded, languages, generated))))
     words = _words(model, clips, encoded, decoded, workers)
     return [
-        Heard(
+        DecodedSegment(
             text="" if _silent(found, clip.settings) else found.text,
             words=() if _silent(found, clip.settings) else tuple(said),
             language=found.language,
-            doubtful=_doubtful(found, clip.settings),
+            needs_fallback=_needs_fallback(found, clip.settings),
         )
         for clip, found, said in zip(clips, decoded, words, strict=True)
     ]
@@ -118,7 +118,7 @@ def _generated(
 
 def _words(
     model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, decoded: Sequence[_Decoded], workers: Executor
-) -> list[list[HeardWord]]:
+) -> list[list[DecodedWord]]:
     """Their times, by where the decoder looked."""
     alone = on_a_cpu(model)  # where that takes half the time
     keys = (
@@ -127,7 +127,7 @@ def _words(
         for index, (clip, found) in enumerate(zip(clips, decoded, strict=True))
     )
 
-    def align(indices: Sequence[int]) -> list[list[HeardWord]]:
+    def align(indices: Sequence[int]) -> list[list[DecodedWord]]:
         tokenizer = _tokenizer(model, clips[indices[0]].settings, decoded[indices[0]].language)
         texts = [[token for token in decoded[i].tokens if token < tokenizer.eot] for i in indices]
         if not texts[0]:
@@ -140,7 +140,7 @@ def _words(
         ]
 
     alike = _alike(keys)
-    words: dict[int, list[HeardWord]] = {}
+    words: dict[int, list[DecodedWord]] = {}
     for indices, found in zip(alike, workers.map(align, alike), strict=True):
         words |= zip(indices, found, strict=True)
     return [words[i] for i in range(len(clips))]
@@ -148,7 +148,7 @@ def _words(
 
 def _trimmed(
     model: WhisperModel, tokenizer: Tokenizer, clip: Clip, found: _Decoded, alignment: list[dict[str, Any]]
-) -> list[HeardWord]:
+) -> list[DecodedWord]:
     """Words that are too long shortened, and punctuation joined to them, by faster-whisper's own rules.
 
     Those are a method that would align again; what it is given for a model knows the alignment.
@@ -158,7 +158,7 @@ def _trimmed(
     aligned: Any = SimpleNamespace(find_alignment=lambda *_: [alignment], frames_per_second=model.frames_per_second)
     segment: dict[str, Any] = {"seek": 0, "start": 0.0, "end": clip.span.duration_ms / 1000, "tokens": found.tokens}
     Rules.add_word_timestamps(aligned, [[segment]], tokenizer, None, 0, _PREPENDED, _APPENDED, 0.0)
-    return [HeardWord(**word) for word in segment["words"]]
+    return [DecodedWord(**word) for word in segment["words"]]
 
 
 def _silent(found: _Decoded, settings: TranscriptionSettings) -> bool:
@@ -168,7 +168,7 @@ def _silent(found: _Decoded, settings: TranscriptionSettings) -> bool:
     return settings.log_prob_threshold is None or found.log_prob <= settings.log_prob_threshold
 
 
-def _doubtful(found: _Decoded, settings: TranscriptionSettings) -> bool:
+def _needs_fallback(found: _Decoded, settings: TranscriptionSettings) -> bool:
     from faster_whisper.transcribe import get_compression_ratio
 
     improbable = settings.log_prob_threshold is not None and found.log_prob < settings.log_prob_threshold

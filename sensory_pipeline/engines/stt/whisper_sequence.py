@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensory_pipeline.core.requests import TranscriptionSettings
-from sensory_pipeline.engines.stt.clip import Clip, Heard, HeardWord
+from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
 from sensory_pipeline.engines.stt.spoken_language import possible
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ WINDOW_MS = 30_000
 """Of speech, by which a language is told."""
 
 
-def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[Heard]:
+def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[DecodedSegment]:
     """What was said in a clip, by segments. language: of the recording; each clip's own where it is asked for."""
     multilingual = clip.settings.multilingual
     if multilingual and clip.settings.languages:
@@ -30,10 +30,10 @@ def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[Heard]:
     spoken = {} if multilingual else {"language": language}
     segments, about = model.transcribe(clip.samples, **spoken, **_options(clip.settings), multilingual=multilingual)
     return [
-        Heard(
+        DecodedSegment(
             text=segment.text,
             words=tuple(
-                HeardWord(word.word, float(word.start), float(word.end), float(word.probability))
+                DecodedWord(word.word, float(word.start), float(word.end), float(word.probability))
                 for word in segment.words or ()
             ),
             language=about.language,

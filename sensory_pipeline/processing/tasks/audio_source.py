@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm, writing
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.results import AudioFacts
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import local_copy
@@ -31,7 +31,7 @@ class AudioSource:
     track: int | None = None
     access: S3Access = AS_FOUND
 
-    def open(self) -> Pcm:
+    def open(self) -> Waveform:
         """The canonical audio, from the cache or decoded again."""
         try:
             with writing(self.decoded.parent):
@@ -39,7 +39,7 @@ class AudioSource:
         except FileNotFoundError:
             return self.decode()[0]
 
-    def decode(self) -> tuple[Pcm, AudioFacts]:
+    def decode(self) -> tuple[Waveform, AudioFacts]:
         """Decode the source into the cache. Raises AudioError or Transient."""
         with writing(self.decoded.parent):
             self.decoded.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.channels import merged_transcript
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotion
@@ -86,7 +86,7 @@ def _classify(engines: Engines, tasks: Iterator[StageTask]) -> Iterator[Done]:
     return _through(engines.classifier.classify, tasks, ask)
 
 
-def _voices(task: StageTask) -> list[Pcm]:
+def _voices(task: StageTask) -> list[Waveform]:
     """What is to be transcribed: each channel where it is a speaker, else the whole."""
     pcm = task.source.open()
     return [pcm.channel(index) for index in range(pcm.channels)] if task.request.stereo else [pcm]

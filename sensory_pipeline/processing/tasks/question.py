@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization, label
 from sensory_pipeline.core.emotions import Emotion, Emotions, EmotionWindow
 from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest
-from sensory_pipeline.core.results import attributed, told
+from sensory_pipeline.core.results import attributed, reported_words
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.utterances import utterances
 from sensory_pipeline.core.windows import emotion_windows, utterance_windows
@@ -30,10 +30,10 @@ class Question:
 
     @classmethod
     def about(
-        cls, pcm: Pcm, request: ProcessRequest, transcript: Transcript | None, diarization: Diarization | None
+        cls, pcm: Waveform, request: ProcessRequest, transcript: Transcript | None, diarization: Diarization | None
     ) -> Self:
         level = request.emo.level
-        said = utterances(told(attributed(transcript, diarization), drop_doubtful=request.drop_doubtful))
+        said = utterances(reported_words(attributed(transcript, diarization), drop_doubtful=request.drop_doubtful))
         # the file level must not depend on which other tasks were asked
         speech = speech_spans(pcm.mono()) if level is EmotionLevel.FILE else ()
         items = emotion_windows(level, said, pcm.span, diarization=diarization, speech=speech)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
@@ -26,11 +26,11 @@ from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.diarization.onnx.local_speakers import local_speakers
 from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, people_at_once, speaker_count, turns
+from sensory_pipeline.engines.diarization.onnx.speaker_clustering import cluster_speakers
+from sensory_pipeline.engines.diarization.onnx.speaker_embeddings import speaker_embeddings
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
-from sensory_pipeline.engines.diarization.onnx.voice_clustering import cluster_voices
-from sensory_pipeline.engines.diarization.onnx.voice_embeddings import voice_embeddings
 from sensory_pipeline.engines.faults import FAULTS, short_of_memory
-from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 
 class OnnxDiarizer:
@@ -78,7 +78,7 @@ class OnnxDiarizer:
         try:
             with self._activity.noting("device", "segmentation-3.0 and CAM++"):
                 speaking = local_speakers(job.pcm, networks.segmentation.scores)
-                vectors = voice_embeddings(job.pcm, speaking, networks.embedding)
+                vectors = speaker_embeddings(job.pcm, speaking, networks.embedding)
             with self._activity.noting("host", "clustering voices"):
                 return _diarization(job.pcm, speaking, vectors, job.settings)
         except FAULTS as error:
@@ -118,11 +118,11 @@ def _digest(paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _diarization(pcm: Pcm, speaking: Mask, vectors: Floats, settings: DiarizationSettings) -> Diarization:
+def _diarization(pcm: Waveform, speaking: Mask, vectors: Floats, settings: DiarizationSettings) -> Diarization:
     count = speaker_count(speaking)
     least = settings.speakers or max(settings.min_speakers or 1, people_at_once(count))
     most = settings.speakers or settings.max_speakers
-    names, centres = cluster_voices(vectors, speaking, least=least, most=most)
+    names, centres = cluster_speakers(vectors, speaking, least=least, most=most)
     if not len(centres):
         return Diarization(turns=(), exclusive=())
     regular, exclusive = (turns(mask, pcm.span) for mask in activity(speaking, names, count))
@@ -140,12 +140,12 @@ SEGMENTATION, EMBEDDING = "segmentation-3.0", "campplus"
 """In the catalogue."""
 
 
-def _make(choice: EngineChoice, workshop: Workshop) -> OnnxDiarizer:
+def _make(choice: EngineChoice, context: EngineContext) -> OnnxDiarizer:
     return OnnxDiarizer(
         lambda: fetch(SEGMENTATION, choice.store) / "pytorch_model.bin",
         lambda: fetch(EMBEDDING, choice.store) / "campplus_cn_en_common.pt",
-        cache=workshop.cache,
-        activity=workshop.activity,
+        cache=context.cache,
+        activity=context.activity,
     )
 
 

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Floats, Mask
 
 WINDOW = 160_000
@@ -36,7 +36,7 @@ def window_count(samples: int) -> int:
     return 1 + max(0, -(-(samples - WINDOW) // (WINDOW_STEP * FRAME_STEP)))
 
 
-def local_speakers(pcm: Pcm, scores: Callable[[Floats], Floats]) -> Mask:
+def local_speakers(pcm: Waveform, scores: Callable[[Floats], Floats]) -> Mask:
     """Who speaks, shape (windows, frames, voices).
 
     scores: the network, from sound of shape (batch, 1, samples) to scores of the seven classes (batch, frames, 7).

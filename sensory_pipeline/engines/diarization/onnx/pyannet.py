@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.engines.diarization.onnx.graph import Graph
 

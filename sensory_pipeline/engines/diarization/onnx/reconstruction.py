@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.arrays import Indices, Mask
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAME_SIZE, FRAME_STEP, FRAMES, WINDOW_STEP

@@ -43,7 +43,7 @@ class Segmentation:
 
 
 class VoiceEmbedding:
-    """A CAM++ of these tensors: a `VoiceNetwork`. threads: that compute.
+    """A CAM++ of these tensors: a `EmbeddingNetwork`. threads: that compute.
 
     Raises LookupError, TypeError, ValueError or RuntimeError for tensors of another network.
     """
@@ -56,13 +56,13 @@ class VoiceEmbedding:
         self.embeddings(np.zeros((1, 2 * channels), np.float32))
 
     def features(self, samples: Floats) -> Floats:
-        """See `VoiceNetwork`."""
+        """See `EmbeddingNetwork`."""
         energies = fbank(samples)
         features: Floats = _run(self._session, (energies - energies.mean(axis=0))[None])[0]
         return features
 
     def embeddings(self, statistics: Floats) -> Floats:
-        """See `VoiceNetwork`."""
+        """See `EmbeddingNetwork`."""
         vectors: Floats = statistics @ self._matrix + self._offset
         return vectors
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
 from torchaudio.compliance import kaldi
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 DIMENSION = 192
 """Numbers in a vector."""

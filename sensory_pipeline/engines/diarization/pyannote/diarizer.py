@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.spans import Span
@@ -38,7 +38,7 @@ from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED, Pyannot
 from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, OpenPipeline
 from sensory_pipeline.engines.diarization.pyannote.window_batches import engine_error
 from sensory_pipeline.engines.faults import FAULTS
-from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineSpec, Weights, Workshop
+from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
@@ -249,16 +249,16 @@ def _tracks(annotation: Any, recording: Span) -> list[tuple[Span, str]]:
     return sorted((span, speaker) for span, speaker in tracks if span.duration_ms)
 
 
-def _make(choice: EngineChoice, workshop: Workshop) -> PyannoteDiarizer:
+def _make(choice: EngineChoice, context: EngineContext) -> PyannoteDiarizer:
     return PyannoteDiarizer(
         choice.pyannote_model,
-        device=choose("auto" if choice.pyannote_use_gpu else "cpu", workshop.devices),
-        cache=workshop.cache,
+        device=choose("auto" if choice.pyannote_use_gpu else "cpu", context.devices),
+        cache=context.cache,
         token=choice.pyannote_auth_token,
         trusted_classes=choice.pyannote_trusted_classes,
         window_step=choice.pyannote_window_step,
         store=choice.store,
-        activity=workshop.activity,
+        activity=context.activity,
     )
 
 

@@ -33,7 +33,7 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253  as everywhere
 
-from sensory_pipeline.audio.pcm import SAMPLE_RATE, Pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.core.errors import EngineError
 from sensory_pipeline.engines.diarization.pyannote.window_batches import Window, WindowBatches
@@ -202,5 +202,5 @@ class DrawnAgglomerative(_Drawn, AgglomerativeClustering): ...
 
 def _sound(file: File, first: int, last: int) -> Tensor:
     """float32, shape (1, last - first), filled up with silence after the end."""
-    sound = torch.from_numpy(Pcm(samples=file["waveform"][:, first:last].numpy()).mono())[None]
+    sound = torch.from_numpy(Waveform(samples=file["waveform"][:, first:last].numpy()).mono())[None]
     return F.pad(sound, (0, last - first - sound.shape[1]))

@@ -16,8 +16,8 @@ _QUIET = 2.0**-6  # full scale is 1
 
 
 @dataclass(slots=True, kw_only=True)
-class Hearing:
-    """Of one track. sample_rate (Hz) and channels: the source's own, at its beginning; heard_s: seconds
+class DecodingReport:
+    """Of one track. sample_rate (Hz) and channels: the source's own, at its beginning; decoded_s: seconds
     that were decoded, without those that were filled with silence; lost_s: seconds that were not;
     lost_unknown: whether there are more of these, nobody knows how many; cancelled_s: seconds in which
     the channels cancel each other; overlap_s: seconds that were left out, as others stand at their time;
@@ -27,7 +27,7 @@ class Hearing:
     codec: str = ""
     sample_rate: int = 0
     channels: int = 0
-    heard_s: float = 0.0
+    decoded_s: float = 0.0
     lost_s: float = 0.0
     lost_unknown: bool = False
     cancelled_s: float = 0.0
@@ -36,7 +36,7 @@ class Hearing:
     _told: list[str] = field(default_factory=list)
     _octaves: list[int] = field(default_factory=list)
 
-    def tell(self, what: str) -> None:
+    def note_damage(self, what: str) -> None:
         """Note a damaged place."""
         self.places += 1
         if self.places <= _SHOWN_PLACES:

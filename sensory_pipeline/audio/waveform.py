@@ -15,7 +15,7 @@ SAMPLE_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pcm:
+class Waveform:
     """samples: int16, shape (channels, frames), 16 kHz."""
 
     samples: npt.NDArray[np.int16]
@@ -40,14 +40,14 @@ class Pcm:
 
     def stretch(self, first: int, last: int) -> Floats:
         """Frames first to last of `mono`, shape (last - first,); silence where there are none any more."""
-        sound = Pcm(samples=self.samples[:, first:last]).mono()
+        sound = Waveform(samples=self.samples[:, first:last]).mono()
         return np.pad(sound, (0, last - first - len(sound)))
 
-    def channel(self, index: int) -> Pcm:
+    def channel(self, index: int) -> Waveform:
         """One channel alone."""
-        return Pcm(samples=self.samples[index : index + 1])
+        return Waveform(samples=self.samples[index : index + 1])
 
-    def cut(self, span: Span) -> Pcm:
+    def cut(self, span: Span) -> Waveform:
         """The part inside the span."""
         first, last = (ms * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))
-        return Pcm(samples=self.samples[:, first:last])
+        return Waveform(samples=self.samples[:, first:last])

@@ -10,7 +10,7 @@ from math import inf
 from sensory_pipeline.core.spans import Span, union
 
 
-class Track:
+class SpeechRegions:
     """Sorted, disjoint stretches of speech, to be asked about many short spans."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
@@ -45,7 +45,7 @@ class Track:
         return max(0.0, min(before, after))
 
 
-def crosstalk(tracks: Iterable[Track]) -> Track:
+def overlapped_speech(tracks: Iterable[SpeechRegions]) -> SpeechRegions:
     """Where two or more are heard at once."""
     edges = sorted(edge for track in tracks for span in track for edge in ((span.start_ms, 1), (span.end_ms, -1)))
     active = 0
@@ -54,4 +54,4 @@ def crosstalk(tracks: Iterable[Track]) -> Track:
         active += step
         if active > 1:
             stretches.append(Span(start_ms=start_ms, end_ms=end_ms))
-    return Track(stretches)
+    return SpeechRegions(stretches)

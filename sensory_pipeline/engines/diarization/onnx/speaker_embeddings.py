@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Doubles, Floats, Mask
 from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, HOP
 from sensory_pipeline.engines.diarization.onnx.local_speakers import (
@@ -34,7 +34,7 @@ _FEWEST_ALONE = 2  # frames
 _LEAST_VARIANCE = 1e-10
 
 
-class VoiceNetwork(Protocol):
+class EmbeddingNetwork(Protocol):
     """dimension: of a vector."""
 
     dimension: int
@@ -48,7 +48,7 @@ class VoiceNetwork(Protocol):
         ...
 
 
-def voice_embeddings(pcm: Pcm, speaking: Mask, network: VoiceNetwork) -> Floats:
+def speaker_embeddings(pcm: Waveform, speaking: Mask, network: EmbeddingNetwork) -> Floats:
     """The vectors, shape (windows, voices, dimension); NaN for a voice that is silent in the window.
 
     speaking: shape (windows, frames, voices). A voice is told by the frames where no other speaks, or by all it has
@@ -102,7 +102,7 @@ def _telling(speaking: Mask) -> Mask:
     return np.where(single.sum(axis=0) > _FEWEST_ALONE, single, speaking)
 
 
-def _embed(sums: Doubles, network: VoiceNetwork, vectors: Floats) -> None:
+def _embed(sums: Doubles, network: EmbeddingNetwork, vectors: Floats) -> None:
     """Sets the vectors of voices that have frames. sums: by voice, of frames, of features, of their squares."""
     heard = sums[:, 0] > 0
     number, (mean, square) = sums[heard, :1], np.split(sums[heard, 1:] / sums[heard, :1], 2, axis=1)

@@ -27,7 +27,7 @@ MOST_CLUSTERED = 4000
 """Vectors, whose distances take 130 MB. An hour has 5,000, but ten windows hear the same second: 2,000 would do."""
 
 
-def cluster_voices(vectors: Floats, speaking: Mask, *, least: int, most: int | None) -> tuple[Names, Floats]:
+def cluster_speakers(vectors: Floats, speaking: Mask, *, least: int, most: int | None) -> tuple[Names, Floats]:
     """The speaker of each voice, and the speakers' vectors, shape (speakers, dimension).
 
     vectors: shape (windows, voices, dimension), NaN for who has none; speaking: shape (windows, frames, voices).

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.pcm import Pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Floats, Mask
-from sensory_pipeline.engines.diarization.onnx import voice_embeddings as module
+from sensory_pipeline.engines.diarization.onnx import speaker_embeddings as module
 from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     FRAME_SIZE,
     FRAME_STEP,
@@ -17,7 +17,7 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import (
     WINDOW_STEP,
     window_count,
 )
-from sensory_pipeline.engines.diarization.onnx.voice_embeddings import voice_embeddings
+from sensory_pipeline.engines.diarization.onnx.speaker_embeddings import speaker_embeddings
 
 CHANNELS = 3
 HOP = 320  # samples
@@ -41,8 +41,8 @@ class Ear:
         return statistics
 
 
-def recording(seed: int, samples: int) -> Pcm:
-    return Pcm(samples=np.random.default_rng(seed).integers(-30_000, 30_000, (1, samples)).astype(np.int16))
+def recording(seed: int, samples: int) -> Waveform:
+    return Waveform(samples=np.random.default_rng(seed).integers(-30_000, 30_000, (1, samples)).astype(np.int16))
 
 
 def speaking(seed: int, samples: int) -> Mask:
@@ -53,7 +53,7 @@ def speaking(seed: int, samples: int) -> Mask:
     return spoken
 
 
-def expected(pcm: Pcm, spoken: Mask) -> Floats:
+def expected(pcm: Waveform, spoken: Mask) -> Floats:
     """Window by window, from the features of the whole recording."""
     features = Ear().features(np.pad(pcm.mono(), (0, 240 + HOP)))
     frames = max(1, (pcm.samples.shape[1] - 240) // HOP)
@@ -79,7 +79,7 @@ def test_borders_of_stretches_change_nothing(seed: int, samples: int, stretch: i
     pcm, spoken = recording(seed, samples), speaking(seed, samples)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_STRETCH", stretch)
-        found = voice_embeddings(pcm, spoken, Ear())
+        found = speaker_embeddings(pcm, spoken, Ear())
     np.testing.assert_allclose(found, expected(pcm, spoken), atol=2e-4)
 
 
@@ -87,7 +87,7 @@ def test_stretches_are_equal_and_cover_the_recording() -> None:
     ear, samples = Ear(), 400_000
     spoken = np.ones((window_count(samples), FRAMES, 3), np.bool_)
     pcm = recording(1, samples)
-    voice_embeddings(pcm, spoken, ear)
+    speaker_embeddings(pcm, spoken, ear)
     lengths = [len(heard) - 240 for heard in ear.heard]
     assert len(lengths) == 3
     assert max(lengths) - min(lengths) <= HOP
@@ -98,10 +98,10 @@ def test_stretches_are_equal_and_cover_the_recording() -> None:
 def test_silence_is_not_listened_to() -> None:
     ear, samples = Ear(), 1_600_000
     spoken = np.zeros((window_count(samples), FRAMES, 3), np.bool_)
-    assert np.isnan(voice_embeddings(recording(2, samples), spoken, ear)).all()
+    assert np.isnan(speaker_embeddings(recording(2, samples), spoken, ear)).all()
     assert not ear.heard
     spoken[40, 300:310, 1] = True  # at 44.8 s, in the fifth stretch of ten seconds
-    found = voice_embeddings(recording(2, samples), spoken, ear)
+    found = speaker_embeddings(recording(2, samples), spoken, ear)
     assert len(ear.heard) == 1
     assert np.argwhere(np.isfinite(found).all(axis=2)).tolist() == [[40, 1]]
 
@@ -111,9 +111,11 @@ def test_a_voice_is_told_by_where_it_is_alone() -> None:
     spoken = np.zeros((1, FRAMES, 3), np.bool_)
     spoken[0, 100:500, 0] = True
     spoken[0, 310:589, 1] = True
-    found = voice_embeddings(Pcm(samples=loud[None]), spoken, Ear())
+    found = speaker_embeddings(Waveform(samples=loud[None]), spoken, Ear())
     # the first before 310, mostly in the first half, the second after 500
     assert found[0, 1, 0] == pytest.approx(16_000 / 32_768, abs=1e-3)
     assert found[0, 0, 0] == pytest.approx(8000 / 32_768, rel=0.1)
     spoken[0, 100:310, 0] = False  # now it is never alone
-    assert voice_embeddings(Pcm(samples=loud[None]), spoken, Ear())[0, 0, 0] == pytest.approx(16_000 / 32_768, abs=1e-3)
+    assert speaker_embeddings(Waveform(samples=loud[None]), spoken, Ear())[0, 0, 0] == pytest.approx(
+        16_000 / 32_768, abs=1e-3
+    )

@@ -28,7 +28,7 @@ LONGEST_MS = 30_000
 _FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 
 
-class Inquiry:
+class PendingJob:
     """A job on its way. turns: the pieces of each; missing: those of them still without logits; failed: it
     is answered with an error already."""
 
