@@ -1,8 +1,8 @@
 """Which words of live speech are final: those that two hypotheses in a row agree on.
 
 The rule is LocalAgreement-2 (Liu et al. 2020, arXiv 2005.11185; for Whisper: Macháček et al. 2023, arXiv 2307.14743).
-A transcriber hears the open sound again and again while it grows; its last words change from one hypothesis to the
-next, and what stays the same is right in most cases.
+A transcriber gets the open sound again and again while it grows. Its last words change from one hypothesis to the
+next; words that stay the same are right in most cases.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Word
 
 ROOM_MS = 8_000
-"""Open sound longer than this is cut after a sentence: less is heard again and again."""
+"""Open sound longer than this is cut after a sentence, so that less is transcribed again."""
 LONG_MS = 14_000
 """Open sound longer than this is cut at a pause too."""
 MOST_MS = 24_000
-"""The longest open sound: a transcriber hears half a minute at once. What then was said once is final."""
+"""The longest open sound: a transcriber takes half a minute at once. Beyond it, one hypothesis makes a word final."""
 UNSURE_MS = 500
-"""At the end of the sound: words there are heard without what follows, and often wrongly two times in a row."""
+"""Words this near to the end of the sound are never final: without what follows, they are often wrong twice."""
 
 
 DOUBTFUL_MS = 4_000
 PROBABLE = 0.6
-"""A word that its transcriber gives less waits for so much sound after it: that often changes it."""
+"""A word with a lower probability is final only with DOUBTFUL_MS of sound after it, which often changes it."""
 
 
 class LocalAgreement:
-    """The words of one stream, which may never end: it keeps those of the open sound alone.
+    """The words of one live stream. The stream may never end, so only the words of the open sound are kept.
 
-    Times are milliseconds from the start of the stream. Final words are given once, in order, and never taken back.
+    Times are milliseconds from the start of the stream. Each final word is returned once, in order, and never changed.
 
     Attributes:
-        start_ms: Where the open sound begins. What is before is not heard again.
-        partial: The words of the last hypothesis that are not final.
+        start_ms: Start of the open sound. Sound before it is not transcribed again.
+        partial: The words of the last hypothesis that are not final yet.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,15 @@ class LocalAgreement:
         self._final: list[Word] = []  # of the open sound, and the last one before
 
     def heard(self, hypothesis: Sequence[Word], end_ms: int) -> tuple[Word, ...]:
-        """Take in what was heard from `start_ms` to `end_ms`; returns the words that are final by that."""
+        """Add a new hypothesis.
+
+        Args:
+            hypothesis: The words transcribed from `start_ms` to `end_ms`.
+            end_ms: End of the sound so far.
+
+        Returns:
+            The words that this hypothesis makes final.
+        """
         said = already_said(self._final, self.partial, hypothesis, start_ms=self.start_ms)
         new = tuple(hypothesis[said:])
         sure = sum(word.span.end_ms <= end_ms - UNSURE_MS for word in new)
@@ -63,19 +71,29 @@ class LocalAgreement:
         return final
 
     def paused(self) -> tuple[Word, ...]:
-        """A phrase has ended, at a pause: what is there is final, and returned. What comes is heard with it still."""
+        """Make all remaining words final, because a phrase has ended at a pause.
+
+        The open sound stays open: what is said next is transcribed together with it.
+
+        Returns:
+            The words that were not final yet.
+        """
         final = self._made_final(self.partial)
         self.partial = ()
         return final
 
     def ended(self, end_ms: int) -> tuple[Word, ...]:
-        """The same, and the open sound begins at `end_ms`."""
+        """Make all remaining words final, and start the open sound anew at `end_ms`.
+
+        Returns:
+            The words that were not final yet.
+        """
         final = self.paused()
         self._open(max(end_ms, self.start_ms))
         return final
 
     def _made_final(self, words: Sequence[Word]) -> tuple[Word, ...]:
-        """In order of time, whatever the transcriber says."""
+        """Words may come with times out of order; final words are put in order of time."""
         made = []
         for word in words:
             least_ms = self._final[-1].span.end_ms if self._final else 0

@@ -1,14 +1,14 @@
-"""Which speaker said which word: a transcriber's words against a diarizer's turns.
+"""Which speaker said which word: a transcriber's words are compared with a diarizer's turns.
 
-Both are a little off: word times by some 60 ms, edges of turns by some 150 ms. So the evidence
-against a speaker is counted in milliseconds: by how much edges would have to be wrong for the word
-to be theirs, with a fine for taking a whole turn away from somebody else. A change of speaker has
-a price in the same currency, high in the middle of a sentence, nothing at its end or after a long pause.
+Both are a little off: word times by about 60 ms, edges of turns by about 150 ms. So the evidence
+against a speaker is counted in milliseconds: how wrong the edges would have to be for the word
+to be theirs, plus a penalty for taking a whole turn from somebody else. A change of speaker has
+a cost in the same unit, high in the middle of a sentence, zero at its end or after a long pause.
 The cheapest sequence of speakers wins (Viterbi, 1967): words that a turn's edge cuts off stay with
 their sentence, while a "yes" with a turn of its own keeps its speaker.
 
-The regular and the exclusive turns are two opinions, and count half each: where people talk at
-once, the exclusive view has guessed whom the transcriber heard, and may be wrong.
+The regular and the exclusive turns count half each: where people talk at once, the exclusive turns
+hold a guess at which of them the transcriber followed, and that guess may be wrong.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.core.utterances import AttributedWord
 
 REACH_MS = 500
-"""A word is nobody's when it is further than this from the nearest edge of a turn."""
+"""A word further than this from the nearest turn has no speaker."""
 
-# Found with bench/attribution.py on seeds from 100 on. Results are flat around them, as long as the fine for a
-# turn is above the price of a change: else a "yes" in the middle of a sentence is lost.
+# Found with bench/attribution.py on seeds from 100 on. Results hardly change around them, as long as the penalty for a
+# turn is above the cost of a change: else a "yes" in the middle of a sentence is lost.
 TURN_MS = 800
-"""The fine for taking a whole turn away from its speaker, or in part for a part of it."""
+"""The penalty for taking a whole turn from its speaker; for a part of a turn, that part of it."""
 SHORTEST_TURN_MS = 100
 """A shorter turn, in which nobody can say a word, counts as a part of one."""
 MID_SENTENCE_MS = 500
-"""What a change of speaker within a sentence costs, where the transcript tells sentences apart."""
+"""The cost of a change of speaker within a sentence, if the transcript has sentences."""
 HESITATION_MS = 500
-"""A longer pause takes off as much of that as it is longer: a full stop may be missing."""
+"""A longer pause lowers that cost by as much as it is longer: a full stop may be missing."""
 NO_PAUSE_MS = 100
-"""What a change of speaker without a pause costs; a pause takes off as much as it lasts."""
+"""The cost of a change of speaker without a pause; a pause lowers it by its length."""
 
 _Evidence = dict[str | None, float]
-"""What speaks against each speaker within reach, in milliseconds; None alone where there is nobody."""
+"""The evidence against each speaker within reach, in milliseconds; only None if nobody is."""
 
 
 def plausible_ms(text: str) -> int:
-    """The longest a word may reasonably last, in milliseconds, slow speech included.
+    """The longest time a word may reasonably take, in milliseconds, even in slow speech.
 
-    A letter takes some 70 ms; a digit is read as a word of four, a wide character as a syllable.
+    A letter takes about 70 ms. A digit is read as a word of four letters, a wide character as a syllable.
 
     >>> plausible_ms("yes"), plausible_ms("1999"), plausible_ms("東京")
     (600, 1900, 900)
@@ -61,10 +61,14 @@ def plausible_ms(text: str) -> int:
 
 
 def spoken_span(word: Word, speech: SpeechRegions) -> Span:
-    """The word's span, clipped to what `plausible_ms` allows. speech: where its speaker may be heard.
+    """The word's span, shortened to at most `plausible_ms`.
 
-    The end with more speech stays; the start when there is no difference, since aligners mostly
+    The end with more speech in it stays. If both have as much, the start stays, since aligners mostly
     stretch the last word before a silence.
+
+    Args:
+        word: The word, with the time its aligner gave it.
+        speech: Where its speaker may be speaking.
     """
     longest = plausible_ms(word.text)
     if word.span.duration_ms <= longest:
@@ -75,9 +79,9 @@ def spoken_span(word: Word, speech: SpeechRegions) -> Span:
 
 
 def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
-    """The words in the same order, each with its speaker and the evidence.
+    """Find the speaker of each word.
 
-    A word gets a speaker whenever a turn of either view is within `REACH_MS` of its span.
+    A word gets a speaker whenever a turn, regular or exclusive, is within `REACH_MS` of its span.
 
     >>> from sensory_pipeline.core.diarization import Turn
     >>> turns = (Turn(span=Span(start_ms=0, end_ms=900), speaker="SPEAKER_00"),)
@@ -85,6 +89,13 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
     >>> [word] = attribute([hello], Diarization(turns=turns, exclusive=turns))
     >>> word.speaker, word.overlap_share
     ('SPEAKER_00', 0.5)
+
+    Args:
+        words: In order of time.
+        diarization: The turns of the same recording.
+
+    Returns:
+        The words in the same order, each with its speaker and the evidence.
     """
     voices = {name: _Voice.of(name, diarization) for name in _speakers(diarization)}
     speech = SpeechRegions(turn.span for turn in diarization.exclusive)
@@ -107,7 +118,7 @@ def attribute(words: Sequence[Word], diarization: Diarization) -> tuple[Attribut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Voice:
-    """One speaker's turns: in each view, and in either."""
+    """One speaker's turns: exclusive, regular, and both together."""
 
     exclusive: SpeechRegions
     regular: SpeechRegions
@@ -126,14 +137,14 @@ class _Voice:
         )
 
     def within(self, span: Span) -> tuple[float, float]:
-        """Milliseconds and turns of this speaker inside the span: the mean of both views; a short one in part."""
+        """Milliseconds and turns of this speaker inside the span: the mean of both views; a short turn in part."""
         exclusive_ms, exclusive_turns = self.exclusive.within(span)
         regular_ms, regular_turns = self.regular.within(span)
         time_ms, turns = (exclusive_ms + regular_ms) / 2, (exclusive_turns + regular_turns) / 2
         return time_ms, min(turns, time_ms / SHORTEST_TURN_MS)
 
     def share(self, span: Span) -> float:
-        """The part of the span that the exclusive turns cover; of an empty one, all or nothing."""
+        """The part of the span that the exclusive turns cover, 0 to 1; for an empty span, 0 or 1."""
         if span.duration_ms:
             return self.exclusive.overlap_ms(span) / span.duration_ms
         return float(self.exclusive.gap_ms(span) == 0)
@@ -156,7 +167,7 @@ def _evidence(word: Word, spoken: Span, voices: dict[str, _Voice]) -> _Evidence:
 
 
 def _prices(words: Sequence[Word], spans: Sequence[Span]) -> list[float]:
-    """What a change of speaker before each word costs; nothing before the first."""
+    """The cost of a change of speaker before each word; zero before the first."""
     ends = [ends_sentence(before.text, after.text) for before, after in pairwise(words)]
     mid_sentence = MID_SENTENCE_MS if any(ends) else 0
     pauses = (max(0, after.start_ms - before.end_ms) for before, after in pairwise(spans))

@@ -1,6 +1,6 @@
 """Recordings in which each channel is one speaker, as call centres make them.
 
-Nobody has to be guessed: who is heard on channel 0 is `SPEAKER_00`, on channel 1 `SPEAKER_01`.
+No speaker has to be guessed: channel 0 is `SPEAKER_00`, channel 1 is `SPEAKER_01`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,23 @@ from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.utterances import AttributedWord
 
 PAUSE_MS = 200
-"""A shorter silence between two words is a part of saying them (Heldner and Edlund, 2010, Journal of Phonetics 38)."""
+"""A shorter silence between two words is no pause (Heldner and Edlund, 2010, Journal of Phonetics 38)."""
 
 _SILENCE = SpeechRegions(())
 
 
 def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
-    """One transcript from one a channel: segments in order of time, words marked with their channel.
+    """Merge the transcripts of all channels into one.
 
-    A segment is cut where somebody on another channel says a word in a pause of it, so that a question comes before
-    its answer; who speaks into its words cuts nothing. The language is that of the channel with the most words; a
-    gap is one of any channel.
+    A segment is cut where another channel says a word during one of its pauses, so that a question comes before
+    its answer. A word on another channel that overlaps words of the segment does not cut it.
+
+    Args:
+        channels: One transcript for each channel, in order of channels; at least one.
+
+    Returns:
+        Segments in order of time, their words marked with their channel. The language is that of the channel with
+        the most words; the gaps are those of all channels.
     """
     middles = [[(word.span.start_ms + _end_ms(word)) // 2 for word in transcript.words] for transcript in channels]
     segments: list[Segment] = []
@@ -47,7 +53,7 @@ def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
 
 
 def _pieces(segment: Segment, others: Sequence[int]) -> Iterator[Segment]:
-    """others: the middles of all words on other channels, in order, in milliseconds."""
+    """Cut the segment. `others` are the middles of all words on other channels, in milliseconds, in order."""
     pauses = [(_end_ms(before), after.span.start_ms) for before, after in pairwise(segment.words)]
     cuts = [
         index
@@ -63,18 +69,21 @@ def _pieces(segment: Segment, others: Sequence[int]) -> Iterator[Segment]:
 
 
 def _end_ms(word: Word) -> int:
-    """At the latest: an aligner stretches what comes before a silence."""
+    """The latest plausible end of a word: an aligner stretches the word before a silence."""
     return min(word.span.end_ms, word.span.start_ms + plausible_ms(word.text))
 
 
 def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
-    """Turns from where speech is on each channel.
+    """Turns from the speech found on each channel.
 
-    Where several channels speak at once, the exclusive view follows whoever began first.
+    Where several channels speak at once, the exclusive turns keep the one that began first.
 
     >>> both = [[Span(start_ms=0, end_ms=900)], [Span(start_ms=500, end_ms=1500)]]
     >>> [(turn.speaker, turn.span.start_ms, turn.span.end_ms) for turn in channel_diarization(both).exclusive]
     [('SPEAKER_00', 0, 900), ('SPEAKER_01', 900, 1500)]
+
+    Args:
+        speech: For each channel, where there is speech.
     """
     turns = sorted(
         (Turn(span=span, speaker=label(channel)) for channel, spans in enumerate(speech) for span in spans),
@@ -91,7 +100,15 @@ def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:
 
 
 def attribute_channels(words: Sequence[Word], diarization: Diarization) -> tuple[AttributedWord, ...]:
-    """Each word with its channel's speaker. Raises ValueError for a word without a channel."""
+    """Each word with its channel's speaker.
+
+    Args:
+        words: The words of all channels, in order of time.
+        diarization: The turns of the channels.
+
+    Raises:
+        ValueError: A word has no channel.
+    """
     tracks = {
         speaker: SpeechRegions(t.span for t in diarization.turns if t.speaker == speaker)
         for speaker in diarization.speakers

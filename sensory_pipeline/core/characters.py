@@ -1,4 +1,4 @@
-"""Characters that a terminal would obey rather than show."""
+"""Characters that a terminal would interpret instead of showing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 
 
 def visible(text: str) -> str:
-    r"""The text with its control characters as they are written in Python; lines and tabs stay.
+    r"""The text with its control characters escaped as in Python; line breaks and tabs stay.
 
-    A file may be named so that it would colour a terminal, retitle it or rewrite what stands there.
+    A file name may contain codes that would change a terminal's colours or title, or overwrite its text.
 
     >>> print(visible("a\x1b[31m.wav"))
     a\x1b[31m.wav

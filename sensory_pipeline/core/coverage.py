@@ -1,4 +1,4 @@
-"""Speech for which a transcriber has no words: a decoder may skip whole sentences, and says nothing of it."""
+"""Speech for which a transcriber has no words: a decoder may skip whole sentences without reporting it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from sensory_pipeline.core.speech_regions import SpeechRegions
 LOST_MS = 1000
 """Speech without a word that is longer than a pause."""
 _SLACK_MS = 250
-"""By how much a word may begin before, or end after, the times that it is given."""
+"""A word may begin this much before, or end this much after, the times given for it."""
 
 
 def untranscribed(speech: Iterable[Span], words: Iterable[tuple[str, Span]]) -> Iterator[Span]:
-    """The parts of the speech where no word is, in order of time.
-
-    speech: in order of time, disjoint. words: text and time; of a word that lasts longer than one can (see
-    `plausible_ms`) the start counts, since aligners stretch a word over what the decoder has skipped.
+    """The parts of the speech that no word covers.
 
     >>> words = [("good", Span(start_ms=100, end_ms=400)), ("bye", Span(start_ms=8_500, end_ms=8_900))]
     >>> list(untranscribed([Span(start_ms=0, end_ms=9_000)], words))
     [Span(start_ms=650, end_ms=8250)]
+
+    Args:
+        speech: In order of time, disjoint.
+        words: Text and time of each word, in any order. A word that lasts longer than `plausible_ms` counts from its
+            start only, since aligners stretch a word over what the decoder has skipped.
+
+    Yields:
+        Spans in order of time.
     """
     heard = SpeechRegions(_heard(text, span) for text, span in words)
     for stretch in speech:

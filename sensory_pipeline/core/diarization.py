@@ -1,4 +1,4 @@
-"""Who spoke when: a diarizer's answer."""
+"""Who spoke when: the result of a diarizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from sensory_pipeline.core.spans import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One speaker, speaking. speaker: a label local to the recording, `SPEAKER_00` and up."""
+    """One speaker speaking without a long pause.
+
+    Attributes:
+        span: When.
+        speaker: A label that holds within the recording: `SPEAKER_00` and up.
+    """
 
     span: Span
     speaker: str
@@ -17,7 +22,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakerEmbedding:
-    """The voice of one speaker. vector: comparable, by cosine, to others of the same model alone."""
+    """The voice of one speaker as a vector.
+
+    Attributes:
+        speaker: The label of the speaker.
+        vector: Its cosine similarity to another vector is meaningful only if the same model made both.
+    """
 
     speaker: str
     vector: tuple[float, ...]
@@ -25,8 +35,13 @@ class SpeakerEmbedding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diarization:
-    """turns: in order of time, may overlap; exclusive: the same with at most one speaker at a time;
-    embeddings: in order of label, at most one a speaker, none where the engine has no such thing."""
+    """Who spoke when in one recording.
+
+    Attributes:
+        turns: In order of time; they may overlap.
+        exclusive: The same with at most one speaker at a time.
+        embeddings: In order of label, at most one for each speaker; empty if the engine has none.
+    """
 
     turns: tuple[Turn, ...]
     exclusive: tuple[Turn, ...]

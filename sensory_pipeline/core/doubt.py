@@ -1,8 +1,8 @@
-"""Which words nobody said, in all likelihood: what a transcriber writes over noise, breaths and silence.
+"""Words that probably nobody said: what a transcriber writes over noise, breaths and silence.
 
-Signs that are there without a model of their own: no turn of a speaker is near; text of marks alone; a word, or a
-whole segment, that the transcriber hardly believes itself; a sentence that Whisper is known to write where nobody
-speaks, and that it is not sure of, or that lies outside the speaker's turns.
+No further model is needed to find them. A word is doubtful if no speaker's turn is near; if it is punctuation only;
+if the transcriber gives it, or its whole segment, a very low probability; or if it belongs to a sentence that Whisper
+is known to hallucinate, and either has a low probability or lies outside the speaker's turns.
 """
 
 from __future__ import annotations
@@ -34,9 +34,15 @@ _SAID = frozenset("&%@#§°")
 def mark_doubtful(
     words: Sequence[AttributedWord], transcript: Transcript, diarization: Diarization | None
 ) -> tuple[AttributedWord, ...]:
-    """The words in the same order, with those that are doubtful marked so.
+    """Mark the words that probably nobody said.
 
-    words: all of the transcript's. diarization: None where nobody asked who spoke, so that nobody can be missed.
+    Args:
+        words: All words of the transcript, in its order.
+        transcript: Its segments are judged as a whole.
+        diarization: None if speakers were not asked for; then no word is doubtful for lack of a turn.
+
+    Returns:
+        The words in the same order, the doubtful ones with `doubtful` set.
     """
     turns = _turns(diarization) if diarization is not None else None
     remaining = iter(words)
@@ -50,7 +56,7 @@ def mark_doubtful(
 def _judged(
     words: Sequence[AttributedWord], text: str, turns: dict[str, SpeechRegions] | None
 ) -> Iterator[tuple[AttributedWord, bool]]:
-    """The words of a segment. turns: of each speaker, None where nobody asked."""
+    """Each word of a segment, and whether it is doubtful. `turns` has those of each speaker; None if not asked for."""
     if not words:
         return
     sureness = _mean([word.word.probability for word in words])
@@ -63,7 +69,7 @@ def _judged(
 
 
 def is_known_hallucination(text: str) -> bool:
-    """Whether it is a sentence that Whisper is known to write where nobody speaks.
+    """Whether Whisper is known to write this sentence where nobody speaks.
 
     >>> is_known_hallucination("Thanks for watching!"), is_known_hallucination("Thanks for watching my children.")
     (True, False)
@@ -75,7 +81,7 @@ def is_known_hallucination(text: str) -> bool:
 
 
 def is_mark(text: str) -> bool:
-    """Whether nothing of it can be said.
+    """Whether the text consists of marks that are not read out.
 
     >>> [is_mark(text) for text in ("--", "...", "♪", "&", "3.", "да")]
     [True, True, True, False, False, False]
@@ -84,9 +90,9 @@ def is_mark(text: str) -> bool:
 
 
 def _stray_marks(texts: Sequence[str]) -> list[bool]:
-    """Which texts of a segment are marks that go with no word: several in a row, or nothing but marks.
+    """Which texts of a segment are stray marks: several marks in a row, or a segment of nothing but marks.
 
-    A single one, as a dash between words, is punctuation.
+    A single mark, such as a dash between words, is punctuation.
     """
     runs = [(mark, len(list(run))) for mark, run in groupby(texts, is_mark)]
     return [mark and (length > 1 or len(runs) == 1) for mark, length in runs for _ in range(length)]
@@ -101,7 +107,7 @@ def _turns(diarization: Diarization) -> dict[str, SpeechRegions]:
 
 
 def _near(word: AttributedWord, turns: dict[str, SpeechRegions]) -> bool:
-    """Whether its speaker is heard within reach; where each channel is a speaker, that has to be looked up."""
+    """Whether the word's speaker speaks within reach of it. Where each channel is a speaker, that is not certain."""
     return word.speaker in turns and turns[word.speaker].gap_ms(word.word.span) <= REACH_MS
 
 

@@ -1,7 +1,7 @@
-"""How it was said: four labels, and the windows they are computed over.
+"""How it was said: four labels, and the windows they are computed for.
 
-The labels and their order are GigaAM-Emo's. Window rules: a window never crosses speakers and
-never leaves its turn; what an engine says of a short one is shrunk toward the turn around it.
+The labels and their order are GigaAM-Emo's. A window never spans several speakers and never leaves
+its turn. The scores of a short window are shrunk toward those of the turn around it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ trained on another language than the one spoken."""
 
 
 TRUSTED_MS = 1_000
-"""Of voice: a window with so much speaks for itself. Shorter ones, most words among them, hold too little
+"""A window with this much voice keeps its own scores. Shorter ones, such as most words, hold too little
 for a classifier that was trained on utterances."""
 
 
 def trust(voiced_ms: int) -> float:
-    """How much of a window's answer is its own, from 0 to 1; the rest is that of its turn.
+    """The weight of a window's own scores, from 0 to 1; the rest of the weight is that of its turn.
 
     >>> [trust(voiced_ms) for voiced_ms in (0, 250, 1_000, 4_000)]
     [0.0, 0.25, 1.0, 1.0]
@@ -46,12 +46,12 @@ class EmotionScores:
 
     @property
     def label(self) -> Label:
-        """The most probable label; the first in order on a tie."""
+        """The most probable label; on a tie, the first in order."""
         return max(LABELS, key=lambda name: float(getattr(self, name)))
 
     @property
     def entropy(self) -> float:
-        """In nats: 0 when one label is certain, log 4 = 1.386 when all are equal.
+        """Entropy in nats: 0 if one label is certain, log 4 = 1.386 if all are equal.
 
         >>> round(EmotionScores(angry=0.25, sad=0.25, neutral=0.25, positive=0.25).entropy, 3)
         1.386
@@ -61,11 +61,13 @@ class EmotionScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmotionWindow:
-    """What an emotion classifier is asked about.
+    """A part of a recording for which an emotion is wanted.
 
-    span: the stretch to judge; turn: the stretch of the same speaker around it, which gives
-    context (span lies inside); speaker: None where nobody knows; parts: where the turn is longer than a
-    classifier should hear at once, those that it hears one by one, in order.
+    Attributes:
+        span: The part to classify.
+        turn: The speech of the same speaker around `span`, which contains it and gives context.
+        speaker: None if unknown.
+        parts: If the turn is longer than a classifier should take at once, the parts it takes one by one, in order.
     """
 
     span: Span
@@ -76,10 +78,14 @@ class EmotionWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emotion:
-    """An emotion classifier's answer for one window.
+    """An emotion classifier's result for one window.
 
-    arousal: calm (negative) to excited (positive), 0 for this speaker's average; None for engines
-    that do not give it. voiced_ms: how much of the window carries voice.
+    Attributes:
+        window: The window.
+        scores: Probabilities of the labels.
+        arousal: Calm (negative) to excited (positive), 0 for this speaker's average; None if the engine has none.
+        voiced_ms: How much of the window is voiced, in milliseconds.
+        caveat: Why to read the scores with care; None if there is no reason.
     """
 
     window: EmotionWindow
@@ -91,7 +97,13 @@ class Emotion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emotions:
-    """items: the answers at the requested level; utterances: one for each utterance, in order."""
+    """All emotions of one recording.
+
+    Attributes:
+        level: What an item stands for.
+        items: The emotions at that level, in order.
+        utterances: One emotion for each utterance, in order.
+    """
 
     level: EmotionLevel
     items: tuple[Emotion, ...]

@@ -45,7 +45,7 @@ class SourceChanged(Transient):
 
 
 class SourceUnavailable(Transient):
-    """The object could not be read, for a reason that is not its content."""
+    """The object could not be read, for a reason other than its content."""
 
 
 class NoRoom(Transient):
@@ -53,7 +53,7 @@ class NoRoom(Transient):
 
 
 class Terminal(SensoryError):
-    """Will happen again on the same bytes with the same settings."""
+    """Would fail again on the same bytes with the same settings."""
 
 
 class AudioError(Terminal):
@@ -61,7 +61,7 @@ class AudioError(Terminal):
 
 
 class EmptyAudio(AudioError):
-    """Nothing to hear: no bytes, or no samples."""
+    """There is no sound: no bytes, or no samples."""
 
 
 class UnreadableAudio(AudioError):
@@ -81,7 +81,7 @@ class EngineError(Terminal):
 
 
 class PromptTooLong(Terminal):
-    """What is asked of this recording has a longer prompt than the engine takes."""
+    """The prompt for this recording is longer than the engine accepts."""
 
 
 class Crashed(Terminal):
@@ -122,7 +122,7 @@ _MOST = 300
 
 
 def brief(error: BaseException) -> str:
-    """What a library's error says, on one line; its class stands behind, as some messages tell little without it.
+    """A library's error on one line. Its class stands at the end, since some messages mean little without it.
 
     >>> brief(KeyError("words"))
     "'words' [KeyError]"
@@ -132,7 +132,7 @@ def brief(error: BaseException) -> str:
 
 
 def without_class(written: str) -> str:
-    """What failed, out of an error as a traceback ends with it. The class of one that is not ours stands behind.
+    """The message of an error as a traceback prints it. The class stays, at the end, if it is not one of ours.
 
     >>> without_class("sensory_pipeline.core.errors.NoRoom: the disk is full")
     'the disk is full'

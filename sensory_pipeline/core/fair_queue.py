@@ -1,8 +1,8 @@
-"""Whose recording is next: fair between clients, short before long, and nobody waits for ever.
+"""Which recording is next: fair between clients, short before long, and none waits for ever.
 
-Each client's turn comes when it has had the least audio done (start-time fair queueing; Goyal, Vin and Cheng, 1996).
-Of its own recordings the next is the one whose arrival plus length is the earliest, so that what is short overtakes
-what is long, but not what has waited for as long as it is. Long ones leave places free for short ones.
+The client with the least audio done so far is next (start-time fair queueing; Goyal, Vin and Cheng, 1996). Of its
+recordings, the one with the earliest sum of arrival and length is next: a short one overtakes a long one, but not one
+that has already waited for as long as it lasts. Long recordings leave some places free for short ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ticket:
-    """A recording that waits or is at work. audio_s: its seconds of sound; arrived_s: by the one clock of all."""
+    """A recording that waits or is being processed.
+
+    Attributes:
+        client: Whose it is.
+        audio_s: Its length in seconds.
+        arrived_s: When it arrived, in seconds, by one clock for all tickets.
+    """
 
     client: str
     audio_s: float
@@ -20,12 +26,12 @@ class Ticket:
 
     @property
     def due_s(self) -> float:
-        """When it has waited for as long as it is."""
+        """When it will have waited for as long as it lasts."""
         return self.arrived_s + self.audio_s
 
 
 class FairQueue:
-    """places: recordings at work at once; long_places: of these, how many may be longer than long_s, in seconds.
+    """The recordings that wait, and those being processed.
 
     >>> queue = FairQueue(places=1, long_places=1, long_s=60)
     >>> for client, audio_s in (("a", 50), ("a", 10), ("b", 30)):
@@ -36,6 +42,11 @@ class FairQueue:
     ...     queue.done(ticket)
     >>> order
     [('a', 10), ('b', 30), ('a', 50)]
+
+    Args:
+        places: How many recordings are processed at once.
+        long_places: How many of these may be longer than `long_s`.
+        long_s: Seconds.
     """
 
     def __init__(self, *, places: int, long_places: int, long_s: float) -> None:
@@ -45,7 +56,7 @@ class FairQueue:
         self._waiting: dict[str, list[Ticket]] = {}
         self._at_work: set[Ticket] = set()
         self._had_s: dict[str, float] = {}
-        """Seconds of audio that clients have had, from where the least served stood when they came."""
+        """Seconds of audio done for each client. A new client starts at the lowest of these."""
 
     @property
     def waiting_s(self) -> float:
@@ -54,22 +65,22 @@ class FairQueue:
 
     @property
     def waiting(self) -> int:
-        """Recordings that wait."""
+        """Number of recordings that wait."""
         return sum(map(len, self._waiting.values()))
 
     @property
     def at_work(self) -> int:
-        """Recordings that have their places."""
+        """Number of recordings being processed."""
         return len(self._at_work)
 
     def add(self, ticket: Ticket) -> None:
-        """It waits now."""
+        """Add a recording that waits."""
         if ticket.client not in self._had_s:
             self._had_s[ticket.client] = min(self._had_s.values(), default=0.0)
         self._waiting.setdefault(ticket.client, []).append(ticket)
 
     def take(self) -> Ticket | None:
-        """The next one that there is a place for; it is at work from now on."""
+        """The next recording for which there is a place, or None. It counts as being processed from now on."""
         if len(self._at_work) >= self._places:
             return None
         room_for_long = sum(self._long(ticket) for ticket in self._at_work) < self._long_places
@@ -87,7 +98,7 @@ class FairQueue:
         return chosen
 
     def done(self, ticket: Ticket) -> None:
-        """It is at work no more, or waits no more."""
+        """Remove a recording that has been processed, or no longer waits."""
         if ticket in self._at_work:
             self._at_work.remove(ticket)
         else:

@@ -1,8 +1,8 @@
-"""Sentences that Whisper writes where nobody speaks: the ends and credits of the videos whose subtitles it learnt from.
+"""Sentences that Whisper writes where nobody speaks: endings and credits of videos it was trained on.
 
-Collected from reports of its users (the discussions and issues of openai/whisper and faster-whisper), a study of what
-it makes of sounds without speech (Baranski et al., 2025, arXiv 2501.11378), and runs of Whisper base on noise. In
-small letters, without marks.
+Collected from reports of its users (the discussions and issues of openai/whisper and faster-whisper), a study of its
+output on sounds without speech (Baranski et al., 2025, arXiv 2501.11378), and runs of Whisper base on noise. In
+lower case, without punctuation.
 """
 
 from __future__ import annotations
@@ -58,4 +58,4 @@ BEGINNINGS = (
     *("редактор субтитров ", "undertekster av ", "undertekster af ", "teksting av ", "textning ", "altyazı "),
     *("请不吝点赞 订阅 转发", "字幕志愿者", "字幕by", "字幕製作", "mbc 뉴스 "),
 )
-"""What comes after these is a name."""
+"""Beginnings of such sentences; a name follows."""

@@ -1,4 +1,4 @@
-"""Names and addresses under which a server is asked."""
+"""Names and addresses of a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address.
+    """Whether only this machine can reach an address.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
     [True, True, True, False, False]
@@ -21,7 +21,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_address(host: str) -> bool:
-    """Whether it is numbers, and not a name that somebody may have pointed here.
+    """Whether this is an IP address, and not a name that somebody may have pointed at this machine.
 
     >>> is_address("192.168.0.7"), is_address("::1"), is_address("example.org")
     (True, True, False)
@@ -34,7 +34,7 @@ def is_address(host: str) -> bool:
 
 
 def host_name(header: str) -> str:
-    """Of a Host header, without the port.
+    """The name in a Host header, without the port.
 
     >>> host_name("Example.org:8001"), host_name("[::1]:8001")
     ('example.org', '::1')

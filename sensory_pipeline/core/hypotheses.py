@@ -1,4 +1,4 @@
-"""What of a new hypothesis is known already: sound that stays open is heard again, with other words and times."""
+"""Which words of a new hypothesis are final already: open sound is transcribed again, with other words and times."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 from sensory_pipeline.core.transcripts import Word
 
 _FAR_MS = 2_000
-"""Words that far apart are hardly the same one."""
+"""Words this far apart are hardly the same word."""
 
 
 def same(one: Word, other: Word) -> bool:
-    """Whether two words are written alike but for case and punctuation."""
+    """Whether two words are the same except for case and punctuation."""
     return bare(one.text) == bare(other.text)
 
 
 def bare(text: str) -> str:
-    """A word without case and punctuation; what is nothing but punctuation stays.
+    """A word without case and punctuation. A word of nothing but punctuation stays as it is.
 
     >>> bare("Yes,"), bare("O'Neill's"), bare("--")
     ('yes', 'oneills', '--')
@@ -26,14 +26,14 @@ def bare(text: str) -> str:
 
 
 def already_said(final: Sequence[Word], partial: Sequence[Word], hypothesis: Sequence[Word], *, start_ms: int) -> int:
-    """How many of the hypothesis's first words are final words, heard again.
+    """How many of the hypothesis's first words are final words that were transcribed again.
 
-    The hypothesis is aligned with the final words and the last partial ones, at the least number of edits
-    (Levenshtein); times decide where words repeat. So "no" said twice is told from "no" heard twice.
+    The hypothesis is aligned with the final words and the last partial ones at the lowest edit distance (Levenshtein).
+    Where words repeat, their times decide, so that a "no" said twice differs from a "no" transcribed twice.
 
     Args:
-        final: Words that are final, some of which may be in the sound.
-        partial: Those that followed in the hypothesis before.
+        final: Final words, of which the last may still be in the sound.
+        partial: The words after them in the previous hypothesis.
         hypothesis: The words of the sound, in order of time.
         start_ms: Where the sound begins.
     """
@@ -58,13 +58,13 @@ def already_said(final: Sequence[Word], partial: Sequence[Word], hypothesis: Seq
 
 
 class _Way(NamedTuple):
-    """To align. said: how many of the hypothesis's words are final words, heard again."""
+    """One alignment: its cost, and how many words of the hypothesis are final words, transcribed again (`said`)."""
 
     cost: float
     said: int
 
     def with_extra(self, word: Word, last_ms: int, *, free: bool) -> _Way:
-        """The same with a word of the hypothesis that is none of those known. free: nothing known comes after."""
+        """The alignment plus a word of the hypothesis that is new; `free` if no known word comes after it."""
         again = _middle(word) < last_ms
         return _Way(self.cost + (0 if free and not again else 1), self.said + again)
 

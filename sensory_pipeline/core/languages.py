@@ -1,4 +1,4 @@
-"""Languages as settings name them: by codes of ISO 639, those that Whisper knows (arXiv 2212.04356, and large-v3)."""
+"""Languages as settings name them: the ISO 639 codes of those that Whisper knows (arXiv 2212.04356, and large-v3)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ AUTO = "auto"
 
 
 def known_code(code: str) -> str:
-    """The code itself. Raises ValueError for what is none, with the one that was probably meant."""
+    """The code, if it is known.
+
+    Raises:
+        ValueError: It is unknown; the message names the code that was probably meant.
+    """
     if code in NAMES:
         return code
     given = code.strip().casefold()
@@ -54,7 +58,7 @@ def _from_yaml(value: Any) -> Any:
 
 
 def _separated(value: Any) -> Any:
-    """A list in JSON, or what commas separate."""
+    """A list in JSON, or values separated by commas."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):

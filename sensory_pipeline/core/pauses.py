@@ -1,4 +1,4 @@
-"""Cutting long speech where it pauses."""
+"""Cutting long speech at its pauses."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from sensory_pipeline.core.spans import Span
 
 
 def split_at_pauses(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
-    """Runs of consecutive spans, each from first start to last end at most `limit_ms` long.
+    """Runs of consecutive spans, each at most `limit_ms` long from first start to last end, cut at long pauses.
 
-    Cut at the longest pause at which neither the run nor what is left is shorter than a third of
-    the limit; at the longest of all where there is none such. A single span may exceed the limit.
-    Spans are in order of time.
+    Each cut is at the longest pause that leaves at least a third of the limit on both sides, or if there is none, at
+    the longest pause of all. A single span may exceed the limit.
 
     >>> spans = [Span(start_ms=start, end_ms=start + 900) for start in (0, 1_000, 3_000, 4_000)]
     >>> list(split_at_pauses(spans, 4_000))
     [slice(0, 2, None), slice(2, 4, None)]
+
+    Args:
+        spans: In order of time.
+        limit_ms: The longest run, in milliseconds.
+
+    Yields:
+        The slice of `spans` that makes a run.
     """
     first = 0
     while first < len(spans):
@@ -43,14 +49,21 @@ def _cut(spans: Sequence[Span], first: int, limit_ms: int) -> int:
 
 
 def pack_spans(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
-    """Runs of consecutive spans, each from first start to last end at most `limit_ms` long, as few as there can be.
+    """As few runs of consecutive spans as possible, each at most `limit_ms` long from first start to last end.
 
-    Of the ways to have so few, the one with the fewest runs shorter than a third of the limit, and then the one whose
-    pauses between runs are the longest, all together. A single span may exceed the limit. Spans are in order of time.
+    If several ways have as few runs, the one with the fewest runs shorter than a third of the limit is taken, and then
+    the one with the longest pauses between its runs. A single span may exceed the limit.
 
     >>> spans = [Span(start_ms=start, end_ms=start + 900) for start in (0, 1_000, 3_000, 4_000, 5_000)]
     >>> list(pack_spans(spans, 4_000))
     [slice(0, 2, None), slice(2, 5, None)]
+
+    Args:
+        spans: In order of time.
+        limit_ms: The longest run, in milliseconds.
+
+    Yields:
+        The slice of `spans` that makes a run.
     """
     end = len(spans)
     best = [_Way(runs=0, short=0, pauses_ms=0, cut=end)] * (end + 1)  # for what is left, from each span on
@@ -73,9 +86,13 @@ def pack_spans(spans: Sequence[Span], limit_ms: int) -> Iterator[slice]:
 
 
 class _Way(NamedTuple):
-    """To divide spans into runs; the least is the best.
+    """A way to divide spans into runs; the smallest tuple is the best.
 
-    short: runs that are; pauses_ms: all between runs, below zero; cut: where the first run ends.
+    Attributes:
+        runs: How many there are.
+        short: How many of them are short.
+        pauses_ms: Milliseconds between runs, negative.
+        cut: Where the first run ends.
     """
 
     runs: int
@@ -85,7 +102,7 @@ class _Way(NamedTuple):
 
 
 def parts(span: Span, limit_ms: int) -> Iterator[Span]:
-    """The span in as many equal parts as it takes for none to be longer than `limit_ms`.
+    """The span in the fewest equal parts that are no longer than `limit_ms`.
 
     >>> [part.end_ms for part in parts(Span(start_ms=0, end_ms=100), 40)]
     [33, 66, 100]

@@ -1,4 +1,4 @@
-"""A transcriber's clip of up to half a minute in phrases that can be read at a glance."""
+"""Cuts a transcriber's clip of up to half a minute into phrases as short as subtitles."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ PAUSE_MS = 1_000
 
 
 def phrases(segment: Segment) -> Iterator[Segment]:
-    """The segment cut after its sentences and at silences of a second; what is then longer than 7 s at its longest
-    pauses. Every word is in exactly one, in order; a segment that is short enough comes back as it is."""
+    """Cut the segment after sentences, at silences of a second, and what is still longer than 7 s, at its pauses.
+
+    Every word is in exactly one phrase, in order. A segment that is short enough comes back as it is.
+    """
     words = segment.words
     spoken = [_spoken(word) for word in words]
     cuts = [
@@ -42,6 +44,6 @@ def phrases(segment: Segment) -> Iterator[Segment]:
 
 
 def _spoken(word: Word) -> Span:
-    """An aligner stretches the word before a silence."""
+    """The word's span, at most as long as plausible: an aligner stretches the word before a silence."""
     start_ms = word.span.start_ms
     return Span(start_ms=start_ms, end_ms=min(word.span.end_ms, start_ms + plausible_ms(word.text)))

@@ -1,4 +1,4 @@
-"""Where a sentence ends and where blanks go, as far as single words tell."""
+"""Where sentences end and where spaces go, judged from single words."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ _ABBREVIATIONS = frozenset(
 
 
 def ends_sentence(text: str, following: str | None) -> bool:
-    """Whether a sentence ends with the word `text`, given the word after it (None: there is none).
+    """Whether a sentence ends with a word.
 
-    A full stop ends none after an initial or a common abbreviation, nor before a small letter.
+    A full stop after an initial or a common abbreviation, or before a lower-case letter, does not end one.
 
     >>> [ends_sentence(*words) for words in (("home.", "Then"), ("Dr.", "Who"), ("3.5", "percent"))]
     [True, False, False]
     >>> ends_sentence("「そうです。」", "はい"), ends_sentence("well...", "you")
     (True, False)
+
+    Args:
+        text: The word with its punctuation.
+        following: The next word; None if there is none.
     """
     bare = text.rstrip(_CLOSING)
     mark = bare[-1:]
@@ -42,7 +46,7 @@ def ends_sentence(text: str, following: str | None) -> bool:
 
 
 def join(words: Iterable[Word]) -> str:
-    """Words as they were written. Where that is not known: a blank between two, save in Chinese and Japanese.
+    """The text of words as they were written. If that is unknown: a space between two, except in Chinese and Japanese.
 
     >>> from sensory_pipeline.core.spans import Span
     >>> def word(text, space_before=None):
@@ -62,14 +66,14 @@ def join(words: Iterable[Word]) -> str:
 
 
 def solid(char: str) -> bool:
-    """Whether the script of a character is written without blanks; Korean, also wide, is not."""
+    """Whether a character's script is written without spaces. Korean, though wide, is not."""
     return east_asian_width(char or " ") in "WF" and not "가" <= char <= "힣"
 
 
 def goes_on(before: str, text: str) -> bool:
-    """Whether `text`, without a blank before it, is the rest of the word `before`, which a decoder has cut.
+    """Whether `text`, which has no space before it, is the rest of the word `before` that a decoder has cut.
 
-    A dash between words, and what is written without any blanks, begins a new one.
+    A dash between words starts a new word, and so does text of a script without spaces.
 
     >>> [goes_on(*parts) for parts in (("twenty", "-one"), ("3", ".5"), ("100", "%"), ("d'", "avoir"), ("$", "3"))]
     [True, True, True, True, True]

@@ -1,6 +1,6 @@
-"""What makes a partition's tables doubtful though they agree with each other: rules over counts.
+"""Rules over counts that show when a partition's tables need a closer look, although they are consistent.
 
-A rule that is broken is a warning for a person to look at; the rows stay published.
+A broken rule is a warning for a person; the rows stay published.
 """
 
 from __future__ import annotations
@@ -9,26 +9,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ERROR_SHARE = 0.1
-"""Failed recordings among all; more is doubtful."""
+"""Highest share of failed recordings."""
 EMPTY_SHARE = 0.2
-"""Recordings without a word among those transcribed; more is doubtful."""
+"""Highest share of transcripts without a word."""
 MOST_SPEAKERS = 10
-"""In a recording for which no number of speakers was asked; more is doubtful."""
+"""Most speakers in a recording whose settings give no number."""
 DOUBTFUL_PROBABILITY = 0.5
-"""Mean of all words; less is doubtful."""
+"""Lowest mean probability of all words."""
 DRIFT = 0.3
-"""Share of recordings whose language is another than the lake's mix would have; more is doubtful."""
+"""Highest share of recordings by which the mix of languages may differ from the lake's."""
 DRIFT_RECORDINGS = 20
-"""With fewer on either side, a mix of languages says nothing."""
+"""With fewer recordings on either side, mixes of languages are not compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionCounts:
-    """Counts of recordings, but for words and probability.
+    """Counts of recordings of one partition, except where noted.
 
-    transcribed: with or without a word; speakers_out_of_range: against the numbers asked for, else
-    MOST_SPEAKERS; mean_probability: of the words, None without any; languages: of the partition, and
-    known_languages of those published before it, by language.
+    Attributes:
+        ok: Processed.
+        failed: Failed for good.
+        pending: Left for another run.
+        transcribed: Transcribed, with or without a word.
+        empty: Transcribed, without a word.
+        speakers_out_of_range: With fewer or more speakers than asked for; by default, more than MOST_SPEAKERS.
+        words: Number of words.
+        mean_probability: Mean probability of the words; None if there are none.
+        languages: Recordings by language.
+        known_languages: Recordings of partitions published before, by language.
     """
 
     ok: int
@@ -45,8 +53,14 @@ class PartitionCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a rule says. value: what was measured, limit: the most (for probability the least) it may be;
-    text: the same in words."""
+    """The result of one rule.
+
+    Attributes:
+        passed: Whether the rule holds.
+        value: What was measured.
+        limit: The highest value allowed; for a probability, the lowest.
+        text: The result in words.
+    """
 
     passed: bool
     value: float
@@ -55,7 +69,7 @@ class Verdict:
 
 
 def verdicts(counts: PartitionCounts) -> dict[str, Verdict]:
-    """Rule -> what it says, for each of RULES."""
+    """The verdict of each rule in RULES, by its name."""
     published = counts.ok + counts.failed
     drift = language_drift(counts.languages, counts.known_languages)
     mean = 1.0 if counts.mean_probability is None else counts.mean_probability
@@ -105,9 +119,9 @@ RULES: Mapping[str, str] = {
 
 
 def language_drift(languages: Mapping[str, int], known: Mapping[str, int]) -> float:
-    """How far two mixes of languages are apart: the share that would have to change, 0 to 1.
+    """The difference between two mixes of languages: the share that would have to change, 0 to 1.
 
-    0 where either has fewer than DRIFT_RECORDINGS.
+    0 if either has fewer than DRIFT_RECORDINGS recordings.
 
     >>> language_drift({"en": 30, "de": 10}, {"en": 400})
     0.25

@@ -13,10 +13,13 @@ from sensory_pipeline.core.characters import visible
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceObject:
-    """What a listing says of one object.
+    """One object of a listing.
 
-    uri: `file://` or `s3://`; version: changes whenever the content may have changed;
-    size_bytes: its length; modified_at: last modification, with time zone.
+    Attributes:
+        uri: `file://` or `s3://`.
+        version: Changes whenever the content may have changed.
+        size_bytes: Its size.
+        modified_at: Its last modification, with time zone.
     """
 
     uri: str
@@ -27,7 +30,12 @@ class SourceObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A piece of a listing. after: uri after which the next piece begins, whether or not it is a recording's."""
+    """A part of a listing.
+
+    Attributes:
+        objects: The objects in it that are recordings.
+        after: The URI after which the next page begins; it need not be a recording's.
+    """
 
     objects: tuple[SourceObject, ...]
     after: str
@@ -35,7 +43,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """The unit of one run: the UTC day a recording was first seen with, and its shard."""
+    """What one run processes: recordings of one UTC day and one shard.
+
+    Attributes:
+        date: The UTC day on which the recording was last modified, when it was first seen.
+        shard: From 0.
+    """
 
     date: date
     shard: int
@@ -51,7 +64,11 @@ class Partition:
 
     @classmethod
     def parse(cls, key: str) -> Partition:
-        """The inverse of `key`. Raises ValueError when it is not one."""
+        """The partition with a key.
+
+        Raises:
+            ValueError: It is not a key.
+        """
         day, _, shard = key.partition("|")
         return cls(date=date.fromisoformat(day), shard=int(shard))
 
@@ -68,7 +85,7 @@ class Recording:
 
 
 def recording_id(uri: str) -> str:
-    """16 hexadecimal digits that stand for the uri in every table.
+    """16 hexadecimal digits that identify the URI in every table.
 
     >>> recording_id("s3://calls/a.wav")
     '86b2bd2d8bbc15ff'
@@ -77,7 +94,7 @@ def recording_id(uri: str) -> str:
 
 
 def shard_of(uri: str, shards: int) -> int:
-    """The shard a uri belongs to for ever, 0 <= shard < shards.
+    """The shard of a URI, which never changes: 0 <= shard < shards.
 
     >>> shard_of("s3://calls/a.wav", 8) in range(8)
     True
@@ -86,7 +103,7 @@ def shard_of(uri: str, shards: int) -> int:
 
 
 def first_seen_date(modified_at: datetime, *, start: date, today: date) -> date:
-    """UTC day of the modification time, held between `start` and `today`.
+    """The UTC day of the modification time, clipped to the range from `start` to `today`.
 
     A clock that runs ahead must not put a recording into a partition that does not exist yet.
 

@@ -1,4 +1,4 @@
-"""What can be asked of the pipeline; the same words on the command line, in settings and over HTTP."""
+"""What can be asked of the pipeline; the same names on the command line, in settings and over HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Temperature = Annotated[float, Field(ge=0, le=1)]
 
 
 class TranscriptionSettings(_Settings):
-    """How to transcribe. An engine without a decoder like Whisper's heeds the language alone.
+    """How to transcribe. An engine whose decoder is not like Whisper's uses the language only.
 
     A window is the sound decoded at once. A threshold of None is not applied.
     """
@@ -104,7 +104,7 @@ class TranscriptionSettings(_Settings):
 
     @property
     def asked_languages(self) -> frozenset[str]:
-        """Those that are named; none where any may be spoken.
+        """The languages that are named; empty if any may be spoken.
 
         >>> sorted(TranscriptionSettings(languages="es,en").asked_languages)
         ['en', 'es']
@@ -129,7 +129,7 @@ class DiarizationSettings(_Settings):
 
 
 class EmotionSettings(_Settings):
-    """At which grain to report emotions."""
+    """For which parts of a recording to report emotions."""
 
     level: EmotionLevel = Field(
         EmotionLevel.SENTENCE, description="One row per word, sentence or turn of a speaker, or one for the file."
@@ -137,7 +137,7 @@ class EmotionSettings(_Settings):
 
 
 class ProcessRequest(_Settings):
-    """Everything that governs the result for one recording."""
+    """Everything that determines the result for one recording."""
 
     tasks: frozenset[Task] = Field(frozenset(Task), min_length=1, description="Tasks to perform.")
     stereo: bool = Field(

@@ -24,9 +24,15 @@ from sensory_pipeline.core.utterances import AttributedWord, Utterance, utteranc
 class AudioFacts:
     """The source as it arrived.
 
-    duration_ms: of its sound; sample_rate: Hz; track: number of the one that was taken, None where there
-    is only one; damage: what of it is damaged, None when nothing is; undecoded_ms: sound that is lost by
-    that, None where nobody can tell; remarks: what was decided about its sound.
+    Attributes:
+        duration_ms: Length of its sound, in milliseconds.
+        codec: FFmpeg's name of it.
+        sample_rate: Hz.
+        channels: Number of channels.
+        track: Number of the audio track that was used; None if there is only one.
+        damage: What is damaged, in words; None if nothing is.
+        undecoded_ms: Milliseconds of sound lost by the damage; None if unknown.
+        remarks: What was decided about its sound.
     """
 
     duration_ms: int
@@ -41,7 +47,15 @@ class AudioFacts:
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that words are attributed once
 class RecordingResult:
-    """None stands for what was not asked. drop_doubtful: doubtful words are told to nobody but the words table."""
+    """All results for one recording. None stands for what was not asked for.
+
+    Attributes:
+        audio: The source.
+        transcript: The words.
+        diarization: The turns.
+        emotions: The emotions.
+        drop_doubtful: Whether doubtful words appear in the words table only.
+    """
 
     audio: AudioFacts
     transcript: Transcript | None
@@ -51,19 +65,19 @@ class RecordingResult:
 
     @cached_property
     def words(self) -> tuple[AttributedWord, ...]:
-        """All of the transcript's, with their speakers; empty without a transcript."""
+        """All words of the transcript, with their speakers; empty without a transcript."""
         return attributed(self.transcript, self.diarization)
 
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
-        """Of the words that are told."""
+        """The utterances made of the reported words."""
         return utterances(reported_words(self.words, drop_doubtful=self.drop_doubtful))
 
     @cached_property
     def gaps(self) -> tuple[Span, ...]:
-        """Speech without a word: what the transcriber tells of, and parts of turns; none without a transcript.
+        """Speech without a word: gaps of the transcriber and parts of turns; empty without a transcript.
 
-        Where each channel is a speaker they are the transcriber's, each channel's for itself.
+        Where each channel is a speaker, only the transcriber's gaps count, those of each channel by itself.
         """
         if self.transcript is None:
             return ()
@@ -76,8 +90,10 @@ class RecordingResult:
 
     @cached_property
     def reported_transcript(self) -> Transcript | None:
-        """The transcript without the words that are not told. It has as many segments; those without a word are
-        empty."""
+        """The transcript with the reported words only.
+
+        It has as many segments as the transcript. A segment without a reported word is empty.
+        """
         if self.transcript is None or not self.drop_doubtful:
             return self.transcript
         words = iter(self.words)
@@ -86,7 +102,12 @@ class RecordingResult:
 
 
 def attributed(transcript: Transcript | None, diarization: Diarization | None) -> tuple[AttributedWord, ...]:
-    """Words x turns -> who said each, and whether anybody did. Without a diarization, nobody is named."""
+    """The words with their speakers, the doubtful ones marked.
+
+    Args:
+        transcript: None gives no words.
+        diarization: None leaves the speakers unknown.
+    """
     if transcript is None:
         return ()
     turns = diarization or Diarization(turns=(), exclusive=())
@@ -97,7 +118,7 @@ def attributed(transcript: Transcript | None, diarization: Diarization | None) -
 
 
 def reported_words(words: Iterable[AttributedWord], *, drop_doubtful: bool) -> tuple[AttributedWord, ...]:
-    """The words that utterances are made of."""
+    """The words that utterances are made of: all, or all but the doubtful ones."""
     return tuple(word for word in words if not (drop_doubtful and word.doubtful))
 
 

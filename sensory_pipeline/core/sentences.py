@@ -1,4 +1,4 @@
-"""An utterance in sentences."""
+"""Cuts an utterance into sentences."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from sensory_pipeline.core.punctuation import ends_sentence
 from sensory_pipeline.core.utterances import AttributedWord, Utterance, pause_ms
 
 PAUSE_MS = 600
-"""Where there is no punctuation: pauses for breath within a sentence are mostly shorter."""
+"""Ends a sentence if there is no punctuation. Pauses for breath within a sentence are mostly shorter."""
 
 LIMIT_MS = 25_000
-"""The longest sentence, which is also the most an emotion classifier should hear at once."""
+"""The longest sentence, and the most an emotion classifier should get at once."""
 
 
 def sentences(utterance: Utterance) -> tuple[Utterance, ...]:
-    """The utterance cut after terminal punctuation or, where it has none, at pauses of 0.6 s.
+    """Cut the utterance after terminal punctuation or, if it has none, at pauses of 0.6 s.
 
-    What is then longer than 25 s is cut at its longest pauses. A sentence is itself a stretch of one
-    speaker's words; every word is in exactly one, in order.
+    A sentence longer than 25 s is cut at its longest pauses. Every word is in exactly one sentence, in order.
     """
     words = utterance.words
     ends = [ends_sentence(before.word.text, after.word.text) for before, after in pairwise(words)]

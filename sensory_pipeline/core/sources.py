@@ -1,4 +1,4 @@
-"""Where recordings come from, and what is different about those of one source."""
+"""Where recordings come from, and the settings of single sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sensory_pipeline.core.requests import (
 
 
 class RecordingSettings(TranscriptionSettings, DiarizationSettings):
-    """Everything that may differ from one recording to the next: what is asked, and by which engines."""
+    """Everything that may differ between recordings: what is asked for, and which engines do it."""
 
     stereo: bool = Field(
         False, description="Each channel is one speaker, as in recorded calls; speakers are not detected."
@@ -54,7 +54,7 @@ class RecordingSettings(TranscriptionSettings, DiarizationSettings):
     )
 
     def request(self) -> ProcessRequest:
-        """What is asked of a recording."""
+        """What these settings ask for."""
         return ProcessRequest(
             stereo=self.stereo,
             track=self.track,
@@ -72,13 +72,13 @@ TOGETHER = (
     frozenset({"diarization", "pyannote_model"}),
     frozenset({"emotion", "gigaam_model_name"}),
 )
-"""Settings that mean something only together: a source that gives one of them takes none from elsewhere."""
+"""Settings that belong together: a source that gives one of a group takes none of that group from elsewhere."""
 
 
 class Source(RecordingSettings):
-    """A folder or a prefix in S3, and the settings that its recordings have of their own.
+    """A folder or an S3 prefix, with settings for its recordings.
 
-    What is not given is as everywhere. A source within another has the say over its part of it.
+    Settings that it does not give are those of the lake. For a source inside another, the inner one decides.
     """
 
     model_config = ConfigDict(validate_by_name=True)
@@ -99,7 +99,7 @@ class Source(RecordingSettings):
 
     @property
     def own(self) -> dict[str, Any]:
-        """The settings it gives, and with them those that go together with one of these.
+        """The settings it gives, and those that belong together with one of them.
 
         >>> Source(uri="calls", speakers=2).own
         {'speakers': 2, 'min_speakers': None, 'max_speakers': None}
@@ -109,7 +109,7 @@ class Source(RecordingSettings):
         return {name: getattr(self, name) for name in RecordingSettings.model_fields if name in names}
 
     def holds(self, uri: str) -> bool:
-        """Whether an object's name is one of a recording here.
+        """Whether the source takes an object of this name as a recording.
 
         >>> Source(uri="calls", suffixes=[".WAV"]).holds("file:///calls/a.wav")
         True

@@ -1,6 +1,6 @@
 """Time: half-open spans on the axis of one recording.
 
-Milliseconds are integers inside, so that sums, comparisons and hashes are exact; seconds appear
+Internally, milliseconds are integers, so that sums, comparisons and hashes are exact. Seconds appear
 only at the edges (JSON, views, engines), through `Span.from_seconds` and the `*_s` properties.
 """
 
@@ -17,10 +17,11 @@ Time = TypeVar("Time", int, float)
 class Span:
     """The interval [start_ms, end_ms), in milliseconds from the start of the recording.
 
-    Raises ValueError when it starts before 0 or ends before it starts.
-
     >>> Span.from_seconds(0.5, 1.25)
     Span(start_ms=500, end_ms=1250)
+
+    Raises:
+        ValueError: It starts before 0, or ends before it starts.
     """
 
     start_ms: int
@@ -32,7 +33,7 @@ class Span:
 
     @classmethod
     def from_seconds(cls, start_s: float, end_s: float) -> Span:
-        """Rounds to the nearest millisecond; what is before 0, or reversed, is clipped."""
+        """Round to the nearest millisecond; a time before 0, or an end before the start, is clipped."""
         start_ms = max(0, round(start_s * 1000))
         return cls(start_ms=start_ms, end_ms=max(start_ms, round(end_s * 1000)))
 
@@ -53,7 +54,7 @@ class Span:
         return self.duration_ms / 1000
 
     def overlap_ms(self, other: Span) -> int:
-        """Milliseconds both cover.
+        """Milliseconds that both spans cover.
 
         >>> Span(start_ms=0, end_ms=10).overlap_ms(Span(start_ms=4, end_ms=30))
         6
@@ -79,7 +80,11 @@ class Span:
 
 
 def cover(spans: Iterable[Span]) -> Span:
-    """The smallest span that contains all of them. Raises ValueError when there are none."""
+    """The smallest span that contains all of them.
+
+    Raises:
+        ValueError: There are none.
+    """
     items = list(spans)
     if not items:
         raise ValueError("no spans to cover")
@@ -87,12 +92,16 @@ def cover(spans: Iterable[Span]) -> Span:
 
 
 def union(intervals: Iterable[tuple[Time, Time]], *, touching: bool = True) -> list[tuple[Time, Time]]:
-    """What the intervals cover together: disjoint ones, in order. touching: whether two that only touch become one.
+    """What the intervals cover together, as disjoint intervals in order.
 
     >>> union([(4, 9), (0, 5), (9, 10)])
     [(0, 10)]
     >>> union([(4, 9), (0, 5), (9, 10)], touching=False)
     [(0, 9), (9, 10)]
+
+    Args:
+        intervals: Start and end of each, in any order.
+        touching: Whether two that only touch are joined.
     """
     found: list[tuple[Time, Time]] = []
     for start, end in sorted(intervals):

@@ -12,8 +12,17 @@ from sensory_pipeline.core.utterances import AttributedWord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakerStatistics:
-    """talk_ms: milliseconds in the speaker's turns; talk_share: of all speakers' talk time, 0 to 1;
-    words_per_minute: of talk time, None where there is none."""
+    """What one speaker said, in figures.
+
+    Attributes:
+        speaker: The label.
+        talk_ms: Milliseconds in the speaker's turns.
+        talk_share: Share in the talk time of all speakers, 0 to 1.
+        turns: Number of turns.
+        words: Number of words.
+        longest_turn_ms: Milliseconds.
+        words_per_minute: Of talk time; None if there is none.
+    """
 
     speaker: str
     talk_ms: int
@@ -25,7 +34,7 @@ class SpeakerStatistics:
 
 
 def speaker_statistics(diarization: Diarization, words: Iterable[AttributedWord]) -> tuple[SpeakerStatistics, ...]:
-    """One for each speaker who has a turn, in order of label.
+    """The statistics of each speaker who has a turn, in order of label.
 
     Time in which several people speak counts for each of them.
     """

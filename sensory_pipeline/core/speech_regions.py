@@ -1,4 +1,4 @@
-"""Where something is heard in a recording, for many look-ups."""
+"""Where somebody speaks in a recording, for many look-ups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sensory_pipeline.core.spans import Span, union
 
 
 class SpeechRegions:
-    """Sorted, disjoint stretches of speech, to be asked about many short spans."""
+    """Sorted, disjoint regions of speech. Fast for many short spans."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
         stretches = union((span.start_ms, span.end_ms) for span in spans if span.duration_ms)
@@ -23,7 +23,11 @@ class SpeechRegions:
             yield Span(start_ms=start_ms, end_ms=end_ms)
 
     def within(self, span: Span) -> tuple[int, float]:
-        """How much of the speech lies inside: in milliseconds, and in stretches or parts of one."""
+        """How much of the speech lies inside a span.
+
+        Returns:
+            Milliseconds, and the number of regions, where a region partly inside counts as a fraction.
+        """
         time_ms, stretches = 0, 0.0
         i = bisect_right(self._ends, span.start_ms)
         while i < len(self._starts) and self._starts[i] < span.end_ms:
@@ -38,7 +42,7 @@ class SpeechRegions:
         return self.within(span)[0]
 
     def gap_ms(self, span: Span) -> float:
-        """To the nearest edge; 0 when they touch or overlap, infinite when there is no stretch."""
+        """Milliseconds to the nearest region; 0 if they touch or overlap, infinite if there is none."""
         i = bisect_right(self._ends, span.start_ms)
         before = span.start_ms - self._ends[i - 1] if i else inf
         after = self._starts[i] - span.end_ms if i < len(self._starts) else inf
@@ -46,7 +50,7 @@ class SpeechRegions:
 
 
 def overlapped_speech(tracks: Iterable[SpeechRegions]) -> SpeechRegions:
-    """Where two or more are heard at once."""
+    """Where two or more of them speak at once."""
     edges = sorted(edge for track in tracks for span in track for edge in ((span.start_ms, 1), (span.end_ms, -1)))
     active = 0
     stretches: list[Span] = []

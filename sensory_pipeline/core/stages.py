@@ -25,13 +25,13 @@ READS: dict[Stage, tuple[Stage, ...]] = {
     Stage.DIARIZATION: (Stage.NORMALIZED_AUDIO,),
     Stage.EMOTIONS: (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION),
 }
-"""The graph: which stages a stage builds on."""
+"""The stages that each stage builds on."""
 
 
 def stages_for(request: ProcessRequest) -> tuple[Stage, ...]:
-    """What has to run for a request, in order.
+    """The stages that have to run for a request, in order.
 
-    Emotion per word or sentence needs to know the words and who spoke them, per speaker the turns; per file neither.
+    Emotions per word or sentence need the words and who said them; per speaker, the turns; per file, neither.
 
     >>> [str(s) for s in stages_for(ProcessRequest(tasks=frozenset({Task.DIARIZATION})))]
     ['normalized_audio', 'diarization']
@@ -51,7 +51,7 @@ def stages_for(request: ProcessRequest) -> tuple[Stage, ...]:
 
 
 def with_dependents(stages: Iterable[Stage]) -> frozenset[Stage]:
-    """These, and every stage that builds on one of them.
+    """These stages, and every stage that builds on one of them.
 
     >>> sorted(with_dependents([Stage.DIARIZATION]))
     [<Stage.DIARIZATION: 'diarization'>, <Stage.EMOTIONS: 'emotions'>]
@@ -64,21 +64,26 @@ def with_dependents(stages: Iterable[Stage]) -> frozenset[Stage]:
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
-    """16 hexadecimal digits over everything that decides a stage's output.
-
-    Parts must be JSON values; their order does not matter.
+    """16 hexadecimal digits over everything that determines a stage's output.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True
+
+    Args:
+        parts: JSON values; their order does not matter.
     """
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def engines_at_fault(total: int, failed: int) -> bool:
-    """Whether so many failures, for reasons that are not the recordings' own, should fail the run.
+    """Whether there are so many failures that the run should fail.
 
     >>> engines_at_fault(20, 11), engines_at_fault(20, 10), engines_at_fault(5, 5)
     (True, False, False)
+
+    Args:
+        total: Recordings tried.
+        failed: Recordings that failed for a reason other than their own content.
     """
     return total >= 20 and failed * 2 > total

@@ -10,17 +10,25 @@ from typing import Literal
 from sensory_pipeline.core.spans import union
 
 Kind = Literal["device", "host", "waiting"]
-"""device: a model calculates, be its device a GPU or the processor; host: what surrounds that, such as decoding;
-waiting: for the next recording."""
+"""Device is a model that computes, on a GPU or on the CPU. Host is work around that, such as decoding. Waiting is for
+the next recording."""
 
 SHORTEST_IDLE_S = 0.05
-"""A shorter pause of the device is how one call follows another."""
+"""A shorter pause of the device is the normal gap between two calls."""
 _MOST_IDLE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """lane: whose it is, as in "transcripts"; what: in a word, as in "whisper"; seconds since 1970."""
+    """Something a process did.
+
+    Attributes:
+        lane: Which process, such as "transcripts".
+        kind: What it used.
+        what: What it did, in a word, such as "whisper".
+        start_s: Seconds since 1970.
+        end_s: Seconds since 1970.
+    """
 
     lane: str
     kind: Kind
@@ -31,7 +39,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """A pause of the device."""
+    """A pause of the device, in seconds since 1970."""
 
     start_s: float
     end_s: float
@@ -39,7 +47,11 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """activities: by lane and time. Seconds since 1970."""
+    """All activities of a run.
+
+    Attributes:
+        activities: In order of lane and time.
+    """
 
     activities: tuple[Activity, ...]
 
@@ -53,7 +65,7 @@ class Timeline:
 
     @property
     def lanes(self) -> tuple[str, ...]:
-        """In order of their first activity."""
+        """The lanes in order of their first activity."""
         ordered = sorted(self.activities, key=lambda activity: activity.start_s)
         return tuple(dict.fromkeys(activity.lane for activity in ordered))
 
@@ -65,13 +77,13 @@ class Timeline:
         return union((activity.start_s, activity.end_s) for activity in self.activities if activity.kind in kinds)
 
     def idle(self) -> tuple[Idle, ...]:
-        """The pauses of the device, from the first activity of all to the last."""
+        """The pauses of the device between the first activity of any kind and the last."""
         edges = [(self.start_s, self.start_s), *self._busy("device"), (self.end_s, self.end_s)]
         pauses = [(before[1], after[0]) for before, after in pairwise(edges)]
         return tuple(Idle(start_s=start, end_s=end) for start, end in pauses if end - start >= SHORTEST_IDLE_S)
 
     def meanwhile(self, pause: Idle) -> tuple[str, ...]:
-        """What the processes did then, as in "normalized_audio 1: decoding"."""
+        """What the host did during a pause, such as "normalized_audio 1: decoding"."""
         found = (
             f"{activity.lane}: {activity.what}"
             for activity in self.activities
@@ -80,7 +92,11 @@ class Timeline:
         return tuple(dict.fromkeys(found))
 
     def as_json(self, *, most: int) -> dict[str, object]:
-        """Seconds from the beginning. At most about so many activities, and of the device's pauses the longest."""
+        """The timeline as a JSON value, in seconds from its start.
+
+        Args:
+            most: About how many activities at most. Of the device's pauses, only the longest are included.
+        """
         pauses = sorted(self.idle(), key=lambda pause: pause.start_s - pause.end_s)[:_MOST_IDLE]
         return {
             "start_s": round(self.start_s, 3),
@@ -103,7 +119,7 @@ class Timeline:
 
 
 def condensed(activities: Iterable[Activity], *, most: int) -> tuple[Activity, ...]:
-    """The same in about so many: what one process does again and again becomes one, over ever longer pauses.
+    """About `most` activities at most: repeated ones of a process are joined, over longer and longer pauses.
 
     >>> made = [Activity(lane="a", kind="device", what="x", start_s=s, end_s=s + 0.9) for s in range(100)]
     >>> [(a.start_s, round(a.end_s, 1)) for a in condensed(made, most=10)]

@@ -1,4 +1,4 @@
-"""What was said and when: a transcriber's answer."""
+"""What was said and when: the result of a transcriber."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from sensory_pipeline.core.spans import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """One word as written, without surrounding blanks.
+    """One word as written, without spaces around it.
 
-    probability: the engine's own confidence, 0 to 1; good for ranking, not calibrated.
-    space_before: whether a blank stands before it in the text; None where the engine does not tell.
-    channel: where each channel is a speaker, the one it was heard on, from 0.
+    Attributes:
+        text: The word with its punctuation.
+        span: When it was said.
+        probability: The engine's own confidence, 0 to 1; good for ranking, not calibrated.
+        space_before: Whether a space stands before it in the text; None if the engine does not say.
+        channel: The channel it was said on, from 0, if each channel is a speaker; else None.
     """
 
     text: str
@@ -25,9 +28,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """The transcriber's unit: a phrase between pauses or a whole clip, cut where another channel speaks in a pause.
+    """A phrase between pauses, or a whole clip. It is cut where another channel speaks in one of its pauses.
 
-    language: ISO 639-1 code, where it was determined for this segment; else the transcript's holds.
+    Attributes:
+        span: From the first word to the last.
+        text: As written.
+        words: In order.
+        language: ISO 639-1 code, if it was detected for this segment; None if it is the transcript's.
     """
 
     span: Span
@@ -38,10 +45,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """All segments in order of time.
+    """All that was said in a recording.
 
-    language: ISO 639-1 code of the recording, or None when nothing was said. gaps: stretches of speech that
-    could not be transcribed, in order of their starts; those of different channels may overlap.
+    Attributes:
+        language: ISO 639-1 code; None if nothing was said.
+        segments: In order of time.
+        gaps: Speech that could not be transcribed, in order of start. Gaps of different channels may overlap.
     """
 
     language: str | None
@@ -54,7 +63,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """As it is written, without a blank between Chinese or Japanese segments."""
+        """The whole text, without a space between Chinese or Japanese segments."""
         text = ""
         for segment in self.segments:
             blank = text and segment.text and not (segment.words and segment.words[0].space_before is False)

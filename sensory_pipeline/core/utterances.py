@@ -1,4 +1,4 @@
-"""Who said what: contiguous words of one speaker, the analyst's grain."""
+"""Who said what: consecutive words of one speaker."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
 
 LONG_PAUSE_MS = 2_000
-"""A speaker who is silent for so long starts a new utterance: far beyond a pause for breath or
-thought, which stays under about a second, and short enough to say when something was said."""
+"""A silence of this length starts a new utterance. Pauses for breath or thought stay under about a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributedWord:
-    """A word and whose it is, with the evidence.
+    """A word and its speaker, with the evidence.
 
-    spoken: the part of the word's span in which it was most likely said; shorter than
-    `word.span` only where that is implausibly long. speaker: None when nobody speaks within
-    `attribution.REACH_MS`. overlap_share: part of `spoken` that the speaker's turns cover, the
-    exclusive ones unless each channel is a speaker, 0 to 1. runner_up: the next likely speaker
-    within reach. overlapped: two or more people speak at once during the word. doubtful: it is likely that nobody
-    said it (see doubt.py).
+    Attributes:
+        word: As transcribed.
+        spoken: The part of the word's span in which it was most likely said; shorter than `word.span` only if that
+            is implausibly long.
+        speaker: None if nobody speaks within `attribution.REACH_MS`.
+        overlap_share: Share of `spoken` that the speaker's turns cover, 0 to 1. Only exclusive turns count, unless each
+            channel is a speaker.
+        runner_up: The second most likely speaker within reach.
+        overlapped: Two or more people speak at once during the word.
+        doubtful: Probably nobody said it (see doubt.py).
     """
 
     word: Word
@@ -38,7 +41,7 @@ class AttributedWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
-    """Consecutive words of one speaker, at least one of them."""
+    """Consecutive words of one speaker; at least one word."""
 
     words: tuple[AttributedWord, ...]
 
@@ -48,7 +51,7 @@ class Utterance:
 
     @property
     def span(self) -> Span:
-        """From the first word to the last as they were spoken: a stretched end is left out."""
+        """From the first word to the last as they were spoken, without a stretched end."""
         return cover(word.spoken for word in self.words)
 
     @property
@@ -57,12 +60,12 @@ class Utterance:
 
 
 def pause_ms(before: AttributedWord, after: AttributedWord) -> int:
-    """Silence between two consecutive words as they were spoken; 0 when they touch or overlap."""
+    """Milliseconds of silence between two consecutive words as spoken; 0 if they touch or overlap."""
     return max(0, after.spoken.start_ms - before.spoken.end_ms)
 
 
 def utterances(words: Sequence[AttributedWord]) -> tuple[Utterance, ...]:
-    """Cut where the speaker changes and at long pauses; every word is in exactly one, in order."""
+    """Cut the words where the speaker changes and at long pauses. Every word is in exactly one utterance, in order."""
     if not words:
         return ()
     cuts = [

@@ -1,7 +1,7 @@
-"""Which stretches an emotion classifier is asked about.
+"""Which parts of a recording an emotion classifier gets.
 
-Classifiers do best on 2.5 to 25 s of one speaker. A window may be shorter; its turn, the stretch of
-the same speaker around it, then lends it context and is never longer than 25 s.
+Classifiers do best on 2.5 to 25 s of one speaker. A window may be shorter; then its turn, the speech of
+the same speaker around it, gives it context. A turn is never longer than 25 s.
 """
 
 from __future__ import annotations
@@ -28,13 +28,19 @@ def emotion_windows(
     diarization: Diarization | None = None,
     speech: Sequence[Span] = (),
 ) -> tuple[EmotionWindow, ...]:
-    """The windows for the rows at a level; none reaches beyond the recording.
+    """The windows for the rows at a level. No window reaches beyond the recording.
 
-    Word: one for each word, as it was spoken; may be empty where an engine gives a word no time.
-    Sentence: one for each sentence, or without words one for each exclusive turn, cut evenly if
-    longer than 25 s. Speaker: one for each turn, also where turns overlap. File: the recording, or
-    if longer than 30 s its speech (from any voice activity detector, in order), cut at pauses; with
-    no speech it is cut evenly.
+    Word level: one window for each word as it was spoken; it may be empty if an engine gives a word no time.
+    Sentence level: one for each sentence, or without words, one for each exclusive turn; one above 25 s is cut evenly.
+    Speaker level: one for each turn, even where turns overlap. File level: the whole recording if it is no longer than
+    30 s; else its speech, cut at pauses, or if there is no speech, cut evenly.
+
+    Args:
+        level: What a row stands for.
+        utterances: Who said what; empty without a transcript.
+        recording: The whole recording.
+        diarization: The turns; None if there are none.
+        speech: Where there is speech, in order, from any voice activity detector; used at file level.
     """
     match level:
         case EmotionLevel.WORD:
@@ -49,9 +55,9 @@ def emotion_windows(
 
 
 def utterance_windows(utterances: Sequence[Utterance]) -> tuple[EmotionWindow, ...]:
-    """One for each utterance, however long.
+    """One window for each utterance, however long.
 
-    The parts of one longer than 25 s are the turns of its words, so that a classifier hears nothing twice.
+    An utterance longer than 25 s has as parts the turns of its words, so that a classifier gets no sound twice.
     """
     return tuple(
         EmotionWindow(

@@ -1,0 +1,1 @@
+"""Results of one recording as JSON and as text."""

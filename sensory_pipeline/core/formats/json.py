@@ -27,7 +27,7 @@ from sensory_pipeline.core.utterances import AttributedWord
 
 
 def render(result: RecordingResult, tasks: frozenset[Task]) -> str:
-    """The document, two blanks a level, without a newline at the end."""
+    """The document, indented by two spaces, without a line break at the end."""
     return json.dumps(document(result, tasks), ensure_ascii=False, indent=2)
 
 

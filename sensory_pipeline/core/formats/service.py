@@ -31,7 +31,14 @@ SIDES = {label(0): "L0", label(1): "R0"}
 def document(
     result: RecordingResult, request: ProcessRequest, *, as_text: bool = False, with_words: bool = True
 ) -> dict[str, Any]:
-    """A JSON value. as_text: the transcript as one text; with_words: whether it has words otherwise."""
+    """The result as a JSON value.
+
+    Args:
+        result: What was found.
+        request: What was asked for.
+        as_text: Whether the transcript is one text.
+        with_words: Whether segments have their words, if not as text.
+    """
     value = json.document(result, request.tasks)
     if "tra" in value and result.reported_transcript is not None:
         if as_text:

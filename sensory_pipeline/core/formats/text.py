@@ -3,7 +3,7 @@
     [00:01.20 - 00:03.45] SPEAKER_00 (neutral): so when does it leave
     [00:03.45 - 00:09.10] (could not be transcribed)
 
-Without a transcript, one line a turn, or one line an emotion. Nobody's name where nobody asked who spoke.
+Without a transcript, one line for each turn, or one for each emotion. Speakers are named only if they were asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ def _utterances(result: RecordingResult, tasks: frozenset[Task]) -> list[str]:
 
 
 def line(span: Span, text: str, *who_and_how: str) -> str:
-    """What somebody said. who_and_how: what is known of them, empty where it is not."""
+    """One line for what somebody said.
+
+    Args:
+        span: When.
+        text: What.
+        *who_and_how: The speaker and the emotion; empty if unknown.
+    """
     known = " ".join(filter(None, who_and_how))
     return f"{_clock(span)} {known}: {text}" if known else f"{_clock(span)} {text}"
 
