@@ -1,8 +1,8 @@
-"""Sound on its file's own clock: where a player has silence before it or in between, there is silence.
+"""Places sound on its file's own clock: where a player plays silence, before the sound or in between, there is silence.
 
-Times that a container writes are rounded, to a millisecond in Matroska, and jitter where they were
-taken from a machine's clock; samples follow each other regardless, until they are wrong by more than
-can be that. So they are right within that tolerance at any time, however long the recording.
+Times that a container writes are rounded, to a millisecond in Matroska, and they jitter if they were taken from
+a machine's clock. So samples follow each other directly until a time differs by more than that explains. Sound is
+thus within the tolerance of its time at any point, however long the recording.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ from sensory_pipeline.core.arrays import Array
 _TOLERANCE_S = 0.04
 _TOLERANCE_AT_DAMAGE_S = 0.005
 LONGEST_GAP_S = 3600.0
-"""What jumps further ahead is on another clock, such as that of a live stream of which this is a piece."""
+"""A longer jump ahead means another clock, such as that of a live stream from which this was cut."""
 _LONGEST_OVERLAP_S = 1.0
-"""What jumps further back has begun to count anew."""
+"""A longer jump back means that times started again."""
 _SILENCE_S = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """samples: of shape (frames, channels), as decoded; rate: Hz; name: FFmpeg's of their type."""
+    """Some decoded sound.
+
+    Attributes:
+        samples: Shape (frames, channels), as decoded.
+        rate: Hz.
+        name: FFmpeg's name of the sample type.
+    """
 
     samples: Array
     rate: int
@@ -38,7 +44,12 @@ class Piece:
 
 
 class Clock:
-    """One for a recording; each of the parts it was joined from begins where the one before it ended."""
+    """The clock of one recording. Each of the parts it was joined from begins where the one before it ended.
+
+    Attributes:
+        now_s: Where the sound so far ends, in seconds.
+        has_jumped: Whether the times of the part started again, so that its last time is not its length.
+    """
 
     def __init__(self, report: DecodingReport) -> None:
         self.now_s = 0.0
@@ -47,15 +58,21 @@ class Clock:
         self._owed_s = 0.0
         self._is_damaged = False
         self.has_jumped = False
-        """Whether the part's times began anew, so that their last is not its length."""
 
     def next_part(self) -> None:
-        """What comes now is on another clock."""
+        """What follows has times of another clock."""
         self._shift_s = None if self.now_s else 0.0
         self._owed_s, self._is_damaged, self.has_jumped = 0.0, False, False
 
     def lose(self, seconds: float | None = None) -> bool:
-        """Sound is missing here: so much, where no timestamps tell. Returns whether the place is a new one."""
+        """Note that sound is missing here.
+
+        Args:
+            seconds: How much; counts only if there are no timestamps.
+
+        Returns:
+            Whether this is a new damaged place.
+        """
         is_new = not self._is_damaged
         self._owed_s += seconds or 0.0
         self._is_damaged = True
@@ -63,19 +80,21 @@ class Clock:
 
     @property
     def owed_s(self) -> float:
-        """What was lost since the last sound."""
+        """Seconds lost since the last sound."""
         return self._owed_s
 
     @property
     def is_damaged(self) -> bool:
-        """Whether anything was."""
+        """Whether sound was lost since the last sound."""
         return self._is_damaged
 
     def place(self, piece: Piece, at_s: float | None, *, is_numbered: bool = False) -> Iterator[Piece]:
-        """The piece, after silence if there is to be some, or less of it where it overlaps what was before.
+        """The piece at its time: after silence if there is a gap, shortened if it overlaps the sound before.
 
-        at_s: when it begins, None where the container does not say; is_numbered: whether a gap in that can
-        only be a loss.
+        Args:
+            piece: The sound.
+            at_s: When it begins; None if the container does not say.
+            is_numbered: Whether a gap before it can only be a loss.
         """
         ahead_s = self._ahead_s(at_s)
         is_lost = self._is_damaged or is_numbered
@@ -96,7 +115,7 @@ class Clock:
         yield piece
 
     def _ahead_s(self, at_s: float | None) -> float:
-        """How long after the sound so far it begins."""
+        """Seconds from the end of the sound so far to the beginning of the piece."""
         if at_s is None:
             return self._owed_s
         if self._shift_s is None:

@@ -1,10 +1,10 @@
 """One voice on two channels: where a channel holds nothing but the sound of another.
 
-In a recorded call each channel is one speaker, but lines leak: what is said on one is heard on the other, quieter, a
-little later or through a filter. Such an echo is a linear copy of what it comes from. So over windows of 0.3 s the
-power spectra and the cross spectrum of two channels tell how much of one can be computed from the other
-(magnitude-squared coherence; Carter, 1987, Proceedings of the IEEE 75), whatever the filter and the sign, and with a
-delay of up to some 10 ms. Of two people who talk at once next to nothing can.
+In a recorded call each channel is one speaker, but lines leak: what is said on one channel can be heard on the other,
+quieter, a little later or filtered. Such an echo is a linear copy of its source. So over windows of 0.3 s, the power
+spectra and the cross spectrum of two channels show how much of one can be computed from the other (magnitude-squared
+coherence; Carter, 1987, Proceedings of the IEEE 75), whatever the filter and the sign, and with a delay of up to about
+10 ms. If two people talk at once, almost nothing of one can be computed from the other.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.speech_regions import SpeechRegions
 
 COPIED = 0.8
-"""Of the power in a window that much has to be computable from the other channel: what is left is 7 dB weaker."""
+"""Share of the power in a window that must be computable from the other channel: the rest is 7 dB weaker."""
 LOUDER_DB = 6.0
-"""By so much the voice is louder than its echo."""
+"""By how much at least a voice is louder than its echo."""
 LEAKING = 0.05
-"""Of the windows in which one channel is heard and is that much louder, so many have to be copied: chance makes a few
+"""Share that must be copied of the windows in which one channel is audible and that much louder. By chance it is a few
 in a thousand."""
 SAME = 0.95
-"""Of the windows in which something is heard, so many have to be copied, and about as loud, in channels that are the
-same: what a codec does to quiet sound is forgiven,"""
+"""Share that must be copied, and about as loud, of the audible windows of two channels that are the same. The rest
+allows for what a codec does to quiet sound."""
 OTHER_MS = 500
-"""but where they differ for longer, somebody may say a word on one of them alone."""
+"""Channels that differ for longer are not the same: somebody may say a word on one of them only."""
 ALIKE_DB = 9.0
-"""More than LOUDER_DB, so that a copy which is weaker by about that much is one or the other all the time."""
+"""About as loud. More than LOUDER_DB, so that a weaker copy always counts as an echo or as the same."""
 
 _RATE = SAMPLE_RATE // 2  # what a telephone carries is below 4 kHz
 _FRAME = 512  # samples, 64 ms: longer than the delay of a line within a building, or of sound within a room
@@ -56,9 +56,11 @@ _Number = TypeVar("_Number", np.float32, np.complex64)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crosstalk:
-    """echoes: of each channel the spans in which it holds nothing but another's sound, in order of time and disjoint.
+    """The leakage between the channels of a recording.
 
-    copies: channels that are the same sound as one before them all the time, and that one.
+    Attributes:
+        echoes: For each channel, the spans in which it holds nothing but another's sound; in order of time, disjoint.
+        copies: Channels that are the same sound as an earlier one all the time, and that earlier one.
     """
 
     echoes: tuple[tuple[Span, ...], ...]
@@ -66,7 +68,7 @@ class Crosstalk:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What was found, in words. Echoes of less than a second are not worth any."""
+        """What was found, in words. Echoes of less than a second are left out."""
         lengths = [sum(span.duration_ms for span in spans) / 1000 for spans in self.echoes]
         return tuple(
             f"channel {channel} is the same sound as channel {self.copies[channel]} and was silenced"
@@ -78,7 +80,7 @@ class Crosstalk:
 
 
 def find_crosstalk(pcm: Waveform) -> Crosstalk:
-    """Each channel against each other. Takes a second of a core for an hour of two channels."""
+    """Compare each pair of channels. An hour of two channels takes one second on one core."""
     spans: list[list[Span]] = [[] for _ in range(pcm.channels)]
     copies: dict[int, int] = {}
     for one, other in combinations(range(pcm.channels), 2):
@@ -93,7 +95,7 @@ def find_crosstalk(pcm: Waveform) -> Crosstalk:
 
 
 def silence(pcm: Waveform, crosstalk: Crosstalk) -> None:
-    """Takes the echoes out of the samples, which have to be writable: hours of sound are not copied."""
+    """Silence the echoes, in place, since hours of sound are not copied; the samples must be writable."""
     for samples, spans in zip(pcm.samples, crosstalk.echoes, strict=True):
         for span in spans:
             echo = samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]
@@ -106,15 +108,19 @@ def silence(pcm: Waveform, crosstalk: Crosstalk) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Comparison:
-    """Of two channels, window by window. levels_db: shape (2, windows); copied: whether the quieter one can be computed
-    from the other."""
+    """Two channels compared window by window.
+
+    Attributes:
+        levels_db: Shape (2, windows).
+        copied: Whether the quieter channel can be computed from the other, shape (windows,).
+    """
 
     levels_db: Floats
     copied: Mask
 
     @property
     def same(self) -> bool:
-        """Whether both are one sound all the time."""
+        """Whether both channels are the same sound all the time."""
         heard = _heard(self.levels_db.max(axis=0))
         other = heard & ~(self.copied & (np.abs(self.levels_db[0] - self.levels_db[1]) < ALIKE_DB))
         longest_ms = max((last - first for first, last in _runs(other)), default=0) * _HOP_MS
@@ -122,7 +128,7 @@ class _Comparison:
         return bool(heard.any() and not many) and longest_ms < OTHER_MS
 
     def echoes(self, of: int) -> Mask:
-        """Windows in which one of the two is nothing but an echo of the other. of: 0 or 1, whose voice it is."""
+        """Windows in which the other channel is nothing but an echo of channel `of`, 0 or 1."""
         louder = self.levels_db[of] - self.levels_db[1 - of] >= LOUDER_DB
         heard = louder & _heard(self.levels_db[of])
         leaking = np.count_nonzero(heard & self.copied) > LEAKING * np.count_nonzero(heard)
@@ -143,7 +149,7 @@ def _compared(pcm: Waveform, one: int, other: int) -> _Comparison:
 
 
 def _spectra(samples: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.complex64]]:
-    """Of the frames of so many windows, stretch by stretch: shape (frames, frequencies)."""
+    """Spectra of the frames of up to _STRETCH windows at a time, shape (frames, frequencies)."""
     windows = -(-samples.size // (2 * _HOP))
     shape = np.hanning(_FRAME).astype(np.float32)
     for first in range(0, windows, _STRETCH):
@@ -156,8 +162,11 @@ def _spectra(samples: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.complex6
 
 
 def _windows(frames: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-    """Sums over the frames of each window. Of pairs, then pairs of pairs: differences of running sums would be
-    nothing but rounding where loud sound ends."""
+    """The sum over the frames of each window.
+
+    It is a sum of pairs, then of pairs of pairs: where loud sound ends, differences of running sums would consist of
+    rounding errors only.
+    """
     width = 1
     while width < _FRAMES:
         frames = frames[:-width] + frames[width:]
@@ -171,14 +180,14 @@ def _power(spectra: npt.NDArray[np.complex64]) -> Floats:
 
 
 def _heard(levels_db: Floats) -> Mask:
-    """Windows as loud as speech is where the channel is at its loudest; none where there is no sound."""
+    """Windows as loud as speech is in this channel; none if there is no sound."""
     loudest_db = np.percentile(levels_db, 95) if levels_db.size else 0.0
     heard: Mask = levels_db > max(loudest_db - _HEARD_DB, _SILENT_DB)
     return heard
 
 
 def _spans(windows: Mask, within: Span) -> Iterator[Span]:
-    """Where most of the windows around a moment are such, so that next to a voice of its own little is taken away."""
+    """Where the mask holds for most of the windows around a moment, so that little next to a voice is taken away."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(windows, (_AROUND - 1, 0), mode="edge"), _AROUND)
     moments = np.count_nonzero(around, axis=1) > _AROUND / 2
     for first, last in _runs(moments):
@@ -186,6 +195,6 @@ def _spans(windows: Mask, within: Span) -> Iterator[Span]:
 
 
 def _runs(mask: Mask) -> list[tuple[int, int]]:
-    """Half-open ranges where it holds."""
+    """Half-open ranges where the mask holds."""
     edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
     return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -1,9 +1,9 @@
-"""Decoded audio, made from a file of any format.
+"""Decodes files of any format.
 
-Whatever the source, the same steps: float32 at the source's rate, the mean of the channels (FFmpeg's
+The steps are the same for every source: float32 at the source's rate, the mean of the channels (FFmpeg's
 own downmix of stereo is 1.414 times too loud), soxr at its high quality, rounding to 16 bits.
-PCM16 at 16 kHz comes through bit for bit, and all sound stands at its time on the file's clock. The result
-goes to a file as it comes: of hours of sound, a second is in memory.
+PCM16 at 16 kHz stays bit-identical, and all sound stands at its time on the file's clock. The result
+is written to a file piece by piece, so only about a second of sound is in memory.
 """
 
 from __future__ import annotations
@@ -30,17 +30,24 @@ from sensory_pipeline.core.errors import (
 )
 from sensory_pipeline.core.recordings import printable
 
-_LEAST_S = 0.5  # of a damaged file: with less than this nothing is kept
-_SILENT = 3  # the loudest 16-bit value of a track without a signal: what rounding and dither make of nothing
+_LEAST_S = 0.5  # a damaged file with less sound than this is rejected
+_SILENT = 3  # the loudest 16-bit value of a track without a signal, from rounding and dither
 _MOST_TRACKS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """pcm: the sound, on the file's own clock; codec ("pcm_s16le", "flac", "mp3", "opus", "aac"), sample_rate
-    (Hz) and channels: the source's own, at its beginning; track: number of the one that was taken, None
-    where there is only one; damage: what is damaged, None when nothing is; undecoded_s: seconds of sound
-    that are lost by that, None where nobody can tell; remarks: what was decided about the sound.
+    """The decoded sound of a file.
+
+    Attributes:
+        pcm: The sound, on the file's own clock.
+        codec: Of the source, such as "pcm_s16le", "flac", "mp3", "opus" or "aac".
+        sample_rate: Of the source at its beginning, in Hz.
+        channels: Of the source at its beginning.
+        track: Number of the audio track that was used; None if there is only one.
+        damage: What is damaged, in words; None if nothing is.
+        undecoded_s: Seconds of sound lost by the damage; None if unknown.
+        remarks: What was decided about the sound.
     """
 
     pcm: Waveform
@@ -61,14 +68,23 @@ def decode(
     track: int | None = None,
     folder: Path | None = None,
 ) -> Decoded:
-    """The sound of a file. What is damaged costs itself, and is told.
+    """Decode a file. Damaged places are left out and reported; the rest is kept.
 
-    channels: "mono" for the mean of them, "keep" for each. track: number of the one to take, from 1;
-    None for the default one, or the first after it that can be decoded and is not silent. folder: for the
-    file, which nobody else sees, with the samples; that of the system for temporary ones when None. Raises
-    NoRoom where that cannot be written, EmptyAudio, UnreadableAudio, TruncatedAudio when next to nothing is left,
-    AudioTooLong (before decoding, where the container says how long it is), and SourceUnavailable when the
-    file cannot be read.
+    Args:
+        path: The file.
+        channels: "mono" for the mean of the channels, "keep" for each of them.
+        max_duration_s: The longest sound accepted, in seconds.
+        track: Number of the audio track to use, from 1; None for the default track, or the first after it that can be
+            decoded and is not silent.
+        folder: Where to put an unnamed temporary file with the samples; None for the system's folder for these.
+
+    Raises:
+        NoRoom: The samples cannot be written.
+        EmptyAudio: There is no sound.
+        UnreadableAudio: It is no audio in a known format.
+        TruncatedAudio: Almost nothing can be decoded.
+        AudioTooLong: It is longer than `max_duration_s`; raised before decoding if the container declares its length.
+        SourceUnavailable: The file cannot be read.
     """
     try:
         if path.stat().st_size == 0:
@@ -168,12 +184,12 @@ def _single_pass(request: _Request, track: int, *, octaves_down: int = 0) -> tup
 
 
 def _loudest(pcm: Waveform) -> int:
-    """Without a copy of it."""
+    """The largest absolute value, found without copying the samples."""
     return max(int(pcm.samples.max()), -int(pcm.samples.min()))
 
 
 def _pieces(request: _Request, track: int, report: DecodingReport) -> Iterator[Piece]:
-    """All parts, one after the other on one clock."""
+    """The sound of all parts, one after the other on one clock."""
     clock = Clock(report)
     for part in request.parts:
         try:

@@ -1,6 +1,6 @@
-"""One track of a container, packet by packet: decoded, placed in time, and compared with what is declared.
+"""Decodes one track of a container packet by packet, places it in time and compares it with what is declared.
 
-A packet that is damaged costs itself: silence of its length, and a word about it.
+A packet that is damaged becomes silence of its length, and is reported.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from sensory_pipeline.core.errors import UnreadableAudio
 CONVERT = "convert it to wav, flac, mp3, ogg, m4a or webm"
 
 _TIMED = frozenset({"asf", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg"})
-"""Formats that say when a packet is to be heard; in others FFmpeg counts what came before it."""
+"""Formats that state the time of a packet; in others FFmpeg counts what came before it."""
 
 _INDEXED = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
-"""Formats whose duration, of the part and not of what is there, is written into it."""
+"""Formats that state the duration of the part as it was written, even if it is cut."""
 
 _ROUGHLY_TIMED = frozenset({"aiff", "au", "caf", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64"})
-"""Formats whose duration FFmpeg reads, up to what encoders put before and after the sound."""
+"""Formats whose duration FFmpeg reads, accurate except for what encoders add before and after the sound."""
 
 _WITHOUT_LENGTHS = frozenset({"flac", "speex"})
 _SAME_PAGE_S, _HELD_FRAMES = 0.005, 1000
 _FAILURES = 8  # in a row, to read on
 _MISSING_S, _MISSING_OF_EXACT_S = 0.05, 0.005
 _MISSING_ROUGHLY_S, _MISSING_SHARE = 0.5, 0.01
-"""Where nothing else tells of damage, so much less sound than is declared tells of it: the greater of the two. What
-decoders trim of the first and last frames of an MP3 at 8 kHz is 0.3 s."""
+"""If nothing else shows damage, this much less sound than declared does: the greater of the two. Decoders trim 0.3 s
+from the first and last frames of an MP3 at 8 kHz."""
 
 
 class Decoding:
@@ -53,7 +53,7 @@ class Decoding:
         self._begin_s, self._places = clock.now_s, report.places
 
     def pieces(self) -> Iterator[Piece]:
-        """Its sound in time, with silence where there is none."""
+        """The sound in order of time, with silence in gaps."""
         name = self._container.format.name
         declared = self._declared
         md5 = hashlib.md5(usedforsecurity=False)
@@ -76,10 +76,10 @@ class Decoding:
         return self._report.places > self._places
 
     def _timed(self) -> Iterator[tuple[AudioFrame, float | None]]:
-        """Frames with the times at which they begin, None where the container does not say.
+        """Frames with the times at which they begin; None if the container does not say.
 
-        An Ogg's page tells when it ends. FFmpeg takes the end of the page before for its beginning where a
-        codec's packets do not tell their length: after a lost page that is the wrong one, until the next.
+        A page of Ogg states when it ends. If a codec's packets do not state their length, FFmpeg takes the end of the
+        page before for the beginning of the next. After a lost page that is the wrong one, until the next page.
         """
         name = self._container.format.name
         is_guessed = name == "ogg" and self._stream.codec_context.codec.canonical_name in _WITHOUT_LENGTHS
@@ -129,7 +129,7 @@ class Decoding:
             self._lose(damage)
 
     def _packets(self) -> Iterator[Packet[AudioStream]]:
-        for other in self._container.streams:  # what is discarded need not be read: hours of video
+        for other in self._container.streams:  # discarded streams, such as hours of video, are not read
             if other is not self._stream:
                 other.discard = Discard.all
         failures = 0
@@ -159,7 +159,7 @@ class Decoding:
         self._report.note_damage(f"damaged at {self._clock.now_s:.1f} s: {what}")
 
     def _compare(self) -> None:
-        """What is declared with what is there."""
+        """Compare what is declared with what was decoded."""
         there_s = self._clock.now_s - self._begin_s
         declared_s = self._declared_s(there_s)
         missing_s = 0.0 if declared_s is None else declared_s - there_s
@@ -178,7 +178,7 @@ class Decoding:
                 self._tell(f"{roughly_s:.1f} s are declared, {there_s:.1f} s are there")
 
     def _roughly_s(self) -> float | None:
-        """How long the part should be at least, by its frames' headers or by what the container says of all of it."""
+        """The least length of the part, from its frames' headers or from the container's duration."""
         if self._declared.is_chain:
             return self._declared.duration_s
         name = self._container.format.name
@@ -190,7 +190,7 @@ class Decoding:
         return self._container.duration / av.time_base if self._container.duration and is_alone else None
 
     def _declared_s(self, there_s: float) -> float | None:
-        """How long the part is by its own account, as far as that is known to be exact or it is known to be cut."""
+        """The length the part declares, if it is known to be exact, or the part is known to be cut."""
         declared, name = self._declared, self._container.format.name
         if declared.is_chain:
             return None
@@ -205,6 +205,6 @@ class Decoding:
 
 
 def interleaved(frame: AudioFrame) -> Array:
-    """Its samples, of shape (frames, channels)."""
+    """The samples of a frame, shape (frames, channels)."""
     samples = frame.to_ndarray()
     return samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)

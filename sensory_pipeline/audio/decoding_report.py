@@ -1,4 +1,4 @@
-"""What is noticed while a recording is decoded: its damaged places, and what was done about its sound."""
+"""What is noticed while a recording is decoded: damaged places, and decisions about its sound."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ import numpy.typing as npt
 
 _SHOWN_PLACES = 3
 _LOUD = 2
-"""Octaves over full scale, 12 dB, that no mix of floating-point sound reaches."""
+"""Octaves over full scale (12 dB) that no mix of floating-point sound reaches."""
 _QUIET = 2.0**-6  # full scale is 1
 
 
 @dataclass(slots=True, kw_only=True)
 class DecodingReport:
-    """Of one track. sample_rate (Hz) and channels: the source's own, at its beginning; decoded_s: seconds
-    that were decoded, without those that were filled with silence; lost_s: seconds that were not;
-    lost_unknown: whether there are more of these, nobody knows how many; cancelled_s: seconds in which
-    the channels cancel each other; overlap_s: seconds that were left out, as others stand at their time;
-    places: that are damaged.
+    """What was noticed in one track.
+
+    Attributes:
+        codec: FFmpeg's name of it.
+        sample_rate: Of the source at its beginning, in Hz.
+        channels: Of the source at its beginning.
+        decoded_s: Seconds that were decoded, without those filled with silence.
+        lost_s: Seconds that were not.
+        lost_unknown: Whether further sound is lost, of unknown length.
+        cancelled_s: Seconds in which the channels cancel each other.
+        overlap_s: Seconds that were left out, since other sound stands at their time.
+        places: Number of damaged places.
     """
 
     codec: str = ""
@@ -44,12 +51,12 @@ class DecodingReport:
 
     @property
     def damage(self) -> str | None:
-        """All that is damaged, in words; None when nothing is."""
+        """All damage, in words; None if there is none."""
         more = self.places - len(self._told)
         return "; ".join([*self._told, *([f"and {more} places more"] if more else [])]) or None
 
     def note_loudness(self, samples: npt.NDArray[np.floating[Any]]) -> None:
-        """Take down how loud a second of a floating-point source is, full scale 1."""
+        """Note how loud a second of a floating-point source is; full scale is 1."""
         peaks = np.abs(samples).max(axis=1)
         loud = float(np.partition(peaks, place := int(0.99 * (len(peaks) - 1)))[place])
         if loud > _QUIET:
@@ -57,9 +64,10 @@ class DecodingReport:
 
     @property
     def octaves_over(self) -> int:
-        """By how many octaves (6 dB) its numbers are of another scale: integers, say, that were not divided.
+        """By how many octaves (6 dB) the samples exceed full scale, as integers do that were not divided.
 
-        Most seconds tell, so that junk does not; an octave is left for the loudest hundredth of a second's samples.
+        Most seconds must agree, so that invalid values do not count. One octave of room is left for the loudest
+        hundredth of the samples of a second.
         """
         octaves = sorted(self._octaves)
         most = octaves[int(0.9 * (len(octaves) - 1))] if octaves else 0

@@ -1,4 +1,4 @@
-"""Files as FFmpeg, which PyAV carries with it, opens them: their tracks, and the sound of one."""
+"""Opens files with FFmpeg, which PyAV brings along: their tracks, and the sound of one track."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ from sensory_pipeline.audio.window import Window
 from sensory_pipeline.core.errors import UnreadableAudio
 
 FORMATS = "aac,aiff,amr,asf,au,caf,flac,matroska,mov,mp3,ogg,w64,wav"
-"""The containers, by FFmpeg's names, that are opened: those in which a cut shows. Among FFmpeg's
-hundreds are some that see themselves in any bytes, and lists that name other files to open."""
+"""The containers that are opened, by FFmpeg's names: those in which a cut can be found. FFmpeg has hundreds more,
+of which some recognise any bytes as theirs, and some are lists of other files to open."""
 
 _DECLARED_DURATIONS = frozenset({"asf", "au", "caf", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64"})
-"""Formats whose duration FFmpeg reads; others' it estimates from their first frames, often wrongly."""
+"""Formats whose duration FFmpeg reads. It estimates that of others from their first frames, often wrongly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """One of a file's streams of sound. number: from 1; is_default: whether players take it first."""
+    """One audio stream of a file.
+
+    Attributes:
+        number: From 1.
+        is_default: Whether players take it first.
+    """
 
     number: int
     is_default: bool
@@ -39,14 +44,24 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """A track of a part. duration_s: as declared, None where it is not; pieces: to be iterated over once."""
+    """The sound of one track of a part.
+
+    Attributes:
+        duration_s: As declared; None if it is not.
+        pieces: Can be iterated over once.
+    """
 
     duration_s: float | None
     pieces: Iterator[Piece]
 
 
 def tracks(path: Path, part: Part) -> tuple[Track, ...]:
-    """Raises UnreadableAudio when there is none, or it is no file that is known here, and OSError."""
+    """The audio tracks of a part.
+
+    Raises:
+        UnreadableAudio: There is none, or the format is unknown.
+        OSError: The file cannot be read.
+    """
     with Window(path, part.begin, part.end, part.declared.gaps) as file, _container(file) as container:
         streams = container.streams.audio
         if not streams:
@@ -59,7 +74,12 @@ def tracks(path: Path, part: Part) -> tuple[Track, ...]:
 
 @contextmanager
 def opened(path: Path, part: Part, number: int, clock: Clock, report: DecodingReport) -> Iterator[Sound]:
-    """A track of a part; the first where it has fewer. Raises UnreadableAudio and OSError, the pieces as well."""
+    """Open a track of a part; the first one if it has fewer. Iterating over the pieces raises the same errors.
+
+    Raises:
+        UnreadableAudio: It is not recognised, or cannot be decoded.
+        OSError: The file cannot be read.
+    """
     declared = part.declared
     with Window(path, part.begin, part.end, declared.gaps) as file, _container(file) as container:
         streams = container.streams.audio
@@ -94,8 +114,8 @@ def _is_audio_decoder(name: str) -> bool:
 
 
 def _container(file: Window) -> InputContainer:
-    # a length that was never brought up to date: the window ends where the sound does
-    # only sound is decoded to find out what is there: of pictures, that took a gigabyte
+    # a declared length may be out of date, and the window ends where the sound does: ignore it
+    # FFmpeg decodes streams to find out what they are, which took a gigabyte for pictures: allow audio only
     options = {
         "codec_whitelist": _audio_decoders(),
         "format_whitelist": FORMATS,

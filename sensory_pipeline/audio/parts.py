@@ -1,4 +1,4 @@
-"""A file as the parts it was joined from: each a container of its own, as if it were alone."""
+"""Splits a file into the parts it was joined from; each part is a container of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from sensory_pipeline.audio.window import Window
 from sensory_pipeline.core.errors import AudioError
 
 _REST_BYTES = 1 << 16
-"""What follows the last container may be a program's note; if it is more than this, it is told."""
+"""Bytes after the last container may be a program's note; more than this are reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """begin, end: the bytes that a decoder has to see; declared: what it says of itself, its bytes from there on."""
+    """One container in a file.
+
+    Attributes:
+        begin: The first byte a decoder needs.
+        end: The byte after the last one.
+        declared: What the container declares; its bytes are counted from `begin`.
+    """
 
     begin: int
     end: int
@@ -27,9 +33,11 @@ class Part:
 
 
 def split(path: Path) -> tuple[Part, ...]:
-    """The parts in order, one of them where nothing was joined; tags before each are left out.
+    """The parts in order, without the tags before each; a single one if nothing was joined.
 
-    Raises OSError, and for the first part what `containers.examine` raises.
+    Raises:
+        OSError: The file cannot be read.
+        AudioError: The first part cannot be read; see `containers.examine`.
     """
     return tuple(_parts(path, path.stat().st_size))
 
@@ -58,7 +66,7 @@ def _parts(path: Path, size: int) -> Iterator[Part]:
 
 
 def _behind_tags(path: Path, begin: int, size: int) -> int:
-    """Where a container begins, after the tags that some programs put before it; FFmpeg knows those of MPEG audio."""
+    """Where a container begins, after tags that some programs put before it. FFmpeg handles those of MPEG audio."""
     position = begin
     with io.BufferedReader(Window(path, 0, size)) as file:
         while True:
@@ -78,7 +86,7 @@ def _is_container(path: Path, position: int, size: int) -> bool:
 
 
 def _is_lost(path: Path, position: int, size: int) -> bool:
-    """Whether so much follows that it may be sound: neither a tag nor room that was never filled."""
+    """Whether the bytes that follow may be lost sound: there are many, and they are neither a tag nor zeros."""
     if size - position <= _REST_BYTES:
         return False
     with io.BufferedReader(Window(path, position, size)) as file:

@@ -1,4 +1,4 @@
-"""Decoded audio in files: while it grows, and as it is kept."""
+"""Decoded audio in files: one that grows during decoding, and WAVE files that are kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import NoRoom
 
 MOST_BYTES = (1 << 32) - 64
-"""A WAVE file counts in 32 bits, its header included; 37 hours of mono."""
+"""A WAVE file's size, header included, has 32 bits: 37 hours of mono."""
 
 _SAMPLE_BYTES = 2
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
@@ -27,10 +27,13 @@ _SEAL_NAME = b"crc "
 
 
 class GrowingPcm:
-    """Sound that grows in a file which nobody else sees, so that hours of it take no memory.
+    """Sound that grows in an unnamed file, so that hours of it take no memory.
 
-    folder: for the file; that of the system for temporary ones when None. It and its methods raise NoRoom
-    when that takes no more.
+    Args:
+        folder: For the file; None for the system's folder for temporary files.
+
+    Raises:
+        NoRoom: The file cannot be written. The methods raise it too.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -45,27 +48,35 @@ class GrowingPcm:
         return self.size_bytes / (SAMPLE_RATE * self._channels * _SAMPLE_BYTES)
 
     def add(self, piece: npt.NDArray[np.int16]) -> None:
-        """piece: of shape (frames, channels), as many channels as the first."""
+        """Append some sound.
+
+        Args:
+            piece: Shape (frames, channels), with as many channels as the first piece.
+        """
         self._channels = piece.shape[1]
         self.size_bytes += piece.nbytes
         with writing(self._folder):
             self._file.write(piece.tobytes())
 
     def whole(self) -> Waveform:
-        """All of it. Its samples are the file's, which goes with the last array that shows them."""
+        """All of the sound. The samples are in the file, which is removed with the last array that refers to it."""
         with writing(self._folder):
             self._file.flush()
         samples = np.memmap(self._file, np.int16, "r+") if self.size_bytes else np.empty(0, np.int16)
         return Waveform(samples=np.asarray(samples).reshape(-1, self._channels).T)
 
     def close(self) -> None:
-        """Nothing is added any more."""
+        """Close the file. Nothing can be added any more."""
         self._file.close()
 
 
 @contextmanager
 def writing(folder: Path | None) -> Iterator[None]:
-    """Where sound is written. Raises NoRoom instead of OSError."""
+    """Turn errors of writing to `folder` into NoRoom.
+
+    Raises:
+        NoRoom: An OSError was raised, other than FileNotFoundError.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -76,10 +87,16 @@ def writing(folder: Path | None) -> Iterator[None]:
 
 
 def write_pcm(path: Path, pcm: Waveform) -> None:
-    """Writes a WAVE file, whole or not at all; a reader never sees a part.
+    """Write a WAVE file, complete or not at all; readers never see a part of it.
 
-    pcm: at least a sample, at most 4 GiB, which is 37 hours of mono. A chunk after the samples has their checksum.
-    Raises OSError when there is no room, or no folder.
+    A chunk after the samples has their checksum.
+
+    Args:
+        path: The file.
+        pcm: At least one sample, at most 4 GiB, which is 37 hours of mono.
+
+    Raises:
+        OSError: There is no room, or no folder.
     """
     samples = np.ascontiguousarray(pcm.samples.T)
     header = _header(pcm.channels, samples.nbytes)
@@ -96,9 +113,10 @@ def write_pcm(path: Path, pcm: Waveform) -> None:
 
 
 def read_pcm(path: Path) -> Waveform:
-    """What write_pcm wrote; its samples cannot be changed.
+    """Read what `write_pcm` wrote. The samples are read-only.
 
-    Raises FileNotFoundError when it is not there, or not what was written: decode the source again.
+    Raises:
+        FileNotFoundError: The file is not there, or not as it was written; decode the source again.
     """
     content = path.read_bytes()
     body = memoryview(content)[: -_SEAL.size]
@@ -109,7 +127,7 @@ def read_pcm(path: Path) -> Waveform:
 
 
 def _header(channels: int, size: int) -> bytes:
-    """Of a WAVE file: RIFF, its format (PCM), and the head of its samples."""
+    """The header of a WAVE file: RIFF, the format (PCM), and the head of the samples."""
     riff = _HEADER.size - 8 + size + _SEAL.size
     frame = channels * _SAMPLE_BYTES
     pcm = (1, channels, SAMPLE_RATE, SAMPLE_RATE * frame, frame, 16)

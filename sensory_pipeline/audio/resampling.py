@@ -1,4 +1,4 @@
-"""Sound of any format and rate into 16 bits at 16 kHz, a second at a time."""
+"""Converts sound of any format and rate to 16 bits at 16 kHz, a second at a time."""
 
 from __future__ import annotations
 
@@ -19,24 +19,34 @@ from sensory_pipeline.core.errors import UnreadableAudio
 
 Channels = Literal["mono", "keep"]
 
-_RATES = range(4_000, 1_000_001)  # Hz; whatever records speech is inside
-_MOST_PIECES = 4096  # gathered, each of which may be a single sample
+_RATES = range(4_000, 1_000_001)  # Hz; includes every rate used for speech
+_MOST_PIECES = 4096  # gathered before they are joined; each may be a single sample
 _INTEGER_SCALES = {np.dtype("u1"): 2.0**8, np.dtype("i2"): 1.0, np.dtype("i4"): 2.0**-16}
 _FULL_SCALE = 2.0**15
-_LOUDEST = 2.0**31  # where full scale is 1: beyond any scale that a writer of floats has used
-_CANCELLED = 0.25  # 6 dB below what channels that have nothing to do with each other leave
-_QUIET = 100.0  # mean square of 16-bit values, 70 dB below full scale: too little to tell
+_LOUDEST = 2.0**31  # with full scale 1; no writer of floats uses a larger scale
+_CANCELLED = 0.25  # 6 dB below the mean of uncorrelated channels
+_QUIET = 100.0  # mean square of 16-bit values, 70 dB below full scale: too quiet to judge
 
 
 def canonical(
     pieces: Iterable[Piece], channels: Channels, report: DecodingReport, *, octaves_down: int = 0
 ) -> Iterator[npt.NDArray[np.int16]]:
-    """The sound in pieces of about a second, each of shape (frames, channels).
+    """The sound in pieces of about a second.
 
-    Pieces of one shape are resampled as one stream; where the rate changes, as in files joined end
-    to end, a new one begins. Numbers that are no sound become silence, and are told. octaves_down: by
-    which floating-point sound is made quieter. Raises UnreadableAudio for what is not sound, or when
-    the number of channels changes and all are to be kept.
+    Pieces of one format are resampled as one stream. If the rate changes, as in files joined end to end, a new stream
+    begins. Invalid numbers become silence, and are reported.
+
+    Args:
+        pieces: As decoded.
+        channels: "mono" for the mean of the channels, "keep" for each of them.
+        report: Gets what is noticed.
+        octaves_down: By how many octaves (6 dB) floating-point sound is made quieter.
+
+    Yields:
+        int16 at 16 kHz, shape (frames, channels).
+
+    Raises:
+        UnreadableAudio: It is not sound; or the number of channels changes, and all are to be kept.
     """
     kept: int | None = None
     for (rate, count, name), run in groupby(pieces, key=lambda piece: piece.shape):
@@ -58,7 +68,7 @@ def canonical(
 
 
 def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[Array]:
-    """Pieces are short; joined to a second of sound they cost a tenth to resample."""
+    """Join pieces to a second of sound: resampling them one by one takes ten times as long."""
     gathered: list[Array] = []
     count = 0
     for piece in pieces:
@@ -74,7 +84,7 @@ def _seconds(pieces: Iterable[Piece], rate: int) -> Iterator[Array]:
 
 
 def _floats(samples: Array, rate: int, report: DecodingReport, octaves_down: int) -> Floats:
-    """With the values of 16-bit integers: full scale is 32768."""
+    """The samples as floats on the scale of 16-bit integers: full scale is 32768."""
     scale = _INTEGER_SCALES.get(samples.dtype)
     if scale is None:
         is_sound = np.abs(samples) <= _LOUDEST  # which NaN is not
@@ -94,7 +104,7 @@ def _floats(samples: Array, rate: int, report: DecodingReport, octaves_down: int
 
 
 def _mixed(samples: Floats, rate: int, report: DecodingReport) -> Floats:
-    """The channels' mean; where they cancel each other, as with a wire of one reversed, the loudest."""
+    """The mean of the channels. If they cancel each other, as with one wire reversed, the loudest channel."""
     count = samples.shape[1]
     mean: Floats = samples @ np.full((count, 1), 1 / count, np.float32)
     powers = np.mean(np.square(samples), axis=0, dtype=np.float64)

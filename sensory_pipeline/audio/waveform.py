@@ -1,4 +1,4 @@
-"""The one canonical audio: PCM16 at 16 kHz. Every engine hears exactly this, on every path."""
+"""The one canonical audio: PCM16 at 16 kHz. Every engine gets exactly this, on every path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ SAMPLE_RATE = 16_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Waveform:
-    """samples: int16, shape (channels, frames), 16 kHz."""
+    """The sound of a recording.
+
+    Attributes:
+        samples: int16, shape (channels, frames), 16 kHz.
+    """
 
     samples: npt.NDArray[np.int16]
 
@@ -34,12 +38,12 @@ class Waveform:
         return Span(start_ms=0, end_ms=self.duration_ms)
 
     def mono(self) -> Floats:
-        """float32 in [-1, 1), shape (frames,): the mean of the channels."""
+        """The mean of the channels: float32 in [-1, 1), shape (frames,)."""
         mixed: Floats = self.samples.mean(axis=0, dtype=np.float32) / np.float32(32768)
         return mixed
 
     def stretch(self, first: int, last: int) -> Floats:
-        """Frames first to last of `mono`, shape (last - first,); silence where there are none any more."""
+        """Frames `first` to `last` of `mono`, shape (last - first,), with silence after the end of the sound."""
         sound = Waveform(samples=self.samples[:, first:last]).mono()
         return np.pad(sound, (0, last - first - len(sound)))
 

@@ -1,4 +1,4 @@
-"""Some of a file's bytes, as if they were all of it."""
+"""Some of a file's bytes, as a file of their own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from pathlib import Path
 
 
 class Window(io.RawIOBase):
-    """The bytes from `begin` to `end`, without those of `gaps` (counted from begin, in order).
+    """The bytes from `begin` to `end`, without those of `gaps`.
 
-    FFmpeg tries places that no file has, where damaged headers point; it is told so, as the system would.
+    FFmpeg seeks to places outside the file where damaged headers point; `seek` then fails as the system's would.
+
+    Args:
+        path: The file.
+        begin: The first byte.
+        end: The byte after the last one.
+        gaps: Ranges to leave out, counted from `begin`, in order.
     """
 
     def __init__(self, path: Path, begin: int, end: int, gaps: Iterable[range] = ()) -> None:
@@ -55,7 +61,7 @@ class Window(io.RawIOBase):
 
 
 def _kept(begin: int, end: int, gaps: Iterable[range]) -> Iterator[tuple[int, int, int]]:
-    """Where each piece begins in the window, where in the file, and its length."""
+    """For each piece: where it begins in the window, where in the file, and its length."""
     start, place = 0, begin
     for gap in gaps:
         if begin + gap.start > place:

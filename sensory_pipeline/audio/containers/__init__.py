@@ -1,10 +1,10 @@
-"""What containers declare of their sound, and whether they are whole: a module for each.
+"""What containers declare about their sound, and whether they are complete: one module for each format.
 
-FFmpeg passes most damage silently: it takes the end of the file for the end of the sound and leaves
-out what it cannot decode. So the structure is examined before it decodes, and each damaged place is
-told. The checks are strict about loss and lenient about everything else: tags, padding, lengths that
-were not known. What a format does not carry cannot be checked: other values inside PCM, or inside a
-frame of a codec without checksums (MP3, AAC, Opus outside of Ogg); the end of a live stream, or of
+FFmpeg passes over most damage in silence: it takes the end of the file for the end of the sound and leaves
+out what it cannot decode. So the structure is examined before decoding, and each damaged place is
+reported. The checks are strict about loss and lenient about everything else: tags, padding, lengths that
+were not known. Some damage cannot be found, because the format has nothing to check it by: wrong values in PCM, or in
+a frame of a codec without checksums (MP3, AAC, Opus outside of Ogg); and the missing end of a live stream, or of
 frames that nothing counts (MP3 without a header, ADTS, AMR, Ogg), cut exactly between two of its parts.
 """
 
@@ -18,9 +18,11 @@ from sensory_pipeline.audio.containers.declared import Declared
 
 
 def examine(file: BinaryIO) -> Declared:
-    """What the container recognised by its first bytes says, or a chain of frames; nothing when it is none.
+    """What the container, recognised by its first bytes, declares; for an unknown format, nothing.
 
-    Raises TruncatedAudio when none of its sound can be there, EmptyAudio when it says that it holds nothing.
+    Raises:
+        TruncatedAudio: None of its sound can be in the file.
+        EmptyAudio: It declares that it holds no sound.
     """
     file.seek(0)
     start = file.read(magic.BYTES)

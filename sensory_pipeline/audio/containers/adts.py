@@ -17,7 +17,14 @@ _RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """length: in bytes, with the header; samples: a channel; rate: Hz; profile: which kind of AAC."""
+    """One frame.
+
+    Attributes:
+        length: Bytes, with the header.
+        samples: Samples per channel.
+        rate: Hz.
+        profile: Which kind of AAC.
+    """
 
     length: int
     samples: int
@@ -35,7 +42,7 @@ class Frame:
 
 @lru_cache(maxsize=1024)
 def parse(header: bytes) -> Frame | None:
-    """The frame that begins with these seven bytes; None when none can.
+    """The frame that begins with these seven bytes; None if they are no header.
 
     >>> parse(bytes.fromhex("fff15080021ffc")).length
     16
@@ -52,7 +59,7 @@ FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse)
 
 
 def examine(file: BinaryIO) -> Declared:
-    """The places where frames are missing, are damaged, or the last one is cut."""
+    """Where frames are missing or damaged, or the last one is cut."""
     start = chain.first_frame(file, FORM)
     if start is None:
         return Declared()

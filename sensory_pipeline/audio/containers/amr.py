@@ -20,7 +20,11 @@ _SYNC = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """length: in bytes, with the first."""
+    """One frame of 20 ms.
+
+    Attributes:
+        length: Bytes, with the first one.
+    """
 
     length: int
 
@@ -40,7 +44,7 @@ def _parse(lengths: dict[int, int], header: bytes) -> Frame | None:
 
 
 def examine(file: BinaryIO) -> Declared:
-    """The places where frames are missing, are damaged, or the last one is cut; and where another AMR was joined."""
+    """Where frames are missing or damaged, or the last one is cut; and where another AMR was joined."""
     is_wide = file.read(len(_WIDE)) == _WIDE
     begin = len(_WIDE if is_wide else _NARROW)
     file.seek(begin)

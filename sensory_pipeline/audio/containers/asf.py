@@ -12,7 +12,7 @@ _BROADCAST = 0x01
 
 
 def examine(file: BinaryIO) -> Declared:
-    """Its length, and whether the file is shorter; nothing of a live stream, which cannot know."""
+    """The declared length, and whether the file is shorter. A live stream declares nothing."""
     size = file.seek(0, 2)
     file.seek(0)
     header = file.read(_SEARCHED_BYTES)

@@ -10,7 +10,7 @@ _UNKNOWN_LENGTHS = frozenset({0, 0xFFFF_FFFF})
 
 
 def examine(file: BinaryIO) -> Declared:
-    """Where its sound ends, and whether the file ends before."""
+    """Where the sound ends, and whether the file ends before it."""
     header = file.read(12)
     begin, length = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big")
     size = file.seek(0, 2)

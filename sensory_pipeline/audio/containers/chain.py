@@ -1,7 +1,7 @@
-"""Frames one after the other, each with its length in its header, as MPEG audio and ADTS have them.
+"""Frames one after the other, each with its length in its header, as in MPEG audio and ADTS.
 
 An undamaged file is an unbroken chain of them, with tags around it. FFmpeg skips what is between
-frames and completes a last one that was cut, without a word.
+frames, and completes a last frame that was cut, without reporting it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from sensory_pipeline.audio.containers import tags
 from sensory_pipeline.audio.containers.declared import Damage
 
 _UNKNOWN_TAIL_BYTES = 1 << 16
-"""Some programs append what is neither a frame nor a tag we know; more than this is lost sound, such
-as the zeros of a download that was given its room beforehand and broke off."""
+"""Some programs append bytes that are neither a frame nor a known tag. More than this is lost sound, such
+as the zeros of an interrupted download whose room was allocated beforehand."""
 
-_LATEST = 50  # frames before a damaged place, from which what was there is guessed
+_LATEST = 50  # frames before a damaged place, from which the loss is estimated
 _CHAIN = 4  # frames in a row that noise does not produce
 _HEAD_BYTES = 48
 _BLOCK_BYTES = 1 << 16
 
 
 class Frame(Protocol):
-    """length: in bytes."""
+    """A frame of any such format.
+
+    Attributes:
+        length: Bytes.
+        duration_s: Seconds.
+    """
 
     @property
     def length(self) -> int: ...
@@ -41,8 +46,13 @@ class Frame(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """parse: the frame that begins with `header_bytes` bytes, if one can; sync: what all of them begin with;
-    begins: whether a frame, of which these are the first bytes, is the first of a file.
+    """How to recognise the frames of a format.
+
+    Attributes:
+        header_bytes: Bytes of a header.
+        sync: What all headers begin with.
+        parse: The frame that begins with `header_bytes` bytes; None if they are no header.
+        begins: Whether a frame with these first bytes is the first of a file.
     """
 
     header_bytes: int
@@ -53,9 +63,15 @@ class Format:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """frames, duration_s: of those that are whole; gaps: bytes that are no sound; damage: places where
-    frames were, and how much sound, as their bytes tell; end: where another file was joined, None where
-    none was."""
+    """What was found in a chain of frames.
+
+    Attributes:
+        frames: Number of complete frames.
+        duration_s: Seconds of sound in them.
+        gaps: Bytes that are no sound.
+        damage: Places where frames are lost, with an estimate of how much sound that is, from the number of bytes.
+        end: Where another file was joined; None if none was.
+    """
 
     frames: int
     duration_s: float
@@ -65,7 +81,7 @@ class Chain:
 
 
 def first_frame(file: BinaryIO, form: Format) -> int | None:
-    """Where the first frame begins, behind tags and what else precedes it; None when there is none."""
+    """Where the first frame begins, after tags and other bytes; None if there is no frame."""
     position = behind_tags(file)
     if form.parse(read(file, position, form.header_bytes)):
         return position
@@ -73,7 +89,7 @@ def first_frame(file: BinaryIO, form: Format) -> int | None:
 
 
 def behind_tags(file: BinaryIO) -> int:
-    """Where what begins with tags goes on after them; one that is longer than the file is none."""
+    """The first byte after the tags at the beginning. A tag longer than the file does not count."""
     position, size = 0, file.seek(0, 2)
     while (tag_length := tags.length(read(file, position, tags.HEADER_BYTES))) and position + tag_length <= size:
         position += tag_length
@@ -81,12 +97,19 @@ def behind_tags(file: BinaryIO) -> int:
 
 
 def hidden_start(file: BinaryIO, start: int) -> tuple[range, ...]:
-    """What FFmpeg is not to see before the first frame: a tag after which, by its length, nothing would follow."""
+    """Bytes to hide from FFmpeg before the first frame: a tag whose length says that nothing follows it."""
     return (range(start),) if tags.length(read(file, behind_tags(file), tags.HEADER_BYTES)) else ()
 
 
 def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Chain:
-    """The file, frame by frame. begin: where the first is; end: where they end, None at that of the file."""
+    """Read the chain, frame by frame.
+
+    Args:
+        file: The file.
+        form: The format of its frames.
+        begin: The byte at which the first frame begins.
+        end: The byte at which they end; None for the end of the file.
+    """
     size = file.seek(0, 2) if end is None else end
     position, frames, duration_s = begin, 0, 0.0
     lengths: deque[tuple[int, float]] = deque(maxlen=_LATEST)
@@ -107,7 +130,7 @@ def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Ch
             until, is_cut, what = size, True, f"its last frame of {frame.length} bytes is cut"
         elif tag_length := tags.length(head):
             behind = min(position + tag_length, size)
-            # a length may be wrong, or made up: players, which know no tags here, play the frames that follow
+            # a length may be wrong or forged: players ignore tags here and play the frames that follow
             inside = _next_chain(file, form, position, size, before=behind, kind=last.kind if last else None)
             until = behind if inside is None else inside
             gaps.append(range(position, until))
@@ -124,7 +147,7 @@ def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Ch
                 break
             is_cut, what = False, f"what begins at byte {position} of {size} is no frame"
         gaps.append(range(position, until))
-        # how much there was to come after a cut, nobody knows
+        # how much would have followed a cut is unknown
         lost_s = None if is_cut else (until - position) * _seconds_a_byte(lengths)
         damage.append(Damage(begin=position, end=until, what=what, lost_s=lost_s))
         position = until
@@ -138,12 +161,12 @@ def walk(file: BinaryIO, form: Format, begin: int, end: int | None = None) -> Ch
 
 
 def _seconds_a_byte(frames: Collection[tuple[int, float]]) -> float:
-    """As the bytes and seconds of some frames have it."""
+    """Seconds of sound per byte, of some frames."""
     return sum(seconds for _, seconds in frames) / sum(length for length, _ in frames) if frames else 0.0
 
 
 def read(file: BinaryIO, position: int, length: int) -> bytes:
-    """Bytes of a place; fewer at the end of the file."""
+    """Bytes from a position; fewer at the end of the file."""
     file.seek(position)
     return file.read(length)
 
@@ -157,10 +180,7 @@ def _next_chain(
     before: int | None = None,
     kind: tuple[int, ...] | None = None,
 ) -> int | None:
-    """Where the first frames in a row begin, at `position` or after it, and before `before`; None when nowhere.
-
-    kind: of the frames; any when None.
-    """
+    """Where several frames in a row begin, of this `kind` if given, from `position` on; None if not before `before`."""
     for candidate in _candidates(file, form, position):
         if before is not None and candidate >= before:
             return None
@@ -177,7 +197,7 @@ def _candidates(file: BinaryIO, form: Format, position: int) -> Iterator[int]:
 
 
 def _is_chain(file: BinaryIO, form: Format, position: int, size: int, kind: tuple[int, ...] | None = None) -> bool:
-    """Whether frames, of that kind, follow each other from here, as many as noise does not produce or to the end."""
+    """Whether frames, of this `kind` if given, follow each other from here: to the end, or more than noise produces."""
     first = form.parse(read(file, position, form.header_bytes))
     frame = first if first is None or kind in (None, first.kind) else None
     for _ in range(_CHAIN):

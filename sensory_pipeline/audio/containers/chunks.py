@@ -1,9 +1,9 @@
-"""Containers made of chunks, an identifier and a length each, one of which holds the sound.
+"""Containers made of chunks, each with an identifier and a length; one of the chunks holds the sound.
 
 RIFF WAVE and its 64-bit forms RF64 and BW64 (EBU Tech 3306), AIFF, Core Audio Format, Sony Wave64.
 The length of the sound's chunk is compared with the file. The length of the whole is not: many
-writers get it wrong, and it says nothing of the sound. What follows the sound has to be chunks as
-well, or another file; else it is sound too.
+writers get it wrong, and it says nothing about the sound. After the sound, only chunks or another
+file may follow; anything else is sound too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sensory_pipeline.core.errors import EmptyAudio
 
 _UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x8000_0000, 2**64 - 1})
 _HEADERS_BYTES = 1 << 16
-"""What writers put into a pipe, where they cannot know: these, or the most that 31 or 32 bits hold, some of
-them less what comes before the sound. Such sound goes on to the end of the file."""
+"""Lengths written to a pipe, where the real one is unknown: these, or the largest number of 31 or 32 bits, sometimes
+minus the bytes before the sound. Such sound goes on to the end of the file."""
 
 _ENDING_BYTES = 1 << 12
-"""Sound that is said to end so near to the end of the file does: what follows is some program's note."""
+"""Sound with a declared end this near to the end of the file ends there; some program's note follows."""
 
 _FIXED_SIZE_CODECS = frozenset({1, 3, 6, 7})  # integers, floats, A-law, mu-law
 _EXTENSIBLE = 0xFFFE
@@ -30,8 +30,15 @@ _EXTENSIBLE = 0xFFFE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """first: where chunks begin; header: identifier and length; sound: the identifier looked for;
-    align: chunks begin at multiples of it; inclusive: the length counts the header."""
+    """How a format arranges its chunks.
+
+    Attributes:
+        first: The byte at which chunks begin.
+        header: Identifier and length.
+        sound: The identifier of the chunk with the sound.
+        align: Chunks begin at multiples of this many bytes.
+        inclusive: Whether the length includes the header.
+    """
 
     first: int
     header: struct.Struct
@@ -53,9 +60,11 @@ WAVE64 = Layout(
 
 
 def examine(file: BinaryIO, layout: Layout) -> Declared:
-    """Where the sound ends, and whether the file ends before.
+    """Where the sound ends, and whether the file ends before it.
 
-    Raises TruncatedAudio when the file ends before the sound begins, EmptyAudio without any.
+    Raises:
+        TruncatedAudio: The file ends before the sound begins.
+        EmptyAudio: There is no sound.
     """
     size = file.seek(0, 2)
     position = layout.first
@@ -85,7 +94,7 @@ def examine(file: BinaryIO, layout: Layout) -> Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Format:
-    """Of WAVE. block: bytes that are decoded together; bytes_a_second: 0 where blocks vary in length."""
+    """The format chunk of WAVE. Blocks are bytes decoded together; `bytes_a_second` is 0 if blocks vary in length."""
 
     block: int
     bytes_a_second: int
@@ -101,7 +110,7 @@ class _Format:
 
 
 def _is_unknown(length: int) -> bool:
-    """Whether it is what a writer puts there who cannot know."""
+    """Whether a writer puts this length if it cannot know the real one."""
     return length in _UNKNOWN_LENGTHS or any(0 < limit - length <= _HEADERS_BYTES for limit in (1 << 31, 1 << 32))
 
 
@@ -111,7 +120,7 @@ def _declared(file: BinaryIO, layout: Layout, body: int, length: int, fmt: _Form
         length = size - body
     end = _end_of_chunks(file, layout, body + length, size)
     if fmt is not None and end == body + length and _goes_on(file, end, size, fmt):
-        # its length was never brought up to date, or is more than 32 bits hold
+        # its length was never updated, or does not fit into 32 bits
         length, end = size - body, size
     bytes_a_second = fmt.bytes_a_second if fmt else 0
     duration_s = length / bytes_a_second if bytes_a_second else None
@@ -125,10 +134,10 @@ def _declared(file: BinaryIO, layout: Layout, body: int, length: int, fmt: _Form
 
 
 def _end_of_chunks(file: BinaryIO, layout: Layout, position: int, size: int) -> int:
-    """Where those end that follow the sound: at what is no chunk, or begins another file."""
+    """Where the chunks after the sound end: before bytes that are no chunk, or before another file."""
     while True:
         padded = position + -position % layout.align if layout.align == 2 else position
-        if padded + layout.header.size > size:  # far behind it, where a length is nonsense
+        if padded + layout.header.size > size:  # far behind it if a length is invalid
             return size
         file.seek(padded)
         header = file.read(layout.header.size)

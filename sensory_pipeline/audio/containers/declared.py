@@ -1,4 +1,4 @@
-"""What a container says of the sound it holds, and what its structure shows of its state."""
+"""What a container declares about its sound, and what its structure shows of its condition."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ _BLOCK_BYTES = 1 << 20
 class Damage:
     """A place where sound is missing or damaged.
 
-    begin, end: its bytes; what: the fault, in words; lost_s: seconds of sound that were there, None
-    where the timestamps around it have to tell.
+    Attributes:
+        begin: Its first byte.
+        end: The byte after it.
+        what: The fault, in words.
+        lost_s: Seconds of sound lost; None if only the timestamps around it can show that.
     """
 
     begin: int
@@ -26,15 +29,21 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """Each field is empty where the container does not say.
+    """What a container declares. Each field is empty if the container does not say.
 
-    duration_s: how long it is, without having decoded it; samples: exact number, a channel, at the
-    source's rate; md5: of those samples, as integers of `bits` bits, interleaved, little-endian;
-    gaps: bytes between or after frames that are no sound, and not to be decoded; damage: in order of
-    its bytes; share: how much of its sound is in the file, 0 to 1; sound_end: the byte before which all
-    of its sound is, None at its end; end: the byte at which the container ends, None at the end of the
-    file; is_followed: whether another is known to begin there; is_chain: whether it is a chain of frames,
-    of which the damage tells what is lost; played_s: how long its edit lists play, 0 where it has none.
+    Attributes:
+        duration_s: Length in seconds, known without decoding.
+        samples: Exact number of samples per channel, at the source's rate.
+        bits: Bits of a sample, for `md5`.
+        md5: Digest of the samples as integers of `bits` bits, interleaved, little-endian.
+        gaps: Bytes between or after frames that are no sound, and must not be decoded.
+        damage: In order of bytes.
+        share: Share of the declared sound that is in the file, 0 to 1.
+        sound_end: The byte at which its sound ends; None for the end of the container.
+        end: The byte at which the container ends; None for the end of the file.
+        is_followed: Whether another container is known to begin there.
+        is_chain: Whether it is a chain of frames, whose damage says how much is lost.
+        played_s: Seconds that its edit lists play; 0 if it has none.
     """
 
     duration_s: float | None = None
@@ -52,7 +61,7 @@ class Declared:
 
 
 def next_marker(file: BinaryIO, marker: bytes) -> int | None:
-    """Where the next of a marker is, long enough not to come about by chance; None when there is none."""
+    """Where a marker occurs next; None if it does not. The marker must be too long to occur by chance."""
     position, kept = file.tell(), b""
     while block := file.read(_BLOCK_BYTES):
         searched = kept + block
@@ -64,5 +73,5 @@ def next_marker(file: BinaryIO, marker: bytes) -> int | None:
 
 
 def truncated(what: str) -> TruncatedAudio:
-    """The error, with what to do about it."""
+    """The error for a cut file, with what to do about it."""
     return TruncatedAudio(f"{what}; get the whole file from where it came from")

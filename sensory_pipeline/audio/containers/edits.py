@@ -1,8 +1,8 @@
 """Edit lists of MP4 (ISO/IEC 14496-12, 8.6.6): what of its sound a track plays, and in which order.
 
-FFmpeg keeps every packet that any of them plays in memory, as often as they play it, from the moment a file
-is opened: 2,000 edits of a minute each, 50 kB, took 968 MB. So their length is known before. FFmpeg takes an edit list
-from wherever it stands in the index, so they are looked for by name, and not box by box.
+As soon as a file is opened, FFmpeg keeps in memory every packet that an edit plays, as often as it is played:
+2,000 edits of a minute each, 50 kB, took 968 MB. So their length is computed before. FFmpeg accepts an edit list
+anywhere in the index, so lists are searched by name, and not box by box.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from sensory_pipeline.core.errors import UnreadableAudio
 _NAMES = re.compile(rb"elst|mvhd|cmvd")
 _BLOCK_BYTES = 1 << 20
 _TRACKS = 8
-"""Whose lists may each be as long as the longest that is taken."""
+"""Number of tracks whose lists may each be as long as the longest."""
 
 
 def played_s(file: BinaryIO, index: range) -> float:
-    """Seconds that the longest edit list plays, or an eighth of all where that is more; 0 where there is none.
+    """Seconds that the longest edit list plays, or an eighth of all lists if that is more; 0 if there is none.
 
-    index: the bytes of the box `moov`. Raises UnreadableAudio where it is compressed, or lists overlap.
+    Args:
+        file: The file.
+        index: The bytes of the box `moov`.
+
+    Raises:
+        UnreadableAudio: The index is compressed, or lists overlap.
     """
     scales: list[int] = []
     lists: list[int] = []
@@ -60,12 +65,12 @@ def _found(file: BinaryIO, within: range) -> Iterator[tuple[bytes, int]]:
 
 
 def _timescale(mvhd: bytes) -> int:
-    """Ticks a second, of the durations in edit lists."""
+    """Ticks per second of the durations in edit lists."""
     return int.from_bytes(mvhd[20:24] if mvhd[:1] == b"\1" else mvhd[12:16], "big")
 
 
 def _ticks(elst: bytes) -> int:
-    """Of all its entries: of each duration, place and rate."""
+    """The duration of all entries of a list. Each entry has a duration, a position and a rate."""
     width, size = (8, 20) if elst[:1] == b"\1" else (4, 12)
     count = int.from_bytes(elst[4:8], "big")
     entries = elst[8 : 8 + count * size]

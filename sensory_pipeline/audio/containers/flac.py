@@ -15,7 +15,7 @@ _ANOTHER = magic.FLAC + b"\x00\x00\x00\x22"  # with the header of STREAMINFO
 
 
 def examine(file: BinaryIO) -> Declared:
-    """What STREAMINFO says, if the encoder did not write to a pipe; and where another FLAC was joined to it."""
+    """What STREAMINFO declares, unless the encoder wrote to a pipe; and where another FLAC was joined."""
     header = file.read(_MARKER_AND_STREAMINFO_BYTES)
     end = next_marker(file, _ANOTHER)
     if len(header) < _MARKER_AND_STREAMINFO_BYTES:
@@ -33,9 +33,11 @@ def examine(file: BinaryIO) -> Declared:
 
 
 def signed_bytes(samples: npt.NDArray[np.signedinteger[Any]], bits: int) -> bytes:
-    """What the MD5 is made of: each value in whole bytes, lowest first.
+    """The bytes that the MD5 is computed over: each sample in whole bytes, lowest first.
 
-    samples: as FFmpeg gives them, their `bits` bits at the top of 16 or 32.
+    Args:
+        samples: As FFmpeg decodes them, with their bits at the top of 16 or 32.
+        bits: Bits of a sample.
     """
     value_bytes = (bits + 7) // 8
     low_end = samples >> (samples.itemsize * 8 - bits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 BYTES = 16
-"""So many of a container's first bytes tell which one it is."""
+"""Number of first bytes that identify a container."""
 
 AMR = b"#!AMR"
 AU = b".snd"
@@ -32,10 +32,10 @@ def is_known(magic: bytes) -> bool:
 
 
 def is_wave(magic: bytes) -> bool:
-    """RIFF, or a 64-bit form of it, with WAVE in it."""
+    """Whether it is RIFF, or a 64-bit form of it, that holds WAVE."""
     return magic.startswith(RIFF) and magic[8:12] == b"WAVE"
 
 
 def is_aiff(magic: bytes) -> bool:
-    """IFF with AIFF in it."""
+    """Whether it is IFF that holds AIFF."""
     return magic.startswith(b"FORM") and magic[8:12] in (b"AIFF", b"AIFC")

@@ -1,7 +1,7 @@
-"""Matroska and WebM (RFC 9559 on RFC 8794): nested elements, an identifier and a length each.
+"""Matroska and WebM (RFC 9559 on RFC 8794): nested elements, each with an identifier and a length.
 
-Lengths of segments and clusters may be unknown, as browsers write them; then only a cut inside
-an element shows.
+Lengths of segments and clusters may be unknown, as browsers write them. Then only a cut inside
+an element can be found.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 def examine(file: BinaryIO) -> Declared:
-    """The places where an element goes on after the end of the file, or is none; and where it ends."""
+    """Where bytes are no element, or an element goes on after the end of the file; and where the container ends."""
     size = file.seek(0, 2)
     position = 0
     end_of_segment = size
@@ -56,7 +56,7 @@ def examine(file: BinaryIO) -> Declared:
 
 
 def _next_cluster(file: BinaryIO, position: int, end: int) -> int:
-    """Where one begins, or the end."""
+    """Where the next cluster begins; else the end."""
     marker = _CLUSTER.to_bytes(4, "big")
     while position < end:
         file.seek(position)
@@ -68,7 +68,7 @@ def _next_cluster(file: BinaryIO, position: int, end: int) -> int:
 
 
 def _number(file: BinaryIO, *, keep_marker: bool) -> int | None:
-    """A variable-length integer (RFC 8794, 4); None when it is none."""
+    """A variable-length integer (RFC 8794, 4); None if it is not valid."""
     first = file.read(1)
     if not first or not first[0]:
         return None

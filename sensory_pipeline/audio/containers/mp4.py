@@ -24,9 +24,10 @@ _INDEXES = frozenset({b"moov", b"moof", b"meta"})
 
 
 def examine(file: BinaryIO) -> Declared:
-    """Whether a box goes on after the end of the file, and where another file was joined to it.
+    """Whether a box goes on after the end of the file, and where another file was joined.
 
-    Raises TruncatedAudio when it has no index, without which nothing is found in it.
+    Raises:
+        TruncatedAudio: It has no index, without which its sound cannot be found.
     """
     size = file.seek(0, 2)
     position = 0
@@ -38,7 +39,7 @@ def examine(file: BinaryIO) -> Declared:
         header = file.read(16)
         length, box = int.from_bytes(header[:4], "big"), header[4:8]
         if box not in _BOXES or (box == b"ftyp" and b"moov" in boxes):
-            break  # what follows the last box, players ignore; here it is another file, or told
+            break  # players ignore what follows the last box; here it is another file, or reported
         if length == 0:
             length = size - position
         elif length == 1:

@@ -1,6 +1,6 @@
 """MPEG audio, layers 1 to 3 (ISO/IEC 11172-3 and 13818-3; MP3): frames, one after the other.
 
-The first frame of layer 3 may be no sound but declare the number of those that follow (Xing, Info, VBRI).
+The first frame of layer 3 may hold, instead of sound, the number of frames that follow (Xing, Info, VBRI).
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ _RATE_DIVISORS = {0b11: 1, 0b10: 2, 0b00: 4}  # MPEG-1, MPEG-2, MPEG-2.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """length: in bytes; samples: a channel; rate: Hz; side_bytes: between header and Xing's place."""
+    """One frame.
+
+    Attributes:
+        length: Bytes, with the header.
+        samples: Samples per channel.
+        rate: Hz.
+        layer: 1 to 3.
+        side_bytes: Bytes between the header and the place of Xing.
+    """
 
     length: int
     samples: int
@@ -52,7 +60,7 @@ class Frame:
 
 @lru_cache(maxsize=1024)
 def parse(header: bytes) -> Frame | None:
-    """The frame that begins with these four bytes; None when none can, or its length is not told.
+    """The frame that begins with these four bytes; None if they are no header, or do not give its length.
 
     >>> parse(bytes.fromhex("fffb9064")).length
     417
@@ -79,7 +87,7 @@ def parse(header: bytes) -> Frame | None:
 
 
 def _declares(head: bytes) -> bool:
-    """Whether a frame that begins so is no sound, but tells of those after it."""
+    """Whether a frame with these first bytes holds no sound, but declares the frames after it."""
     frame = parse(head[:_HEADER_BYTES])
     if frame is None:
         return False
@@ -91,7 +99,7 @@ FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse, begins=
 
 
 def examine(file: BinaryIO) -> Declared:
-    """The places where frames are missing, are damaged, or the last one is cut."""
+    """Where frames are missing or damaged, or the last one is cut."""
     start = chain.first_frame(file, FORM)
     if start is None:
         return Declared()
@@ -100,7 +108,7 @@ def examine(file: BinaryIO) -> Declared:
     damage = found.damage
     missing = announced - found.frames
     if missing > MISSING_FRAMES_ALLOWED and found.frames:
-        # what is damaged in between is among them
+        # the damage in between is included in them
         lost_s = missing * found.duration_s / found.frames - sum(each.lost_s or 0 for each in damage)
         size = found.end or file.seek(0, 2)
         what = f"{announced} frames are declared, {found.frames} are there"
@@ -116,7 +124,7 @@ def examine(file: BinaryIO) -> Declared:
 
 
 def _announced(file: BinaryIO, start: int) -> tuple[int, int]:
-    """Frames declared by a first frame that is no sound, 0 when it is; and where the sound begins."""
+    """The number of frames that the first frame declares, 0 if it is sound; and where the sound begins."""
     frame = parse(chain.read(file, start, _HEADER_BYTES))
     assert frame is not None
     body = chain.read(file, start, frame.length)

@@ -1,7 +1,7 @@
-"""Ogg (RFC 3533): pages, numbered and with a checksum each.
+"""Ogg (RFC 3533): pages, each with a number and a checksum.
 
-FFmpeg leaves out a page that is damaged without a word, so every page is checked here. A last page
-should say that it is the last; many recorders never write that, so its absence is no damage.
+FFmpeg leaves out a damaged page without reporting it, so every page is checked here. The last page
+should be marked as the last. Many recorders never do that, so a missing mark is no damage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def examine(file: BinaryIO) -> Declared:
-    """The places where pages are missing or damaged; and where another stream was chained to it."""
+    """Where pages are missing or damaged; and where another stream was chained to it."""
     size = file.seek(0, 2)
     position = 0
     numbers: dict[int, int] = {}
@@ -57,7 +57,7 @@ def examine(file: BinaryIO) -> Declared:
 
 
 def _page(file: BinaryIO, position: int) -> bytes | None:
-    """The page that begins there; None when none does, or it is not whole."""
+    """The page that begins there; None if none does, or it is not complete."""
     file.seek(position)
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size or not header.startswith(magic.OGG):
@@ -71,7 +71,7 @@ def _page(file: BinaryIO, position: int) -> bytes | None:
 
 
 def _next_page(file: BinaryIO, position: int, size: int) -> int:
-    """Where the next whole page begins, or the end."""
+    """Where the next complete page begins; else the end."""
     while position < size:
         file.seek(position)
         block = file.read(_BLOCK_BYTES)
@@ -90,7 +90,7 @@ def _read(file: BinaryIO, position: int) -> bytes:
 
 
 def crc(page: bytes | bytearray) -> int:
-    """Ogg's checksum: zlib's polynomial with the bits the other way round, and no inversion.
+    """Ogg's checksum: zlib's polynomial with the order of bits reversed, and no inversion.
 
     >>> hex(crc(b"123456789"))
     '0x89a1897f'

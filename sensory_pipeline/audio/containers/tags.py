@@ -10,11 +10,11 @@ _ID3V1_EXTENDED_BYTES = 227
 _APE_HEADER_BYTES = 32
 
 HEADER_BYTES = 32
-"""So much of a tag says how long it is."""
+"""Number of first bytes from which a tag's length is known."""
 
 
 def length(header: bytes) -> int:
-    """Length in bytes of the tag that begins with `header`; 0 when that is no tag.
+    """Length in bytes of the tag that begins with `header`; 0 if it is no tag.
 
     >>> length(b"ID3" + bytes([4, 0, 0, 0, 0, 1, 2]))
     140
