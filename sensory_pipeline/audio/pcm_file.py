@@ -83,7 +83,7 @@ def writing(folder: Path | None) -> Iterator[None]:
         raise
     except OSError as error:
         where = folder or gettempdir()
-        raise NoRoom(f"{where}: {error.strerror}; see to its room and permissions, then ingest again") from error
+        raise NoRoom(f"{where}: {error.strerror}; check its free space and permissions, then ingest again") from error
 
 
 def write_pcm(path: Path, pcm: Waveform) -> None:

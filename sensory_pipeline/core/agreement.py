@@ -83,7 +83,7 @@ class LocalAgreement:
         return final
 
     def ended(self, end_ms: int) -> tuple[Word, ...]:
-        """Make all remaining words final, and start the open sound anew at `end_ms`.
+        """Make all remaining words final, and start new open sound at `end_ms`.
 
         Returns:
             The words that were not final yet.

@@ -33,7 +33,7 @@ class Page:
     """A part of a listing.
 
     Attributes:
-        objects: The objects in it that are recordings.
+        objects: The objects in it.
         after: The URI after which the next page begins; it need not be a recording's.
     """
 

@@ -1,0 +1,1 @@
+"""The engines: speech to text, diarization and emotion, with their models and devices."""

@@ -1,4 +1,4 @@
-"""Engines note what they do when; the process they live in sends it to whoever draws it."""
+"""A log of what engines do and when; their process sends it to the one that draws the timeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sensory_pipeline.core.timeline import Activity, Kind
 
 
 class ActivityLog:
-    """Of one process. Threads may write at once."""
+    """The activities of one process. Threads may write at once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -19,18 +19,18 @@ class ActivityLog:
 
     @contextmanager
     def noting(self, kind: Kind, what: str) -> Iterator[None]:
-        """Notes how long the `with` takes, also one that raises."""
+        """Note how long the `with` block takes, even if it raises."""
         start_s = time.time()
         try:
             yield
         finally:
-            # the lane is known to whoever asks
+            # whoever takes the log knows the lane
             activity = Activity(lane="", kind=kind, what=what, start_s=start_s, end_s=time.time())
             with self._lock:
                 self._noted.append(activity)
 
     def taken(self) -> list[Activity]:
-        """What was noted since the last time."""
+        """The activities since the last call."""
         with self._lock:
             noted, self._noted = self._noted, []
         return noted

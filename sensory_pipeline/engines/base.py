@@ -1,9 +1,8 @@
-"""The three Protocols every engine answers to.
+"""The three Protocols of engines.
 
-An engine takes a stream of jobs, possibly of many recordings, and gives back one answer for each,
-in any order: the value, or the `Terminal` error that concerns this recording alone. Anything else
-it raises is a fault of the engine or its settings, and stops the run. Vendor objects never leave
-an engine's module.
+An engine takes a stream of jobs, possibly of many recordings, and yields one result for each, in any order: the value,
+or the `Terminal` error that concerns this recording only. Anything else it raises is a fault of the engine or
+its settings, and stops the run. Vendor objects never leave an engine's module.
 """
 
 from __future__ import annotations
@@ -22,12 +21,16 @@ from sensory_pipeline.core.transcripts import Transcript
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What made a result: all of it but the device goes into the fingerprint.
+    """What made a result. All fields but the device go into the fingerprint.
 
-    engine: our adapter; model and revision: the weights; algorithm: raised by hand whenever the
-    adapter's own code changes its output. device: where it computes, with the precision where there
-    is a choice; moving to another machine redoes nothing. settings_used: names of the settings that change
-    its answers, None for all of them; languages: those it knows, None where only the model can say.
+    Attributes:
+        engine: The adapter.
+        model: The weights.
+        revision: The version of the weights.
+        algorithm: Raised by hand whenever the adapter's own code changes its output.
+        device: Where it runs, with the precision if there is a choice. Results stay valid on another device.
+        settings_used: Names of the settings that affect the results; None for all.
+        languages: Codes of the languages it knows; None if only the model can say.
     """
 
     engine: str
@@ -41,7 +44,13 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeJob:
-    """key: comes back with the answer; pcm: the whole recording."""
+    """A recording to transcribe.
+
+    Attributes:
+        key: Comes back with the result.
+        pcm: The whole recording.
+        settings: How to transcribe it.
+    """
 
     key: str
     pcm: Waveform
@@ -50,7 +59,13 @@ class TranscribeJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiarizeJob:
-    """key: comes back with the answer; pcm: the whole recording."""
+    """A recording to diarize.
+
+    Attributes:
+        key: Comes back with the result.
+        pcm: The whole recording.
+        settings: How many speakers to expect.
+    """
 
     key: str
     pcm: Waveform
@@ -59,7 +74,14 @@ class DiarizeJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyJob:
-    """windows: what to judge, answered in the same order; language: of the transcript, if known."""
+    """A recording whose emotions are wanted.
+
+    Attributes:
+        key: Comes back with the result.
+        pcm: The whole recording.
+        windows: The parts to classify; the emotions come in the same order.
+        language: Of the transcript; None if unknown.
+    """
 
     key: str
     pcm: Waveform
@@ -74,7 +96,11 @@ class Transcriber(Protocol):
     def info(self) -> EngineInfo: ...
 
     def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
-        """One answer a job. Raises UnsupportedLanguage for a language the engine does not speak."""
+        """One result for each job, with the job's key.
+
+        Raises:
+            UnsupportedLanguage: The engine does not know the language.
+        """
         ...
 
 
@@ -85,7 +111,7 @@ class Diarizer(Protocol):
     def info(self) -> EngineInfo: ...
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
-        """One answer a job; speakers are numbered in order of appearance."""
+        """One result for each job, with the job's key. Speakers are numbered in order of appearance."""
         ...
 
 
@@ -96,5 +122,5 @@ class EmotionClassifier(Protocol):
     def info(self) -> EngineInfo: ...
 
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[tuple[str, tuple[Emotion, ...] | Terminal]]:
-        """One answer a job, holding one Emotion a window in the order asked."""
+        """One result for each job, with the job's key: an Emotion for each window, in the same order."""
         ...

@@ -1,7 +1,7 @@
-"""Models of one process, loaded once, shared by all who use them, and unloaded when memory is needed.
+"""A cache of models: each is loaded once for a process, shared by all who use it, and unloaded when memory is needed.
 
-The memory counted is that of the one device the process is on (docs/decisions.md: one GPU, one
-run). A cached model lives as long as its process: a run in Dagster, the server's life in the gateway.
+The memory counted is that of the process's one device (docs/decisions.md: one GPU, one run). A cached model lives at
+most as long as its process: a run in Dagster, or the server in the gateway.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Model = TypeVar("Model")
 
 
 class CacheSettings(BaseModel):
-    """How much may stay loaded, and for how long. None stands for no limit."""
+    """How much may stay loaded, and for how long. None means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,11 +36,13 @@ class CacheSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel(Generic[Model]):
-    """What a loader gives the cache.
+    """A model as its loader returns it.
 
-    size_bytes: device memory it takes, measured after loading; unload: makes the model give that
-    memory up even while somebody still refers to it (CTranslate2's `unload_model`, a torch
-    module's `to("meta")`), must not raise.
+    Attributes:
+        model: The model.
+        size_bytes: Device memory it takes, measured after loading.
+        unload: Makes the model release that memory even if something still refers to it (CTranslate2's `unload_model`,
+            a torch module's `to("meta")`). It must not raise.
     """
 
     model: Model
@@ -50,7 +52,15 @@ class LoadedModel(Generic[Model]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidentModel:
-    """A loaded model. age_s: since it was loaded; idle_s: since its last use, 0 while leased."""
+    """A loaded model.
+
+    Attributes:
+        key: Its key in the cache.
+        size_bytes: Device memory it takes.
+        leases: How many use it now.
+        age_s: Seconds since it was loaded.
+        idle_s: Seconds since its last use; 0 while it is leased.
+    """
 
     key: str
     size_bytes: int
@@ -61,11 +71,15 @@ class ResidentModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """One moment of a cache; counts are since it was made.
+    """The state of a cache at one moment. Counts are since the cache was made.
 
-    hits: leases that found the model loaded; misses: those that loaded it or waited for that;
-    loads: those that succeeded; evictions: unloads for any reason, so loads - evictions models are
-    resident; load_s: seconds the successful loads took; resident: least recently used first.
+    Attributes:
+        hits: Leases that found the model loaded.
+        misses: Leases that loaded the model or waited for that.
+        loads: Successful loads.
+        evictions: Models unloaded, for any reason; loads - evictions models are resident.
+        load_s: Seconds that the successful loads took.
+        resident: The loaded models, least recently used first.
     """
 
     hits: int
@@ -82,7 +96,7 @@ class CacheStats:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Entry:
-    """One model from before its load to after its unload. size_bytes: expected, then measured."""
+    """One model from before its load to after its unload. `size_bytes` is an estimate, then measured."""
 
     key: str
     size_bytes: int
@@ -112,15 +126,19 @@ class _Entry:
 
 
 class ModelCache:
-    """Leases models, and unloads those that nobody holds: the least recently used first where
-    there are too many or they take too much memory, any of them once its time has passed.
+    """Leases models, and unloads models that nobody uses.
 
-    A leased model is never unloaded. So when all that is resident is leased, a further one is
-    loaded all the same, above the limits rather than waiting for leases that may never end, and
-    the surplus goes as leases end. A model larger than `max_bytes` lives for as long as its lease.
-    Models load side by side; a model that is being unloaded is loaded anew only after that.
+    If there are too many models, or they take too much memory, the least recently used are unloaded first; any model is
+    unloaded when it was not used for `ttl_s`.
 
-    clock: seconds, monotonic.
+    A leased model is never unloaded. So if all loaded models are leased, another is loaded above the limits, rather
+    than waiting for leases that may never end, and the surplus is unloaded as leases end. A model larger than
+    `max_bytes` lives as long as its lease. Models load in parallel; a model that is being unloaded is loaded again only
+    after that.
+
+    Args:
+        settings: The limits.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, settings: CacheSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -135,12 +153,16 @@ class ModelCache:
 
     @contextmanager
     def lease(self, key: str, load: Callable[[], LoadedModel[Model]], *, size_bytes: int = 0) -> Iterator[Model]:
-        """The model, loaded if need be; it must not be used after the `with`.
+        """The model, loaded if needed; it must not be used after the `with`.
 
-        key: names the weights, device and compute type, all that makes one loaded model differ
-        from another; load: runs in one of the threads that ask, the others wait for it, and what
-        it raises is raised in all of them; the next lease tries again. size_bytes: memory it is
-        expected to take, for which room is made before it loads. Raises RuntimeError when closed.
+        Args:
+            key: Identifies weights, device and compute type: everything by which loaded models differ.
+            load: Runs in one of the threads that ask, while the others wait. What it raises is raised in all of them,
+                and the next lease tries again.
+            size_bytes: Memory the model is expected to take; as much is freed before it loads.
+
+        Raises:
+            RuntimeError: The cache is closed.
         """
         entry = self._acquire(key, load, size_bytes)
         try:
@@ -150,7 +172,7 @@ class ModelCache:
             self._release(entry)
 
     def stats(self) -> CacheStats:
-        """What the cache has done and what it holds just now."""
+        """What the cache has done, and what it holds now."""
         with self._changed:
             now = self._clock()
             return CacheStats(
@@ -163,13 +185,13 @@ class ModelCache:
             )
 
     def evict_expired(self) -> None:
-        """Unload what nobody used for `ttl_s`; the reaper thread calls it in time."""
+        """Unload models not used for `ttl_s`; a thread calls this in time."""
         self._evict(lambda entry: self._remaining_s(entry) <= 0)
 
     def close(self) -> None:
-        """Unload all models: leased ones as soon as their leases end. No further lease is given.
+        """Unload all models, leased ones as soon as their leases end. No further lease is given.
 
-        Closing twice does no harm; `contextlib.closing` makes a `with` of it.
+        A second call has no effect. `contextlib.closing` makes a context manager of the cache.
         """
         with self._changed:
             self._closed = True
@@ -232,7 +254,7 @@ class ModelCache:
         self._evict_surplus()
 
     def _make_room(self) -> None:
-        """For the entry that is about to load; memory others are about to free is waited for."""
+        """Make room for the entry about to load; wait for memory that others are about to free."""
         self._evict_surplus()
         with self._changed:
             self._changed.wait_for(lambda: not self._unloading() or not self._too_much(self._entries.values()))
@@ -250,7 +272,7 @@ class ModelCache:
         )
 
     def _evict(self, due: Callable[[_Entry], bool]) -> None:
-        """Unload, least recently used first, what nobody holds and is due; asked anew for each."""
+        """Unload models that nobody uses and that are due, least recently used first; checked again for each."""
         while True:
             with self._changed:
                 entry = next((entry for entry in self._entries.values() if entry.idle and due(entry)), None)
@@ -280,7 +302,7 @@ class ModelCache:
             self._reaper.start()
 
     def _reap(self) -> None:
-        """Until nothing is loaded; the next load starts another, so an abandoned cache can be freed."""
+        """Runs until nothing is loaded. The next load starts another thread, so an abandoned cache can be freed."""
         while True:
             self.evict_expired()
             with self._changed:

@@ -1,4 +1,4 @@
-"""Whether engines can do what is asked of them."""
+"""Whether engines can do what is asked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from sensory_pipeline.engines.base import EngineInfo
 
 
 def check(request: ProcessRequest, transcriber: EngineInfo) -> None:
-    """Whether the transcriber can do what is asked. Raises UnsupportedLanguage where that is known without its
-    model."""
+    """Check whether the transcriber knows the languages that are asked for.
+
+    Raises:
+        UnsupportedLanguage: It does not, as far as that is known without loading its model.
+    """
     if Task.TRANSCRIBE not in request.tasks:
         return
     if transcriber.languages is None:

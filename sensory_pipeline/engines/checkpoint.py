@@ -1,15 +1,15 @@
-"""Weights out of a checkpoint, without running what is in it.
+"""Reads weights from a checkpoint without running what is in it.
 
-What `torch.save` makes of a network's tensors, alone or as `state_dict` beside other things, is a zip: `data.pkl`,
-and the raw bytes of each tensor beside it. A pickle is a program that may call anything that can be imported. The
-unpickler here imports nothing: it knows the few names such a checkpoint needs, builds arrays from some and empty
-boxes from the rest (the settings of those who trained the network), and refuses every other name.
+`torch.save` writes a network's tensors, alone or as `state_dict` beside other things, as a zip: `data.pkl`, and the
+raw bytes of each tensor. A pickle is a program that may call anything that can be imported. The unpickler here imports
+nothing: it knows the few names that such a checkpoint needs, builds arrays from some and empty boxes from the rest
+(the settings of the training), and refuses every other name.
 
-torch's own defence (`torch.load` with weights_only=True), by which networks of pyannote.audio are read, does not do
-here: the speaker networks are read on machines without torch, and it refuses the checkpoint of GigaAM for the settings
-of its training unless each of their classes is imported.
+torch's own protection (`torch.load` with weights_only=True), by which networks of pyannote.audio are read, does not
+suffice here: the speaker networks are read on machines without torch, and it refuses the checkpoint of GigaAM because
+of the settings of its training, unless each of their classes is imported.
 
-The same weights as one safetensors file are read too: bytes and shapes, nothing to run.
+The same weights can be read from one safetensors file, which has bytes and shapes and nothing to run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STORAGES = {
 }
 _TYPE_NAMES = ("bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple")
 _BOXED = ("typing", "omegaconf", "pyannote", "lightning", "pytorch_lightning")
-"""Packages whose objects are settings, or describe the training."""
+"""Packages whose objects are settings or describe the training."""
 _DAMAGED = (
     pickle.UnpicklingError,
     SafetensorError,
@@ -58,7 +58,11 @@ _DAMAGED = (
 
 
 def read_checkpoint(path: Path) -> dict[str, Array]:
-    """Tensor name -> values. Raises ConfigurationError: no such file, not a checkpoint, not a harmless one."""
+    """The tensors of a checkpoint by name.
+
+    Raises:
+        ConfigurationError: There is no such file, it is not a checkpoint, or it is not harmless.
+    """
     try:
         with path.open("rb") as file:
             return load_file(path) if path.suffix == ".safetensors" else _read_zip(file)
@@ -92,11 +96,11 @@ def _read_zip(file: BinaryIO) -> dict[str, Array]:
 
 
 class _ForbiddenGlobal(Exception):
-    """The pickle names something else than data."""
+    """The pickle names something other than data."""
 
 
 class _Box:
-    """Stands for any object of the configuration, which we do not need: the shapes tell all."""
+    """Stands for any object of the configuration, which is not needed: the shapes say everything."""
 
     def __init__(self, *_: object) -> None: ...
     def __setstate__(self, _: object) -> None: ...
@@ -105,15 +109,17 @@ class _Box:
 
 
 class _Rebuild:
-    """Makes an array of a storage; stands for torch._utils._rebuild_tensor_v2."""
+    """Makes an array from a storage; replaces torch._utils._rebuild_tensor_v2."""
 
     __slots__ = ()
 
     def __call__(
         self, storage: Array, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object
     ) -> Array:
-        """offset, stride: in elements. numpy checks that all of it lies inside the storage."""
-        if not isinstance(storage, np.ndarray):  # what merely looks like one could make numpy follow any pointer
+        """`offset` and `stride` are in elements. numpy checks that all elements are inside the storage."""
+        if not isinstance(
+            storage, np.ndarray
+        ):  # an object that only looks like one could make numpy follow any pointer
             raise TypeError("a tensor without a storage")
         size = storage.itemsize
         steps = tuple(step * size for step in stride)
@@ -123,7 +129,7 @@ class _Rebuild:
         return tensor
 
 
-# None of these lets a pickle set attributes of it, and so change how the next checkpoint is read.
+# A pickle cannot set attributes of any of these, and so cannot change how the next checkpoint is read.
 _KNOWN: Mapping[tuple[str, str], object] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("collections", "defaultdict"): _Box,
@@ -150,7 +156,7 @@ class _Unpickler(pickle.Unpickler):
             raise _ForbiddenGlobal(f"{module}.{name}") from None
 
     def persistent_load(self, reference: tuple[str, str, str, str, int]) -> Array:
-        """One storage, which several tensors may share: of shape (length,)."""
+        """One storage, shape (length,), which several tensors may share."""
         _, dtype, key, _, length = reference
         if dtype not in _STORAGES.values():
             raise ValueError(f"storage {key} does not say what numbers it holds")

@@ -1,8 +1,9 @@
-"""cuBLAS for CTranslate2, out of the wheel that pip installs.
+"""Loads cuBLAS for CTranslate2 from the wheel that pip installs.
 
-All that CTranslate2 takes from CUDA at run time, beside the driver, is cuBLAS 12. It asks the dynamic linker for it
-by name when it first computes on a GPU. NVIDIA's wheel puts the library into site-packages, where the linker
-does not look, but a library that the process has loaded already is found by its name: so it is loaded here before.
+Besides the driver, the only part of CUDA that CTranslate2 needs at run time is cuBLAS 12. It asks the dynamic linker
+for it by name when it first computes on a GPU. NVIDIA's wheel puts the library into site-packages, where the linker
+does not look. But the linker finds a library by its name if the process has loaded it already, so it is loaded here
+first.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from sensory_pipeline.core.errors import ConfigurationError
 
 PACKAGE = "nvidia-cublas-cu12"
 LIBRARIES = ("libcublasLt.so.12", "libcublas.so.12")
-"""In the order in which they are loaded: the second needs the first, in its own version."""
+"""In loading order: the second needs the first, in the same version."""
 
 
 def load_cublas() -> str:
     """Load cuBLAS 12 into this process: the wheel's if it is installed, else the system's.
 
-    Returns its version, as in "12.8.4". Needs neither a GPU nor a driver. Raises ConfigurationError where it cannot
-    be loaded.
+    Needs neither a GPU nor a driver.
+
+    Returns:
+        Its version, such as "12.8.4".
+
+    Raises:
+        ConfigurationError: It cannot be loaded.
     """
     try:
         *_, cublas = (ctypes.CDLL(_path(name), mode=ctypes.RTLD_GLOBAL) for name in LIBRARIES)
@@ -34,7 +40,7 @@ def load_cublas() -> str:
 
 
 def _path(name: str) -> str:
-    """Of the wheel's library; without the wheel the bare name, by which the linker looks where it always does."""
+    """The path of the wheel's library; without the wheel, the bare name, for the linker's own search."""
     try:
         path = distribution(PACKAGE).locate_file(f"nvidia/cublas/lib/{name}")
     except PackageNotFoundError:

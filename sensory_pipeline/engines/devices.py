@@ -1,4 +1,4 @@
-"""Where models run: which devices there are, which one is meant, in which precision, and who has it."""
+"""Where models run: which devices there are, how one is chosen, with which precision, and how it is locked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sensory_pipeline.storage.lock import held
 log = logging.getLogger(__name__)
 
 NVIDIA_SMI_LIMIT_S = 20.0
-"""Seconds nvidia-smi may take; without its persistence daemon it needs several on a host of many GPUs."""
+"""Seconds nvidia-smi may take; without its persistence daemon it takes several on a host with many GPUs."""
 
 
 class DeviceKind(StrEnum):
-    """By the names PyTorch and CTranslate2 share."""
+    """The names that PyTorch and CTranslate2 share."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -45,15 +45,22 @@ COMPUTE_TYPES: dict[DeviceKind, tuple[ComputeType, ...]] = {
     DeviceKind.CPU: (ComputeType.INT8, ComputeType.FLOAT32),
     DeviceKind.CUDA: (ComputeType.FLOAT16, ComputeType.INT8_FLOAT16, ComputeType.INT8, ComputeType.FLOAT32),
 }
-"""What a device can calculate in, its default first."""
+"""The compute types that a device supports, its default first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One GPU as this process numbers it, the CPU (index None), or a virtual CPU.
 
-    Virtual CPUs, "cpu:0", "cpu:1" and so on, are the same processor under several names: work can
-    be spread over devices where there is no GPU. Raises ValueError when a GPU has no index.
+    Virtual CPUs, "cpu:0", "cpu:1" and so on, are the same processor under several names: they let work
+    be spread over devices where there is no GPU.
+
+    Attributes:
+        kind: CPU or GPU.
+        index: Its number.
+
+    Raises:
+        ValueError: A GPU has no index.
     """
 
     kind: DeviceKind
@@ -65,10 +72,13 @@ class Device:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """From "cpu", "cpu:1", "cuda:1", or "cuda" for the first GPU. Raises ConfigurationError.
+        """The device with a name: "cpu", "cpu:1", "cuda:1", or "cuda" for the first GPU.
 
         >>> Device.parse("cuda").name
         'cuda:0'
+
+        Raises:
+            ConfigurationError: It is no name of a device.
         """
         match = re.fullmatch(r"(cpu|cuda)(?::([0-9]+))?", name.strip().lower())
         if match is None:
@@ -80,7 +90,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        """What `parse` reads and a run's tag holds."""
+        """The name that `parse` reads and a run's tag holds."""
         return str(self.kind) if self.index is None else f"{self.kind}:{self.index}"
 
     @property
@@ -90,7 +100,7 @@ class Device:
 
     @property
     def torch_name(self) -> str:
-        """What `torch.device` takes."""
+        """The name for `torch.device`."""
         return self.name if self.kind is DeviceKind.CUDA else str(self.kind)
 
     @property
@@ -102,25 +112,27 @@ CPU = Device(kind=DeviceKind.CPU)
 
 
 def discover(visible: str | None) -> tuple[Device, ...]:
-    """What this process can calculate on, the best first: its GPUs, then the CPU, always.
+    """The devices this process can use, the best first: its GPUs, then always the CPU.
 
-    visible: the value of CUDA_VISIBLE_DEVICES, None where it is unset. PyTorch is asked where it
-    is installed, as it knows whether this build and driver can use a GPU at all (it reads the
-    variable by itself, and takes seconds to import); otherwise nvidia-smi.
+    If PyTorch is installed, it is asked, since it knows whether this build and driver can use a GPU at all. (It reads
+    CUDA_VISIBLE_DEVICES itself, and takes seconds to import.) Otherwise nvidia-smi is asked.
+
+    Args:
+        visible: The value of CUDA_VISIBLE_DEVICES; None if it is unset.
     """
     try:
         torch = importlib.import_module("torch")
     except ImportError:
         return (*nvidia_smi_gpus(visible), CPU)
-    # the count alone comes from the driver's library and says nothing about whether CUDA works
+    # device_count alone asks the driver's library, and does not show whether CUDA works
     return (*_gpus(torch.cuda.device_count() if torch.cuda.is_available() else 0), CPU)
 
 
 def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:
-    """The GPUs a process with CUDA_VISIBLE_DEVICES=`visible` sees; none where nvidia-smi knows none.
+    """The GPUs that a process with CUDA_VISIBLE_DEVICES=`visible` sees; none if nvidia-smi knows none.
 
-    The variable lists numbers or (beginnings of) UUIDs; as PyTorch reads it, too, what
-    follows an unknown one is ignored, and a GPU listed twice hides all. Imports no framework.
+    The variable lists numbers, or UUIDs or their beginnings. As in PyTorch, entries after an unknown one
+    are ignored, and a GPU listed twice hides all. Imports no framework.
     """
     try:
         listing = subprocess.run(
@@ -148,15 +160,19 @@ def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:
 
 
 def run_devices(requested: str, visible: str | None, *, elsewhere: bool = False) -> tuple[Device, ...]:
-    """The devices that runs are spread over, one run each at a time.
-
-    requested: "auto" for every GPU there is, or else the CPU; a number for so many GPUs; or names
-    separated by commas ("cuda:0,cuda:2", "cpu:0,cpu:1"). visible: CUDA_VISIBLE_DEVICES. elsewhere:
-    they are other hosts', and nobody looks for them here. Raises ConfigurationError for a GPU that
-    is not there, and for a device named twice.
+    """The devices that runs are spread over; one run at a time on each.
 
     >>> [device.name for device in run_devices("cpu:0, cpu:1", None)]
     ['cpu:0', 'cpu:1']
+
+    Args:
+        requested: "auto" for every GPU, or the CPU if there is none; a number of GPUs; or names separated by commas
+            ("cuda:0,cuda:2", "cpu:0,cpu:1").
+        visible: CUDA_VISIBLE_DEVICES.
+        elsewhere: Whether the devices belong to other hosts, so that they are not checked here.
+
+    Raises:
+        ConfigurationError: A GPU is not there, or a device is named twice.
     """
     if elsewhere and requested.strip() == "auto":
         raise ConfigurationError("SENSORY_DEVICES is auto, and the devices are other hosts': say how many there are")
@@ -181,15 +197,18 @@ def run_devices(requested: str, visible: str | None, *, elsewhere: bool = False)
 
 
 def choose(requested: str, available: Sequence[Device]) -> Device:
-    """The device that is meant.
-
-    requested: "auto" for the best there is, the CPU if need be; "cpu" or "cuda" for the first of
-    that kind; or one by number. available: what this process may use, the best first and never
-    empty: all that `discover` finds, or the one device of its run's tag. Raises ConfigurationError
-    when it is a GPU that is not there: only "auto" falls back to the CPU.
+    """The device that a setting asks for. Only "auto" falls back to the CPU.
 
     >>> choose("auto", [Device.parse("cuda:1"), CPU]).name
     'cuda:1'
+
+    Args:
+        requested: "auto" for the best there is; "cpu" or "cuda" for the first of that kind; or one by number.
+        available: What this process may use, the best first, never empty: all that `discover` finds, or the one device
+            of its run's tag.
+
+    Raises:
+        ConfigurationError: It is a GPU that is not there.
     """
     wish = requested.strip().lower()
     if wish == "auto":
@@ -203,15 +222,19 @@ def choose(requested: str, available: Sequence[Device]) -> Device:
     there = ", ".join(other.name for other in available)
     raise ConfigurationError(
         f"there is no {device.name if ':' in wish else 'GPU'} for this process, only {there}: ask for auto or cpu, "
-        "or see to the driver (nvidia-smi) and CUDA_VISIBLE_DEVICES"
+        "or check the driver (nvidia-smi) and CUDA_VISIBLE_DEVICES"
     )
 
 
 def choose_compute_type(requested: str, device: Device) -> ComputeType:
-    """What a model on the device calculates in. requested: "auto" for the device's default.
+    """The compute type of a model on the device. It may be slow on an old GPU; only the engine's library knows.
 
-    Raises ConfigurationError when the device cannot, naming what it can. Whether a GPU of an old
-    generation is fast in a type is for the engine's library to know.
+    Args:
+        requested: A compute type, or "auto" for the device's default.
+        device: Where the model runs.
+
+    Raises:
+        ConfigurationError: The device does not support it; the message names those it supports.
     """
     wish = requested.strip().lower()
     if wish == "auto":
@@ -221,17 +244,22 @@ def choose_compute_type(requested: str, device: Device) -> ComputeType:
         if wish == compute_type:
             return compute_type
     raise ConfigurationError(
-        f"{device.name} cannot calculate in {wish!r}, only in {', '.join(possible)}; auto is {possible[0]}"
+        f"{device.name} does not support {wish!r}, only {', '.join(possible)}; auto is {possible[0]}"
     )
 
 
 def gpu_id(device: Device, visible: str | None) -> str:
-    """What nvidia-smi and other processes know a GPU by: its number on this host, or the beginning of its UUID.
-
-    visible: CUDA_VISIBLE_DEVICES, by which this process numbers GPUs. Raises ConfigurationError when it hides the GPU.
+    """The id by which nvidia-smi and other processes know a GPU: its number on this host, or the beginning of its UUID.
 
     >>> gpu_id(Device.parse("cuda:1"), "5,3")
     '3'
+
+    Args:
+        device: As this process numbers it.
+        visible: CUDA_VISIBLE_DEVICES, which determines that number.
+
+    Raises:
+        ConfigurationError: CUDA_VISIBLE_DEVICES hides the GPU.
     """
     if visible is None:
         return str(device.ordinal)
@@ -243,11 +271,18 @@ def gpu_id(device: Device, visible: str | None) -> str:
 
 @contextmanager
 def device_lock(device: Device, folder: Path, *, visible: str | None) -> Iterator[None]:
-    """Have the device to oneself among the processes that lock in `folder`, waiting for one's turn.
+    """Have the device exclusively among the processes that lock in `folder`; waits until it is free.
 
-    The kernel releases it when its holder dies. visible: CUDA_VISIBLE_DEVICES, by which the same
-    GPU has other numbers in other processes (where one lists numbers, all should). Raises
-    ConfigurationError when it hides the device.
+    The kernel releases the lock when its holder dies.
+
+    Args:
+        device: As this process numbers it.
+        folder: The same for all processes.
+        visible: CUDA_VISIBLE_DEVICES, which gives the same GPU other numbers in other processes. If one process lists
+            numbers in it, all should.
+
+    Raises:
+        ConfigurationError: CUDA_VISIBLE_DEVICES hides the device.
     """
     label = device.name if device.kind is DeviceKind.CPU else f"{device.kind}:{gpu_id(device, visible)}"
     with held(folder / f"{re.sub('[^0-9A-Za-z-]', '-', label)}.lock", what=f"device {device.name}"):

@@ -26,15 +26,21 @@ PACKAGES = {
     "onnxruntime": _INSTALL,
     **{package: _INSTALL_MODELS for spec in ENGINES for package in spec.packages},
 }
-"""And what installs each."""
+"""Packages, and the command that installs each."""
 
 SUBJECTS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", Stage.EMOTIONS: "emotion"}
-"""What the user calls them."""
+"""Names of the stages for users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """remedy: what to do about it; None where all is well."""
+    """One line of a diagnosis.
+
+    Attributes:
+        subject: What was examined.
+        state: What was found.
+        remedy: What to do about it; None if all is well.
+    """
 
     subject: str
     state: str
@@ -42,9 +48,11 @@ class Finding:
 
 
 def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]:
-    """Packages, devices, and the three engines that the settings choose. Loads no model, asks no network.
+    """Examine packages, devices, and the three engines that the settings choose. Loads no model, uses no network.
 
-    request: what they would be asked.
+    Args:
+        choice: The engines and their settings.
+        request: What the engines would be asked.
     """
     for package, remedy in PACKAGES.items():
         users = ", ".join(spec.name for spec in ENGINES if package in spec.packages)
@@ -110,7 +118,7 @@ def _checked(finding: Finding, request: ProcessRequest, transcriber: EngineInfo)
 
 
 def _installed(package: str) -> str | None:
-    """Its version."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,18 +1,18 @@
-"""What an exception of a numerical library is about, of which they say nothing but in words."""
+"""What kind of failure an exception of a numerical library means; only its message says so."""
 
 from __future__ import annotations
 
 import re
 
 FAULTS = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-"""What torch, CTranslate2 and those who build on them raise over what they are given, or when memory is short."""
+"""What torch, CTranslate2 and libraries built on them raise because of their input, or when memory is short."""
 
 _NO_MEMORY = re.compile(r"out of memory|ALLOC_FAILED|can't allocate memory|not enough memory", re.IGNORECASE)
 _DEVICE = re.compile(r"cuda|cublas|cudnn", re.IGNORECASE)
 
 
 def short_of_memory(error: Exception) -> bool:
-    """Whether fewer at once might do, on a GPU or not.
+    """Whether memory was short, on a GPU or not, so that a smaller batch might succeed.
 
     >>> short_of_memory(RuntimeError("CUDA failed with error out of memory"))
     True
@@ -21,9 +21,10 @@ def short_of_memory(error: Exception) -> bool:
 
 
 def fewer_may_do(error: Exception) -> bool:
-    """Whether a batch failed for want of memory, and not over what was calculated.
+    """Whether a batch failed because memory was short, and not because of its content.
 
-    Raises the error anew where it is about the GPU, on which nothing else would succeed either.
+    Raises:
+        Exception: `error` itself, if it is about the GPU, on which nothing else would succeed either.
     """
     if of_the_device(error):
         raise error
@@ -31,7 +32,7 @@ def fewer_may_do(error: Exception) -> bool:
 
 
 def of_the_device(error: Exception) -> bool:
-    """Whether it is not about what was calculated, but about the GPU, which then fails on everything.
+    """Whether the error is about the GPU, which then fails on everything, and not about the content.
 
     >>> of_the_device(RuntimeError("cuDNN failed: CUDNN_STATUS_EXECUTION_FAILED"))
     True

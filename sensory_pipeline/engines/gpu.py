@@ -1,4 +1,4 @@
-"""What nvidia-smi says of one GPU, and how much memory any device has left. Imports no framework."""
+"""The name of a GPU, and how much memory any device has left. Imports no framework."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ log = logging.getLogger(__name__)
 
 
 def free_bytes(device: Device, visible: str | None) -> int:
-    """Bytes that nobody uses now, on a CPU or a GPU; 0 where nvidia-smi does not tell.
+    """Bytes of memory free now on a CPU or a GPU; 0 if nvidia-smi does not say.
 
-    visible: CUDA_VISIBLE_DEVICES, by which this process numbers GPUs.
+    Args:
+        device: As this process numbers it.
+        visible: CUDA_VISIBLE_DEVICES, which determines that number.
     """
     if device.kind is DeviceKind.CPU:
         return min(psutil.virtual_memory().available, _left_to_the_container())
-    told = _told(device, visible, "memory.free")
-    return int(told) << 20 if told.isdecimal() else 0
+    answer = _queried(device, visible, "memory.free")
+    return int(answer) << 20 if answer.isdecimal() else 0
 
 
 def gpu_name(device: Device, visible: str | None) -> str:
-    """The model of a GPU and its memory, as in "NVIDIA H100 80GB HBM3, 81559"; else the device's own name."""
-    return _told(device, visible, "name,memory.total") or device.name
+    """The model of a GPU and its memory, such as "NVIDIA H100 80GB HBM3, 81559"; else the device's own name."""
+    return _queried(device, visible, "name,memory.total") or device.name
 
 
 def _left_to_the_container() -> int:
-    """Bytes below its limit (cgroup v2); more than there can be where it has none."""
+    """Bytes left below the container's limit (cgroup v2); a huge number if it has none."""
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         return limit - int((_CGROUP / "memory.current").read_text())
@@ -41,8 +43,8 @@ def _left_to_the_container() -> int:
         return sys.maxsize
 
 
-def _told(device: Device, visible: str | None, fields: str) -> str:
-    """Values as nvidia-smi writes them, memory in MiB; empty where it does not tell."""
+def _queried(device: Device, visible: str | None, fields: str) -> str:
+    """Values as nvidia-smi writes them, memory in MiB; empty if it fails."""
     query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={gpu_id(device, visible)}"]
     try:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""A batch that fails is tried again in parts, so that what one item of it does befalls no other."""
+"""Tries a failed batch again in parts, so that one item cannot fail the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def halves(batch: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
-    """Of a batch of at least two."""
+    """The two halves of a batch of at least two items."""
     middle = len(batch) // 2
     return batch[:middle], batch[middle:]
 
@@ -24,19 +24,19 @@ def halving(
     fault: Callable[[Exception, Sequence[Item]], EngineError],
     parts: Callable[[Sequence[Item]], Iterable[Sequence[Item]]] = halves,
 ) -> list[Result | EngineError]:
-    """The result of each item, or what it fails with alone.
+    """The result of each item, or the error it fails with alone.
 
     Args:
-        batch: One item at least.
+        batch: At least one item.
         compute: Results in the order of the items.
-        fault: What an error says about the items that it came from. Raises it anew where it is not about them.
-        parts: What a batch of several that failed is tried in, one part after the other.
+        fault: What an error means for the items it came from. Raises the error again if it is not about them.
+        parts: The parts in which a failed batch of several items is tried, one after the other.
     """
     try:
         return list(compute(batch))
     except FAULTS as error:
         failed = fault(error, batch)
-    # out of the handler, so that the error no longer holds what filled the memory
+    # outside the handler, so that the error no longer refers to what filled the memory
     if len(batch) == 1:
         return [failed]
     return [result for part in parts(batch) for result in halving(part, compute, fault, parts)]

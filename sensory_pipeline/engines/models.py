@@ -1,4 +1,4 @@
-"""Getting models before they are needed, as for a machine without a network."""
+"""Fetches models before they are needed, for example for a machine without a network."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sensory_pipeline.engines.selection import weights
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, Weights
 
 EXAMPLES = ("whisper-base", "whisper:small", "pyannote:pyannote/speaker-diarization-community-1")
-"""Names that `named` takes: of the catalogue, or ENGINE:MODEL."""
+"""Names that `named` accepts: of the catalogue, or ENGINE:MODEL."""
 
 
 def named(name: str, choice: EngineChoice, given: Path | None = None) -> Sequence[Weights]:
-    """What is meant by a name of the catalogue, or by ENGINE:MODEL for what the hub has besides.
+    """The models meant by a name of the catalogue, or by ENGINE:MODEL for others of the hub.
 
     Args:
         name: As in `EXAMPLES`.
-        choice: What the settings choose: where models lie, and the hub's token.
-        given: A folder or an archive to take them from.
+        choice: The settings: where models are, and the hub's token.
+        given: A folder or an archive to take the model from.
 
     Raises:
-        ConfigurationError: The name is none, or `given` is, and the catalogue does not list the model.
+        ConfigurationError: The name is unknown; or `given` is set, but the catalogue does not list the model.
     """
     listed = choice.store.catalogue.find(name)
     if listed is not None:
@@ -55,12 +55,19 @@ def _given(needed: Weights, given: Path) -> Weights:
 
 
 def missing(choice: EngineChoice) -> list[Weights]:
-    """What the chosen engines need and is not here; no network is asked. Raises ConfigurationError for what names
-    no model."""
+    """The models that the chosen engines need and that are not on this machine. Uses no network.
+
+    Raises:
+        ConfigurationError: A setting names no model.
+    """
     return [needed for needed in weights(choice) if not needed.here()]
 
 
 def fetch_missing(choice: EngineChoice, report: Report = SILENT) -> None:
-    """Download what the chosen engines need and do not have. Raises ConfigurationError when it cannot be had."""
+    """Download the models that the chosen engines need and that are not on this machine.
+
+    Raises:
+        ConfigurationError: A model cannot be fetched.
+    """
     for needed in missing(choice):
         needed.fetch(report)

@@ -1,7 +1,7 @@
-"""How much the tuples of a pickle hold, found without running it.
+"""How many values the tuples of a pickle hold, found without running it.
 
-Tuples are keys of dicts, and Python hashes them by recursion: some 100,000 inside each other overflow the
-stack, and sixty, each of which holds the one before it twice, take for ever. A tensor's take a dozen values.
+Tuples are keys of dicts, and Python hashes them by recursion. About 100,000 nested tuples overflow the stack; sixty
+tuples, each of which holds the one before it twice, take practically for ever. Those of a tensor hold a dozen values.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import pickletools
 from typing import Final
 
 MOST_VALUES = 1_000
-"""That a tuple may hold, with all that its tuples hold."""
+"""Values that a tuple may hold, including those of the tuples in it."""
 _MARK: Final = -1
 _HASHED = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"})
 
 
 def check(program: bytes) -> None:
-    """Raises ValueError when a tuple holds more than MOST_VALUES, or it is no pickle."""
+    """Check that no tuple holds too many values.
+
+    Raises:
+        ValueError: A tuple holds more than MOST_VALUES, or it is no pickle.
+    """
     stack: list[int] = []  # of each value, how many it holds
     memo: dict[int, int] = {}
     for opcode, argument, _ in pickletools.genops(program):

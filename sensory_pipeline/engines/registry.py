@@ -1,4 +1,4 @@
-"""All engines there are: a new one is its module and a line here."""
+"""All engines. A new engine is its module and a line here."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ ENGINES: tuple[EngineSpec, ...] = (
     prosody.ENGINE,
     gigaam.ENGINE,
 )
-"""The first of a stage is its default."""
+"""The first engine of a stage is its default."""
 
 SETTINGS = {
     Stage.TRANSCRIPTS: "SENSORY_STT",
     Stage.DIARIZATION: "SENSORY_DIARIZATION",
     Stage.EMOTIONS: "SENSORY_EMOTION",
 }
-"""That choose an engine by name."""
+"""The settings that choose an engine by name."""
 
 
 def engines_of(stage: Stage) -> tuple[EngineSpec, ...]:
-    """Those that do a stage."""
+    """The engines for a stage."""
     return tuple(engine for engine in ENGINES if engine.stage is stage)
 
 
 def engine_named(stage: Stage, name: str) -> EngineSpec:
-    """The engine of that name. Raises ConfigurationError, naming those there are.
+    """The engine with that name.
 
     >>> engine_named(Stage.TRANSCRIPTS, "whisper").model
     'whisper_model_size'
+
+    Raises:
+        ConfigurationError: There is none; the message names those there are.
     """
     found = next((engine for engine in engines_of(stage) if engine.name == name), None)
     if found is None:

@@ -1,4 +1,4 @@
-"""Which engines do the work. Constructing an engine is cheap; its model loads with its first job."""
+"""Makes the engines that settings choose. That is cheap; a model loads with its engine's first job."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from sensory_pipeline.engines.registry import engine_named
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 
 CHANNELS = "channels"
-"""The engine that takes each channel for a speaker."""
+"""The engine for recordings in which each channel is a speaker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """One engine of each kind, living in one process. cache: of their models; None for engines that use none;
-    activity: what they do, as far as they note it."""
+    """One engine of each kind, in one process.
+
+    Attributes:
+        transcriber: Speech to text.
+        diarizer: Who spoke when.
+        classifier: How it was said.
+        cache: Holds their models; None for engines that use none.
+        activity: What they do, as far as they note it.
+    """
 
     transcriber: Transcriber
     diarizer: Diarizer
@@ -31,11 +38,15 @@ class Engines:
 
 EngineFactory = Callable[[], Engines]
 EngineSets = Callable[[], Sequence[Engines]]
-"""Make engines inside the process that will use them, one set or one for each choice; picklable."""
+"""Make engines in the process that will use them, one set or one for each choice; picklable."""
 
 
 def specs(choice: EngineChoice) -> dict[Stage, EngineSpec]:
-    """The engine of each stage that has one. Raises ConfigurationError for a name that there is not."""
+    """The engine of each stage that has one.
+
+    Raises:
+        ConfigurationError: There is no engine with a chosen name.
+    """
     names = {
         Stage.TRANSCRIPTS: choice.stt,
         Stage.DIARIZATION: CHANNELS if choice.stereo else choice.diarization,
@@ -45,25 +56,34 @@ def specs(choice: EngineChoice) -> dict[Stage, EngineSpec]:
 
 
 def weights(choice: EngineChoice) -> list[Weights]:
-    """What the chosen engines need on this machine."""
+    """The models that the chosen engines need on this machine."""
     return [needed for spec in specs(choice).values() for needed in spec.weights(choice)]
 
 
 def light(choice: EngineChoice) -> bool:
-    """Whether the chosen engines do without torch, and so start in seconds and take little memory."""
+    """Whether the chosen engines need no torch, and so start in seconds and take little memory."""
     return not any(spec.packages for spec in specs(choice).values())
 
 
 def engine_sets(choices: Sequence[EngineChoice]) -> list[Engines]:
-    """The engines of each choice, all sharing one cache of models. Raises as `chosen_engines` does."""
+    """The engines of each choice, all sharing one cache of models.
+
+    Raises:
+        ConfigurationError: As `chosen_engines`.
+    """
     cache = ModelCache(choices[0].cache)
     return [chosen_engines(choice, cache) for choice in choices]
 
 
 def chosen_engines(choice: EngineChoice, cache: ModelCache | None = None) -> Engines:
-    """The engines of a choice. cache: of their models; one of their own when None.
+    """The engines of a choice.
 
-    Raises ConfigurationError for an engine, a device or a compute type that is not to be had.
+    Args:
+        choice: What settings choose.
+        cache: For their models; None for a cache of their own.
+
+    Raises:
+        ConfigurationError: An engine, a device or a compute type is not available.
     """
     context = EngineContext(devices=_devices(choice), cache=cache or ModelCache(choice.cache), activity=ActivityLog())
     made = {stage: spec.make(choice, context) for stage, spec in specs(choice).items()}

@@ -1,4 +1,4 @@
-"""What the registry knows of an engine, and what an engine is made from."""
+"""What the registry knows about an engine, and what is needed to make one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ from sensory_pipeline.engines.devices import Device
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineChoice:
-    """Which engines were chosen, and the settings they read, under the names they have in `Settings`.
+    """Which engines were chosen, and the settings they read, under their names in `Settings`.
 
-    stt, diarization, emotion: names in the registry. stereo: each channel is a speaker, so nobody is told apart.
-    models: the folder of fetched models, None for that in the user's home. visible_devices: CUDA_VISIBLE_DEVICES;
-    device: the one that the run was given, None for any there is.
+    Attributes:
+        stt: Name in the registry.
+        diarization: Name in the registry.
+        emotion: Name in the registry.
+        stereo: Whether each channel is a speaker, so that speakers are not detected.
+        models: The folder of fetched models; None for the one in the user's home.
+        visible_devices: CUDA_VISIBLE_DEVICES.
+        device: The device given to the run; None for any there is.
+        cache: Limits of the cache of models.
     """
 
     stt: str = "whisper"
@@ -48,13 +54,19 @@ class EngineChoice:
 
     @property
     def store(self) -> Store:
-        """Where fetched models lie."""
+        """Where fetched models are."""
         return Store(self.models) if self.models else HOME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineContext:
-    """What the engines of one process share. devices: that they may use, the best first."""
+    """What the engines of one process share.
+
+    Attributes:
+        devices: The devices they may use, the best first.
+        cache: Holds their models.
+        activity: Where they note what they do.
+    """
 
     devices: tuple[Device, ...]
     cache: ModelCache
@@ -62,26 +74,42 @@ class EngineContext:
 
 
 class Weights(Protocol):
-    """A model that an engine needs on this machine. name: as `sensory models fetch` takes it."""
+    """A model that an engine needs on this machine.
+
+    Attributes:
+        name: As `sensory models fetch` takes it.
+    """
 
     @property
     def name(self) -> str: ...
 
     def here(self) -> bool:
-        """Whether nothing would have to be downloaded; no network is asked.
+        """Whether the model is on this machine. Uses no network.
 
-        Raises ConfigurationError for what names no model.
+        Raises:
+            ConfigurationError: The setting names no model.
         """
         ...
 
     def fetch(self, report: Report = SILENT) -> Path:
-        """Where it lies, downloaded unless it is here. Raises ConfigurationError when it cannot be had."""
+        """Where the model is, downloaded if needed.
+
+        Raises:
+            ConfigurationError: It cannot be fetched.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueWeights:
-    """Weights that the catalogue lists. given: a folder or an archive to take them from."""
+    """A model that the catalogue lists.
+
+    Attributes:
+        name: Of the catalogue.
+        store: Where it belongs.
+        token: Of the hub, for a model that needs one.
+        given: A folder or an archive to take it from.
+    """
 
     name: str
     store: Store
@@ -101,17 +129,17 @@ def _no_weights(_: EngineChoice) -> tuple[Weights, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """One engine, as all who choose, fetch, check and document engines see it.
+    """One engine, as selection, fetching, diagnosis and documentation see it.
 
     Attributes:
-        name: By which settings choose it.
-        stage: That it does.
-        about: What it is, for the documents.
+        name: The name by which settings choose it.
+        stage: The stage it does.
+        about: What it is, for the documentation.
         make: Makes it; cheap, since its model loads with its first job.
-        settings: That it reads, by their names in `Settings` and `EngineChoice`.
-        model: Of these the one that names its model; where it is set, it chooses the engine.
-        packages: That it needs beyond the project's own; the extra `models` installs them.
-        weights: That it needs on this machine for a choice.
+        settings: The settings it reads, by their names in `Settings` and `EngineChoice`.
+        model: The setting that names its model; if that is set, it chooses the engine.
+        packages: Packages it needs beyond the project's own; the extra `models` installs them.
+        weights: The models it needs on this machine, for a choice.
     """
 
     name: str

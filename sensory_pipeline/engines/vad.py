@@ -1,6 +1,6 @@
 """Where somebody speaks: Silero VAD v6 (MIT), from the model file in faster-whisper's wheel.
 
-One probability a 32 ms window, then hysteresis. The recording is brought to a common level first,
+One probability for each window of 32 ms, then hysteresis. The recording is brought to a common level first,
 because the model misses quiet speech.
 """
 
@@ -20,8 +20,8 @@ MODEL = "silero-v6"
 WINDOW = 512
 """Samples; the length the model was trained on."""
 _WINDOW_MS = WINDOW * 1000 // SAMPLE_RATE
-_CONTEXT = 64  # samples of the window before, which the model sees too
-_BLOCK = 4096  # windows a call, 131 s, so that a long recording takes little memory
+_CONTEXT = 64  # samples of the previous window, which the model gets too
+_BLOCK = 4096  # windows in a call, 131 s, so that a long recording takes little memory
 _HYSTERESIS = 0.15
 _LEVEL = 0.1  # RMS of the loud passages, full scale = 1
 _MAX_GAIN = 100.0
@@ -37,9 +37,12 @@ def speech_spans(
 ) -> tuple[Span, ...]:
     """Spans of speech, in order of time and disjoint.
 
-    samples: 16 kHz mono, shape (frames,). threshold: the probability speech starts at; it ends
-    0.15 below. min_silence_ms: a shorter silence does not interrupt speech. min_speech_ms: shorter
-    speech is dropped. pad_ms: added at both ends, at most half of the silence between two spans.
+    Args:
+        samples: 16 kHz mono, shape (frames,).
+        threshold: The probability at which speech starts; it ends 0.15 below.
+        min_silence_ms: A shorter silence does not interrupt speech.
+        min_speech_ms: Shorter speech is dropped.
+        pad_ms: Added at both ends, but at most half of the silence between two spans.
     """
     end_ms = len(samples) * 1000 // SAMPLE_RATE
     probabilities = speech_probabilities(samples)
@@ -64,7 +67,11 @@ def speech_spans(
 
 
 def speech_probabilities(samples: Floats) -> Floats:
-    """The probability of speech in each window of 32 ms; the last window is filled up with zeros."""
+    """The probability of speech in each window of 32 ms, shape (windows,). The last window is padded with zeros.
+
+    Args:
+        samples: 16 kHz mono, shape (frames,).
+    """
     detector = Detector()
     mean, gain = normalisation(samples)
     answers = [np.empty(0, np.float32)]
@@ -75,7 +82,7 @@ def speech_probabilities(samples: Floats) -> Floats:
 
 
 class Detector:
-    """The model with what it remembers of one stream of sound."""
+    """The model with its state for one stream of sound."""
 
     def __init__(self) -> None:
         from faster_whisper.vad import get_vad_model
@@ -85,7 +92,11 @@ class Detector:
         self._context = np.zeros(_CONTEXT, np.float32)
 
     def probabilities(self, windows: Floats) -> Floats:
-        """Of speech, in each of the windows that follow; windows: at a common level, shape (count, WINDOW)."""
+        """The probability of speech in each of the next windows, shape (count,).
+
+        Args:
+            windows: At a common level, shape (count, WINDOW).
+        """
         contexts = np.vstack([self._context, windows[:-1, -_CONTEXT:]])
         self._context = windows[-1, -_CONTEXT:]
         inputs = {"input": np.hstack([contexts, windows]), "h": self._state, "c": self._cell}
@@ -97,7 +108,7 @@ class Detector:
 def normalisation(samples: Floats) -> tuple[np.float32, np.float32]:
     """The offset to subtract, and the gain that then brings loud passages to an RMS of 0.1.
 
-    At most 40 dB, so that a silent recording stays silent.
+    The gain is at most 40 dB, so that a silent recording stays silent.
     """
     if not len(samples):
         return np.float32(0), np.float32(1)

@@ -188,14 +188,12 @@ def test_a_compute_type_is_taken_or_refused_by_name(name: str, kind: DeviceKind)
         if compute_type in COMPUTE_TYPES[kind]:
             assert choose_compute_type(compute_type.upper(), device) is compute_type
         else:
-            with pytest.raises(
-                ConfigurationError, match=f"cannot calculate in '{compute_type}', only in int8, float32"
-            ):
+            with pytest.raises(ConfigurationError, match=f"does not support '{compute_type}', only int8, float32"):
                 choose_compute_type(compute_type, device)
 
 
 def test_a_compute_type_nobody_knows_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="cuda:0 cannot calculate in 'fp16', only in float16, int8_float16"):
+    with pytest.raises(ConfigurationError, match="cuda:0 does not support 'fp16', only float16, int8_float16"):
         choose_compute_type("fp16", Device.parse("cuda"))
 
 

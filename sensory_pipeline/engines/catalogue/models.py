@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sensory_pipeline.core.errors import ConfigurationError
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-"""Of one file, in no folder."""
+"""Name of a file, without a folder."""
 
 
 class _Entry(BaseModel):
@@ -21,20 +21,25 @@ class _Entry(BaseModel):
 
 
 class Part(_Entry):
-    """Some bytes of a file. carrier: the wheel that holds them; path: where, in its archive."""
+    """Some bytes of a file.
+
+    Attributes:
+        carrier: The wheel that holds them.
+        path: Where they are in the wheel.
+    """
 
     carrier: str
     path: str
 
 
 class ModelFile(_Entry):
-    """What a file has to be, and where it can be had besides the hub.
+    """What a file must be, and where it can be had besides the hub.
 
     Attributes:
-        bytes: Its size; None where its makers do not publish it.
-        sha256: Of all of it, hexadecimal.
-        md5: Instead, where its makers publish no other.
-        parts: Its bytes, in order, in carriers.
+        bytes: Its size; None if its makers do not publish it.
+        sha256: Of the whole file, hexadecimal.
+        md5: Instead, if its makers publish no other digest.
+        parts: Its bytes in carriers, in order.
         url: Where it is published by itself.
     """
 
@@ -52,19 +57,25 @@ class ModelFile(_Entry):
 
     @property
     def digest(self) -> tuple[str, str]:
-        """Name of the algorithm, as hashlib knows it, and the hexadecimal value."""
+        """Name of the algorithm, as in hashlib, and hexadecimal value."""
         return ("sha256", self.sha256) if self.sha256 else ("md5", str(self.md5))
 
 
 class Build(_Entry):
-    """What a wheel was built for; it is read on any machine."""
+    """The Python and the platform a wheel was built for. Any machine can read it."""
 
     python: str
     platform: str
 
 
 class Carrier(_Entry):
-    """A wheel of the package index that holds files of models. bytes: of the wheel."""
+    """A wheel on the package index that holds files of models.
+
+    Attributes:
+        version: Its version.
+        bytes: Its size.
+        built_for: None if it fits any machine.
+    """
 
     version: str
     bytes: int = Field(gt=0)
@@ -92,13 +103,13 @@ class Model(_Entry):
 
     @property
     def size_bytes(self) -> int | None:
-        """Of all files; None where that of one is not known."""
+        """The size of all files; None if that of one is unknown."""
         sizes = [file.bytes for file in self.files.values() if file.bytes is not None]
         return sum(sizes) if len(sizes) == len(self.files) else None
 
     @property
     def carriers(self) -> tuple[str, ...]:
-        """Names of the wheels that hold all of it between them; empty where none do."""
+        """Names of the wheels that together hold all of it; empty if no wheels do."""
         if not all(file.parts for file in self.files.values()):
             return ()
         return tuple(dict.fromkeys(part.carrier for file in self.files.values() for part in file.parts))
@@ -119,7 +130,11 @@ class Catalogue(_Entry):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From TOML. Raises pydantic's ValidationError."""
+        """Read the catalogue from TOML.
+
+        Raises:
+            ValidationError: It is not valid.
+        """
         found = tomllib.loads(text)
         carriers = found.pop("carriers", {})
         return cls.model_validate(
@@ -127,7 +142,7 @@ class Catalogue(_Entry):
         )
 
     def find(self, name: str) -> Model | None:
-        """The model of that name, or whose files a repository of the hub has; None where there is none.
+        """The model with that name, or with that repository on the hub; None if there is none.
 
         >>> catalogue().find("Systran/faster-whisper-base").name
         'whisper-base'
@@ -135,7 +150,11 @@ class Catalogue(_Entry):
         return self.models.get(name) or next((model for model in self.models.values() if model.hub == name), None)
 
     def known(self, name: str) -> Model:
-        """The model of that name. Raises ConfigurationError, naming those there are."""
+        """The model with that name.
+
+        Raises:
+            ConfigurationError: There is none; the message names those there are.
+        """
         model = self.find(name)
         if model is None:
             raise ConfigurationError(f"there is no model {name!r}: there are {', '.join(self.models)}")

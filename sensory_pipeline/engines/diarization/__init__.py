@@ -1,0 +1,1 @@
+"""Engines that find who spoke when."""

@@ -1,4 +1,4 @@
-"""Who spoke when, where each channel is one speaker: voice activity, channel by channel."""
+"""Who spoke when if each channel is one speaker: voice activity, channel by channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpe
 
 
 class ChannelDiarizer:
-    """Channel 0 is `SPEAKER_00` and so on, whoever speaks first; numbers of speakers do not apply."""
+    """Channel 0 is `SPEAKER_00` and so on, whoever speaks first. Settings for the number of speakers do not apply."""
 
     info = EngineInfo(engine="channels", model=vad.MODEL, revision="1", algorithm=1, settings_used=frozenset())
 

@@ -4,8 +4,8 @@ The Conformer is that of A. Gulati et al., "Conformer: Convolution-augmented Tra
 Recognition", Interspeech 2020, with relative positions as in Z. Dai et al., "Transformer-XL", ACL 2019.
 Names of modules are those of the published checkpoint's tensors, and every size is read from them.
 
-The head is linear and its input a mean, so logits are given for every frame: their mean over any
-stretch is the answer for that stretch. Imported only where a model is loaded, since it needs torch.
+The head is linear and its input is a mean, so logits can be computed for every frame: their mean over any
+part of the sound is the result for that part. Imported only where a model is loaded, since it needs torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,18 @@ Length = TypeVar("Length", int, Tensor)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Sizes of a network. window: samples; width: of the encoder; hidden: of its feed-forward layers."""
+    """Sizes of a network.
+
+    Attributes:
+        window: Samples of a window of the spectrogram.
+        mels: Mel bands.
+        layers: Layers of the encoder.
+        width: Width of the encoder.
+        heads: Attention heads.
+        hidden: Width of the feed-forward layers.
+        kernel: Frames of a convolution.
+        labels: Labels.
+    """
 
     window: int = 400
     mels: int = 64
@@ -42,7 +53,11 @@ class Shape:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Array]) -> Self:
-        """Raises KeyError where they are not those of this kind of network."""
+        """The sizes of the network with these tensors.
+
+        Raises:
+            KeyError: They are those of another kind of network.
+        """
         layer = "encoder.layers.0"
         return cls(
             window=len(tensors["preprocessor.featurizer.0.spectrogram.window"]),
@@ -57,7 +72,7 @@ class Shape:
 
 
 class EmotionNetwork(nn.Module):
-    """Sound in, logits out. New ones have random weights, those of a checkpoint come from `restored`."""
+    """From sound to logits. A new network has random weights; `restored` loads a checkpoint."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -67,13 +82,20 @@ class EmotionNetwork(nn.Module):
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Array], *, labels: int) -> Self:
-        """In evaluation mode, float32, on the CPU; shares memory with the tensors.
+        """The network with these weights, in evaluation mode, float32, on the CPU; shares memory with the tensors.
 
-        Raises LookupError, ValueError or RuntimeError where they are not those of this kind of network.
+        Args:
+            tensors: By name.
+            labels: The number of labels it must have.
+
+        Raises:
+            LookupError: The tensors are those of another kind of network.
+            ValueError: The same.
+            RuntimeError: The same.
         """
         shape = Shape.of(tensors)
         if shape.labels != labels:
-            raise ValueError(f"it tells {shape.labels} labels apart, not {labels}")
+            raise ValueError(f"it has {shape.labels} labels, not {labels}")
         with torch.device("meta"):
             network = cls(shape)
         weights = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in tensors.items()}
@@ -82,9 +104,12 @@ class EmotionNetwork(nn.Module):
         return network
 
     def frame_logits(self, sounds: Sequence[Floats]) -> list[Floats]:
-        """For each sound, of shape (samples,), its logits, of shape (frames, labels); frames are 40 ms apart.
+        """The logits of each sound, shape (frames, labels); frames are 40 ms apart.
 
-        A sound has at least one window of samples. Its logits do not depend on the others.
+        They do not depend on the other sounds.
+
+        Args:
+            sounds: Each of shape (samples,), with at least one window of samples.
         """
         device = self.head.weight.device
         with torch.inference_mode():
@@ -92,7 +117,7 @@ class EmotionNetwork(nn.Module):
         return [logits.cpu().numpy() for logits in answers]
 
     def forward(self, sounds: Sequence[Tensor]) -> list[Tensor]:
-        """`frame_logits` on tensors, where gradients are wanted."""
+        """`frame_logits` on tensors, for use with gradients."""
         features = [self.preprocessor(sound) for sound in sounds]
         lengths = torch.tensor([len(frames) for frames in features], device=features[0].device)
         padded = pad_sequence(features, batch_first=True).to(self.encoder.dtype)
@@ -112,7 +137,7 @@ class _Encoder(nn.Module):
         return self.pre_encode.out.weight.dtype
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frames, mels) and how many frames are sound -> a quarter as many, of the encoder's width."""
+        """(batch, frames, mels) and the number of valid frames -> a quarter as many frames, of the encoder's width."""
         x, lengths = self.pre_encode(features, lengths)
         padding = _padding(x.shape[1], lengths)
         positions = _positions(x.shape[1], x.shape[2]).to(x)
@@ -122,7 +147,7 @@ class _Encoder(nn.Module):
 
 
 class _Subsampling(nn.Module):
-    """Four frames become one. Padding stays zero, as if the sound ended where it ends."""
+    """Four frames become one. Padding stays zero, as if there were nothing after the sound."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -193,7 +218,7 @@ class _Convolution(nn.Module):
 
 
 class _Attention(nn.Module):
-    """scores = ((q + u) k^T + (q + v) p^T, shifted so that p stands for the distance) / sqrt(head's width)"""
+    """Scores = ((q + u) k^T + (q + v) p^T, shifted so that p stands for the distance) / sqrt(width of a head)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -221,7 +246,7 @@ class _Attention(nn.Module):
 
 
 def _halved(length: Length) -> Length:
-    """What a convolution of 3 with stride 2, padded by 1, makes of a length."""
+    """The output length of a convolution of 3 with stride 2 and padding 1."""
     return (length - 1) // 2 + 1
 
 
@@ -240,7 +265,8 @@ def _positions(frames: int, width: int) -> Tensor:
 def _shifted(by_distance: Tensor) -> Tensor:
     """(batch, heads, L, 2L - 1), columns from distance L - 1 down -> (batch, heads, L, L).
 
-    Row i, column j is its element [i, L - 1 - i + j]: one less in memory for every row down, so a view does.
+    Element [i, j] is element [i, L - 1 - i + j] of the input: each row starts one element earlier in memory, so a view
+    is enough.
     """
     batch, heads, length, distances = by_distance.shape
     row = length * distances

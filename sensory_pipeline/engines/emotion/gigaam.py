@@ -1,12 +1,11 @@
-"""GigaAM-Emo (https://github.com/salute-developers/GigaAM): a trained model, asked about every 40 ms.
+"""GigaAM-Emo (https://github.com/salute-developers/GigaAM): a trained model with a result for every 40 ms.
 
-It was trained on Russian speech (Dusha; macro F1 0.84 on its crowd part, 0.67 on podcasts), so what it
-says of another language carries the caveat "out_of_language".
+It was trained on Russian speech (Dusha; macro F1 0.84 on its crowd part, 0.67 on podcasts), so its results
+for other languages carry the caveat "out_of_language".
 
-A turn goes through the network once, in a batch with turns of this and other recordings; so does each
-part of one that is too long to be heard at once. A window's answer is the mean of its frames' logits,
-so running sums give it for any window, and a turn asked about as a whole gets exactly what the network
-says of its sound. A window with little voice in it is shrunk toward its turn.
+A turn goes through the network once, in a batch with turns of this and other recordings. A turn that is too long goes
+through in parts. A window's result is the mean of its frames' logits, so running sums give it for any window, and the
+result of a whole turn is exactly the network's own. A window with little voice is shrunk toward its turn.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 ClassifyResult = tuple[str, "tuple[Emotion, ...] | Terminal"]
 Piece = tuple[Span, PendingJob]
-"""Sound that is heard at once, and the job that asks for it."""
+"""A part that goes through the network at once, and its job."""
 
 PUBLISHED = "emo"
 """The name of the model its authors publish; any other is the path of a checkpoint."""
@@ -51,23 +50,27 @@ _LISTED = "gigaam-emo"  # its name in the catalogue
 _FILE = "emo.ckpt"
 
 BATCH_ON_GPU_S, BATCH_ON_CPU_S = 100.0, 10.0
-"""Seconds of sound in a batch; 100 take 1.5 GB beside the weights. On a CPU words and short turns together spare
-reading the weights for each; what is longer is fastest alone: 0.30 CPU s a second of sound, and 0.37 in
+"""Seconds of sound in a batch; 100 take 1.5 GB besides the weights. On a CPU, words and short turns share a batch, so
+that the weights are read once. Longer sound is fastest alone: 0.30 CPU seconds for a second of sound, against 0.37 in
 batches of 20 s."""
 
 _SHORTEST = SAMPLE_RATE // 40  # samples: one window of the spectrogram
 _LOOK_AHEAD = 2  # batches, so that turns of similar length meet
 _MOST_JOBS = 64  # waiting, each with its whole recording in memory
-_MOST_TURNS = 32  # in a batch: beyond it CUDA's convolutions fail
+_MOST_TURNS = 32  # in a batch; with more, CUDA's convolutions fail
 
 
 class GigaamClassifier:
-    """An EmotionClassifier. Its model is loaded, and downloaded if need be, with the first job.
+    """An EmotionClassifier. Its model is loaded, and downloaded if needed, with the first job.
 
-    model: "emo", or the path of a checkpoint in its format. device: as torch names it; on a GPU the
-    encoder computes in half precision. batch_s: seconds of sound, padding included, that go through
-    the network at once, None for what suits the device; less once its memory has been too small.
-    cache: where the model lives while it is loaded; one of its own by default. store: of fetched models.
+    Args:
+        model: "emo", or the path of a checkpoint in its format.
+        device: As torch names it; on a GPU the encoder computes in half precision.
+        batch_s: Seconds of sound, padding included, that go through the network at once; None for what suits the
+            device. Lowered when the device's memory is too small.
+        cache: Holds the model while it is loaded; None for a cache of its own.
+        store: Of fetched models.
+        activity: Where to note what it does.
     """
 
     def __init__(
@@ -89,7 +92,11 @@ class GigaamClassifier:
 
     @property
     def info(self) -> EngineInfo:
-        """A checkpoint is known by what is in it, wherever it lies. Raises ConfigurationError when it is not there."""
+        """A checkpoint is identified by its content.
+
+        Raises:
+            ConfigurationError: It is not there.
+        """
         if self._model == PUBLISHED:
             name, md5 = PUBLISHED, self._store.catalogue.known(_LISTED).files[_FILE].md5
         else:
@@ -99,13 +106,14 @@ class GigaamClassifier:
 
     @property
     def key(self) -> str:
-        """By which the cache knows its model."""
+        """The key of its model in the cache."""
         return f"gigaam {self.info.revision} {self._device}"
 
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[ClassifyResult]:
-        """One answer a job, as soon as its last turn is through; takes some batches of jobs ahead.
+        """One result for each job, as soon as its last turn is computed; takes some batches of jobs ahead.
 
-        Raises ConfigurationError when the model cannot be had.
+        Raises:
+            ConfigurationError: The model cannot be had.
         """
         waiting: list[PendingJob] = []
         seconds = 0.0
@@ -143,7 +151,7 @@ class GigaamClassifier:
                         yield pending.job.key, answer
 
     def _heard(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
-        """The logits of each piece, or what it fails with."""
+        """The logits of each piece, or the error it fails with."""
 
         def compute(part: Sequence[Piece]) -> list[Doubles]:
             with self._activity.noting("device", "gigaam"):
@@ -153,7 +161,7 @@ class GigaamClassifier:
         return halving(batch, compute, self._fault)
 
     def _fault(self, error: Exception, batch: Sequence[Piece]) -> EngineError:
-        """What an error says about the batch it came from. Raises it anew where it is not about that."""
+        """The error for the batch it came from; raises it again if it is not about the batch."""
         short, reason = fewer_may_do(error), brief(error)
         if not short:
             return EngineError(f"GigaAM gave up: {reason}")
@@ -164,7 +172,7 @@ class GigaamClassifier:
         )
         if len(batch) > 1:
             self._batch_s = min(self._batch_s, len(batch) * seconds / 2)
-        elif self._device.startswith("cuda"):  # where all pieces fail then, be it for another process
+        elif self._device.startswith("cuda"):  # all pieces would fail, maybe because of another process
             raise ConfigurationError(fault) from error
         return EngineError(fault)
 
@@ -181,14 +189,14 @@ class GigaamClassifier:
 
 
 def _sound(pcm: Waveform, piece: Span) -> Floats:
-    """Its samples, filled up with silence to a window of the spectrogram."""
-    end_ms = piece.end_ms + (piece.end_ms == pcm.duration_ms)  # what rounding to milliseconds left over
+    """The samples of a piece, padded with silence to a window of the spectrogram."""
+    end_ms = piece.end_ms + (piece.end_ms == pcm.duration_ms)  # samples left over by rounding to milliseconds
     sound = pcm.cut(Span(start_ms=piece.start_ms, end_ms=end_ms)).mono()
     return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
 
 def _batch(left: deque[Piece], seconds: float) -> list[Piece]:
-    """Takes the first ones, with at most so many seconds, padding included, but one at least."""
+    """Take the first pieces, at least one, with at most `seconds` of sound, padding included."""
     batch = [left.popleft()]
     while left and len(batch) < _MOST_TURNS and (len(batch) + 1) * left[0][0].duration_s <= seconds:
         batch.append(left.popleft())

@@ -1,7 +1,7 @@
 """GigaAM's features: logarithms of the power in bands of the HTK mel scale, 100 times a second.
 
-Modules are named as in the published checkpoint, which holds the window and the bands too; a network
-that is trained anew gets the same ones from here.
+Modules are named as in the published checkpoint, which holds the window and the bands too. A new network
+gets the same ones from here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ HOP = 160
 
 
 class LogMel(nn.Module):
-    """Sound of shape (samples,), at 16 kHz, -> shape (samples // HOP + 1, mels). window: samples."""
+    """From sound at 16 kHz, shape (samples,), to features, shape (samples // HOP + 1, mels).
+
+    Args:
+        window: Samples of a window.
+        mels: Number of bands.
+    """
 
     def __init__(self, window: int, mels: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""From the logits of frames to the emotions of windows: running sums answer for any window at once.
+"""From the logits of frames to the emotions of windows. Running sums give the result for any window at once.
 
-A window's answer is the mean of its frames' logits; one with little voice in it is shrunk toward its turn.
+A window's result is the mean of its frames' logits. A window with little voice is shrunk toward its turn.
 """
 
 from __future__ import annotations
@@ -21,16 +21,22 @@ from sensory_pipeline.engines.base import ClassifyJob
 from sensory_pipeline.engines.emotion import pitch
 
 LANGUAGE = "ru"
-"""Of the speech that the model was trained on."""
+"""Language of the speech that the model was trained on."""
 LONGEST_MS = 30_000
-"""A longer turn is cut in pieces, since attention grows with the square of the length."""
+"""A longer turn is cut into pieces, since attention takes memory with the square of the length."""
 
 _FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 
 
 class PendingJob:
-    """A job on its way. turns: the pieces of each; missing: those of them still without logits; failed: it
-    is answered with an error already."""
+    """A job whose logits are being computed.
+
+    Attributes:
+        job: What was asked.
+        turns: The pieces of each turn.
+        missing: The pieces that have no logits yet.
+        failed: Whether its result, an error, was given already.
+    """
 
     def __init__(self, job: ClassifyJob) -> None:
         self.job = job
@@ -40,12 +46,17 @@ class PendingJob:
         self._logits: dict[Span, Doubles] = {}
 
     def add(self, piece: Span, logits: Doubles) -> None:
-        """logits: shape (frames, labels)."""
+        """Add the logits of a piece.
+
+        Args:
+            piece: One of `missing`.
+            logits: Shape (frames, labels).
+        """
         self._logits[piece] = logits
         self.missing.remove(piece)
 
     def answer(self) -> tuple[Emotion, ...] | Terminal:
-        """Once nothing is missing."""
+        """The result, once nothing is missing."""
         job = self.job
         if not job.windows:
             return ()
@@ -66,20 +77,25 @@ class PendingJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Turn:
-    """times_ms: of its frames' centres, ascending; sums: running sums of logits, (frames + 1, labels)."""
+    """The logits of a turn.
+
+    Attributes:
+        times_ms: Centres of its frames, ascending, shape (frames,).
+        sums: Running sums of logits, shape (frames + 1, labels).
+    """
 
     times_ms: npt.NDArray[np.int64]
     sums: Doubles
 
     @classmethod
     def joined(cls, pieces: Sequence[tuple[int, Doubles]]) -> Self:
-        """Of pieces in order: where each starts, in ms, and its logits."""
+        """From pieces in order: the start of each, in milliseconds, and its logits."""
         times_ms = np.concatenate([start_ms + _FRAME_MS * np.arange(len(logits)) for start_ms, logits in pieces])
         sums = np.concatenate([logits for _, logits in pieces]).cumsum(axis=0)
         return cls(times_ms=times_ms, sums=np.pad(sums, ((1, 0), (0, 0))))
 
     def mean(self, span: Span) -> Doubles:
-        """Over frames centred between both ends of the span; over the nearest one where there is none."""
+        """The mean over frames with their centres in the span; if there are none, the nearest frame."""
         first = int(np.searchsorted(self.times_ms, span.start_ms, side="left"))
         last = int(np.searchsorted(self.times_ms, span.end_ms, side="right"))
         if first == last:
@@ -103,7 +119,7 @@ def _emotion(window: EmotionWindow, turn: _Turn, voiced_ms: int, caveat: Caveat 
 
 
 def _voiced_ms(voiced: npt.NDArray[np.int64], span: Span) -> int:
-    """How much of the span carries voice. voiced: how many frames before each do, shape (frames + 1,)."""
+    """Milliseconds of voice in the span; `voiced` counts voiced frames before each frame, shape (frames + 1,)."""
     first, last = (min(pitch.frame_at(ms), len(voiced) - 1) for ms in (span.start_ms, span.end_ms))
     return min(int(voiced[last] - voiced[first]) * pitch.FRAME_MS, span.duration_ms)
 

@@ -1,11 +1,11 @@
 """Pitch, loudness and spectral tilt of a voice, 100 times a second, in one pass over the spectrum.
 
-Pitch is the lag at which a frame is most like itself: its autocorrelation divided by that of the
+Pitch is the lag at which a frame is most similar to itself: its autocorrelation divided by that of the
 analysis window (P. Boersma, "Accurate short-term analysis of the fundamental frequency and the
 harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17, 1993), over the band of the first
-harmonics, where formants compete least (L. R. Rabiner, "On the use of autocorrelation analysis for
-pitch detection", IEEE Trans. ASSP 25, 1977). In place of Boersma's path search, a median over five
-frames removes what lasts for one or two: octave jumps, and pitch found in noise.
+harmonics, where formants interfere least (L. R. Rabiner, "On the use of autocorrelation analysis for
+pitch detection", IEEE Trans. ASSP 25, 1977). Instead of Boersma's path search, a median over five
+frames removes errors of one or two frames: octave jumps, and pitch found in noise.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ _HANN_CORRELATION = (_HANN_CORRELATION / _HANN_CORRELATION[0]).astype(np.float32
 
 # Of a period and its multiples, prefer the shortest: 0.05 an octave.
 _COST = (0.05 * np.log2(_LAGS / _LAGS[0])).astype(np.float32)
-_PERIODIC = 0.55  # what is called voiced; above Boersma's 0.45, for rooms with a noise floor
+_PERIODIC = 0.55  # threshold of voicing; above Boersma's 0.45, for rooms with a noise floor
 _QUIET_DB = -25.0  # low band, against the loud frames of the recording
 _SILENT_DB = -80.0  # low band, against full scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VoiceTrack:
-    """One value a frame of `FRAME_MS`, shape (frames,); frame i is centred on (i + 1/2) FRAME_MS.
+    """One value for each frame of `FRAME_MS`, shape (frames,); the centre of frame i is (i + 1/2) FRAME_MS.
 
-    f0_hz: pitch, 0 where there is no voice; level_db: mean square below 4 kHz against full scale;
-    tilt_db: power from 1 to 4 kHz against that below 1 kHz, higher in a pressed or shouting voice.
+    Attributes:
+        f0_hz: Pitch; 0 if there is no voice.
+        level_db: Mean square below 4 kHz relative to full scale.
+        tilt_db: Power from 1 to 4 kHz relative to that below 1 kHz; higher in a pressed or shouting voice.
     """
 
     f0_hz: Floats
@@ -59,14 +61,14 @@ class VoiceTrack:
 
 
 def frame_at(ms: int) -> int:
-    """The first frame whose centre is not before `ms`."""
+    """The first frame with its centre at `ms` or later."""
     return (ms + FRAME_MS // 2 - 1) // FRAME_MS
 
 
 def track(pcm: Waveform) -> VoiceTrack:
-    """The voice in a whole recording, its channels mixed down; no frames for no samples.
+    """The voice in a whole recording, the channels mixed down; no frames if there are no samples.
 
-    Takes about 70 bytes a frame beside the samples: 25 MB an hour.
+    Takes about 70 bytes for each frame besides the samples: 25 MB for an hour.
     """
     frames = frame_at(pcm.duration_ms)
     f0, periodicity, low, high = np.zeros((4, frames), np.float32)
@@ -106,13 +108,13 @@ def _decibels(power: Floats) -> Floats:
 
 
 def _pitch(power: Floats) -> tuple[Floats, Floats]:
-    """Pitch in Hz, and how periodic each frame is at it: 1 altogether, 0 where pitch means nothing."""
+    """Pitch in Hz, and how periodic each frame is at it: 1 if entirely, 0 if the pitch means nothing."""
     band = power[:, : len(_PITCH_BAND)] * _PITCH_BAND
     lagged = np.fft.irfft(band, _FFT // 2, axis=1)[:, : _LAGS[-1] + 2]
     correlation = lagged / ((lagged[:, :1] + np.float32(1e-20)) * _HANN_CORRELATION)
     before, here, after = (correlation[:, _LAGS + step] for step in (-1, 0, 1))
     peak = (here > before) & (here >= after)
-    # The summit of the parabola through the three, lest a multiple nearer to a sample win.
+    # The summit of the parabola through the three, so that a multiple nearer to a sample does not win.
     curve = np.where(peak, (before - here) + (after - here), np.float32(-1))
     shift = (before - after) / (2 * curve)
     summit = np.where(peak, here - (before - after) * shift / 4, np.float32(0))

@@ -1,14 +1,14 @@
 """Emotion without a trained model: how excited a voice sounds, by rules of thumb.
 
-Prosody tells arousal, not valence: people raise pitch, loudness and pace in anger and in joy alike,
+Prosody shows arousal, not valence: people raise pitch, loudness and pace in anger and in joy alike,
 and lower them in sadness (R. Banse, K. R. Scherer, "Acoustic profiles in vocal emotion expression",
-Journal of Personality and Social Psychology 70, 1996). So high arousal is shared almost evenly by
-"angry" and "positive", and every answer carries the caveat "heuristic".
+Journal of Personality and Social Psychology 70, 1996). So high arousal is divided almost evenly between
+"angry" and "positive", and every result carries the caveat "heuristic".
 
-Everything measured is a mean over voiced frames, so that running sums give it for any window at
-almost no cost: a recording is analysed once, however many windows are asked about. It is compared
-with how the same speaker sounds over all turns, never with other people; with nothing to compare,
-the answer is neutral.
+All measures are means over voiced frames, so running sums give them for any window at
+almost no cost: a recording is analysed once, however many windows there are. They are compared
+with how the same speaker sounds over all turns, never with other people. With nothing to compare,
+the result is neutral.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpe
 _SPREAD = 1
 _WEIGHTS = np.array([0.30, 0.15, 0.30, 0.15, 0.10])
 _USUAL_SD = np.array([1.5, 9.0, 1.5, 1.0, 1.7])  # among pieces of one speaker: medians, LibriSpeech and AMI
-_USUAL_SD_PIECES = 4.0  # how many pieces of one's own it takes to weigh as much as the usual
+_USUAL_SD_PIECES = 4.0  # pieces of the speaker that weigh as much as the usual value
 _PIECE_FRAMES = 200  # voiced
-_FARTHEST = 3.0  # standard deviations; what lies beyond is more likely a fault of measurement
-_HALF_TRUSTED_MS = 500.0  # of voice: a window with so much counts half, its turn the other half
+_FARTHEST = 3.0  # standard deviations; larger values are more likely errors of measurement
+_HALF_TRUSTED_MS = 500.0  # of voice: a window with this much has half of the weight, its turn the other half
 _SYLLABLE = np.hanning(13)[1:-1] / np.hanning(13).sum()  # 110 ms: one peak of loudness a syllable
 
-_STEEPNESS = 2.5  # of the labels, in log odds a unit of arousal
-_THRESHOLD = 0.7  # the arousal, up or down, beyond which neutral is no longer the likeliest
+_STEEPNESS = 2.5  # of the labels, in log odds per unit of arousal
+_THRESHOLD = 0.7  # the arousal, up or down, above which neutral is no longer the likeliest
 _RANGE_HINT = 0.05  # the wider the pitch range, the slightly likelier is joy
 _NOTHING_HEARD = EmotionScores(angry=0.22, sad=0.22, neutral=0.34, positive=0.22)
 
@@ -50,7 +50,10 @@ _NOTHING_HEARD = EmotionScores(angry=0.22, sad=0.22, neutral=0.34, positive=0.22
 class Baseline:
     """How one speaker usually sounds.
 
-    mean, sd: of the five columns, shape (5,); trust: 0 with nothing to compare, toward 1 with much.
+    Attributes:
+        mean: Of the five columns, shape (5,).
+        sd: Standard deviations of the five columns, shape (5,).
+        trust: 0 with nothing to compare, near 1 with much.
     """
 
     mean: Doubles
@@ -59,7 +62,7 @@ class Baseline:
 
 
 class ProsodyClassifier:
-    """An EmotionClassifier that needs no weights, and knows no language."""
+    """An EmotionClassifier that needs no weights and depends on no language."""
 
     def __init__(self, activity: ActivityLog | None = None) -> None:
         self._activity = activity or ActivityLog()
@@ -69,7 +72,7 @@ class ProsodyClassifier:
         return EngineInfo(engine="prosody", model="none", revision="none", algorithm=1)
 
     def classify(self, jobs: Iterable[ClassifyJob]) -> Iterator[tuple[str, tuple[Emotion, ...] | Terminal]]:
-        """One answer a job, in the order of the jobs."""
+        """One result for each job, in the order of the jobs."""
         for job in jobs:
             with self._activity.noting("device", "prosody"):
                 answer = _emotions(job)
@@ -86,7 +89,7 @@ def _emotions(job: ClassifyJob) -> tuple[Emotion, ...]:
     z = np.zeros((len(job.windows), len(_WEIGHTS)))
     for members in rows.values():
         z[members] = _compared(sums, [job.windows[row] for row in members])
-    arousal = (z * _WEIGHTS).sum(axis=1)  # not @: its rounding depends on how many windows there are
+    arousal = (z * _WEIGHTS).sum(axis=1)  # not @, whose rounding depends on the number of windows
     voiced = _within(sums, [window.span for window in job.windows])[:, 0] * FRAME_MS
     answers = zip(
         job.windows,
@@ -99,7 +102,7 @@ def _emotions(job: ClassifyJob) -> tuple[Emotion, ...]:
 
 
 def _emotion(window: EmotionWindow, voiced_ms: int, arousal: float, shares: list[float]) -> Emotion:
-    """Where no voice is heard nothing is known, whatever the turn around it says."""
+    """If there is no voice, nothing is known, whatever the turn around it shows."""
     return Emotion(
         window=window,
         scores=EmotionScores(**dict(zip(LABELS, shares, strict=True))) if voiced_ms else _NOTHING_HEARD,
@@ -112,7 +115,7 @@ def _emotion(window: EmotionWindow, voiced_ms: int, arousal: float, shares: list
 def _cumulated(voice: VoiceTrack) -> Doubles:
     """Running sums over voiced frames, shape (frames + 1, 6).
 
-    Of: 1, pitch, pitch squared, loudness, peaks of loudness, tilt.
+    The columns are 1, pitch, pitch squared, loudness, peaks of loudness, tilt.
     """
     voiced = voice.f0_hz > 0
     semitones = 12 * np.log2(np.where(voiced, voice.f0_hz, 100).astype(np.float64) / 100)
@@ -131,7 +134,7 @@ def _cumulated(voice: VoiceTrack) -> Doubles:
 
 
 def _peaks(level_db: Floats) -> Mask:
-    """Where the smoothed loudness has a local maximum: about one a syllable.
+    """Where the smoothed loudness has a local maximum: about one per syllable.
 
     After N. H. de Jong, T. Wempe, "Praat script to detect syllable nuclei and measure speech rate
     automatically", Behavior Research Methods 41, 2009.
@@ -144,7 +147,7 @@ def _peaks(level_db: Floats) -> Mask:
 
 
 def _within(sums: Doubles, spans: Sequence[Span]) -> Doubles:
-    """The sums over each span, shape (spans, 6); nothing is heard after the end of the recording."""
+    """The sums over each span, shape (spans, 6); nothing after the end of the recording."""
     edges = np.array([(frame_at(span.start_ms), frame_at(span.end_ms)) for span in spans])
     first, last = np.minimum(edges, len(sums) - 1).T
     within: Doubles = sums[last] - sums[first]
@@ -152,9 +155,11 @@ def _within(sums: Doubles, spans: Sequence[Span]) -> Doubles:
 
 
 def _means(sums: Doubles, centre: Doubles) -> Doubles:
-    """The five columns of a voice, each a mean over voiced frames; 0 where there are none.
+    """The five columns of a voice, each a mean over voiced frames; 0 if there are none.
 
-    sums: shape (n, 6); centre: mean pitch of the turn around each, shape (n,).
+    Args:
+        sums: Shape (n, 6).
+        centre: Mean pitch of the turn around each, shape (n,).
     """
     pitch, square, level, peaks, tilt = sums[:, 1:].T / np.maximum(sums[:, 0], 1)
     spread = np.maximum(square - 2 * centre * pitch + centre**2, 0)
@@ -169,7 +174,7 @@ def _pitch(sums: Doubles) -> Doubles:
 def _compared(sums: Doubles, windows: Sequence[EmotionWindow]) -> Doubles:
     """Standard deviations from the usual voice of the one speaker of all windows, shape (windows, 5).
 
-    A window is shrunk toward its turn, and the turn toward the speaker, where little voice is heard.
+    With little voice, a window is shrunk toward its turn, and the turn toward the speaker.
     """
     baseline = _baseline(sums, {window.turn for window in windows})
     around = _within(sums, [window.turn for window in windows])
@@ -184,9 +189,9 @@ def _compared(sums: Doubles, windows: Sequence[EmotionWindow]) -> Doubles:
 
 
 def _baseline(sums: Doubles, turns: Iterable[Span]) -> Baseline:
-    """From all that the speaker's turns cover, in pieces of about two voiced seconds.
+    """The baseline from all that the speaker's turns cover, in pieces of about two voiced seconds.
 
-    It depends on the turns alone: asking about words or sentences of them makes no difference.
+    It depends on the turns only, so windows for words and for sentences give the same one.
     """
     voiced = sums[:, 0]
     pieces, centres = [], []

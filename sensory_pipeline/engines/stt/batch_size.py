@@ -1,4 +1,4 @@
-"""How many clips Whisper decodes at once on a GPU: tried out when its model is first loaded there, and remembered."""
+"""How many clips Whisper decodes at once on a GPU: measured when its model is first loaded there, and remembered."""
 
 from __future__ import annotations
 
@@ -23,32 +23,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIZES = (8, 16, 32, 64, 128)
-_WORTH = 1.1  # by how much more clips a second should come through for twice the memory
+_WORTH = 1.1  # least gain in clips per second for twice the memory
 _BEAM = 5
-_TOKENS = 32  # that each clip of a trial is given
+_TOKENS = 32  # decoded for each clip of a trial
 _FRAMES = 3000  # of a window of 30 s
 _FILE = TypeAdapter(dict[str, PositiveInt])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSizes:
-    """A file with the sizes that were found. place: what they hold for, beside the model, as the name of a GPU."""
+    """A file with the batch sizes that were found.
+
+    Attributes:
+        path: The file.
+        place: The device the sizes are for, such as the name of a GPU.
+    """
 
     path: Path
     place: str
 
     def get(self, model: str) -> int | None:
-        """What is remembered. model: with its revision and precision."""
+        """The size that is remembered; None if there is none.
+
+        Args:
+            model: With its revision and precision.
+        """
         return self._all().get(f"{self.place}: {model}")
 
     def keep(self, model: str, size: int) -> None:
-        """Remember it, where the file can be written."""
+        """Remember a size, if the file can be written."""
         try:
             with held(self.path.with_suffix(".lock"), what="the sizes of batches"):
                 sizes = {**self._all(), f"{self.place}: {model}": size}
                 write_text_atomically(self.path, json.dumps(sizes, indent=1, sort_keys=True) + "\n")
         except OSError as error:
-            log.warning("%s cannot be written (%s): the size of batches is found anew next time", self.path, error)
+            log.warning("%s cannot be written (%s): the batch size is measured again next time", self.path, error)
 
     def _all(self) -> dict[str, int]:
         try:
@@ -58,13 +67,15 @@ class BatchSizes:
 
 
 def fastest(measure: Callable[[int], float | None]) -> int:
-    """The least of SIZES that doubling no longer makes clearly faster. measure: seconds that a batch of a size takes,
-    None where the memory is too small for it.
+    """The smallest of SIZES beyond which doubling is no longer clearly faster.
 
     >>> fastest(lambda size: None if size > 16 else 1.0)
     16
     >>> fastest(lambda size: size / min(size, 32))
     32
+
+    Args:
+        measure: Seconds that a batch of a size takes; None if the memory is too small for it.
     """
     best, rate = SIZES[0], 0.0
     for size in SIZES:
@@ -76,7 +87,7 @@ def fastest(measure: Callable[[int], float | None]) -> int:
 
 
 def seconds_of(model: WhisperModel, size: int) -> float | None:
-    """What a batch of so many full windows takes on the model's device; None where its memory is too small."""
+    """Seconds that a batch of `size` full windows takes on the model's device; None if its memory is too small."""
     noise = np.random.default_rng(0).standard_normal((size, model.feature_extractor.mel_filters.shape[0], _FRAMES))
     windows = np.asarray(noise, np.float32)
     token = model.hf_tokenizer.token_to_id
@@ -88,7 +99,7 @@ def seconds_of(model: WhisperModel, size: int) -> float | None:
             encoded,
             [prompt] * size,
             beam_size=_BEAM,
-            max_length=2 * _TOKENS,  # of which CTranslate2 gives half to the answer
+            max_length=2 * _TOKENS,  # of which CTranslate2 uses half for the text
             suppress_tokens=[token("<|endoftext|>")],
         )
         return time.perf_counter() - start

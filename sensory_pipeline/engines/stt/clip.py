@@ -1,4 +1,4 @@
-"""A part of a recording that a transcriber decodes at once, and what it hears in it."""
+"""A part of a recording that a transcriber decodes at once, and what it decodes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from sensory_pipeline.core.spans import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
-    """A part of a recording, at most 30 s. recording: its key among the jobs; pcm: all of it; span: what is decoded;
-    speech: where somebody speaks in it, in order of time, with the soft sound around that."""
+    """A part of a recording, at most 30 s.
+
+    Attributes:
+        recording: The key of its job.
+        pcm: The whole recording.
+        span: The part that is decoded.
+        speech: Where there is speech in it, in order of time, with the soft sound around it.
+        settings: How to transcribe it.
+    """
 
     recording: str
     pcm: Waveform
@@ -24,12 +31,19 @@ class Clip:
 
     @property
     def samples(self) -> Floats:
-        """At 16 kHz; made when asked for, since a recording of hours has many."""
+        """16 kHz mono, shape (frames,). Made when asked for, since a long recording has many."""
         return self.pcm.cut(self.span).mono()
 
 
 class DecodedWord(NamedTuple):
-    """As the model writes it, with the blank before it; seconds from the start of its clip."""
+    """A word as the model writes it.
+
+    Attributes:
+        word: With the space before it.
+        start: Seconds from the start of its clip.
+        end: Seconds from the start of its clip.
+        probability: 0 to 1.
+    """
 
     word: str
     start: float
@@ -39,8 +53,14 @@ class DecodedWord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedSegment:
-    """What was said in a clip. language: it was decoded in; doubtful: it fails a threshold of its settings
-    that calls for another attempt."""
+    """What was said in a clip, or in a part of it.
+
+    Attributes:
+        text: As the model writes it.
+        words: In order.
+        language: The language in which it was decoded.
+        needs_fallback: Whether it fails a threshold of its settings, and should be decoded at a higher temperature.
+    """
 
     text: str
     words: tuple[DecodedWord, ...]

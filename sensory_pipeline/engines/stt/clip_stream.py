@@ -1,7 +1,7 @@
-"""Full batches of clips out of a stream of recordings.
+"""Makes full batches of clips from a stream of recordings.
 
-Clips of about the same length go together, since a batch takes as long as its longest. Where the
-language of a recording is to be told, the clips that tell it go first, and together, and the others wait.
+Clips of similar length are decoded together, since a batch takes as long as its longest clip. If the
+language of a recording has to be detected, the clips for that are decoded first, together, and its others wait.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sensory_pipeline.engines.stt.clip import Clip
 
 AHEAD = 4
-"""Batches from among whose clips one is chosen."""
+"""Number of batches from whose clips the next one is chosen."""
 
 
 class ClipStream:
@@ -23,11 +23,17 @@ class ClipStream:
 
     @property
     def clips(self) -> int:
-        """How many could be decoded now."""
+        """How many clips could be decoded now."""
         return sum(map(len, self._units))
 
     def add(self, recording: str, telling: Sequence[Clip], others: Sequence[Clip]) -> None:
-        """Take in a recording. telling: the clips that tell its language, none where that is known."""
+        """Add a recording.
+
+        Args:
+            recording: Its key.
+            telling: The clips from which its language is detected; empty if it is known.
+            others: All other clips.
+        """
         if telling:
             self._units.append(telling)
             self._waiting[recording] = others
@@ -35,17 +41,17 @@ class ClipStream:
             self._units += [[clip] for clip in others]
 
     def language_known(self, recording: str) -> None:
-        """The language of a recording is known by now: its other clips may go."""
+        """The language of a recording is known now, so its other clips can be decoded."""
         self._units += [[clip] for clip in self._waiting.pop(recording, ())]
 
     def batch(self, size: int) -> list[Clip]:
-        """At most `size` clips to be decoded together, those of a recording side by side; empty when none can.
+        """At most `size` clips to decode together, those of a recording side by side; empty if no clip is ready.
 
-        A recording's telling clips come together, even where they are more.
+        The clips from which a recording's language is detected stay together, even if they are more.
         """
         if not self._units:
             return []
-        # the oldest in any case, so that none waits for ever, and with it those most like it
+        # always the oldest, so that none waits for ever, and the ones most similar in length
         oldest, *others = self._units
         chosen, room = [oldest], size - len(oldest)
         for unit in sorted(others, key=lambda unit: abs(_longest_ms(unit) - _longest_ms(oldest))):

@@ -1,7 +1,7 @@
-"""Where a transcriber listens: stretches of a recording with speech in them, each short enough for one window.
+"""Which parts of a recording a transcriber decodes: speech, cut into clips short enough for one window.
 
-A clip is a contiguous piece of the recording. Joining speech across the silence in between, as
-faster-whisper's own filter does, lets a word straddle the joint, and its time is then anybody's guess.
+A clip is a contiguous part of the recording. If speech is joined across silences, as faster-whisper's own filter
+does, a word can straddle a joint, and its time is then arbitrary.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.vad import speech_probabilities, speech_spans
 
 _PAD_MS = 200  # around speech, so that soft beginnings and ends of words are heard
-_PAUSE_MS = 3000  # a longer silence is left out: there is nothing in it but an occasion to hallucinate
-_MARGIN_MS = 800  # more of it around a clip: without, 14.6 % of English words were wrong, not 12.9
-_LEAST_HALVED_MS = 5000  # with 2000, 25.0 % of the words of AMI's excerpts were wrong, not 23.4
+_PAUSE_MS = 3000  # a longer silence is left out: Whisper hallucinates in it
+_MARGIN_MS = 800  # sound around a clip; without it, the English word error rate was 14.6 %, not 12.9
+_LEAST_HALVED_MS = 5000  # with 2000, the word error rate on AMI's excerpts was 25.0 %, not 23.4
 _SMOOTHING = 5  # windows of the voice activity detector
 
 
 def speech_clips(samples: Floats, longest_ms: int) -> tuple[tuple[Span, ...], ...]:
-    """Of each clip the stretches of speech, with the soft sound around them; none where nobody speaks.
+    """The speech of each clip, with the soft sound around it, in order of time and disjoint; empty if nobody speaks.
 
-    In order of time and disjoint. samples: 16 kHz mono, shape (frames,).
+    Speech is cut at its pauses, into as few clips as possible, since a short clip costs Whisper's encoder as much
+    as a long one. Speech without a pause for longer than `longest_ms` is cut where the voice is weakest.
 
-    Speech is cut in its pauses, into as few clips as those allow, since to Whisper's encoder a short clip is as much
-    work as a long one; what has no pause for longer than `longest_ms`, where its voice is weakest.
+    Args:
+        samples: 16 kHz mono, shape (frames,).
+        longest_ms: The longest clip, in milliseconds.
     """
     spoken = [piece for span in speech_spans(samples, pad_ms=_PAD_MS) for piece in _pieces(samples, span, longest_ms)]
     breaks = [i for i, (before, after) in enumerate(pairwise(spoken), 1) if before.gap_ms(after) > _PAUSE_MS]
@@ -39,13 +41,18 @@ def speech_clips(samples: Floats, longest_ms: int) -> tuple[tuple[Span, ...], ..
 
 
 def with_margins(clips: Sequence[Sequence[Span]], whole: Span, longest_ms: int) -> list[Span]:
-    """What is decoded for each clip: its speech with the sound around it, at most half of that to the next clip.
+    """The part to decode for each clip: its speech and some sound around it, at most half of that up to the next clip.
 
-    Whisper mishears what begins or ends at once. whole: what there is; longest_ms: of a clip with its margins.
+    Whisper misrecognises words at the very beginning or end of its input.
 
     >>> clips = [[Span(start_ms=900, end_ms=5_000)], [Span(start_ms=6_000, end_ms=9_000)]]
     >>> [(span.start_ms, span.end_ms) for span in with_margins(clips, Span(start_ms=0, end_ms=20_000), 30_000)]
     [(100, 5500), (5500, 9800)]
+
+    Args:
+        clips: The speech of each clip.
+        whole: The part of the recording that may be decoded.
+        longest_ms: The longest clip with its margins, in milliseconds.
     """
     if not clips:
         return []
@@ -59,9 +66,13 @@ def with_margins(clips: Sequence[Sequence[Span]], whole: Span, longest_ms: int) 
 
 
 def halves(speech: Sequence[Span]) -> list[tuple[Span, ...]]:
-    """A clip cut in two at its longest pause, of those that leave a third on either side if there are any.
+    """A clip cut in two at its longest pause, if possible at one that leaves a third on both sides.
 
-    None where it has no pause, or is too short for it. speech: its stretches of speech.
+    Args:
+        speech: The speech of the clip.
+
+    Returns:
+        The speech of both halves; empty if the clip has no pause, or is too short.
     """
     whole = cover(speech)
     if len(speech) < 2 or whole.duration_ms < _LEAST_HALVED_MS:
@@ -70,7 +81,7 @@ def halves(speech: Sequence[Span]) -> list[tuple[Span, ...]]:
 
 
 def speech_alone(speech: Iterable[Span]) -> Iterator[Span]:
-    """The stretches without the soft sound around them."""
+    """The speech without the soft sound around it."""
     for span in speech:
         if span.duration_ms > 2 * _PAD_MS:
             yield Span(start_ms=span.start_ms + _PAD_MS, end_ms=span.end_ms - _PAD_MS)
@@ -91,7 +102,7 @@ def _pieces(samples: Floats, span: Span, longest_ms: int) -> Iterator[Span]:
 
 
 def _weakest_ms(samples: Floats) -> int:
-    """The middle of the part that is least like speech."""
+    """The middle of the part with the lowest probability of speech, in milliseconds."""
     probabilities = speech_probabilities(samples)
     smooth = np.convolve(probabilities, np.ones(_SMOOTHING) / _SMOOTHING, mode="valid")
     window_ms = len(samples) * 1000 / SAMPLE_RATE / len(probabilities)

@@ -1,4 +1,4 @@
-"""What Whisper's encoder makes of clips."""
+"""The output of Whisper's encoder for clips."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 Features = Floats
-"""Log-mel, shape (mels, frames), a frame every 10 ms."""
+"""Log-mel features, shape (mels, frames), a frame every 10 ms."""
 Prepared = Union[Features, "StorageView"]
-"""A clip on its way into a batch: on a GPU the window that goes into the encoder, on a processor what came out of it,
-since its caches do not fit a batch: alone each takes a fifth less time."""
+"""A clip on its way into a batch: on a GPU the encoder's input, on a CPU its output. A CPU's caches are too small for
+a batch, and the encoder takes a fifth less time for single clips."""
 
 
 _WHOLE = 3000  # frames of Whisper's window
@@ -29,22 +29,28 @@ _SILENCE = 2.0  # below the loudest, in Whisper's unit of 40 dB
 
 
 def on_a_cpu(model: WhisperModel) -> bool:
-    """Where each worker of the model is a thread."""
+    """Whether the model is on a CPU, where each of its workers is a thread."""
     return bool(model.model.device == "cpu")
 
 
 def padded(heard: Features, padding_s: float | None, *, whole: bool) -> Features:
-    """A clip in its window: a whole one of 30 s, or with that much silence behind it at least.
+    """A clip in its window: a whole window of 30 s, or one with at least `padding_s` of silence after the clip.
 
-    The encoder takes two thirds of the time, and as long for silence as for speech. Of a window without any silence
-    Whisper makes nonsense; with 10 s of it, it hears what it hears in a whole one (bench/README.md, "Windows"). Lengths
-    are multiples of 5 s, so that many clips have one and can be decoded together.
+    The encoder takes two thirds of the time, for silence as much as for speech. Without any silence, Whisper writes
+    nonsense; with 10 s of it, Whisper writes what it writes for a whole window (bench/README.md, "Windows"). Lengths
+    are multiples of 5 s, so that many clips have the same and can be decoded together.
 
-    The silence is what Whisper was trained with: 80 dB below the loudest, as samples of 0 give. faster-whisper has
-    zeros in place of features there, which stand for a level: so it is without a padding_s, for the same answers.
+    The silence is what Whisper was trained with: 80 dB below the loudest value, as samples of 0 give. faster-whisper
+    pads features with zeros instead, which stand for a certain level. Without a `padding_s` this does the same, for the
+    same results.
 
     >>> [padded(np.zeros((80, frames), np.float32), 10, whole=False).shape[1] for frames in (90, 500, 501, 2050)]
     [1500, 1500, 2000, 3000]
+
+    Args:
+        heard: The features of the clip.
+        padding_s: Seconds of silence; None for faster-whisper's padding of a whole window.
+        whole: Whether to pad to a whole window.
     """
     frames = heard.shape[1]
     length = _WHOLE if whole or padding_s is None else min(_WHOLE, ceil((frames + padding_s * 100) / _STEP) * _STEP)
@@ -55,25 +61,25 @@ def padded(heard: Features, padding_s: float | None, *, whole: bool) -> Features
 
 
 class EncoderOutput:
-    """A batch as the encoder left it: on a GPU there, all windows of one length; on a processor clip by clip."""
+    """The encoder's output for a batch: on a GPU one array of equal windows, on a CPU clip by clip."""
 
     def __init__(self, model: WhisperModel, clips: Sequence[Prepared]) -> None:
         self._whole = None if on_a_cpu(model) else model.encode(np.concatenate([np.array(c, ndmin=3) for c in clips]))
         self._clips = [] if self._whole is not None else [np.array(clip, ndmin=3) for clip in clips]
 
     def length(self, index: int) -> int:
-        """Of a clip's window; only what has one length goes together."""
+        """Length of a clip's window; only windows of one length are decoded together."""
         return int(self._clips[index].shape[1]) if self._clips else 0
 
     def alike(self, indices: Iterable[int]) -> list[list[int]]:
-        """The clips by the lengths of their windows."""
+        """The clips grouped by the lengths of their windows."""
         found: dict[int, list[int]] = {}
         for index in indices:
             found.setdefault(self.length(index), []).append(index)
         return list(found.values())
 
     def rows(self, indices: Sequence[int]) -> StorageView:
-        """Some clips; CTranslate2 has no way to slice, so that goes by way of the processor's memory."""
+        """Some of the clips. CTranslate2 cannot slice, so they are copied through the host's memory."""
         import ctranslate2
 
         if self._whole is not None and list(indices) == list(range(self._whole.shape[0])):

@@ -1,4 +1,4 @@
-"""A recording while its clips are decoded, and what is made of their answers."""
+"""A recording while its clips are decoded, and its transcript."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ from sensory_pipeline.engines.stt.clips import halves, speech_alone, with_margin
 from sensory_pipeline.engines.stt.repetitions import without_loops
 
 _TOGETHER_MS = 300
-"""Between parts of one word at most."""
+"""Largest gap between parts of one word."""
 _SURE = 0.5
-"""Mean probability of the words, from which speech that was skipped at first is believed."""
+"""Least mean probability of words in speech that was skipped at first."""
 
 
 @dataclass(slots=True, kw_only=True)
 class OpenRecording:
-    """clips: in order of time; answers: of those that have one; skipped: of a clip, the parts of it that it skips and
-    that are heard once more, alone: these are clips, too."""
+    """The clips of a recording, and their results.
+
+    Attributes:
+        job: What was asked.
+        clips: In order of time.
+        answers: The results so far.
+        skipped: For a clip, the parts of it that were skipped and are decoded again, alone; these are clips, too.
+        alone: All clips in `skipped`.
+    """
 
     job: TranscribeJob
     clips: list[Clip]
@@ -40,10 +47,17 @@ class OpenRecording:
         return len(self.answers) == len(self.clips)
 
     def take(self, clip: Clip, found: list[DecodedSegment] | EngineError) -> list[Clip]:
-        """Keeps the answer for a clip, and gives those that are to be decoded since it skips speech.
+        """Keep the result of a clip.
 
-        They are its halves, which take its place. Where it cannot be halved they are what was skipped, alone: of that
-        nothing is believed but what the decoder is sure of.
+        If the result skips speech, the halves of the clip take its place. If it cannot be halved, the skipped parts are
+        decoded alone; of these, only text with a high probability is kept.
+
+        Args:
+            clip: One of `clips`.
+            found: Its result.
+
+        Returns:
+            Clips that have to be decoded now.
         """
         if clip in self.alone and not (isinstance(found, EngineError) or _sure(found)):
             found = []
@@ -51,7 +65,7 @@ class OpenRecording:
         if clip in self.alone or isinstance(found, EngineError):
             return []
         lost = list(_lost(clip, found))
-        if not lost or not _words(found):  # nothing at all is taken for silence
+        if not lost or not _words(found):  # no words at all mean silence
             return []
         settings = clip.settings
         if settings.language == "auto":  # a second language is what a decoder skips
@@ -73,7 +87,7 @@ class OpenRecording:
         return parts
 
     def transcript(self, language: str | None) -> Transcript | EngineError:
-        """What was heard, with gaps where clips failed or speech has no words; an error where all clips failed."""
+        """The transcript, with gaps where clips failed or speech has no words; an error if all clips failed."""
         failed = [found for found in self.answers.values() if isinstance(found, EngineError)]
         if len(failed) == len(self.clips):
             return failed[0]
@@ -84,11 +98,11 @@ class OpenRecording:
         for clip, found in self.answers.items():
             if isinstance(found, EngineError):
                 yield clip.span
-            elif clip not in self.skipped:  # else what was skipped has gaps of its own
+            elif clip not in self.skipped:  # its skipped parts have gaps of their own
                 yield from _lost(clip, found)
 
     def _pieces(self) -> Iterator[tuple[Clip, DecodedSegment]]:
-        """All that was heard; in a clip, what was skipped at first is where it belongs."""
+        """All that was decoded. What a clip skipped at first is inserted where it belongs."""
         for clip in self.clips:
             if clip not in self.alone:
                 parts = self.skipped.get(clip, [])
@@ -103,7 +117,7 @@ class OpenRecording:
         return [] if isinstance(found, EngineError) else found
 
     def _segments(self, language: str | None) -> Iterator[Segment]:
-        """What is left without loops. Words are in order of their starts, inside the recording."""
+        """The segments without loops. Words are in order of start, inside the recording."""
         found = list(self._pieces())
         texts = [word.word for _, heard in found for word in heard.words]
         most, multilingual = self.job.settings.max_repeats, self.job.settings.multilingual
@@ -138,7 +152,7 @@ class OpenRecording:
 
 
 def _lost(clip: Clip, found: Sequence[DecodedSegment]) -> Iterator[Span]:
-    """Speech in which nothing was heard for longer than a pause."""
+    """Speech without words for longer than a pause."""
     least_s = clip.settings.lost_speech_s
     if least_s is not None:
         words = [(word.word, _placed(word, clip)) for word in _words(found)]
@@ -155,7 +169,7 @@ def _sure(found: Iterable[DecodedSegment]) -> bool:
 
 
 def _cut(clip: Clip, found: Sequence[DecodedSegment], cuts_ms: Sequence[int]) -> list[list[DecodedSegment]]:
-    """What was heard before, between and after the cuts: a list more than there are cuts."""
+    """The segments before, between and after the cuts: one list more than there are cuts."""
     if not cuts_ms:
         return [list(found)]
     pieces: list[list[DecodedSegment]] = [[] for _ in range(len(cuts_ms) + 1)]
@@ -172,7 +186,7 @@ def _goes_on(before: Word, word: Word) -> bool:
 
 
 def _joined(before: Word, word: Word) -> Word:
-    """As sure as its parts are at least."""
+    """Two parts of one word, with the lower probability."""
     return replace(
         before,
         text=before.text + word.text,
@@ -184,7 +198,7 @@ def _joined(before: Word, word: Word) -> Word:
 def _placed(word: DecodedWord, clip: Clip) -> Span:
     """When the word is said, in its recording.
 
-    Aligners stretch the first word of a clip to its start, and the last to its end: so far only as there is speech.
+    Aligners stretch the first word of a clip to its start, and the last to its end; the part outside speech is cut off.
     """
     span = Span.from_seconds(clip.span.start_s + word.start, clip.span.start_s + word.end)
     spoken = cover(clip.speech)

@@ -1,4 +1,4 @@
-"""Whether what Whisper is told before each clip, names to expect and the style wanted, fits."""
+"""Whether Whisper's prompt for each clip, with names to expect and the style wanted, fits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sensory_pipeline.core.requests import TranscriptionSettings
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-_TOKENS = 223  # half of what the decoder can hold, less one: faster-whisper cuts off the rest
+_TOKENS = 223  # half of the decoder's context, less one; faster-whisper cuts off the rest
 
 
 def too_long(model: WhisperModel, settings: TranscriptionSettings) -> PromptTooLong | None:
-    """What a recording with such settings fails with; None where its prompt fits."""
+    """The error for a recording with these settings; None if its prompt fits."""
     prompts = [f" {text.strip()}" for text in (settings.hotwords, settings.initial_prompt) if text]
     tokens = sum(len(model.hf_tokenizer.encode(text, add_special_tokens=False).ids) for text in prompts)
     if tokens <= _TOKENS:

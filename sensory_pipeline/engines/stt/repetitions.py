@@ -1,4 +1,4 @@
-"""What a decoder makes up: text that its thresholds let through and nobody said."""
+"""Repetition loops of a decoder: text that its thresholds let through and nobody said."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _PUNCTUATION = " \"'“”‘’«».。,，!！?？:：;；…-–—()[]{}¿¡
 
 
 def without_loops(words: Sequence[str], *, max_repeats: int) -> list[int]:
-    """Indices of the words that stay when each loop is reduced to its first round.
+    """Indices of the words that stay if each loop is reduced to its first round.
 
-    A loop is a phrase of at most LONGEST_PHRASE words said more than `max_repeats` times in a row;
-    case and punctuation do not count, and an unfinished last round goes too. The first round stays,
-    since decoders get stuck on what was really said (arXiv 2212.04356, section 4.5: repetition looping).
+    A loop is a phrase of at most LONGEST_PHRASE words that occurs more than `max_repeats` times in a row. Case and
+    punctuation are ignored, and an incomplete last round is removed too. The first round stays,
+    since decoders get stuck on words that were really said (arXiv 2212.04356, section 4.5: repetition looping).
 
     >>> without_loops("so Thank you. Thank you. thank you thank".split(), max_repeats=2)
     [0, 1, 2]
@@ -33,7 +33,7 @@ def without_loops(words: Sequence[str], *, max_repeats: int) -> list[int]:
 
 
 def _loop(said: Sequence[str], start: int, max_repeats: int) -> tuple[int, int]:
-    """Words in a round of the loop that starts here, and where it ends; without one, the word alone."""
+    """The length of the loop that starts here, in words, and where it ends; without a loop, that of the word."""
     for length in range(1, LONGEST_PHRASE + 1):
         end = start + length
         while end < len(said) and said[end] == said[end - length]:

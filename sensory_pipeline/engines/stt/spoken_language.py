@@ -1,8 +1,8 @@
-"""Which language is spoken: what Whisper finds the most probable, or where it doubts that, what gives the surest text.
+"""Which language is spoken: the most probable one, or if Whisper is unsure, the one with the most probable text.
 
-Of a short clip it may take Spanish for Latin with a probability of 0.3. Decoded as each of the likeliest languages, the
-text in the right one is what the decoder believes most. Where settings name the languages that may be spoken, there are
-no others.
+Whisper may detect Latin in a short Spanish clip with a probability of 0.3. If the clip is decoded in each of the
+likeliest languages, the text in the right one has the highest probability. If settings name the languages that may be
+spoken, no others are considered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ CANDIDATES = 3
 
 
 class Text(Protocol):
-    """log_prob: the mean over its tokens."""
+    """A decoded text.
+
+    Attributes:
+        text: The text.
+        log_prob: Mean log probability of its tokens.
+    """
 
     @property
     def text(self) -> str: ...
@@ -32,17 +37,22 @@ class Text(Protocol):
 
 
 Decode = Callable[[Sequence[tuple[int, str]]], Sequence[Text]]
-"""Texts of clips by their numbers, each in a language."""
+"""Decodes clips, given by number, each in a language."""
 Probabilities = Mapping[str, float]
 
 
 def languages_of(
     model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, known: dict[str, str], decode: Decode
 ) -> list[str]:
-    """The language of each clip: that of its recording, or where settings want it each clip's own.
+    """The language of each clip: that of its recording, or with the setting `multilingual`, its own.
 
-    known: of recordings. Those that clips of here tell are added: by all their clips together, each weighed by its
-    duration.
+    Args:
+        model: Whisper.
+        clips: To detect languages for.
+        encoded: The encoder's output for them.
+        known: Languages of recordings. Those detected here are added; all clips of a recording count, weighted by their
+            duration.
+        decode: Decodes clips in given languages.
     """
     if not model.model.is_multilingual:
         return ["en"] * len(clips)
@@ -56,15 +66,15 @@ def languages_of(
     for i in untold:
         if clips[i].recording not in known:
             parts.setdefault(clips[i].recording, []).append(i)
-    known |= {recording: _told(clips, heard, indices, decode) for recording, indices in parts.items()}
+    known |= {recording: _detected(clips, heard, indices, decode) for recording, indices in parts.items()}
     return [
-        _told(clips, heard, [i], decode, around=known[clip.recording]) if i in own else known[clip.recording]
+        _detected(clips, heard, [i], decode, around=known[clip.recording]) if i in own else known[clip.recording]
         for i, clip in enumerate(clips)
     ]
 
 
 def possible(probabilities: Probabilities, settings: TranscriptionSettings) -> dict[str, float]:
-    """The probabilities of the languages that may be spoken; those of others are shared out among them."""
+    """The probabilities of the languages that may be spoken, scaled so that they sum to 1."""
     if not settings.languages:
         return dict(probabilities)
     kept = {language: probabilities[language] for language in settings.languages}
@@ -72,14 +82,14 @@ def possible(probabilities: Probabilities, settings: TranscriptionSettings) -> d
     return {language: p / total if total else 1 / len(kept) for language, p in kept.items()}
 
 
-def _told(
+def _detected(
     clips: Sequence[Clip],
     heard: Mapping[int, Probabilities],
     indices: Sequence[int],
     decode: Decode,
     around: str | None = None,
 ) -> str:
-    """The language of these clips together. around: of their recording; where that is known, it is always tried."""
+    """The language of these clips together. `around`, the language of their recording, is always tried if known."""
     weights = {i: clips[i].span.duration_ms / sum(clips[j].span.duration_ms for j in indices) for i in indices}
     settings = clips[indices[0]].settings
     probabilities = possible(_mean((weight, heard[i]) for i, weight in weights.items()), settings)
@@ -106,7 +116,7 @@ def _mean(votes: Iterable[tuple[float, Probabilities]]) -> dict[str, float]:
 
 
 def _sureness(text: Text, limit: float | None) -> float:
-    """A decoder's loop is sure of itself, and tells nothing."""
+    """The log probability of a text. That of a repetition loop is high and means nothing, so it gets a low one."""
     from faster_whisper.transcribe import get_compression_ratio
 
     loops = limit is not None and get_compression_ratio(text.text.strip()) > limit

@@ -1,4 +1,4 @@
-"""One stream of recordings through a loaded Whisper: cut into clips, decoded in batches, put together again."""
+"""Runs a stream of recordings through a loaded Whisper: cuts clips, decodes them in batches, joins the results."""
 
 from __future__ import annotations
 
@@ -29,21 +29,25 @@ from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_cl
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-_TELLING = 4  # clips by which a language is told at most,
-_TOLD_MS = 10_000  # and the speech in them that is enough
+_TELLING = 4  # most clips from which a language is detected
+_TOLD_MS = 10_000  # speech that is enough for it
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
 TranscribeResult = tuple[str, "Transcript | Terminal"]
 PreparedClip = tuple[Clip, Future[Prepared]]
 Speech = list[tuple[Span, tuple[Span, ...]]]
-"""Of each clip: what is decoded, and the speech in it."""
+"""For each clip, the part that is decoded, and the speech in it."""
 
 
 class Transcription:
-    """size: of a batch, in clips, as it is at the time; sequential: one after the other instead.
+    """The work on one stream of recordings.
 
-    fault: what an error says about the clips, so many, that it came from; raises it anew where it is not
-    about them.
+    Args:
+        model: Whisper, loaded.
+        size: Returns how many clips make a batch; it may change.
+        sequential: Whether clips are decoded one after the other instead.
+        fault: What an error means for the given number of clips it came from; raises it again if it is not about them.
+        activity: Where to note what is done.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Transcription:
         self._upcoming: tuple[list[Clip], list[Future[Prepared]]] | None = None
 
     def answers(self, jobs: Iterable[TranscribeJob]) -> Iterator[TranscribeResult]:
-        """One a job, in any order. No more than a few batches of jobs are pulled ahead."""
+        """One result for each job, in any order. Only a few batches of jobs are taken ahead."""
         # one thread looks for speech, and computes features for a GPU, while the device decodes
         with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as ends:
             ends.callback(self._workers.shutdown, cancel_futures=True)
@@ -92,7 +96,7 @@ class Transcription:
     def _ahead(
         self, jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[TranscribeJob, Future[Speech]]]:
-        """Each with its speech, looked for before it is needed."""
+        """Each job with its speech, which is looked for before it is needed."""
         waiting: deque[tuple[TranscribeJob, Future[Speech]]] = deque()
         for job in jobs:
             waiting.append((job, pool.submit(self._spoken, job)))
@@ -138,7 +142,7 @@ class Transcription:
             self._stream.add(job.key, telling, clips[len(telling) :])
 
     def _in_sequence(self, settings: TranscriptionSettings) -> bool:
-        """Whether clips are decoded one after the other: it is asked for, or knows what batches do not."""
+        """Whether clips are decoded one after the other: by choice, or since batches cannot do what settings ask."""
         beyond_batches = settings.temperatures[0] > 0 or settings.hallucination_silence_s is not None
         return self._sequential or beyond_batches
 
@@ -148,21 +152,21 @@ class Transcription:
                 with self._activity.noting("device", "whisper, language"):
                     self._languages[key] = language_of(self._model, clips)
         except FAULTS as error:
-            self._fault(error, 1)  # where it is about them, the first clip that can be decoded tells
-        # the first that can be decoded tells the language, where that is not known
+            self._fault(error, 1)  # the error is about the clips: the next one that can be decoded decides
+        # if the language is unknown, it is detected from the first clip that can be decoded
         answers = self._workers.map(self._alone, clips) if key in self._languages else map(self._alone, clips)
         for clip, found in zip(clips, answers, strict=True):
             self._settle(clip, found)
 
     def _decode_next(self, pool: ThreadPoolExecutor) -> None:
-        """A batch, while the one after it is prepared."""
+        """Decode a batch, while the next one is prepared."""
         batch = self._upcoming or self._prepared(pool)
         self._upcoming = self._prepared(pool)
         if batch is None:
             return
         clips, ready = batch
         for clip, found in zip(clips, self._together(clips, ready), strict=True):
-            # after the whole batch, in which others may have told the language
+            # after the whole batch, since the language may be detected from its other clips
             self._settle(clip, self._alone(clip) if isinstance(found, EngineError) else found)
         for recording in dict.fromkeys(clip.recording for clip in clips):
             self._stream.language_known(recording)
@@ -183,7 +187,7 @@ class Transcription:
     def _together(
         self, clips: Sequence[Clip], ready: Sequence[Future[Prepared]]
     ) -> list[list[DecodedSegment] | EngineError]:
-        """What is heard in each clip, or what it fails with."""
+        """The segment of each clip, or the error it fails with."""
 
         def compute(part: Sequence[PreparedClip]) -> list[DecodedSegment]:
             known = [prepared.result() for _, prepared in part]
@@ -197,7 +201,7 @@ class Transcription:
         return list(self._workers.map(self._surer, clips, found))
 
     def _surer(self, clip: Clip, heard: DecodedSegment | EngineError) -> list[DecodedSegment] | EngineError:
-        """What is heard at higher temperatures, where it is doubtful; what was heard before where that fails."""
+        """The clip decoded at higher temperatures, if needed. If that fails, the first result stays."""
         if isinstance(heard, EngineError):
             return heard
         if not heard.needs_fallback or len(clip.settings.temperatures) == 1:
@@ -215,7 +219,7 @@ class Transcription:
             return self._fault(error, 1)
 
     def _settle(self, clip: Clip, found: list[DecodedSegment] | EngineError) -> None:
-        """Takes the answer for a clip, or has its halves decoded where it skips speech."""
+        """Keep the result of a clip, or have its halves decoded if it skips speech."""
         recording = self._open[clip.recording]
         if parts := recording.take(clip, found):
             if self._in_sequence(clip.settings):
@@ -228,7 +232,10 @@ class Transcription:
 
 
 def _between_recordings(batch: Sequence[PreparedClip]) -> tuple[Sequence[PreparedClip], Sequence[PreparedClip]]:
-    """About halves: cut between recordings if there are several, since one's language is told together."""
+    """About halves of a batch, cut between recordings if it has several.
+
+    The language of a recording is detected from all its clips, so they stay together.
+    """
     borders = [i for i, ((before, _), (clip, _)) in enumerate(pairwise(batch), 1) if before.recording != clip.recording]
     middle = len(batch) // 2
     border = min(borders, key=lambda border: abs(border - middle), default=middle)

@@ -1,9 +1,9 @@
-"""Whisper (arXiv 2212.04356) by way of faster-whisper and CTranslate2.
+"""Whisper (arXiv 2212.04356), run by faster-whisper and CTranslate2.
 
 Each recording is cut into clips of speech; clips of many recordings are decoded together. A clip does
-not see the text of the one before: what goes wrong in one stays there. What is doubtful is decoded again
-alone, at higher temperatures, by drawing at random: it may differ the next time. A clip of which speech was
-skipped is cut in two, and each half decoded anew.
+not get the text of the one before, so that an error in one clip cannot spread to the next. A clip whose text fails a
+threshold is decoded again alone, at higher temperatures. These draw at random, so the text may differ each time. A
+clip in which speech was skipped is cut in two, and each half is decoded again.
 """
 
 from __future__ import annotations
@@ -36,20 +36,30 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 BATCH = 8
-"""Clips decoded together where nobody says how many and nobody has tried; on a CPU _CLIPS_A_WORKER for each, if
-that is more: alone a clip takes a third longer to decode."""
+"""Default batch size in clips. On a CPU, _CLIPS_A_WORKER for each worker if that is more: alone, a clip takes a third
+longer to decode."""
 _CLIPS_A_WORKER = 4
 
 
 class WhisperTranscriber:
-    """A Transcriber. Its model is loaded, and downloaded if need be, with the first job.
+    """A Transcriber. Its model is loaded, and downloaded if needed, with the first job.
 
-    model: a name, a hub id or a folder (see whisper_models). store: of fetched models. cpu_threads: on a CPU, where
-    up to MOST_WORKERS share them, each with clips of its own; 0 for CTranslate2's own choice, all for one clip.
-    batch_size: clips decoded together, of whatever recordings; 1 decodes one after the other, with all threads; None
-    for what `sizes` remembers, or else is found to be fastest and remembered there, or else for BATCH. It is halved
-    when the device's memory is too small for it. In batches a segment is a whole clip. What a batch cannot do is done
-    clip by clip: a first temperature above 0, and silence around improbable words.
+    In batches, a segment is a whole clip. What a batch cannot do is done clip by clip: a first temperature above 0, and
+    dropping improbable words surrounded by silence.
+
+    Args:
+        model: A name, a hub id or a folder (see whisper_models).
+        device: Where it runs.
+        compute_type: Precision.
+        cache: Holds the model while it is loaded.
+        store: Of fetched models.
+        cpu_threads: On a CPU, shared by up to MOST_WORKERS workers, each with clips of its own. 0 means CTranslate2's
+            own choice, with all threads on one clip.
+        batch_size: Clips decoded together, of any recordings. 1 decodes them one after the other, with all threads.
+            None takes the size remembered in `sizes`; if there is none, the fastest size is found and remembered there;
+            without `sizes`, it is BATCH. The size is halved when the device's memory is too small for it.
+        sizes: Remembered batch sizes.
+        activity: Where to note what it does.
     """
 
     def __init__(
@@ -78,7 +88,11 @@ class WhisperTranscriber:
 
     @property
     def info(self) -> EngineInfo:
-        """Raises ConfigurationError when the model cannot be had."""
+        """The model is identified by its commit, or by the content of its folder.
+
+        Raises:
+            ConfigurationError: The model cannot be had.
+        """
         folder = self._folder
         return EngineInfo(
             engine="whisper-sequential" if self._sequential else "whisper",
@@ -90,10 +104,11 @@ class WhisperTranscriber:
         )
 
     def transcribe(self, jobs: Iterable[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
-        """One answer a job, in any order; PromptTooLong for one whose prompt does not fit.
+        """One result for each job, in any order; PromptTooLong for a job whose prompt does not fit.
 
-        Raises UnsupportedLanguage, and ConfigurationError when the model cannot be had or loaded, or the device has
-        no memory for it.
+        Raises:
+            UnsupportedLanguage: The model does not know a language that is asked for.
+            ConfigurationError: The model cannot be had or loaded, or the device has too little memory for it.
         """
         remaining = iter(jobs)
         first = deque(islice(remaining, 1))
@@ -114,11 +129,11 @@ class WhisperTranscriber:
     ) -> Iterator[TranscribeJob]:
         while first or (first := deque(islice(others, 1))):
             _check(model, first[0].settings, self._model)
-            yield first.popleft()  # without a name, so that it is not kept until the next is here
+            yield first.popleft()  # not bound to a name, so that it is freed before the next one comes
 
     @property
     def key(self) -> str:
-        """By which the cache knows its model."""
+        """The key of its model in the cache."""
         folder = self._folder
         threads = f"{self._cpu_threads} {'for one clip' if self._sequential else 'for as many'}"
         return f"whisper {folder.path} {folder.revision} {self._device.name} {self._compute_type} {threads}"
@@ -144,7 +159,7 @@ class WhisperTranscriber:
 
     @property
     def _weights(self) -> str:
-        """What the size of a batch depends on, beside the device."""
+        """What the batch size depends on, besides the device."""
         return f"whisper {self._folder.name} {self._folder.revision} {self._compute_type}"
 
     def _size(self, model: WhisperModel) -> int:
@@ -152,7 +167,7 @@ class WhisperTranscriber:
             self._batch_size = self._sizes.get(self._weights)
             if self._batch_size is None:
                 with self._activity.noting("device", "finding the batch size"):
-                    seconds_of(model, 1)  # whose first time is slower
+                    seconds_of(model, 1)  # the first call is slower
                     self._batch_size = fastest(partial(seconds_of, model))
                 self._sizes.keep(self._weights, self._batch_size)
         if self._batch_size is None:
@@ -160,7 +175,7 @@ class WhisperTranscriber:
         return self._batch_size
 
     def _fault(self, error: Exception, clips: int) -> EngineError:
-        """What an error says about the clips, so many, it came from. Raises it anew where it is not about them."""
+        """The error for the clips it came from; raises it again if it is not about them."""
         if fewer_may_do(error) and not isinstance(error, MemoryError):  # which is about this process
             if clips == 1:
                 raise ConfigurationError(
@@ -169,7 +184,7 @@ class WhisperTranscriber:
                 ) from error
             size = self._batch_size or BATCH
             self._batch_size = min(size, clips // 2)
-            if self._sizes is not None and clips >= size:  # what is less may be short for another process's sake
+            if self._sizes is not None and clips >= size:  # a smaller batch may fail because of another process
                 self._sizes.keep(self._weights, self._batch_size)
         return EngineError(f"Whisper gave up: {brief(error)}")
 
@@ -199,7 +214,7 @@ def _make(choice: EngineChoice, context: EngineContext) -> WhisperTranscriber:
 
 
 def _batch_sizes(choice: EngineChoice, device: Device) -> BatchSizes | None:
-    """For a GPU; a CPU is as fast with any."""
+    """Remembered sizes for a GPU; on a CPU all sizes are equally fast."""
     if device.kind is DeviceKind.CPU:
         return None
     path = Path.home() / ".cache" / "sensory_pipeline" / "batch_sizes.json"

@@ -1,6 +1,6 @@
-"""Clips of many recordings through Whisper together: one pass of the encoder serves language, text and word times.
+"""Decodes clips of many recordings together: one pass of the encoder serves language, text and word times.
 
-What a batch answers for a clip is what faster-whisper's batched pipeline answers for it alone.
+The result for a clip in a batch is that of faster-whisper's batched pipeline for the clip alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Decoded:
 
 
 def features_of(model: WhisperModel, clip: Clip) -> Features:
-    """What the encoder wants of a clip: a window, on a GPU a whole one, so that all are alike."""
+    """The encoder's input for a clip: a window; on a GPU a whole one, so that all have the same length."""
     heard: Features = model.feature_extractor(clip.samples)[..., :-1]
     padding_s = clip.settings.window_padding_s
     return padded(heard, padding_s, whole=padding_s is None or not on_a_cpu(model))
@@ -51,8 +51,12 @@ def decode(
 ) -> list[DecodedSegment]:
     """What was said in each clip, at a temperature of 0.
 
-    languages: of recordings, where known; those that a clip of here lets one tell are added. workers: a thread for each
-    worker of the model; on a processor that is faster than all of its cores for one call.
+    Args:
+        model: Whisper.
+        clips: In the order of `ready`.
+        ready: The clips on their way into the batch.
+        languages: Of recordings, if known. Languages detected here are added.
+        workers: One thread for each worker of the model; on a CPU that is faster than all cores for one call.
     """
     encoded = EncoderOutput(model, ready)
     generated = partial(_generated, model, clips, encoded, workers)
@@ -76,7 +80,7 @@ def _generated(
     workers: Executor,
     asked: Sequence[tuple[int, str]],
 ) -> list[_Decoded]:
-    """asked: clips by their numbers, each in a language."""
+    """Decode the clips with these numbers, each in a language."""
     from faster_whisper.transcribe import get_suppressed_tokens
 
     settings = [clips[i].settings for i, _ in asked]
@@ -95,7 +99,7 @@ def _generated(
         )
         return results
 
-    # CTranslate2 decodes together what has windows and prompts of one length, and one width of beam
+    # CTranslate2 needs windows of one length, prompts of one length and one beam size in a call
     alike = _alike(
         (encoded.length(i), own.beam_size, len(prompt))
         for (i, _), own, prompt in zip(asked, settings, prompts, strict=True)
@@ -119,8 +123,8 @@ def _generated(
 def _words(
     model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, decoded: Sequence[_Decoded], workers: Executor
 ) -> list[list[DecodedWord]]:
-    """Their times, by where the decoder looked."""
-    alone = on_a_cpu(model)  # where that takes half the time
+    """The words with their times, from the decoder's cross-attention."""
+    alone = on_a_cpu(model)  # takes half the time there
     keys = (
         # CTranslate2 pads shorter texts, and the padding moves the times of their words by a frame or two
         (found.language, clip.settings.translate, len(found.tokens), index if alone else None)
@@ -149,9 +153,10 @@ def _words(
 def _trimmed(
     model: WhisperModel, tokenizer: Tokenizer, clip: Clip, found: _Decoded, alignment: list[dict[str, Any]]
 ) -> list[DecodedWord]:
-    """Words that are too long shortened, and punctuation joined to them, by faster-whisper's own rules.
+    """Shorten words that are too long, and join punctuation to words, by faster-whisper's own rules.
 
-    Those are a method that would align again; what it is given for a model knows the alignment.
+    The rules are in a method that would align again, so it gets an object that returns the known alignment in place of
+    a model.
     """
     from faster_whisper import WhisperModel as Rules
 
@@ -162,7 +167,7 @@ def _trimmed(
 
 
 def _silent(found: _Decoded, settings: TranscriptionSettings) -> bool:
-    """Whether it is rather no speech at all."""
+    """Whether it is more likely no speech at all."""
     if settings.no_speech_threshold is None or found.no_speech <= settings.no_speech_threshold:
         return False
     return settings.log_prob_threshold is None or found.log_prob <= settings.log_prob_threshold
@@ -192,7 +197,7 @@ def _tokenizer(model: WhisperModel, settings: TranscriptionSettings, language: s
 
 
 def _alike(keys: Iterable[object]) -> list[list[int]]:
-    """Indices of what has the same key, in order of first sight."""
+    """Indices of equal keys, in order of first occurrence."""
     found: dict[object, list[int]] = {}
     for index, key in enumerate(keys):
         found.setdefault(key, []).append(index)
@@ -200,7 +205,7 @@ def _alike(keys: Iterable[object]) -> list[list[int]]:
 
 
 def _shares(indices: list[int], count: int) -> list[list[int]]:
-    """Of as many workers, as even as can be.
+    """Divide the indices among `count` workers, as evenly as possible.
 
     >>> _shares([3, 4, 5, 6, 7], 2)
     [[3, 4, 5], [6, 7]]

@@ -1,6 +1,6 @@
-"""Whisper models in CTranslate2's format: a folder of one's own, of the catalogue, or of the hub kept in its cache.
+"""Whisper models in CTranslate2's format: a folder, a model of the catalogue, or one of the hub in its cache.
 
-Nothing in such a folder is unpickled: `model.bin` is numbers behind a header
+Nothing in such a folder is unpickled: `model.bin` has numbers after a header
 (https://opennmt.net/CTranslate2/conversion.html), the rest is JSON.
 """
 
@@ -25,17 +25,23 @@ from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
 from sensory_pipeline.engines.spec import CatalogueWeights, Weights
 
 MOST_WORKERS = 4
-"""Each takes 0.1 GB at its peak with the base model, 0.25 GB with large-v3-turbo."""
+"""Each worker takes up to 0.1 GB with the base model, 0.25 GB with large-v3-turbo."""
 
 _NEEDED = ("config.json", "model.bin", "tokenizer.json")
 _DECISIVE = (*_NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 _REVISION_DIGITS = 12
-_SEED = 0  # of the draws at temperatures above 0; once drawing, CTranslate2 takes no other (its issue 1757)
+_SEED = 0  # for temperatures above 0; later CTranslate2 accepts no other (its issue 1757)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhisperFolder:
-    """A model on this machine. name: hub id, or the folder's own name; revision: commit, or digest of its files."""
+    """A model on this machine.
+
+    Attributes:
+        path: Its folder.
+        name: Hub id, or the folder's own name.
+        revision: Commit, or digest of its files.
+    """
 
     path: Path
     name: str
@@ -43,12 +49,15 @@ class WhisperFolder:
 
     @property
     def size_bytes(self) -> int:
-        """Of the weights as they are saved."""
+        """Size of the weights as saved."""
         return (self.path / "model.bin").stat().st_size
 
     @property
     def languages(self) -> frozenset[str]:
-        """Codes of those it knows. As CTranslate2 does, it takes a vocabulary without an empty token for English."""
+        """Codes of the languages it knows.
+
+        As in CTranslate2, a vocabulary without an empty token means English only.
+        """
         vocabulary = self.path / "vocabulary.json"
         if vocabulary.is_file():
             tokens = json.loads(vocabulary.read_bytes())
@@ -62,11 +71,14 @@ class WhisperFolder:
 
 
 def resolve(model: str, store: Store = HOME) -> WhisperFolder:
-    """The model on this machine, downloaded where it is not yet and the network may be asked.
+    """The model on this machine, downloaded if it is not there and downloads are allowed.
 
-    model: a name ("base", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a
-    folder. store: of fetched models. Raises ConfigurationError, with the remedy, when it cannot be had or is not
-    a model.
+    Args:
+        model: A name ("base", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a folder.
+        store: Of fetched models.
+
+    Raises:
+        ConfigurationError: It cannot be had, or is not a model; the message says what to do.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -81,7 +93,7 @@ def resolve(model: str, store: Store = HOME) -> WhisperFolder:
 
 
 def weights_of(model: str, store: Store) -> Weights | None:
-    """What has to be on this machine for a model; None for a folder, which is."""
+    """The files that a model needs on this machine; None if it is a folder."""
     if Path(model).expanduser().is_dir():
         return None
     listed = _listed(model, store)
@@ -89,17 +101,25 @@ def weights_of(model: str, store: Store) -> Weights | None:
 
 
 def _listed(model: str, store: Store) -> Model | None:
-    """The catalogue's model of a name ("base") or a hub id."""
+    """The catalogue's model with a name ("base") or a hub id; None if there is none."""
     return store.catalogue.find(f"whisper-{model}") or store.catalogue.find(model)
 
 
 def load(
     folder: WhisperFolder, device: Device, compute_type: ComputeType, cpu_threads: int, *, workers: bool
 ) -> LoadedModel[Any]:
-    """faster-whisper's model. Raises ConfigurationError when it cannot be loaded there.
+    """Load faster-whisper's model.
 
-    cpu_threads: on a CPU; 0 for CTranslate2's own choice. workers: MOST_WORKERS share these threads, and each answers
-    calls of its own with the same weights; else all threads answer one call.
+    Args:
+        folder: The model.
+        device: Where it runs.
+        compute_type: Precision.
+        cpu_threads: On a CPU; 0 for CTranslate2's own choice.
+        workers: Whether MOST_WORKERS workers share these threads, each serving calls of its own with the same weights;
+            else all threads serve one call.
+
+    Raises:
+        ConfigurationError: It cannot be loaded there.
     """
     import ctranslate2
     from faster_whisper import WhisperModel
@@ -124,13 +144,13 @@ def load(
             "Choose another device or compute type; if the files are damaged or from a source you do not trust, "
             "get the model again"
         ) from error
-    # CTranslate2 does not tell what memory a model takes; the file is as large where its types are kept
+    # CTranslate2 does not report a model's memory; it is the file's size if its types are kept
     return LoadedModel(model=model, size_bytes=folder.size_bytes, unload=model.model.unload_model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubWhisper:
-    """A model that the catalogue does not list, of the hub and kept in its cache."""
+    """A model of the hub that the catalogue does not list, kept in the hub client's cache."""
 
     model: str
     store: Store
@@ -143,7 +163,7 @@ class HubWhisper:
         return self._local() is not None
 
     def fetch(self, report: Report = SILENT) -> Path:
-        """HF_HUB_OFFLINE=1 forbids to ask the hub."""
+        """The folder of the model. With HF_HUB_OFFLINE=1 the hub is not asked."""
         return verified(self._local() or self._fetched(report), self.store)
 
     def _local(self) -> Path | None:
@@ -191,7 +211,7 @@ def _snapshot(model: str, *, pinned: bool, local_files_only: bool) -> Path:
 
 
 def _of_hub(path: Path) -> WhisperFolder:
-    """From its place in the cache: models--OWNER--NAME/snapshots/COMMIT."""
+    """A model in the hub client's cache: models--OWNER--NAME/snapshots/COMMIT."""
     repository = path.parents[1].name.removeprefix("models--").replace("--", "/")
     return WhisperFolder(path=path, name=repository, revision=path.name[:_REVISION_DIGITS])
 
@@ -215,7 +235,7 @@ def _checked(path: Path) -> Path:
 
 
 def _digest(path: Path) -> str:
-    """Of what decides the model's answers; read once while the files stay as they are."""
+    """Digest of the files that determine the model's results; computed once as long as they do not change."""
     whole = hashlib.sha256()
     for file in sorted(path.iterdir()):
         if file.name not in _DECISIVE:

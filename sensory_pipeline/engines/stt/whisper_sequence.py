@@ -1,6 +1,6 @@
-"""Clips through Whisper one after the other, by faster-whisper's own sequential decoder.
+"""Decodes clips one after the other, by faster-whisper's own sequential decoder.
 
-It knows what batches do not: timestamps of segments, other temperatures, silence around improbable words.
+It can do what batches cannot: timestamps of segments, other temperatures, silence around improbable words.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 WINDOW_MS = 30_000
-"""Of speech, by which a language is told."""
+"""Speech from which a language is detected."""
 
 
 def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[DecodedSegment]:
-    """What was said in a clip, by segments. language: of the recording; each clip's own where it is asked for."""
+    """What was said in a clip, by segments.
+
+    Args:
+        model: Whisper.
+        clip: The clip.
+        language: Of the recording; not used if each clip's own language is asked for.
+    """
     multilingual = clip.settings.multilingual
     if multilingual and clip.settings.languages:
         language, multilingual = language_of(model, [clip]), False
-    # a clip fits a window, so the language detected for the one is that of the other
+    # a clip fits into a window, so the window's language is the clip's
     spoken = {} if multilingual else {"language": language}
     segments, about = model.transcribe(clip.samples, **spoken, **_options(clip.settings), multilingual=multilingual)
     return [
@@ -43,7 +49,7 @@ def decode_alone(model: WhisperModel, clip: Clip, language: str) -> list[Decoded
 
 
 def language_of(model: WhisperModel, clips: Sequence[Clip]) -> str:
-    """By the first window's worth of speech: the likeliest of those that may be spoken."""
+    """The likeliest language that may be spoken, detected from the first window of speech."""
     if not model.model.is_multilingual:
         return "en"
     speech = np.concatenate([clip.samples for clip in first_clips(clips, WINDOW_MS)])
@@ -54,7 +60,7 @@ def language_of(model: WhisperModel, clips: Sequence[Clip]) -> str:
 
 
 def first_clips(clips: Iterable[Clip], enough_ms: int) -> Iterator[Clip]:
-    """So many that they hold that much speech, or all."""
+    """The first clips that together hold at least `enough_ms` milliseconds of speech, or all."""
     heard_ms = 0
     for clip in clips:
         if heard_ms >= enough_ms:

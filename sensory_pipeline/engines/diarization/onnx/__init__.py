@@ -1,0 +1,1 @@
+"""Diarization on the CPU with ONNX Runtime."""

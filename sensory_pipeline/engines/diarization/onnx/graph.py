@@ -1,8 +1,8 @@
-"""Networks written as ONNX models (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), operator by operator.
+"""Writes networks as ONNX models (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), operator by operator.
 
 The format is a protocol buffer, of which a network needs the few fields below. The `onnx` package would save half of
-this module, at the price of 9 MB of compiled code and of its own wishes for protobuf's version, besides Dagster's and
-onnxruntime's, on every machine that diarizes. onnxruntime checks what it loads.
+this module, but adds 9 MB of compiled code to every machine that diarizes, and a third requirement for protobuf's
+version, besides Dagster's and onnxruntime's. onnxruntime checks the model when it loads it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sensory_pipeline.core.arrays import Array
 
 Attribute = int | float | str | Sequence[int]
 Shape = Sequence[int | str]
-"""Of a tensor; a dimension that is not known beforehand has a name."""
+"""Shape of a tensor; a dimension that varies has a name."""
 
 _IR_VERSION = 8
 OPSET = 17
@@ -26,21 +26,35 @@ _FLOAT, _INT64 = 1, 7  # TensorProto.DataType
 
 
 class Graph:
-    """A network being written; every value in it, given or calculated, is known by a name."""
+    """A network being written. Every value in it, given or computed, has a name."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
 
     def add(self, operator: str, *inputs: str | Array, **attributes: Attribute) -> str:
-        """The name of what the operator makes of its inputs, each the name of a value or a constant."""
+        """Add an operator.
+
+        Args:
+            operator: Its name in ONNX.
+            *inputs: Each is the name of a value, or a constant.
+            **attributes: Of the operator.
+
+        Returns:
+            The name of its output.
+        """
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         output = f"value{len(self._nodes)}"
         self._node(operator, names, output, attributes)
         return output
 
     def model(self, *, inputs: Mapping[str, Shape], outputs: Mapping[str, tuple[str, Shape]]) -> bytes:
-        """The finished ONNX model. outputs: name outside -> name inside, and shape. All are float32."""
+        """The finished ONNX model. All inputs and outputs are float32.
+
+        Args:
+            inputs: Shapes by name.
+            outputs: For each name outside, the name inside and the shape.
+        """
         for outside, (inside, _) in outputs.items():
             self._node("Identity", [inside], outside, {})
         graph = [
@@ -88,8 +102,10 @@ def _value_info(name: str, shape: Shape) -> bytes:
 
 
 def _field(number: int, value: int | bytes) -> bytes:
-    """A field of a protocol buffer (https://protobuf.dev/programming-guides/encoding/): a number, or bytes with their
-    length."""
+    """A field of a protocol buffer: a number, or bytes with their length.
+
+    See https://protobuf.dev/programming-guides/encoding/.
+    """
     if isinstance(value, int):
         return _key(number, 0) + _varint(value)
     return b"".join([_key(number, 2), _varint(len(value)), value])
@@ -100,7 +116,7 @@ def _key(number: int, wire_type: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; below zero as the two's complement of 64 bits."""
+    """Seven bits in a byte, the lowest first; a negative number as the two's complement of 64 bits."""
     value &= (1 << 64) - 1
     encoded = bytearray()
     while value > 0x7F:

@@ -1,7 +1,7 @@
-"""Who of up to three people speaks when, window by window of ten seconds.
+"""Segmentation: who of up to three people speaks when, window by window of ten seconds.
 
-Windows start every second, so that each frame is heard in ten of them. Which of its three voices is whose differs from
-window to window. The first start is at 0, the last window is filled up with silence.
+A window starts every second, so that each frame is in ten of them. The order of the speakers differs from
+window to window. The first window starts at 0; the last one is padded with silence.
 """
 
 from __future__ import annotations
@@ -17,29 +17,32 @@ from sensory_pipeline.core.arrays import Floats, Mask
 WINDOW = 160_000
 """Samples; segmentation-3.0 was trained on ten seconds."""
 FRAME_STEP, FRAME_SIZE = 270, 991
-"""Samples from one frame to the next, and that a frame hears: strides and widths of SincNet's layers, multiplied."""
+"""Samples from one frame to the next, and in a frame: products of the strides and widths of SincNet's layers."""
 FRAMES = 589
-"""In a window."""
+"""Frames in a window."""
 WINDOW_STEP = 59
 """Frames from one window to the next, 0.996 s: a whole number, so that all windows have the same frames. With 2.5 s
-the error rate on meetings and calls was a point higher, for 0.02 of the real-time factor."""
+the error rate on meetings and calls was a point higher, and the real-time factor 0.02 lower."""
 VOICES, CLASSES = 3, 7
-"""Of a window: nobody, one of the voices, or two of them at once, in this order."""
+"""Voices in a window, and classes of a frame: nobody, one of the voices, or two of them at once, in this order."""
 
-_BATCH = 2  # windows; on one core 1.3 times as fast as one by one; more takes 30 MB a window and gains a tenth
+_BATCH = 2  # windows; 1.3 times as fast on one core as single ones; more take 30 MB each and are a tenth faster
 _CHOICES = [chosen for number in range(3) for chosen in combinations(range(VOICES), number)]
 _POWERSET = np.array([[voice in chosen for voice in range(VOICES)] for chosen in _CHOICES])
 
 
 def window_count(samples: int) -> int:
-    """How many windows a recording of so many samples has; one at least."""
+    """The number of windows of a recording of `samples` samples; at least one."""
     return 1 + max(0, -(-(samples - WINDOW) // (WINDOW_STEP * FRAME_STEP)))
 
 
 def local_speakers(pcm: Waveform, scores: Callable[[Floats], Floats]) -> Mask:
-    """Who speaks, shape (windows, frames, voices).
+    """Who speaks in each window, shape (windows, frames, voices).
 
-    scores: the network, from sound of shape (batch, 1, samples) to scores of the seven classes (batch, frames, 7).
+    Args:
+        pcm: The whole recording.
+        scores: The network: from sound, shape (batch, 1, samples), to scores of the seven classes, shape
+            (batch, frames, 7).
     """
     windows = window_count(pcm.samples.shape[1])
     speaking = np.empty((windows, FRAMES, VOICES), np.bool_)
@@ -51,6 +54,6 @@ def local_speakers(pcm: Waveform, scores: Callable[[Floats], Floats]) -> Mask:
 
 
 def alone(speaking: Mask) -> Mask:
-    """Where a voice speaks and no other does, of the same shape."""
+    """Where a voice speaks and no other does, in the same shape."""
     found: Mask = speaking & (speaking.sum(axis=-1, keepdims=True) == 1)
     return found

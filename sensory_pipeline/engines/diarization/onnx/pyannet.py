@@ -1,7 +1,7 @@
-"""PyanNet, the network that hears who of up to three people speaks when (segmentation-3.0), as an ONNX model.
+"""PyanNet, the segmentation network that finds who of up to three people speaks when (segmentation-3.0), in ONNX.
 
-SincNet (M. Ravanelli and Y. Bengio, "Speaker recognition from raw waveform with SincNet", SLT 2018), LSTMs in both
-directions, and linear layers. Each frame has one of seven classes: nobody, one of three voices, two of them at once
+SincNet (M. Ravanelli and Y. Bengio, "Speaker recognition from raw waveform with SincNet", SLT 2018), bidirectional
+LSTMs, and linear layers. Each frame has one of seven classes: nobody, one of three voices, two of them at once
 (A. Plaquet and H. Bredin, "Powerset multi-class cross entropy loss for neural speaker diarization", Interspeech 2023).
 Sizes are read from the tensors; names and constants are those of pyannote.audio's PyanNet.
 """
@@ -23,9 +23,16 @@ _EPSILON = 1e-5  # added to variances, torch's default
 
 
 def pyannet(weights: Mapping[str, Array]) -> bytes:
-    """The model: `sound`, shape (batch, 1, samples) at 16 kHz, to `scores`, log probabilities (batch, frames, classes).
+    """The model from `sound`, shape (batch, 1, samples) at 16 kHz, to `scores`, shape (batch, frames, classes).
 
-    Raises KeyError or ValueError for tensors of another network.
+    The scores are log probabilities.
+
+    Args:
+        weights: Tensors by name.
+
+    Raises:
+        KeyError: The tensors are those of another network.
+        ValueError: The same.
     """
     graph = Graph()
     x = _sincnet(graph, weights, "sound")
@@ -58,7 +65,7 @@ def band_pass_filters(weights: Mapping[str, Array]) -> Array:
 
 
 def _sincnet(graph: Graph, weights: Mapping[str, Array], sound: str) -> str:
-    """Shape (batch, channels, frames)."""
+    """SincNet, whose output has shape (batch, channels, frames)."""
 
     def normalised(x: str, name: str) -> str:
         scale, shift = weights[f"sincnet.{name}.weight"], weights[f"sincnet.{name}.bias"]
@@ -76,7 +83,7 @@ def _sincnet(graph: Graph, weights: Mapping[str, Array], sound: str) -> str:
 
 
 def _lstms(graph: Graph, weights: Mapping[str, Array], x: str) -> str:
-    """x: shape (frames, batch, channels), as the answer, whose channels are those of both directions."""
+    """Bidirectional LSTMs; `x` and the output have shape (frames, batch, channels)."""
     for name in _numbered(weights, "lstm.weight_hh_l{}"):
         layer = name.removeprefix("lstm.weight_hh_")
         size = weights[name].shape[1]
@@ -94,7 +101,7 @@ def _lstms(graph: Graph, weights: Mapping[str, Array], x: str) -> str:
 
 
 def _gates(values: Array) -> Array:
-    """torch has input, forget, cell, output; ONNX has input, output, forget, cell."""
+    """The order of gates is input, forget, cell, output in torch, and input, output, forget, cell in ONNX."""
     enter, forget, cell, leave = np.split(values, 4)
     return np.concatenate([enter, leave, forget, cell])
 
@@ -104,5 +111,5 @@ def _linear(graph: Graph, weights: Mapping[str, Array], name: str, x: str) -> st
 
 
 def _numbered(weights: Mapping[str, Array], name: str) -> list[str]:
-    """The names that there are with a number of 0 and up."""
+    """The names that exist with a number from 0 on."""
     return [name.format(number) for number in range(len(weights)) if name.format(number) in weights]

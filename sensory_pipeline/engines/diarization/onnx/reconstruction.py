@@ -1,8 +1,8 @@
-"""Turns of the whole recording, from what was heard in each window and whose voice each of them is.
+"""Turns of the whole recording, from the segmentation of its windows and the clustering of their speakers.
 
 As in pyannote.audio (H. Bredin, "pyannote.audio 2.1 speaker diarization pipeline: principle, benchmark, and recipe",
-Interspeech 2023): the windows over a frame vote on how many people speak in it, and on who they are. Where two speak
-who were taken for the same speaker, pyannote lets any other speaker speak too; here nobody speaks whom no window hears.
+Interspeech 2023), the windows over a frame vote on how many people speak in it, and on who they are. If two voices of
+a window were assigned to the same speaker, pyannote adds any other speaker; here nobody is added whom no window found.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ NOBODY = -1
 
 _MOMENT_S = 2.0
 _MOMENT_SHARE = 0.05  # of all speech
-"""In five recordings of one reader, 380 s together, no two people are ever heard at once."""
+"""Overlapped speech counts only above both limits. In five recordings of one reader, 380 s together, none is found."""
 
 
 def speaker_count(speaking: Mask) -> Indices:
-    """How many people speak in each frame of the recording, by the mean of the windows over it.
+    """How many people speak in each frame of the recording: the mean over its windows, rounded.
 
-    speaking: shape (windows, frames, voices).
+    Args:
+        speaking: Shape (windows, frames, voices).
     """
     voices = np.zeros(_length(speaking), np.int32)
     windows = np.zeros_like(voices)
@@ -38,16 +39,24 @@ def speaker_count(speaking: Mask) -> Indices:
 
 
 def people_at_once(count: Indices) -> int:
-    """How many different people there are for sure, since so many are heard at once, and not just for a moment."""
+    """How many people certainly speak, since as many speak at once, and for more than a moment."""
     spoken = count > 0
     enough = max(_MOMENT_S * SAMPLE_RATE / FRAME_STEP, _MOMENT_SHARE * spoken.sum())
     return max((number for number in range(2, count.max() + 1) if (count >= number).sum() >= enough), default=1)
 
 
 def activity(speaking: Mask, names: Names, count: Indices) -> tuple[Mask, Mask]:
-    """Who speaks in each frame, shape (frames, speakers): `count` people at most, and one at most.
+    """Who speaks in each frame.
 
-    Those are chosen whom most windows hear; of equals the first.
+    The speakers with the most windows are chosen; on a tie, the first.
+
+    Args:
+        speaking: Shape (windows, frames, voices).
+        names: The speaker of each voice.
+        count: How many people speak in each frame.
+
+    Returns:
+        At most `count` speakers in each frame, and at most one speaker in each frame; both of shape (frames, speakers).
     """
     votes = np.zeros((len(count), names.max() + 1), np.uint8)
     for frames, window, owners in zip(_places(speaking), speaking, names, strict=True):
@@ -66,7 +75,12 @@ def activity(speaking: Mask, names: Names, count: Indices) -> tuple[Mask, Mask]:
 
 
 def turns(active: Mask, recording: Span) -> list[tuple[Span, int]]:
-    """Span and speaker of each stretch without a pause, in order of time. active: shape (frames, speakers)."""
+    """Span and speaker of each stretch of speech without a pause, in order of time.
+
+    Args:
+        active: Shape (frames, speakers).
+        recording: The whole recording.
+    """
     found = []
     for speaker, spoken in enumerate(active.T):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], spoken.astype(np.int8), [0]])))

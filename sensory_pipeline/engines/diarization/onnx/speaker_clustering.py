@@ -1,11 +1,11 @@
-"""Which voices of all windows are the same person: agglomerative clustering of their vectors, and the nearest centre.
+"""Which voices of all windows are the same speaker: agglomerative clustering of embeddings, then the nearest centroid.
 
-The vectors of voices that speak alone for long enough are clustered by the distance of the clusters' centres until no
-two are near. Clusters that are too small join the nearest large one. The voices of a window then are different people,
-as near by angle to their centres as can be. It is the AgglomerativeClustering of pyannote.audio (H. Bredin,
-"pyannote.audio 2.1 speaker diarization pipeline: principle, benchmark, and recipe", Interspeech 2023), but for two
-rules: where too few voices speak alone for long enough, all are clustered; and where large clusters do not make as many
-speakers as were asked for, smaller ones do.
+The embeddings of voices that speak alone for long enough are clustered by the distance of the centroids, until no
+two clusters are near. Clusters that are too small join the nearest large one. Then the voices of a window are assigned
+to different speakers, as near by cosine to their centroids as possible. It is the AgglomerativeClustering of
+pyannote.audio (H. Bredin, "pyannote.audio 2.1 speaker diarization pipeline: principle, benchmark, and recipe",
+Interspeech 2023), with two changes: if too few voices speak alone for long enough, all are clustered; and if there are
+fewer large clusters than speakers asked for, smaller clusters count.
 """
 
 from __future__ import annotations
@@ -17,21 +17,28 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAMES, alo
 from sensory_pipeline.engines.diarization.onnx.reconstruction import NOBODY, Names
 
 _THRESHOLD = 0.75
-"""Distance of centres, of vectors of length 1. On labelled meetings, calls and conversations 0.75 and 0.8 are best;
-with less a voice falls into two, with more the two of a telephone call are taken for one."""
+"""Distance of centroids of unit vectors. On labelled meetings, calls and conversations 0.75 and 0.8 are best;
+with less, one speaker is split in two; with more, the two speakers of a telephone call are merged."""
 _SMALLEST = 4
-"""Vectors of a speaker. On the same recordings fewer gain nothing; with six or more who says little is lost."""
+"""Least vectors of a speaker. On the same recordings fewer gain nothing; with six or more, speakers who say little
+are lost."""
 _SMALLEST_SHARE = 0.1  # of all vectors, where that is less; pyannote's
 _ALONE = 0.2  # of a window; pyannote's
 MOST_CLUSTERED = 4000
-"""Vectors, whose distances take 130 MB. An hour has 5,000, but ten windows hear the same second: 2,000 would do."""
+"""Most vectors, whose distances take 130 MB. An hour has 5,000, but ten windows share each second: 2,000 would do."""
 
 
 def cluster_speakers(vectors: Floats, speaking: Mask, *, least: int, most: int | None) -> tuple[Names, Floats]:
-    """The speaker of each voice, and the speakers' vectors, shape (speakers, dimension).
+    """Assign a speaker to each voice.
 
-    vectors: shape (windows, voices, dimension), NaN for who has none; speaking: shape (windows, frames, voices).
-    least, most: bounds on the number of speakers, kept as far as there are voices.
+    Args:
+        vectors: Embeddings, shape (windows, voices, dimension); NaN if a voice has none.
+        speaking: Shape (windows, frames, voices).
+        least: The lowest number of speakers, kept if there are enough voices.
+        most: The highest number of speakers; None for no limit.
+
+    Returns:
+        The speaker of each voice, and the speakers' centroids, shape (speakers, dimension).
     """
     known: Mask = np.isfinite(vectors.sum(axis=2))
     names = np.full(known.shape, NOBODY)
@@ -48,9 +55,9 @@ def cluster_speakers(vectors: Floats, speaking: Mask, *, least: int, most: int |
 
 
 def _assigned(likeness: Floats) -> Indices:
-    """A speaker for each voice of a window, by the greatest likeness, shape (voices, speakers).
+    """A speaker for each voice of a window, by the highest similarity, shape (voices, speakers).
 
-    No two have the same while there are others.
+    Different voices get different speakers, as long as there are enough.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -61,14 +68,14 @@ def _assigned(likeness: Floats) -> Indices:
 
 
 def _drawn(vectors: Floats) -> Floats:
-    """At most so many as memory, which grows with their square, allows; of more a sample, the same each time."""
+    """At most MOST_CLUSTERED vectors, since memory grows with their square; else a sample, always the same."""
     if len(vectors) <= MOST_CLUSTERED:
         return vectors
     return vectors[np.sort(np.random.default_rng(0).choice(len(vectors), MOST_CLUSTERED, replace=False))]
 
 
 def _agglomerated(unit: Floats, least: int, most: int) -> Indices:
-    """A cluster for each vector, numbered from 0. unit: of length 1."""
+    """A cluster for each vector, numbered from 0. The vectors have length 1."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     size = len(unit)
@@ -80,7 +87,7 @@ def _agglomerated(unit: Floats, least: int, most: int) -> Indices:
     smallest = min(_SMALLEST, max(1, round(_SMALLEST_SHARE * size)))
     wanted = min(max(int(_large(tree, smallest)[usual]), least), most, size)
     while not (exact := np.flatnonzero(_large(tree, smallest) == wanted)).size:
-        smallest -= 1  # of single vectors any number can be had
+        smallest -= 1  # with single vectors any number of clusters is possible
     merges = exact[abs(exact - usual).argmin()]
     tree[:, 2] = np.arange(1, size)
     labels = fcluster(tree, merges, "distance") - 1
@@ -88,7 +95,7 @@ def _agglomerated(unit: Floats, least: int, most: int) -> Indices:
 
 
 def _large(tree: Doubles, smallest: int) -> Indices:
-    """How many clusters have `smallest` vectors, after none, one and more merges."""
+    """How many clusters have `smallest` vectors or more, after no merge, one merge and so on."""
     size = len(tree) + 1
     large = np.append(np.ones(size), tree[:, 3]) >= smallest
     gone = large[tree[:, :2].astype(int)].sum(axis=1)
@@ -97,7 +104,7 @@ def _large(tree: Doubles, smallest: int) -> Indices:
 
 
 def _without_small(unit: Floats, labels: Indices, smallest: int) -> Indices:
-    """Clusters of fewer vectors join the large one whose centre is nearest."""
+    """Clusters with fewer vectors join the large one with the nearest centroid."""
     large = np.flatnonzero(np.bincount(labels) >= smallest)
     centres = _unit(np.stack([unit[labels == cluster].mean(axis=0) for cluster in large]))
     joined = labels.copy()

@@ -1,10 +1,10 @@
-"""A vector for each voice of each window, while the embedding network runs but once over the sound.
+"""An embedding for each voice of each window, with only one pass of the embedding network over the sound.
 
-The recording is divided into equal stretches of at most ten seconds. The trunk of the network runs over one after the
-other, and each window that reaches into a stretch adds up what it needs of it: for every voice the sums of the features
-and of their squares, over the frames where that voice speaks. They give mean and standard deviation, as CAM++'s
-statistics pooling wants them, as soon as a window's last stretch is done. So memory holds the features of one stretch
-and the sums of some windows, however long the recording is.
+The recording is divided into equal blocks of at most ten seconds. The trunk of the network runs over one after the
+other. Each window that reaches into a block adds up, for every voice, the features and their squares over the frames
+in which that voice speaks. As soon as a window's last block is done, these sums give mean and standard deviation, the
+input of CAM++'s statistics pooling. So memory holds the features of one block and the sums of a few windows, however
+long the recording is.
 """
 
 from __future__ import annotations
@@ -28,31 +28,47 @@ from sensory_pipeline.engines.diarization.onnx.local_speakers import (
 )
 
 _STRETCH = 500
-"""Frames of the trunk in a stretch, at most: ten seconds, as the windows are that pyannote gives to such a network."""
+"""Most frames of the trunk in a block: ten seconds, as in the windows that pyannote gives to such a network."""
 _STEP = 2 * HOP  # samples from one frame of the trunk to the next
 _FEWEST_ALONE = 2  # frames
 _LEAST_VARIANCE = 1e-10
 
 
 class EmbeddingNetwork(Protocol):
-    """dimension: of a vector."""
+    """A network for speaker embeddings, divided at its pooling.
+
+    Attributes:
+        dimension: Numbers in an embedding.
+    """
 
     dimension: int
 
     def features(self, samples: Floats) -> Floats:
-        """The trunk: of 16 kHz mono, shape (channels, frames), a frame every 20 ms."""
+        """The trunk: features of shape (channels, frames), a frame every 20 ms.
+
+        Args:
+            samples: 16 kHz mono, shape (samples,).
+        """
         ...
 
     def embeddings(self, statistics: Floats) -> Floats:
-        """Of means and deviations, shape (voices, 2 * channels): vectors, shape (voices, dimension)."""
+        """The last layer: embeddings of shape (voices, dimension).
+
+        Args:
+            statistics: Means, then standard deviations, shape (voices, 2 * channels).
+        """
         ...
 
 
 def speaker_embeddings(pcm: Waveform, speaking: Mask, network: EmbeddingNetwork) -> Floats:
-    """The vectors, shape (windows, voices, dimension); NaN for a voice that is silent in the window.
+    """The embeddings, shape (windows, voices, dimension); NaN for a voice that is silent in the window.
 
-    speaking: shape (windows, frames, voices). A voice is told by the frames where no other speaks, or by all it has
-    if those are too few.
+    A voice's embedding is made from the frames in which no other speaks, or if they are too few, from all its frames.
+
+    Args:
+        pcm: The whole recording.
+        speaking: Shape (windows, frames, voices).
+        network: Makes the embeddings.
     """
     vectors = np.full((len(speaking), VOICES, network.dimension), np.nan, np.float32)
     sums: dict[int, Doubles] = {}  # by window
@@ -72,14 +88,14 @@ def speaker_embeddings(pcm: Waveform, speaking: Mask, network: EmbeddingNetwork)
 
 
 def _stretches(samples: int) -> list[tuple[int, int]]:
-    """First and last frame of the trunk, of each stretch."""
+    """First and last frame of the trunk for each block."""
     frames = max(1, (samples - (FRAME - HOP)) // _STEP)
     borders = np.linspace(0, frames, 1 - -frames // _STRETCH).round().astype(int)
     return list(pairwise(borders.tolist()))
 
 
 def _weights(speaking: Mask, first: int, last: int) -> dict[int, Floats]:
-    """By window that has somebody speaking in these frames of the trunk: where who is told, shape (voices, frames)."""
+    """For each window with speech in these frames of the trunk: the frames that count, shape (voices, frames)."""
     step = WINDOW_STEP * FRAME_STEP
     earliest = max(0, (first * _STEP - WINDOW) // step)
     latest = min(len(speaking), last * _STEP // step + 1)
@@ -97,13 +113,13 @@ def _weights(speaking: Mask, first: int, last: int) -> dict[int, Floats]:
 
 
 def _telling(speaking: Mask) -> Mask:
-    """speaking, and the answer: of one window, shape (frames, voices)."""
+    """The frames of one window that count for each voice; `speaking` and the result have shape (frames, voices)."""
     single = alone(speaking)
     return np.where(single.sum(axis=0) > _FEWEST_ALONE, single, speaking)
 
 
 def _embed(sums: Doubles, network: EmbeddingNetwork, vectors: Floats) -> None:
-    """Sets the vectors of voices that have frames. sums: by voice, of frames, of features, of their squares."""
+    """Set the embeddings of voices that have frames. `sums` are, for each voice, of frames, features and squares."""
     heard = sums[:, 0] > 0
     number, (mean, square) = sums[heard, :1], np.split(sums[heard, 1:] / sums[heard, :1], 2, axis=1)
     variance = (square - mean**2) * number / np.maximum(number - 1, 1)

@@ -1,7 +1,7 @@
-"""The two networks of the diarizer in onnxruntime: on the CPU, out of their authors' checkpoints, without torch.
+"""The two networks of the diarizer in onnxruntime: on the CPU, from their authors' checkpoints, without torch.
 
-Their ONNX models are written when they are loaded, in half a second, and live as long as the session: a file of them
-would have to be verified like a download, and would save less than onnxruntime takes to load it.
+Their ONNX models are written when they are loaded, in half a second, and live as long as the session. A file of them
+would have to be verified like a download, and would save less time than onnxruntime takes to load it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,17 @@ if TYPE_CHECKING:
 
 
 class Segmentation:
-    """A PyanNet of these tensors. threads: that compute.
+    """A PyanNet with these tensors.
 
-    Raises LookupError, TypeError, ValueError or RuntimeError for tensors of another network.
+    Args:
+        tensors: By name.
+        threads: Number of threads that compute.
+
+    Raises:
+        LookupError: The tensors are those of another network.
+        TypeError: The same.
+        ValueError: The same.
+        RuntimeError: The same.
     """
 
     def __init__(self, tensors: Mapping[str, Array], *, threads: int) -> None:
@@ -38,14 +46,26 @@ class Segmentation:
             raise ValueError("its frames or classes are not those of segmentation-3.0")
 
     def scores(self, sounds: Floats) -> Floats:
-        """Of sound, shape (batch, 1, samples): log probabilities of the classes, shape (batch, frames, classes)."""
+        """Log probabilities of the classes, shape (batch, frames, classes).
+
+        Args:
+            sounds: Shape (batch, 1, samples).
+        """
         return _run(self._session, sounds)
 
 
 class VoiceEmbedding:
-    """A CAM++ of these tensors: a `EmbeddingNetwork`. threads: that compute.
+    """A CAM++ with these tensors: an `EmbeddingNetwork`.
 
-    Raises LookupError, TypeError, ValueError or RuntimeError for tensors of another network.
+    Args:
+        tensors: By name.
+        threads: Number of threads that compute.
+
+    Raises:
+        LookupError: The tensors are those of another network.
+        TypeError: The same.
+        ValueError: The same.
+        RuntimeError: The same.
     """
 
     def __init__(self, tensors: Mapping[str, Array], *, threads: int) -> None:
@@ -68,7 +88,13 @@ class VoiceEmbedding:
 
 
 class SpeakerNetworks:
-    """Both networks. size_bytes: of their weights."""
+    """Both networks.
+
+    Attributes:
+        segmentation: Who speaks when in a window.
+        embedding: Speaker embeddings.
+        size_bytes: Size of their weights.
+    """
 
     def __init__(self, segmentation: Segmentation, embedding: VoiceEmbedding, size_bytes: int) -> None:
         self.segmentation = segmentation
@@ -77,7 +103,11 @@ class SpeakerNetworks:
 
     @classmethod
     def load(cls, segmentation: Path, embedding: Path, *, threads: int) -> Self:
-        """Out of these checkpoints. Raises ConfigurationError, naming the file, for those of other networks."""
+        """Load both networks from their checkpoints.
+
+        Raises:
+            ConfigurationError: A file holds another network; the message names it.
+        """
         heard, told = read_checkpoint(segmentation), read_checkpoint(embedding)
         size_bytes = sum(tensor.nbytes for tensors in (heard, told) for tensor in tensors.values())
         with _holding(segmentation, "a PyanNet, as segmentation-3.0 is"):
@@ -87,7 +117,7 @@ class SpeakerNetworks:
         return cls(first, second, size_bytes)
 
     def unload(self) -> None:
-        """Gives the memory back; nothing can be asked of the networks any more."""
+        """Free the memory; the networks cannot be used any more."""
         del self.segmentation, self.embedding
 
 
@@ -103,11 +133,11 @@ def _holding(path: Path, network: str) -> Iterator[None]:
 
 
 def _session(model: bytes, threads: int) -> InferenceSession:
-    """Raises ValueError for a model that makes no sense."""
+    """A session; raises ValueError for an invalid model."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
-    options.intra_op_num_threads = threads  # onnxruntime does not look at OMP_NUM_THREADS
+    options.intra_op_num_threads = threads  # onnxruntime ignores OMP_NUM_THREADS
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors, which are raised as well
     try:
@@ -117,7 +147,7 @@ def _session(model: bytes, threads: int) -> InferenceSession:
 
 
 def _run(session: InferenceSession, values: Floats) -> Floats:
-    """What a network with one input and one output answers. Raises RuntimeError where it fails."""
+    """The output of a network with one input and one output; raises RuntimeError if it fails."""
     try:
         answer: Floats = session.run(None, {session.get_inputs()[0].name: values})[0]
     except _faults() as error:
@@ -126,7 +156,7 @@ def _run(session: InferenceSession, values: Floats) -> Floats:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """onnxruntime's own errors, which have nothing in common but `Exception`."""
+    """The errors of onnxruntime, which share no base class but `Exception`."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented, state.RuntimeException

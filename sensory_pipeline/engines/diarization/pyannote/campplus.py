@@ -1,12 +1,12 @@
-"""CAM++, a network that turns a voice into a vector of 192 numbers.
+"""CAM++, a speaker embedding network.
 
 H. Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking",
 Interspeech 2023. Sizes and names of modules are those of 3D-Speaker's published checkpoint "CAM++ zh-en common
 advanced" (iic/speech_campplus_sv_zh_en_16k-common_advanced, Apache-2.0).
 
 Log-mel features go through 2-d convolutions over time and frequency, then through three densely connected blocks
-of 1-d convolutions over time, whose channels are weighted by what is heard around. All of this runs once for a
-sound; only the pooling at its end knows whose voice is wanted. Imported only where a model is loaded, since it
+of 1-d convolutions over time, whose channels are weighted by their context. All of this runs once for a
+sound; only the pooling at its end depends on the speaker. Imported only where a model is loaded, since it
 needs torch.
 """
 
@@ -29,7 +29,7 @@ DIMENSION = 192
 """Numbers in a vector."""
 MELS = 80
 SEGMENT = 100
-"""Frames of 20 ms, 2 s: what counts as around a frame, beside the whole sound."""
+"""Frames of 20 ms that are the context of a frame, besides the whole sound: 2 s."""
 _MAPS = 32  # of the 2-d convolutions
 _BANDS = MELS // 8  # frequencies that are left of them
 _WIDTH = 128  # channels that enter the first block, and those inside each dense layer
@@ -38,7 +38,7 @@ _POOLED = 512  # channels that leave the last block
 
 
 class CamPlusPlus(Model):
-    """Sound of 16 kHz in, vectors out. New ones have random weights, those of a checkpoint come from `restored`."""
+    """From sound at 16 kHz to embeddings. A new network has random weights; `restored` loads a checkpoint."""
 
     def __init__(self, sample_rate: int = SAMPLE_RATE, num_channels: int = 1, task: Any | None = None) -> None:
         super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
@@ -48,7 +48,11 @@ class CamPlusPlus(Model):
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """In evaluation mode, on the CPU. Raises RuntimeError where the tensors are not those of this network."""
+        """The network with these weights, in evaluation mode, on the CPU.
+
+        Raises:
+            RuntimeError: The tensors are those of another network.
+        """
         network = cls()
         network.load_state_dict(tensors)
         return network.eval()
@@ -60,23 +64,28 @@ class CamPlusPlus(Model):
     def forward(  # type: ignore[override]  # pyannote's own takes any keyword
         self, waveforms: Tensor, weights: Tensor | None = None
     ) -> Tensor:
-        """Vectors of voices, shape (batch, 192), or (batch, speakers, 192) where the weights are of several.
+        """Embeddings, shape (batch, 192), or (batch, speakers, 192) if there are weights for several speakers.
 
-        waveforms: shape (batch, 1, samples), 400 samples at least, full scale is 1. weights: how much each frame
-        counts, shape (batch, frames) or (batch, speakers, frames), whatever a frame's length; None for the whole
-        sound.
+        Args:
+            waveforms: Shape (batch, 1, samples), at least 400 samples; full scale is 1.
+            weights: How much each frame counts, shape (batch, frames) or (batch, speakers, frames), for frames of any
+                length; None for the whole sound.
         """
         statistics = self.pooling(self.frames(fbank(waveforms)), weights=weights)
         return self.xvector.vectors(statistics)
 
     def frames(self, features: Tensor) -> Tensor:
-        """What is pooled, shape (batch, 512, frames / 2), of log-mel features, shape (batch, frames, 80)."""
+        """The features that are pooled, shape (batch, 512, frames / 2).
+
+        Args:
+            features: Log-mel, shape (batch, frames, 80).
+        """
         frames: Tensor = self.xvector(self.head(features))
         return frames
 
 
 def fbank(waveforms: Tensor) -> Tensor:
-    """Kaldi's log-mel energies less their mean over the sound: (batch, 1, samples) -> (batch, frames of 10 ms, 80)."""
+    """Kaldi's log-mel energies minus their mean over the sound: (batch, 1, samples) -> (batch, frames of 10 ms, 80)."""
     features = torch.stack(
         [kaldi.fbank(sound, num_mel_bins=MELS, sample_frequency=SAMPLE_RATE, dither=0.0) for sound in waveforms]
     )
@@ -100,7 +109,7 @@ class _Head(nn.Module):
 
 
 class _Residual(nn.Module):
-    """stride: over the bands."""
+    """Two convolutions with a shortcut; `stride` is over the bands."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -117,7 +126,7 @@ class _Residual(nn.Module):
 
 
 class _XVector(nn.Module):
-    """(batch, 320, frames) -> (batch, 512, frames / 2); and `vectors`, once that was pooled."""
+    """(batch, 320, frames) -> (batch, 512, frames / 2); and after pooling, `vectors`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +139,7 @@ class _XVector(nn.Module):
         self.out_nonlinear = _nonlinear(_POOLED)
         self.dense = _named(
             linear=nn.Conv1d(2 * _POOLED, DIMENSION, 1, bias=False),
-            # no ReLU, which some copies of the network have here: without it more thresholds tell voices apart
+            # some copies of the network have a ReLU here; without it more thresholds separate speakers
             nonlinear=_named(batchnorm=nn.BatchNorm1d(DIMENSION, affine=False)),
         )
 
@@ -149,7 +158,7 @@ class _XVector(nn.Module):
 
 
 class _DenseLayer(nn.Module):
-    """Its input, and 32 channels more."""
+    """Its input, and 32 further channels."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -164,7 +173,7 @@ class _DenseLayer(nn.Module):
 
 
 class _MaskedConvolution(nn.Module):
-    """Context-aware masking: each channel is weighted, from 0 to 1, by the sound's mean and the mean of the 2 s."""
+    """Context-aware masking: channels are weighted, 0 to 1, by the mean of the sound and the mean of 2 s."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -199,5 +208,5 @@ def _conv2d(maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _named(**modules: nn.Module) -> nn.Sequential:
-    """One after the other."""
+    """The modules in sequence."""
     return nn.Sequential(OrderedDict(modules))

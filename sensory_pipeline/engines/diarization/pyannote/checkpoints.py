@@ -1,8 +1,8 @@
-"""A pyannote pipeline out of a folder, without running what is in it.
+"""Loads a pyannote pipeline from a folder, without running what is in it.
 
-Left to itself, pyannote.audio imports the classes that config.yaml names, whichever they are, and runs what is in
-the checkpoints. Here every file is read once, into memory, and pyannote is handed finished objects: networks that were
-looked at (networks.py), and the matrices of the PLDA. It opens no file, so what was checked is what is used.
+By itself, pyannote.audio imports whatever classes config.yaml names, and runs what is in the checkpoints. Here every
+file is read once, into memory, and pyannote gets finished objects: networks that were checked (networks.py), and the
+matrices of the PLDA. It opens no file, so what was checked is what is used.
 
 The layout of the folder is that of https://huggingface.co/pyannote/speaker-diarization-community-1.
 """
@@ -37,7 +37,7 @@ PLDA_FILES = ("xvec_transform.npz", "plda.npz")
 MOST_CONFIG_BYTES = 1 << 16
 """The published ones have 600."""
 MOST_PLDA_BYTES = 1 << 26
-"""Unpacked; the published ones have 0.3 MB."""
+"""Unpacked size; the published ones have 0.3 MB."""
 BATCH_SIZE = 32
 """Windows that go through a network at once; pyannote's own default is 1."""
 
@@ -50,7 +50,7 @@ class _Config(BaseModel):
 
 
 class PipelineParameters(_Config):
-    """Arguments of pyannote's SpeakerDiarization. Its batch sizes are read and not used: see BATCH_SIZE."""
+    """Arguments of pyannote's SpeakerDiarization. The batch sizes are ignored; see BATCH_SIZE."""
 
     segmentation: Entry
     embedding: Entry
@@ -69,7 +69,7 @@ class PipelineParameters(_Config):
 
 
 class PipelineClass(_Config):
-    """The class of the pipeline. There is one."""
+    """The class of the pipeline. Only one is allowed."""
 
     name: Literal[
         "pyannote.audio.pipelines.SpeakerDiarization",
@@ -79,7 +79,14 @@ class PipelineClass(_Config):
 
 
 class PipelineConfig(_Config):
-    """config.yaml. params: hyperparameters by stage; dependencies and version are not looked at."""
+    """The content of config.yaml.
+
+    Attributes:
+        pipeline: The class and its arguments.
+        params: Hyperparameters by stage.
+        dependencies: Ignored.
+        version: Ignored.
+    """
 
     pipeline: PipelineClass
     params: dict[str, dict[str, float | int | str]] = {}
@@ -88,7 +95,15 @@ class PipelineConfig(_Config):
 
     @classmethod
     def parse(cls, content: bytes, path: Path) -> Self:
-        """Raises ConfigurationError, by the name of `path`, for anything but such a pipeline."""
+        """Read config.yaml.
+
+        Args:
+            content: Its bytes.
+            path: Where it is, for messages.
+
+        Raises:
+            ConfigurationError: It is anything but such a pipeline.
+        """
         try:
             if len(content) > MOST_CONFIG_BYTES:
                 raise ValueError(f"it is larger than {MOST_CONFIG_BYTES} bytes")
@@ -104,7 +119,7 @@ class PipelineConfig(_Config):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Of the parts, relative to the folder: segmentation, embedding, and two of the PLDA, if it has one."""
+        """Files relative to the folder: segmentation, embedding, and two of the PLDA if it has one."""
         params = self.pipeline.params
         networks = tuple(
             f"{entry.removeprefix('$model/')}/{NETWORK}" for entry in (params.segmentation, params.embedding)
@@ -117,7 +132,13 @@ class PipelineConfig(_Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PipelineFolder:
-    """What a pipeline is made of. files: content by path relative to the folder, config.yaml first."""
+    """The files of a pipeline.
+
+    Attributes:
+        folder: Where they are.
+        config: What config.yaml says.
+        files: Content by path relative to the folder, config.yaml first.
+    """
 
     folder: Path
     config: PipelineConfig
@@ -125,7 +146,11 @@ class PipelineFolder:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises ConfigurationError when a file is missing, or config.yaml asks for what is not allowed."""
+        """Read the files of a pipeline.
+
+        Raises:
+            ConfigurationError: A file is missing, or config.yaml asks for what is not allowed.
+        """
         content = read(folder / CONFIG, MOST_CONFIG_BYTES)
         config = PipelineConfig.parse(content, folder / CONFIG)
         return cls(
@@ -136,7 +161,7 @@ class PipelineFolder:
 
     @property
     def revision(self) -> str:
-        """The commit of a folder of the hub; 12 hexadecimal digits that stand for the content of any other."""
+        """The commit of a folder of the hub; for any other, 12 hexadecimal digits that identify its content."""
         folder = self.folder.resolve()
         return folder.name if folder.parent.name == "snapshots" else digest(self.files)
 
@@ -145,9 +170,13 @@ class PipelineFolder:
     ) -> tuple[FrugalDiarization, tuple[Model, Model]]:
         """The pipeline on the CPU, and the two networks in it.
 
-        trusted_classes: networks allowed besides ARCHITECTURES; window_step: from one window to the next,
-        as a part of a window, instead of what config.yaml says. Raises ConfigurationError, naming
-        the file, when a checkpoint asks for more than a network needs, or is damaged.
+        Args:
+            trusted_classes: Networks allowed besides ARCHITECTURES.
+            window_step: From one window to the next, as a fraction of a window; None for what config.yaml says.
+
+        Raises:
+            ConfigurationError: A checkpoint asks for more than a network needs, or is damaged; the message names the
+                file.
         """
         from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
@@ -167,7 +196,7 @@ class PipelineFolder:
                 plda=plda,
                 clustering=params.clustering,
             )
-            if self.config.params:  # else pyannote takes its own
+            if self.config.params:  # else pyannote uses its own
                 pipeline.instantiate(self.config.params)
         return pipeline, (segmentation, embedding)
 
@@ -183,7 +212,7 @@ class PipelineFolder:
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """12 hexadecimal digits that stand for names and content of files."""
+    """12 hexadecimal digits that identify names and content of files."""
     found = hashlib.sha256()
     for name, content in files.items():
         found.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
@@ -191,7 +220,7 @@ def digest(files: Mapping[str, bytes]) -> str:
 
 
 def _require_plain_arrays(content: bytes) -> None:
-    """Raises ValueError when an array would have to be unpickled, or they would take much memory."""
+    """Raises ValueError if an array would have to be unpickled, or the arrays take too much memory."""
     with ZipFile(BytesIO(content)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MOST_PLDA_BYTES:
             raise ValueError(f"it is larger than {MOST_PLDA_BYTES} bytes unpacked")

@@ -1,7 +1,7 @@
-"""pyannote.audio (https://github.com/pyannote/pyannote-audio): trained models, and people who talk at once.
+"""Diarization with pyannote.audio (https://github.com/pyannote/pyannote-audio): trained models, overlapped speech.
 
-A pipeline of two networks: one finds up to three voices in each window of some seconds, the other
-turns each of them into a vector; the vectors are then clustered (A. Plaquet and H. Bredin, "Powerset
+A pipeline of two networks: one finds up to three speakers in each window of some seconds, the other
+makes an embedding of each; the embeddings are then clustered (A. Plaquet and H. Bredin, "Powerset
 multi-class cross entropy loss for neural speaker diarization", Interspeech 2023; F. Landini et al.,
 "Bayesian HMM clustering of x-vector sequences", Computer Speech & Language 2022).
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
 WINDOWS_AHEAD = {DeviceKind.CPU: 1, DeviceKind.CUDA: 128}
-"""Windows of sound at which no further recording is waited for: on a GPU those of four full batches. On a CPU,
-whose batches are two windows, nothing is won by several: there one goes alone, and so answers to the last digit
-what it always does."""
+"""Windows at which recordings are processed without waiting for a further one: four full batches on a GPU. On a CPU,
+whose batches are two windows, several recordings gain nothing. There each is processed alone, so that its result is
+always the same to the last digit."""
 _MOST_JOBS = 64  # taken together, each with its whole recording in memory
 
 _SIZE_BYTES = 64 << 20  # expected, of the published networks; measured once they are loaded
@@ -54,14 +54,20 @@ _silence = threading.Lock()  # which warnings are shown is a setting of the proc
 
 
 class PyannoteDiarizer:
-    """A Diarizer. Its model is loaded, and downloaded if need be, with the first job.
+    """A Diarizer. Its model is loaded, and downloaded if needed, with the first job.
 
-    model: a folder with config.yaml, an id on https://huggingface.co, or "open"; what was once downloaded
-    is used as it is. cache: where the pipeline lives while it is loaded. token: of an account that
-    has accepted the model's terms, for a download. trusted_classes: networks, as "module.Class",
-    which checkpoints may be of besides pyannote's own: importing the module runs its code, so name
-    only what you would import yourself. windows_ahead: that recordings taken together hold; None for what
-    suits the device. store: of fetched models, for those of "open".
+    Args:
+        model: A folder with config.yaml, an id on https://huggingface.co, or "open". A model that was once downloaded
+            is used as it is.
+        device: Where it runs.
+        cache: Holds the pipeline while it is loaded.
+        token: Of an account that has accepted the model's terms, for a download.
+        trusted_classes: Networks, as "module.Class", that checkpoints may use besides pyannote's own. Importing the
+            module runs its code, so name only what you would import yourself.
+        window_step: From one window to the next, as a fraction of a window; None for what the model says.
+        windows_ahead: Number of windows at which recordings are processed together; None for what suits the device.
+        store: Of fetched models, for those of "open".
+        activity: Where to note what it does.
     """
 
     def __init__(
@@ -89,10 +95,12 @@ class PyannoteDiarizer:
 
     @property
     def info(self) -> EngineInfo:
-        """A model of the hub is known by its commit, a folder by what is in it, wherever it lies; with a step
-        of its own also by that.
+        """A model of the hub is identified by its commit, a folder by its content, both also by a `window_step`.
 
-        Downloads a model that is not here yet. Raises ConfigurationError when it cannot be had.
+        Downloads a model that is not here yet.
+
+        Raises:
+            ConfigurationError: The model cannot be had.
         """
         path = Path(self._model)
         name = path.resolve().name if path.is_dir() and self._model != OPEN else self._model
@@ -101,11 +109,13 @@ class PyannoteDiarizer:
         return EngineInfo(engine="pyannote", model=name, revision=revision, algorithm=3, device=self._device.name)
 
     def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
-        """One answer a job, in any order.
+        """One result for each job, in any order.
 
-        Jobs are taken until they hold windows enough; one that holds enough by itself goes alone. A wanted
-        number of speakers is kept as far as there is speech enough to tell so many apart. Raises
-        ConfigurationError when the model cannot be had, or is none.
+        Jobs are collected until they have enough windows. A job that has enough by itself is processed alone. A
+        requested number of speakers is kept if there is enough speech to distinguish as many.
+
+        Raises:
+            ConfigurationError: The model cannot be had, or is no diarization model.
         """
         group: list[DiarizeJob] = []
         waiting = 0  # windows of the group
@@ -195,10 +205,10 @@ def _load(
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """One thread at a time, without pyannote's warnings, which nobody can act on.
+    """Run one thread at a time, without pyannote's warnings, which nobody can act on.
 
-    They are of libraries that would read audio files, of means of nothing, of speakers that are
-    fewer than wanted, of TensorFloat-32.
+    They are about libraries for reading audio files, means of nothing, fewer speakers than requested, and
+    TensorFloat-32.
     """
     with _silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,7 +216,7 @@ def _silenced() -> Iterator[None]:
 
 
 def _diarize(pipeline: FrugalDiarization, file: dict[str, Any], job: DiarizeJob) -> Diarization | Terminal:
-    """file: has been through the pipeline's networks."""
+    """Diarize a file that has been through the pipeline's networks."""
     settings = job.settings
     try:
         with _silenced():
@@ -222,12 +232,12 @@ def _diarize(pipeline: FrugalDiarization, file: dict[str, Any], job: DiarizeJob)
 
 
 def _diarization(output: Any, recording: Span) -> Diarization:
-    """output: pyannote's DiarizeOutput."""
+    """Our value from pyannote's DiarizeOutput."""
     turns = _tracks(output.speaker_diarization, recording)
     exclusive = _tracks(output.exclusive_speaker_diarization, recording)
     appearing = dict.fromkeys(speaker for _, speaker in chain(turns, exclusive))
     names = {speaker: label(index) for index, speaker in enumerate(appearing)}
-    # a speaker whom no window shows well enough has zeros, or nothing, for a vector
+    # the vector of a speaker with too little speech is zero, or not finite
     vectors = {
         names[speaker]: tuple(vector.tolist())
         for speaker, vector in zip(output.speaker_diarization.labels(), output.speaker_embeddings, strict=True)

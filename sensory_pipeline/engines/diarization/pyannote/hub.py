@@ -1,4 +1,4 @@
-"""Where a diarization model comes from: a folder, or https://huggingface.co."""
+"""Finds a diarization model: a folder, or a repository on https://huggingface.co."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, MO
 from sensory_pipeline.engines.diarization.pyannote.networks import read
 
 PUBLISHED = "pyannote/speaker-diarization-community-1"
-"""On https://huggingface.co, for those who accept its terms."""
+"""On https://huggingface.co; its terms must be accepted."""
 
 
 def local(model: str) -> Path | None:
-    """The folder of a model, if it is on this machine in full. Raises ConfigurationError for what names none."""
+    """The folder of a model, if all of it is on this machine; else None.
+
+    Raises:
+        ConfigurationError: `model` is neither a folder nor an id.
+    """
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     path = Path(model)
@@ -43,8 +47,15 @@ def local(model: str) -> Path | None:
 
 
 def fetched(model: str, token: SecretStr | None) -> Path:
-    """The folder of a model that is downloaded, as far as it is not here. token: of an account that has accepted
-    the model's terms. Raises ConfigurationError where it cannot be had."""
+    """The folder of a model; downloads the files that are missing.
+
+    Args:
+        model: Id on the hub.
+        token: Of an account that has accepted the model's terms.
+
+    Raises:
+        ConfigurationError: The model cannot be had.
+    """
     try:
         return _snapshot(model, pinned=True, token=token.get_secret_value() if token else None)
     except (OSError, ValueError) as error:
@@ -68,7 +79,7 @@ def _snapshot(model: str, *, pinned: bool, **options: Any) -> Path:
 
 
 def _complete(folder: Path) -> bool:
-    """Whether a download went through to its end."""
+    """Whether a download was completed."""
     config = folder / CONFIG
     if not config.is_file():
         return False
@@ -79,7 +90,7 @@ def _complete(folder: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyannoteWeights:
-    """A pipeline's folder, here or on the hub."""
+    """The folder of a pipeline, here or on the hub."""
 
     model: str
     store: Store

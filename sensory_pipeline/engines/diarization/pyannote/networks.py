@@ -1,8 +1,8 @@
-"""A network out of a checkpoint, without running what is in it.
+"""Loads a network from a checkpoint without running what is in it.
 
-Left to itself, pyannote.audio unpickles a checkpoint (`torch.load` with weights_only=False), which may call anything,
-and imports the class it names, whichever that is. Here a checkpoint is made of plain values and tensors alone, and
-its network is of a class that is known.
+By itself, pyannote.audio unpickles a checkpoint (`torch.load` with weights_only=False), which may call anything,
+and imports whatever class it names. Here a checkpoint may hold only plain values and tensors, and its network must be
+of a known class.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ARCHITECTURES = frozenset(
         "pyannote.audio.models.embedding.xvector.XVectorSincNet",
     }
 )
-"""Networks a checkpoint may be of: what they are given are sizes, and they load nothing themselves."""
+"""Networks that a checkpoint may name: their arguments are sizes, and they load nothing themselves."""
 
 _DAMAGED = (
     pickle.UnpicklingError,
@@ -56,13 +56,21 @@ _DAMAGED = (
     TypeError,
     ValueError,
 )
-"""What making a network or a PLDA of arbitrary bytes can raise."""
+"""What making a network or a PLDA from arbitrary bytes can raise."""
 
 _weights_only = threading.Lock()  # what torch.load may build is a setting of the process
 
 
 def read(path: Path, most_bytes: int | None = None) -> bytes:
-    """All of a file. Raises ConfigurationError where it cannot be read, or is larger."""
+    """The content of a file.
+
+    Args:
+        path: The file.
+        most_bytes: The largest size allowed; None for no limit.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is larger.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(-1 if most_bytes is None else most_bytes + 1)
@@ -77,7 +85,11 @@ def read(path: Path, most_bytes: int | None = None) -> bytes:
 
 @contextmanager
 def checked(path: Path) -> Iterator[None]:
-    """Raises ConfigurationError, by the name of `path`, for whatever arbitrary bytes in it lead to."""
+    """Turn whatever arbitrary bytes in a file lead to into one error.
+
+    Raises:
+        ConfigurationError: The file is damaged or holds something else; the message names `path`.
+    """
     try:
         yield
     except _DAMAGED as error:
@@ -89,17 +101,26 @@ def checked(path: Path) -> Iterator[None]:
 
 
 def network(content: bytes, path: Path, trusted_classes: frozenset[str] = frozenset()) -> Model:
-    """As lightning's load_from_checkpoint makes it, from values that were looked at one by one.
+    """The network that lightning's load_from_checkpoint would make, from values checked one by one.
 
-    trusted_classes: networks allowed besides ARCHITECTURES. Raises ConfigurationError, by the name of `path`, when the
-    checkpoint asks for more than a network needs, or is damaged.
+    Args:
+        content: Bytes of the checkpoint.
+        path: Where it is, for messages.
+        trusted_classes: Networks allowed besides ARCHITECTURES.
+
+    Raises:
+        ConfigurationError: The checkpoint asks for more than a network needs, or is damaged; the message names `path`.
     """
     with checked(path):
         return _network(content, path, ARCHITECTURES | trusted_classes)
 
 
 def campplus(content: bytes, path: Path) -> Model:
-    """CAM++, whose checkpoint is its tensors and nothing else. Raises ConfigurationError as `network` does."""
+    """CAM++, whose checkpoint holds only its tensors.
+
+    Raises:
+        ConfigurationError: As `network`.
+    """
     from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
     with checked(path):
@@ -128,10 +149,11 @@ def _network(content: bytes, path: Path, architectures: frozenset[str]) -> Model
 
 
 def _plain(content: bytes, path: Path) -> tuple[dict[str, Any], type]:
-    """The checkpoint, of tensors and plain values, and the class in it for pyannote's description of a task.
+    """The checkpoint, made of tensors and plain values, and the class in it for pyannote's description of a task.
 
-    torch lets a pickle write attributes (BUILD) of whatever is of a class that may be named. So none of pyannote's may
-    be: a class of this one checkpoint takes the place of one, and what makes members of an enum that of another.
+    torch lets a pickle set attributes (BUILD) of objects of any class that may be named. So no class of pyannote may be
+    named: a class made for this checkpoint replaces Specifications, and a callable that returns enum members replaces
+    the enums.
     """
     import torch
     from pyannote.audio.core.task import Problem, Resolution
@@ -143,7 +165,7 @@ def _plain(content: bytes, path: Path) -> tuple[dict[str, Any], type]:
         (_Members(Problem), f"{named}.Problem"),
         (_Members(Resolution), f"{named}.Resolution"),
         (str, "torch.torch_version.TorchVersion"),
-        (_member, "builtins.getattr"),  # by which Python 3.11.2 and some others name the member of an enum
+        (_member, "builtins.getattr"),  # by which some versions of Python, such as 3.11.2, pickle a member of an enum
     ]
     with ZipFile(BytesIO(content)) as archive:
         names = [entry.filename for entry in archive.infolist()]
@@ -171,7 +193,7 @@ def _specifications(found: object, described: type) -> Specifications:
 
 
 class _Members:
-    """Stands for an enum: gives its members, and is no class that anything is of."""
+    """Replaces an enum: returns its members, but is not a class."""
 
     __slots__ = ("enum",)
 
@@ -183,7 +205,7 @@ class _Members:
 
 
 def _member(owner: object, name: str) -> object:
-    """What getattr gives of an enum; of nothing else, for by it a pickle could get hold of anything."""
+    """Like getattr, but only for members of an enum: a pickle could get hold of anything with getattr."""
     if isinstance(owner, _Members) and name in owner.enum.__members__:
         return owner.enum.__members__[name]
     raise pickle.UnpicklingError(f"it asks {owner!r} for {name!r}")

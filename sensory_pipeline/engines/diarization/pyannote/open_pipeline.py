@@ -1,7 +1,7 @@
-"""A pyannote pipeline of networks that ask for no token: segmentation-3.0 (MIT) and CAM++ (Apache-2.0).
+"""A pyannote pipeline of networks that need no token: segmentation-3.0 (MIT) and CAM++ (Apache-2.0).
 
-Voices are clustered bottom-up by the distance of their means. The threshold is one that real meetings and calls bear
-out together with this embedding; what pyannote publishes for its own embeddings does not fit it.
+Speakers are clustered bottom-up by the distance of their centroids. The threshold was tuned on real meetings and calls
+for this embedding; what pyannote publishes for its own embeddings does not fit it.
 """
 
 from __future__ import annotations
@@ -20,44 +20,60 @@ if TYPE_CHECKING:
     from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
 OPEN = "open"
-"""The name of this pipeline, where others have a folder or a hub id."""
+"""The name of this pipeline; others have a folder or a hub id."""
 SEGMENTATION = "segmentation-3.0"
 EMBEDDING = "campplus"
 PARAMETERS = {
     "segmentation": {"min_duration_off": 0.0},
     "clustering": {"method": "centroid", "min_cluster_size": 4, "threshold": 0.75},
 }
-"""threshold: the Euclidean distance of two means of unit vectors at which they are two speakers."""
-_STEP = 0.1  # from window to window, as a part of one
+"""The threshold is the Euclidean distance of two centroids of unit vectors at which they are two speakers."""
+_STEP = 0.1  # from one window to the next, as a fraction of a window
 FILES = {SEGMENTATION: "pytorch_model.bin", EMBEDDING: "campplus_cn_en_common.pt"}
 
 Verified = Callable[[str], Path]
-"""The folder of a model by its name in the catalogue, with the published files; else raises ConfigurationError."""
+"""Returns the folder of a model, by its name in the catalogue, or raises ConfigurationError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenPipeline:
-    """What the pipeline is made of. paths, files: where each network was read from and what was there, by its name."""
+    """The networks of the pipeline, by name.
+
+    Attributes:
+        paths: Where each was read from.
+        files: Its content.
+    """
 
     paths: dict[str, Path]
     files: dict[str, bytes]
 
     @classmethod
     def read(cls, verified: Verified) -> Self:
-        """Raises ConfigurationError when a network is missing."""
+        """Read the networks.
+
+        Raises:
+            ConfigurationError: A network is missing.
+        """
         paths = {name: verified(name) / file for name, file in FILES.items()}
         return cls(paths=paths, files={name: read(path) for name, path in paths.items()})
 
     @property
     def revision(self) -> str:
-        """12 hexadecimal digits that stand for the networks and their parameters."""
+        """12 hexadecimal digits that identify the networks and their parameters."""
         return digest({**self.files, "parameters": repr(PARAMETERS).encode()})
 
     def pipeline(
         self, _trusted_classes: frozenset[str] = frozenset(), window_step: float | None = None
     ) -> tuple[FrugalDiarization, tuple[Model, Model]]:
-        """The pipeline on the CPU, and the two networks in it. Raises ConfigurationError, naming the file, when a
-        checkpoint asks for more than a network needs, or is damaged."""
+        """The pipeline on the CPU, and the two networks in it.
+
+        Args:
+            window_step: From one window to the next, as a fraction of a window; None for the default.
+
+        Raises:
+            ConfigurationError: A checkpoint asks for more than a network needs, or is damaged; the message names the
+                file.
+        """
         from sensory_pipeline.engines.diarization.pyannote.pipeline import FrugalDiarization
 
         segmentation = network(self.files[SEGMENTATION], self.paths[SEGMENTATION])

@@ -1,16 +1,16 @@
-"""pyannote's pipeline, with no work done twice and with memory that does not grow with the recording's windows.
+"""pyannote's pipeline without repeated work, and with memory that does not grow with the number of windows.
 
-What it finds is what SpeakerDiarization finds, number by number:
+Its results are those of SpeakerDiarization, number by number. The differences are:
 
-- Only the pooling at the end of the embedding network knows whose voice is wanted. What comes before it,
-  nearly all of the work, runs once a window for all voices in it, and not at all where nobody speaks.
-- Windows of several recordings go through the networks together, so that short ones fill batches too.
-- The sound stays as it came, and becomes float a batch at a time.
-- Who speaks in a frame is summed up window by window; pyannote holds every window for every speaker.
+- Only the pooling at the end of the embedding network depends on the speaker. All before it,
+  almost all of the work, runs once per window for all speakers in it, and not at all where nobody speaks.
+- Windows of several recordings go through the networks together, so that short recordings fill batches too.
+- The samples stay int16, and become float one batch at a time.
+- Who speaks in a frame is summed up window by window; pyannote keeps every window for every speaker.
 
-In two cases they differ. Where there is more to cluster than `MOST_CLUSTERED`, whose square pyannote's memory grows
-with, as many are drawn at random; they decide who the speakers are, and each voice is then given to one of them as
-ever. And where no voice is alone for a fifth of any window, all voices decide; pyannote takes them for one speaker.
+Results differ in two cases. If there are more than `MOST_CLUSTERED` embeddings, a random sample of them is clustered,
+since pyannote's memory grows with the square of their number; then each is assigned to a speaker as usual. If no
+speaker is alone for a fifth of any window, all embeddings are clustered; pyannote takes them for one speaker.
 
 Imported only where a model is loaded, since it needs torch.
 """
@@ -42,18 +42,18 @@ File = dict[str, Any]
 """A recording as pyannote takes it: `{"waveform": int16 of shape (channels, frames), "sample_rate": 16000}`."""
 
 BATCH_ON_CPU = 2
-"""Windows in a batch of embeddings. On a CPU more are slower (32 by 1.8 times): the ResNet's layers fall
-out of the caches. One by one is as fast, but is computed otherwise, and differs in the seventh digit."""
+"""Windows in a batch of embeddings. On a CPU more are slower (32 take 1.8 times as long): the ResNet's layers do not
+fit into the caches. Single windows are as fast, but their results differ in the seventh digit."""
 MOST_CLUSTERED = 10_800
-"""Embeddings that are clustered: all there can be in an hour with the published window and step.
+"""Most embeddings that are clustered: as many as an hour can have with the published window and step.
 They take 1 GB; those of four hours would take up to 15."""
 
 
 class FrugalDiarization(SpeakerDiarization):
-    """SpeakerDiarization for Files that went through the networks: see `run_networks`."""
+    """SpeakerDiarization for Files that went through the networks; see `run_networks`."""
 
     def __init__(self, *, plda: PLDA | None = None, **options: Any) -> None:
-        super().__init__(plda=plda or PLDA.__new__(PLDA), **options)  # it asks for one whatever the clustering
+        super().__init__(plda=plda or PLDA.__new__(PLDA), **options)  # it needs one with any clustering
         metric = self._embedding.metric
         if plda and self.klustering == "VBxClustering":
             self.clustering = DrawnVBx(plda, metric=metric)
@@ -66,20 +66,24 @@ class FrugalDiarization(SpeakerDiarization):
         self._embedded = WindowBatches(BATCH_ON_CPU)
 
     def to(self, device: torch.device) -> FrugalDiarization:
-        """On the device, with batches that suit it."""
+        """Move the pipeline to the device, and choose batch sizes that suit it."""
         super().to(device)
         self._segmented = WindowBatches(self.segmentation_batch_size)
         self._embedded = WindowBatches(BATCH_ON_CPU if device.type == "cpu" else self.embedding_batch_size)
         return self
 
     def windows(self, frames: int) -> int:
-        """How many there are in a recording of so many frames."""
+        """The number of windows in a recording of `frames` samples."""
         return 1 + max(0, math.ceil((frames - self._length) / self._step))
 
     def run_networks(self, files: Sequence[File]) -> dict[int, EngineError]:
-        """Adds `segmentations` and `embeddings` to each file; returns why not, by number, for those that fail.
+        """Add `segmentations` and `embeddings` to each file.
 
-        What a window shares its batch with, and how large that is, moves its embeddings in the seventh digit at most.
+        The other windows in its batch, and the batch's size, change the embeddings of a window in the seventh digit at
+        most.
+
+        Returns:
+            The error of each file that fails, by its number.
         """
         fix_reproducibility(self._embedding.device)  # as pyannote does before it runs a network
         faults: dict[int, EngineError] = {}
@@ -88,7 +92,7 @@ class FrugalDiarization(SpeakerDiarization):
         return faults
 
     def segment(self, files: Sequence[File], faults: dict[int, EngineError]) -> None:
-        """Who of up to three speaks in each frame of each window: `segmentations`, (windows, frames, speakers)."""
+        """Add `segmentations`: who of up to three speaks in each window, shape (windows, frames, speakers)."""
         inference = self._segmentation
         windows = [self.windows(file["waveform"].shape[1]) for file in files]
         scores: dict[Window, Floats] = {}
@@ -108,10 +112,10 @@ class FrugalDiarization(SpeakerDiarization):
                 files[n]["segmentations"] = SlidingWindowFeature(found, span)
 
     def embed(self, files: Sequence[File], faults: dict[int, EngineError]) -> None:
-        """The voice of each speaker of each segmented window: `embeddings`, (windows, speakers, dimension)."""
+        """Add `embeddings`: of each speaker of each segmented window, shape (windows, speakers, dimension)."""
         active = {n: self._active(file["segmentations"]) for n, file in enumerate(files) if n not in faults}
         for n, spoken in active.items():
-            # of those who never speak in a window nobody asks, but a zero or NaN would be felt
+            # those of speakers who are silent in a window are not used, but zeros or NaN would have an effect
             shape = (spoken.shape[0], spoken.shape[2], self._embedding.dimension)
             files[n]["embeddings"] = np.ones(shape, np.float32)
 
@@ -128,7 +132,7 @@ class FrugalDiarization(SpeakerDiarization):
         self._embedded.run(spoken_in, compute, faults)
 
     def _active(self, segmentations: SlidingWindowFeature) -> Array:
-        """Who is taken to speak, 0 or 1, as pyannote's `apply` has it."""
+        """Who is taken to speak, 0 or 1, as in pyannote's `apply`."""
         specifications: Any = self._segmentation.model.specifications
         if not specifications.powerset:
             segmentations = binarize(segmentations, onset=self.segmentation.threshold, initial_state=False)
@@ -136,9 +140,10 @@ class FrugalDiarization(SpeakerDiarization):
         return active
 
     def _masks(self, active: Array) -> Array:
-        """By which frames a speaker is told, shape (windows, frames, speakers) as `active`.
+        """The frames that count for each speaker, shape (windows, frames, speakers), as `active`.
 
-        Where overlap is excluded, those where each speaks alone; if they are too few, all where they speak.
+        If overlap is excluded, these are the frames in which a speaker is alone; if they are too few, all of its
+        frames.
         """
         if not self.embedding_exclude_overlap:
             return active
@@ -148,13 +153,13 @@ class FrugalDiarization(SpeakerDiarization):
         return np.where(alone.sum(axis=1, keepdims=True) > shortest, alone, active)
 
     def get_segmentations(self, file: File, hook: Any = None) -> SlidingWindowFeature:
-        """As `run_networks` found them."""
+        """The result of `run_networks`."""
         return file["segmentations"]
 
     def get_embeddings(
         self, file: File, binary_segmentations: SlidingWindowFeature, exclude_overlap: bool = False, hook: Any = None
     ) -> Floats:
-        """As `run_networks` found them."""
+        """The result of `run_networks`."""
         embeddings: Floats = file["embeddings"]
         return embeddings
 
@@ -165,7 +170,7 @@ class FrugalDiarization(SpeakerDiarization):
         windows, frames, _ = segmentations.data.shape
         span, frame = segmentations.sliding_window, count.sliding_window
         starts = [frame.closest_frame(span[index].start + 0.5 * frame.duration) for index in range(windows)]
-        # as one window over all, which pyannote then sums up as it does many
+        # as one window over the whole recording, which pyannote then sums up like many
         whole = SlidingWindow(start=0.0, duration=span.duration + (windows - 1) * span.step, step=span.step)
         length = frame.closest_frame(whole.duration + 0.5 * frame.duration) + 1
         votes = np.zeros((1, length, hard_clusters.max() + 1), np.float32)
@@ -180,8 +185,10 @@ _NOBODY = -2  # the cluster of those who do not speak
 
 class _Drawn(BaseClustering):
     def filter_embeddings(self, embeddings: Floats, segmentations: Any = None, min_active_ratio: float = 0.2) -> Any:
-        """Of those fit to be clustered, or of all where none is, at most `MOST_CLUSTERED`: they, their windows and
-        their speakers."""
+        """At most `MOST_CLUSTERED` embeddings, with their windows and speakers.
+
+        They are drawn from those fit to be clustered, or from all if none is.
+        """
         found = super().filter_embeddings(embeddings, segmentations, min_active_ratio)
         if not len(found[0]):
             spoken = segmentations.data.any(axis=1) & np.isfinite(embeddings).all(axis=2)
@@ -189,18 +196,20 @@ class _Drawn(BaseClustering):
         number = len(found[0])
         if number <= MOST_CLUSTERED:
             return found
-        # not every n-th, which might be always the same voice of its window
+        # not every n-th, which might always be the same speaker of its window
         drawn = np.sort(np.random.default_rng(0).choice(number, MOST_CLUSTERED, replace=False))
         return tuple(values[drawn] for values in found)
 
 
-class DrawnVBx(_Drawn, VBxClustering): ...
+class DrawnVBx(_Drawn, VBxClustering):
+    """VBxClustering of at most `MOST_CLUSTERED` embeddings."""
 
 
-class DrawnAgglomerative(_Drawn, AgglomerativeClustering): ...
+class DrawnAgglomerative(_Drawn, AgglomerativeClustering):
+    """AgglomerativeClustering of at most `MOST_CLUSTERED` embeddings."""
 
 
 def _sound(file: File, first: int, last: int) -> Tensor:
-    """float32, shape (1, last - first), filled up with silence after the end."""
+    """float32, shape (1, last - first), padded with silence after the end."""
     sound = torch.from_numpy(Waveform(samples=file["waveform"][:, first:last].numpy()).mono())[None]
     return F.pad(sound, (0, last - first - sound.shape[1]))

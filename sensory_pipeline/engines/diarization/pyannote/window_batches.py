@@ -1,4 +1,4 @@
-"""Windows of several recordings through a network together, each recording answerable for its own faults alone."""
+"""Runs a network over windows of several recordings together, so that a recording's fault fails only itself."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ from sensory_pipeline.engines.halving import halves, halving
 
 
 class Window(NamedTuple):
-    """recording: its number among those that go together; number: the window's in it."""
+    """One window of one recording.
+
+    Attributes:
+        recording: Number of the recording among those processed together.
+        number: Number of the window in it.
+    """
 
     recording: int
     number: int
 
 
 class WindowBatches:
-    """size: windows that go together at most. Too many for the device's memory are not tried again."""
+    """Makes batches of windows. A size that was too large for the device's memory is not tried again.
+
+    Attributes:
+        size: The most windows in a batch.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -27,10 +36,14 @@ class WindowBatches:
     def run(
         self, windows: Iterable[Window], compute: Callable[[list[Window]], None], faults: dict[int, EngineError]
     ) -> None:
-        """Compute batch by batch all windows but those of recordings that have a fault.
+        """Compute all windows batch by batch, except those of recordings that have a fault.
 
-        Where a batch fails, halves of it are tried, so that what one recording does befalls no other.
-        faults: by number of the recording; those that are found are added.
+        If a batch fails, its halves are tried, so that one recording cannot fail the others.
+
+        Args:
+            windows: Of all recordings.
+            compute: Runs the network over a batch.
+            faults: By number of the recording; those that are found are added.
         """
 
         def batches(windows: Sequence[Window]) -> Iterator[list[Window]]:
@@ -55,12 +68,16 @@ class WindowBatches:
         for whole in batches(list(windows)):
             size, known = self.size, len(faults)
             halving(whole, computed, fault, lambda batch: chain.from_iterable(map(batches, halves(batch))))
-            if len(faults) > known:  # then it was not for being so many
+            if len(faults) > known:  # then a recording was the cause, not the size
                 self.size = size
 
 
 def engine_error(error: Exception) -> EngineError:
-    """What an error says about the recording that it came from. Raises it anew where it is not about that."""
+    """The error for the recording that caused it.
+
+    Raises:
+        Exception: `error` itself, if it is not about the recording.
+    """
     short, reason = fewer_may_do(error), brief(error)
     if short:
         return EngineError(
