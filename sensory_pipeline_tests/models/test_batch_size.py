@@ -60,7 +60,7 @@ def test_where_nothing_can_be_written_work_goes_on(tmp_path: Path, caplog: pytes
     sizes = BatchSizes(path=tmp_path / "folder" / FILE, place="H100")
     sizes.keep("whisper small", 32)
     assert sizes.get("whisper small") is None
-    assert "is found anew next time" in caplog.text
+    assert "is measured again next time" in caplog.text
 
 
 def test_a_size_is_found_once_and_changes_no_answer(tmp_path: Path) -> None:
