@@ -144,18 +144,18 @@ class Decoding:
                     raise UnreadableAudio(f"FFmpeg cannot read it; {CONVERT}") from error
                 failures += 1
                 if self._clock.lose():
-                    self._tell("it cannot be read")
+                    self._note("it cannot be read")
 
     def _fail(self, packet: Packet[AudioStream]) -> None:
         duration_s = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
         if self._clock.lose(duration_s):
-            self._tell("it cannot be decoded")
+            self._note("it cannot be decoded")
 
     def _lose(self, damage: Damage) -> None:
         self._clock.lose(damage.lost_s)
-        self._tell(damage.what)
+        self._note(damage.what)
 
-    def _tell(self, what: str) -> None:
+    def _note(self, what: str) -> None:
         self._report.note_damage(f"damaged at {self._clock.now_s:.1f} s: {what}")
 
     def _compare(self) -> None:
@@ -166,7 +166,7 @@ class Decoding:
         if missing_s > (_MISSING_S if self._declared.duration_s is None else _MISSING_OF_EXACT_S):
             self._report.lost_s += missing_s
             if not self._is_damaged:
-                self._tell(f"{declared_s:.1f} s are declared, {there_s:.1f} s are there")
+                self._note(f"{declared_s:.1f} s are declared, {there_s:.1f} s are there")
         elif declared_s is None:
             self._report.lost_s += self._clock.owed_s
             last = self._declared.damage[-1:]
@@ -175,7 +175,7 @@ class Decoding:
             missing_s = roughly_s - there_s
             if missing_s > max(_MISSING_ROUGHLY_S, _MISSING_SHARE * roughly_s):
                 self._report.lost_s += missing_s
-                self._tell(f"{roughly_s:.1f} s are declared, {there_s:.1f} s are there")
+                self._note(f"{roughly_s:.1f} s are declared, {there_s:.1f} s are there")
 
     def _roughly_s(self) -> float | None:
         """The least length of the part, from its frames' headers or from the container's duration."""
@@ -186,7 +186,7 @@ class Decoding:
             return None
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
-        is_alone = len(self._container.streams) == 1  # or it is another stream's
+        is_alone = len(self._container.streams) == 1  # else it may be another stream's
         return self._container.duration / av.time_base if self._container.duration and is_alone else None
 
     def _declared_s(self, there_s: float) -> float | None:

@@ -87,7 +87,7 @@ def opened(path: Path, part: Part, number: int, clock: Clock, report: DecodingRe
             raise UnreadableAudio("it has no audio stream; check that it is the right file")
         stream = streams[number - 1] if number <= len(streams) else streams[0]
         codec = stream.codec_context
-        if codec is None:  # which PyAV's types leave out
+        if codec is None:  # a case that PyAV's types leave out
             raise UnreadableAudio(f"FFmpeg has no decoder for it; {CONVERT}")
         report.codec = report.codec or codec.codec.canonical_name
         duration_s = declared.duration_s

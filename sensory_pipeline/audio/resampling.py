@@ -87,7 +87,7 @@ def _floats(samples: Array, rate: int, report: DecodingReport, octaves_down: int
     """The samples as floats on the scale of 16-bit integers: full scale is 32768."""
     scale = _INTEGER_SCALES.get(samples.dtype)
     if scale is None:
-        is_sound = np.abs(samples) <= _LOUDEST  # which NaN is not
+        is_sound = np.abs(samples) <= _LOUDEST  # false for NaN
         if not is_sound.all():
             count = int((~is_sound).any(axis=1).sum())
             report.note_damage(f"{count} of its samples are numbers that are no sound")

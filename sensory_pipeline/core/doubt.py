@@ -25,7 +25,7 @@ IMPROBABLE_WORD = 0.15
 IMPROBABLE_SEGMENT = 0.4
 """So are all words of a segment whose mean probability is lower."""
 SURE_SENTENCE = 0.7
-"""A sentence that Whisper is known to invent is believed from this mean probability on."""
+"""A known hallucination with this mean probability, or a higher one, is taken for real speech."""
 
 _SAID = frozenset("&%@#§°")
 """Marks that are read out as words."""

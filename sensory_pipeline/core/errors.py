@@ -142,5 +142,5 @@ def without_class(written: str) -> str:
     found = _WRITTEN.fullmatch(written.strip())
     if found is None:
         return written
-    ours = found["module"].startswith("sensory_pipeline.") or found["kind"] == "Failure"  # Dagster's, of a step of ours
+    ours = found["module"].startswith("sensory_pipeline.") or found["kind"] == "Failure"  # Dagster's, for our steps
     return found["message"] if ours else f"{found['message']} [{found['kind']}]"

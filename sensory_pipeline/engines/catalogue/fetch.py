@@ -154,7 +154,7 @@ def _watched(staging: Path, size_bytes: int | None, report: Report) -> Iterator[
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for parent, _, names in os.walk(folder):  # which passes over a folder that was just removed
+    for parent, _, names in os.walk(folder):  # skips a folder that was just removed
         for name in names:
             with suppress(FileNotFoundError):  # it was just moved
                 total += (Path(parent) / name).stat().st_size

@@ -72,7 +72,7 @@ def _reach(endpoint: str) -> None:
     try:
         urlopen(Request(endpoint, method="HEAD"), timeout=REACH_S).close()  # noqa: S310  HF_ENDPOINT, or the hub
     except HTTPError as error:
-        error.close()  # somebody is
+        error.close()  # it answers
     except (OSError, ValueError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise Unavailable(f"{endpoint} cannot be reached: {reason}") from error

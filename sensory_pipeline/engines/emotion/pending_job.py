@@ -23,7 +23,7 @@ from sensory_pipeline.engines.emotion import pitch
 LANGUAGE = "ru"
 """Language of the speech that the model was trained on."""
 LONGEST_MS = 30_000
-"""A longer turn is cut into pieces, since attention takes memory with the square of the length."""
+"""A longer turn is cut into pieces, since attention costs the square of the length."""
 
 _FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 

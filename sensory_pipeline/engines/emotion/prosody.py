@@ -42,7 +42,7 @@ _SYLLABLE = np.hanning(13)[1:-1] / np.hanning(13).sum()  # 110 ms: one peak of l
 
 _STEEPNESS = 2.5  # of the labels, in log odds per unit of arousal
 _THRESHOLD = 0.7  # the arousal, up or down, above which neutral is no longer the likeliest
-_RANGE_HINT = 0.05  # the wider the pitch range, the slightly likelier is joy
+_RANGE_HINT = 0.05  # a wider pitch range makes joy slightly likelier
 _NOTHING_HEARD = EmotionScores(angry=0.22, sad=0.22, neutral=0.34, positive=0.22)
 
 

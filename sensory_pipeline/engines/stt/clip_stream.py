@@ -26,16 +26,16 @@ class ClipStream:
         """How many clips could be decoded now."""
         return sum(map(len, self._units))
 
-    def add(self, recording: str, telling: Sequence[Clip], others: Sequence[Clip]) -> None:
+    def add(self, recording: str, detecting: Sequence[Clip], others: Sequence[Clip]) -> None:
         """Add a recording.
 
         Args:
             recording: Its key.
-            telling: The clips from which its language is detected; empty if it is known.
+            detecting: The clips from which its language is detected; empty if it is known.
             others: All other clips.
         """
-        if telling:
-            self._units.append(telling)
+        if detecting:
+            self._units.append(detecting)
             self._waiting[recording] = others
         else:
             self._units += [[clip] for clip in others]

@@ -19,8 +19,8 @@ from sensory_pipeline.engines.vad import speech_probabilities, speech_spans
 
 _PAD_MS = 200  # around speech, so that soft beginnings and ends of words are heard
 _PAUSE_MS = 3000  # a longer silence is left out: Whisper hallucinates in it
-_MARGIN_MS = 800  # sound around a clip; without it, the English word error rate was 14.6 %, not 12.9
-_LEAST_HALVED_MS = 5000  # with 2000, the word error rate on AMI's excerpts was 25.0 %, not 23.4
+_MARGIN_MS = 800  # sound around a clip; without it, 14.6 % of English words were wrong, not 12.9
+_LEAST_HALVED_MS = 5000  # with 2000, 25.0 % of the words of AMI's excerpts were wrong, not 23.4
 _SMOOTHING = 5  # windows of the voice activity detector
 
 

@@ -29,8 +29,8 @@ from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_cl
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-_TELLING = 4  # most clips from which a language is detected
-_TOLD_MS = 10_000  # speech that is enough for it
+_DETECTION_CLIPS = 4  # most clips from which a language is detected
+_DETECTION_MS = 10_000  # speech that is enough for it
 _AHEAD = 8  # recordings whose speech is looked for before they are needed
 
 TranscribeResult = tuple[str, "Transcript | Terminal"]
@@ -138,8 +138,8 @@ class Transcription:
         elif job.key in self._languages:
             self._stream.add(job.key, [], clips)
         else:
-            telling = list(first_clips(clips, _TOLD_MS))[: min(_TELLING, self._size())]
-            self._stream.add(job.key, telling, clips[len(telling) :])
+            detecting = list(first_clips(clips, _DETECTION_MS))[: min(_DETECTION_CLIPS, self._size())]
+            self._stream.add(job.key, detecting, clips[len(detecting) :])
 
     def _in_sequence(self, settings: TranscriptionSettings) -> bool:
         """Whether clips are decoded one after the other: by choice, or since batches cannot do what settings ask."""
@@ -152,7 +152,7 @@ class Transcription:
                 with self._activity.noting("device", "whisper, language"):
                     self._languages[key] = language_of(self._model, clips)
         except FAULTS as error:
-            self._fault(error, 1)  # the error is about the clips: the next one that can be decoded decides
+            self._fault(error, 1)  # raises if the error is not about the clips
         # if the language is unknown, it is detected from the first clip that can be decoded
         answers = self._workers.map(self._alone, clips) if key in self._languages else map(self._alone, clips)
         for clip, found in zip(clips, answers, strict=True):

@@ -181,7 +181,7 @@ class HubWhisper:
     def _fetched(self, report: Report) -> Path:
         from huggingface_hub.errors import HfHubHTTPError
 
-        # what it is built on: OSError, and the errors of whichever httpx the hub's client uses
+        # its bases: OSError, and the errors of the httpx that the hub's client uses
         network_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
         report.say(f"looking for the Whisper model {self.model} on the hub")
         try:
