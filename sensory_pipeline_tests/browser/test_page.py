@@ -14,8 +14,8 @@ from selenium.webdriver.common.keys import Keys as Key
 from scripts.browser.chromium import Browser, browser, missing
 from scripts.browser.page import PHONE_HEIGHT, PHONE_WIDTH, SAMPLES, lit, problem, text, transcribed, words
 from sensory_pipeline.audio.decode import decode
-from sensory_pipeline.audio.pcm import Pcm
 from sensory_pipeline.audio.pcm_file import write_pcm
+from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.gateway.keys import digest
@@ -78,7 +78,7 @@ def window(network: BreakingProxy, tmp_path_factory: pytest.TempPathFactory) -> 
     """Whose microphone hears the beginning of Kennedy's speech."""
     spoken = tmp_path_factory.mktemp("spoken") / "kennedy.wav"
     speech = decode(SAMPLES / "real" / "kennedy_1961.flac", max_duration_s=60).pcm
-    write_pcm(spoken, Pcm(samples=speech.samples[:, : SPOKEN_S * 16_000]))
+    write_pcm(spoken, Waveform(samples=speech.samples[:, : SPOKEN_S * 16_000]))
     with browser(f"http://127.0.0.1:{network.port}", spoken=spoken) as opened:
         yield opened
         assert opened.complaints() == []
