@@ -123,7 +123,7 @@ def test_a_damaged_data_file_is_told_by_name(whole: Path, tmp_path: Path) -> Non
     with pytest.raises(LakeDamaged, match=words.name), connect(Lake.open(tmp_path / "lake")):
         pass
     done = sensory("sql", "SELECT text FROM words", "--lake", "lake", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (3, "")
     assert words.name in done.stderr
     assert sensory("sql", "SELECT uri FROM recordings", "--lake", "lake", cwd=tmp_path).returncode == 0, "no part of it"
 
