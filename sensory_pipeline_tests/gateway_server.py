@@ -55,7 +55,10 @@ def gateway(
     """engines: None for those of the settings; service: its settings."""
     settings = Settings(workers=1, side_by_side=side_by_side)
     app = application(settings, ServiceSettings(spool=spool, **service), engines=engines)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    config = uvicorn.Config(
+        app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5, timeout_keep_alive=75
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     with httpx2.Client(timeout=60) as http:  # which is closed last: what is under way is answered

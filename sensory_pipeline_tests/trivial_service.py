@@ -18,4 +18,11 @@ if __name__ == "__main__":
     app = application(
         Settings(workers=1, side_by_side=False), ServiceSettings(spool=Path(sys.argv[1])), engines=trivial_engines.slow
     )
-    uvicorn.run(app, port=int(sys.argv[2]), log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    uvicorn.run(
+        app,
+        port=int(sys.argv[2]),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,  # as `sensory serve`
+    )

@@ -20,6 +20,9 @@ from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 
 _LARGEST_MESSAGE = 1 << 20  # bytes, of a WebSocket's
+_KEEP_ALIVE_S = 75
+"""Seconds without a request until a connection is closed. Longer than clients keep one: they would send the next
+request on a connection that is closed at that moment."""
 
 
 def serve(
@@ -49,6 +52,7 @@ def serve(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=round(service_settings.stop_s),
+            timeout_keep_alive=_KEEP_ALIVE_S,
             ws_max_size=_LARGEST_MESSAGE,
             server_header=False,
         )

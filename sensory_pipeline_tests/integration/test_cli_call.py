@@ -70,7 +70,7 @@ def test_live_as_json(service: Gateway, tmp_path: Path) -> None:
 
 def test_what_goes_wrong(service: Gateway, tmp_path: Path) -> None:
     (tmp_path / "no.wav").write_text("no recording")
-    assert "Refused: " in called(service, tmp_path, "no.wav", code=1)
+    assert "it is not recognised as sound" in called(service, tmp_path, "no.wav", code=1)
     tone(tmp_path / "speech.wav", 300)
     assert "language" in called(service, tmp_path, "speech.wav", "--language", "zz", "--live", code=2)
     assert "does not exist" in called(service, tmp_path, "missing.wav", code=2)
