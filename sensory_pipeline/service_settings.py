@@ -14,6 +14,9 @@ from sensory_pipeline.env_file import Variables
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}=[0-9a-f]{64}$")]
 """Whose key it is, and the SHA-256 of the key."""
 
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,128}$")]
+"""As it may stand in an address."""
+
 
 def _listed(value: Any) -> Any:
     """Commas may stand for JSON."""
@@ -50,6 +53,11 @@ class ServiceSettings(Variables):
         (),
         description="Digests of the keys that may use the service, as `sensory keys new` prints them; separated by "
         "commas.",
+    )
+    openai_models: Annotated[tuple[ModelName, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"),
+        description="Names of models that clients of OpenAI's API may send; all stand for the engines of the service. "
+        "Separated by commas.",
     )
     client_key: SecretStr | None = Field(None, description="Key that `sensory call` sends to a service.")
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(

@@ -16,6 +16,9 @@ from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.live_speech import live_speech
 from sensory_pipeline.gateway.metrics import Metrics
+from sensory_pipeline.gateway.openai import realtime
+from sensory_pipeline.gateway.openai import routes as openai_routes
+from sensory_pipeline.gateway.openai.errors import shown
 from sensory_pipeline.gateway.page import page
 from sensory_pipeline.gateway.routes import router
 from sensory_pipeline.gateway.service import running
@@ -52,10 +55,12 @@ def application(
         redoc_url=None,
     )
     app.state.failure = None
-    app.add_middleware(Gate, keys=Keys(service_settings.api_keys), hosts=service_settings.hosts, metrics=metrics)
-    app.include_router(router)
-    app.include_router(live_route.router)
+    app.add_middleware(
+        Gate, keys=Keys(service_settings.api_keys), hosts=service_settings.hosts, metrics=metrics, shown=shown
+    )
+    for part in (router, openai_routes.router, live_route.router, realtime.router):
+        app.include_router(part)
     documents(app)
     page(app)
-    problems.install(app)
+    problems.install(app, shown)
     return app

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
 from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.openai import routes as openai_routes
 from sensory_pipeline.gateway.problems import ProblemDocument
 
 _PAGE = Path(__file__).with_name("docs.html")
@@ -23,7 +24,11 @@ def documents(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (RequestJson, ProblemDocument):  # of which no route has a parameter or a return value
+            for model in (
+                RequestJson,
+                ProblemDocument,
+                *openai_routes.DOCUMENTED,
+            ):  # of which no route has a parameter or a return value
                 described = model.model_json_schema(ref_template=_REFERENCE)
                 schemas |= described.pop("$defs", {})
                 schemas[model.__name__] = described

@@ -18,28 +18,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sensory_pipeline.core.hosts import host_name, is_foreign, is_loopback
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.metrics import Metrics
-from sensory_pipeline.gateway.problems import Problem
+from sensory_pipeline.gateway.problems import Problem, Shown, document
 
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OPEN = ("/health/", "/docs", "/openapi.json", "/page/")
 """For everybody, as the page at / is: there is nothing in it of anybody."""
-_PROTOCOL = "sensory"
-_KEY_PROTOCOL = "sensory-key."
-"""Subprotocols of a WebSocket from a browser, which cannot send headers: `sensory`, and the key after `sensory-key.`"""
+_PROTOCOLS = ("sensory", "realtime")
+_KEY_PROTOCOLS = ("sensory-key.", "openai-insecure-api-key.")
+"""Subprotocols of a WebSocket from a browser, which cannot send headers: `sensory`, and the key after `sensory-key.`;
+those of OpenAI's clients beside them."""
 _UNAUTHORIZED = 4401  # how a WebSocket is closed
 _GONE = 499  # noted, and told to nobody: the client hung up
 
 
 class Gate:
-    """ASGI middleware. hosts: names of the service besides this machine's own."""
+    """ASGI middleware. hosts: names of the service besides this machine's own; shown: makes answers of problems."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, hosts: Iterable[str], metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: Keys, hosts: Iterable[str], metrics: Metrics, shown: Shown = document
+    ) -> None:
         self._app = app
         self._keys = keys
         self._hosts = frozenset(host.lower() for host in hosts)
         self._metrics = metrics
+        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -95,7 +99,7 @@ class Gate:
             elif scope["type"] == "websocket":
                 await _refuse(receive, noting, problem)
             else:
-                await problem.response(scope["request_id"])(scope, receive, noting)
+                await self._shown(problem, scope)(scope, receive, noting)
         except ClientDisconnect:
             status = _GONE
         except Exception:
@@ -103,7 +107,7 @@ class Gate:
             if status or scope["type"] == "websocket":
                 raise
             failed = Problem(500, "failed", "the service failed on this request: tell its operator the request_id")
-            await failed.response(scope["request_id"])(scope, receive, noting)
+            await self._shown(failed, scope)(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.monotonic() - began
@@ -131,12 +135,13 @@ def _offered(scope: Scope) -> str | None:
     'Bearer secret'
     """
     offered: list[str] = scope.get("subprotocols", [])
-    return next((f"Bearer {name[len(_KEY_PROTOCOL) :]}" for name in offered if name.startswith(_KEY_PROTOCOL)), None)
+    keys = (name.removeprefix(prefix) for name in offered for prefix in _KEY_PROTOCOLS if name.startswith(prefix))
+    return next((f"Bearer {key}" for key in keys), None)
 
 
 def _chosen(scope: Scope) -> str | None:
     """The subprotocol that is answered: browsers close the connection if they offer some and none is chosen."""
-    return _PROTOCOL if _PROTOCOL in scope.get("subprotocols", ()) else None
+    return next((name for name in scope.get("subprotocols", ()) if name in _PROTOCOLS), None)
 
 
 async def _refuse(receive: Receive, send: Send, problem: Problem) -> None:

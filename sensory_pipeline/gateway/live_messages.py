@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sensory_pipeline.core.emotions import LABELS, EmotionScores
 from sensory_pipeline.core.punctuation import join
@@ -87,6 +87,11 @@ def said(words: Sequence[Word], partial: Sequence[Word], *, at_ms: int) -> Messa
         "emotional": None,
         "partial": [_word(word) for word in partial],
     }
+
+
+def speech(change: Literal["started", "stopped"], at_ms: int) -> Message:
+    """That somebody begins to speak, or has ended; where it is asked for."""
+    return {"speech": change, "at_ms": at_ms}
 
 
 def felt(span: Span, scores: EmotionScores) -> Message:

@@ -19,7 +19,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, SensoryError
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
-from sensory_pipeline.gateway.live_session import LiveSession, TooFast
+from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sessions import Full, Gone, LiveLimits, LiveSessions, Seat
 from sensory_pipeline.gateway.live_sound import RATES
 
@@ -72,9 +72,8 @@ async def live(websocket: WebSocket) -> None:
         asked = _asked(websocket)
         request = await _settings(websocket, speech)
         try:
-            seat = (
-                await sessions.resume(asked.name) if asked.resumed else sessions.begin(asked.name, asked.rate, request)
-            )
+            stream = Stream(rate=asked.rate, request=request, backlog_s=sessions.limits.backlog_s)
+            seat = await sessions.resume(asked.name) if asked.resumed else sessions.begin(asked.name, stream)
         except Gone:
             raise Refused(4404, "this session is over: begin a new one") from None
         except Full:
@@ -139,7 +138,7 @@ async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits
     while True:
         try:
             async with asyncio.timeout(None if ended else limits.idle_s):
-                frame = await _frame(websocket)
+                frame = await received(websocket)
         except TimeoutError:
             raise Refused(4408, f"no sound for {limits.idle_s:.0f} s: send silence too", for_good=False) from None
         if ended:
@@ -159,7 +158,8 @@ async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits
                 raise Refused(4429, reason) from None
 
 
-async def _frame(websocket: WebSocket) -> str | bytes:
+async def received(websocket: WebSocket) -> str | bytes:
+    """The next frame. Raises WebSocketDisconnect when the client is gone."""
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1006))
@@ -183,7 +183,7 @@ def _asked(websocket: WebSocket) -> _Asked:
 async def _settings(websocket: WebSocket, speech: LiveSpeech) -> ProcessRequest:
     try:
         async with asyncio.timeout(speech.sessions.limits.idle_s):
-            frame = await _frame(websocket)
+            frame = await received(websocket)
     except TimeoutError:
         raise Refused(4408, "no settings came") from None
     if isinstance(frame, bytes):

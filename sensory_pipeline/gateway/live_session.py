@@ -13,11 +13,13 @@ from sensory_pipeline.core.requests import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.gateway.live_engines import LiveEngines
-from sensory_pipeline.gateway.live_messages import Outbox, felt, said
+from sensory_pipeline.gateway.live_messages import Outbox, felt, said, speech
 from sensory_pipeline.gateway.live_sound import LiveSound
 
 PAUSE_MS = 500
 """A silence that ends a phrase: what is there becomes final."""
+PAUSES_MS = (200, 2_000)
+"""The least and the most that a stream may have instead."""
 _STEP_MS = 200  # of new speech, before it is heard again
 _PIECE_MS = 160  # taken in at once, so that no pause is missed
 _LONG_PAUSE_MS = 2_000  # what is before it does not help to hear what comes
@@ -32,11 +34,17 @@ class TooFast(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """rate: Hz; request: what is asked of its speech; backlog_s: seconds of sound that may wait for engines."""
+    """What is known of a stream before it begins.
+
+    rate: Hz; request: what is asked of its speech; backlog_s: seconds of sound that may wait for engines; pause_ms: a
+    silence that ends a phrase; tells_speech: whether it is told when speech starts and stops.
+    """
 
     rate: int
     request: ProcessRequest
     backlog_s: float
+    pause_ms: int = PAUSE_MS
+    tells_speech: bool = False
 
 
 class LiveSession:
@@ -54,6 +62,7 @@ class LiveSession:
         self.results = Outbox()
         self.received = 0
         self._engines = engines
+        self._stream = stream
         self._request = stream.request
         tra = stream.request.tra
         # what is heard again in a moment is not tried for long
@@ -63,6 +72,7 @@ class LiveSession:
         self._piece_bytes = stream.rate * 2 * _PIECE_MS // 1000
         self._waiting = bytearray()
         self._came = asyncio.Event()
+        self._taken = asyncio.Event()
         self._ended = False
         self._sound = LiveSound(stream.rate)
         self._agreement = LocalAgreement()
@@ -70,6 +80,7 @@ class LiveSession:
         self._phrase_ms = 0  # where it begins
         self._partial: tuple[Word, ...] = ()  # that was told
         self._heard_ms = 0  # how far engines have heard
+        self._speaks = False  # as far as it was told
         self._feelings: list[asyncio.Task[None]] = []
 
     @property
@@ -85,6 +96,15 @@ class LiveSession:
         self.received += len(data)
         self._came.set()
 
+    async def take(self, data: bytes) -> None:
+        """As `feed`, once there is room."""
+        for start in range(0, len(data), self._most_bytes):
+            part = data[start : start + self._most_bytes]
+            while len(self._waiting) + len(part) > self._most_bytes:
+                self._taken.clear()
+                await self._taken.wait()
+            self.feed(part)
+
     def end(self) -> None:
         """No more sound comes: what is there becomes final, then `run` ends."""
         self._ended = True
@@ -98,6 +118,7 @@ class LiveSession:
                 await self._listen()
             if self._sound.speech is not None:
                 await self._pause()
+            self._stops(self._sound.end_ms)
             await asyncio.gather(*self._feelings)
         except Exception as error:  # noqa: BLE001 - it is for whoever reads the results
             self.results.close(error)
@@ -114,15 +135,18 @@ class LiveSession:
             await self._came.wait()
         piece = bytes(self._waiting[: self._piece_bytes])
         del self._waiting[: self._piece_bytes]
+        self._taken.set()
         return piece
 
     async def _listen(self) -> None:
         sound = self._sound
+        self._starts()
         if sound.speech is None:
             if self._agreement.partial:  # in sound that is taken for silence
                 self._tell(self._agreement.paused())
+            self._stops(sound.end_ms)
             self._forget(sound.end_ms - _BEFORE_MS)
-        elif sound.silence_ms >= PAUSE_MS:
+        elif sound.silence_ms >= self._stream.pause_ms:
             await self._pause()
         elif sound.end_ms - sound.start_ms >= MOST_MS:
             await self._hear(sound.end_ms, self._request)
@@ -152,6 +176,7 @@ class LiveSession:
                 await self._hear(end_ms, self._request)
             self._tell(self._agreement.paused())
             self._finish(end_ms)
+        self._stops(end_ms)
         if sound.silence_ms >= _LONG_PAUSE_MS or end_ms - sound.start_ms >= _CONTEXT_MS:
             self._forget(end_ms)
 
@@ -178,6 +203,22 @@ class LiveSession:
         elif partial != self._partial:
             self.results.put_partial(message)
         self._partial = partial
+
+    def _starts(self) -> None:
+        """Tell of speech after silence; of sound that is kept, the phrases that have ended do not count."""
+        spoken = self._sound.speech
+        if self._speaks or spoken is None or spoken.end_ms <= self._phrase_ms:
+            return
+        self._speaks = True
+        known_ms = max(self._phrase_ms, spoken.end_ms - _PIECE_MS)
+        start_ms = spoken.start_ms if spoken.start_ms >= self._phrase_ms else known_ms
+        if self._stream.tells_speech:
+            self.results.put(speech("started", start_ms))
+
+    def _stops(self, at_ms: int) -> None:
+        if self._speaks and self._stream.tells_speech:
+            self.results.put(speech("stopped", at_ms))
+        self._speaks = False
 
     def _finish(self, end_ms: int) -> None:
         """A phrase, or a part of one, whose words are final."""

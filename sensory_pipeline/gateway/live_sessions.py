@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_session import LiveSession, Stream
 
@@ -68,11 +67,11 @@ class LiveSessions:
     def __len__(self) -> int:
         return len(self._held)
 
-    def begin(self, name: str, rate: int, request: ProcessRequest) -> Seat:
+    def begin(self, name: str, stream: Stream) -> Seat:
         """A seat at a new session of that name, which only its client knows. Raises Full."""
         if len(self._held) >= self.limits.sessions or name in self._held:
             raise Full
-        session = LiveSession(Stream(rate=rate, request=request, backlog_s=self.limits.backlog_s), self._engines)
+        session = LiveSession(stream, self._engines)
         seat = Seat(name, session)
         self._held[name] = _Held(session, asyncio.create_task(session.run()), seat)
         return seat

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Scope
 
 from sensory_pipeline.core.errors import (
     AudioError,
@@ -110,16 +111,25 @@ class Problem(Exception):
         return JSONResponse(content, self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 
+Shown = Callable[[Problem, Scope], JSONResponse]
+"""Makes what a client is sent for a problem with its request."""
+
+
+def document(problem: Problem, scope: Scope) -> JSONResponse:
+    """As RFC 9457 has it."""
+    return problem.response(str(scope.get("request_id", "")))
+
+
 def busy(kind: str, detail: str, retry_after_s: float, status: int = 429) -> Problem:
     """The client is to come back after so many seconds."""
     return Problem(status, kind, detail, headers={"Retry-After": str(max(1, round(retry_after_s)))})
 
 
-def of_fields(error: ValidationError, root: str) -> Problem:
-    """What pydantic refuses, field by field, without the values that were given."""
+def of_fields(error: ValidationError, root: str = "") -> Problem:
+    """What pydantic refuses, field by field, without the values that were given. root: where they lie."""
     fields: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        place = ".".join((root, *map(str, detail["loc"])))
+        place = ".".join(filter(None, (root, *map(str, detail["loc"]))))
         message = "there is no such option" if detail["type"] == "extra_forbidden" else detail["msg"]
         fields[place] = message.removeprefix("Value error, ")
     return refused(fields)
@@ -157,19 +167,16 @@ def of_error(error: SensoryError) -> Problem:
     return Problem(status, kind, str(error))
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app in this way."""
-
-    def request_id(request: Request) -> str:
-        return str(request.scope.get("request_id", ""))
+def install(app: FastAPI, shown: Shown = document) -> None:
+    """Answer every error of the app as a problem."""
 
     async def known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
-        return error.response(request_id(request))
+        return shown(error, request.scope)
 
     async def recording(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, SensoryError)
-        return of_error(error).response(request_id(request))
+        return shown(of_error(error), request.scope)
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -177,12 +184,12 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405 and (methods := _methods(app, request)):
             headers["Allow"] = ", ".join(methods)  # Starlette names those of one route, and an address may have several
         detail = f"{error.detail}: see /docs for what there is"
-        return Problem(error.status_code, "http", detail, headers=headers).response(request_id(request))
+        return shown(Problem(error.status_code, "http", detail, headers=headers), request.scope)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         fields = {".".join(map(str, detail["loc"])): str(detail["msg"]) for detail in error.errors()}
-        return refused(fields).response(request_id(request))
+        return shown(refused(fields), request.scope)
 
     app.add_exception_handler(Problem, known)
     app.add_exception_handler(SensoryError, recording)

@@ -20,11 +20,11 @@ from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.job_store import Job
 from sensory_pipeline.gateway.problems import Problem, busy, refused
 from sensory_pipeline.gateway.service import Service
-from sensory_pipeline.gateway.uploads import Upload, receive
+from sensory_pipeline.gateway.uploads import Form, Upload, receive
 
 T = TypeVar("T")
 
-_FIELDS = frozenset({"request_json"})
+_FORM = Form(recording="audio", single=frozenset({"request_json"}))
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -54,10 +54,10 @@ async def sent(service: Service, request: Request, client: str) -> AsyncIterator
     path = service.uploads / uuid.uuid4().hex
     try:
         limit = int(service.service_settings.max_upload_mb * 1e6)
-        upload = await receive(request, path, max_bytes=limit, fields=_FIELDS)
+        upload = await receive(request, path, _FORM, max_bytes=limit)
         if "request_json" not in upload.fields:
             raise refused({"request_json": 'it is missing: send {"settings": {"tasks": ["transcribe"]}} at least'})
-        asked = RequestJson.read(upload.fields["request_json"])
+        asked = RequestJson.read(upload.fields["request_json"][0])
         _check(service, asked)
         yield Sent(client=client, upload=upload, asked=asked, idempotency_key=idempotency_key)
     finally:
@@ -68,15 +68,13 @@ def _check(service: Service, asked: RequestJson) -> None:
     """Raises Problem, or UnsupportedLanguage, for what the engines cannot do."""
     wanted = asked.request(service.default)
     service.recognition.check(wanted)
-    engines = service.recognition.engines(stereo=wanted.stereo)
-    settings_used = engines.transcriber.info.settings_used
-    changed = {name for name, value in wanted.tra if value != getattr(service.default.tra, name)}
-    if settings_used is not None and (ignored := changed - settings_used):
-        raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in sorted(ignored)})
+    if ignored := service.ignored(wanted):
+        raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in ignored})
     if service.lake_home is not None and asked.async_process:
         service.lake_home.check(wanted)
     dia = asked.settings.dia
-    if dia is not None and not dia.use_gpu and engines.diarizer.info.device.startswith("cuda"):
+    diarizer = service.recognition.engines(stereo=wanted.stereo).diarizer
+    if dia is not None and not dia.use_gpu and diarizer.info.device.startswith("cuda"):
         raise refused({"settings.dia.use_gpu": "the service has its models on a GPU: leave it out"})
 
 
@@ -126,7 +124,7 @@ async def _new_job(service: Service, sent: Sent) -> Job:
         return await service.background.add(
             sent.upload.path,
             client=sent.client,
-            request=sent.upload.fields["request_json"].decode(),
+            request=sent.upload.fields["request_json"][0].decode(),
             digest=sent.digest,
             idempotency_key=sent.idempotency_key,
             audio_s=audio_s,

@@ -59,14 +59,27 @@ class Service:
     background: Background = field(init=False)
     ready: bool = False
 
+    def ignored(self, wanted: ProcessRequest) -> list[str]:
+        """Names of the transcription settings, other than the default, that the engine ignores."""
+        settings_used = self.recognition.engines(stereo=wanted.stereo).transcriber.info.settings_used
+        changed = {name for name, value in wanted.tra if value != getattr(self.default.tra, name)}
+        return [] if settings_used is None else sorted(changed - settings_used)
+
     async def processed(self, path: Path, asked: RequestJson, *, client: str) -> dict[str, Any]:
-        """The result of a recording that somebody waits for. Raises what it fails with, and Problem."""
+        """What is answered to somebody who waits for a recording. Raises what it fails with, and Problem."""
         wanted = asked.request(self.default)
+        result = await self.result(path, wanted, client=client, log_progress=asked.log_progress)
+        return await self._rendered(result, wanted, asked)
+
+    async def result(
+        self, path: Path, wanted: ProcessRequest, *, client: str, log_progress: bool = False
+    ) -> RecordingResult:
+        """The result of a recording that somebody waits for. Raises what it fails with, and Problem."""
         async with self.recognition.decoded(path, wanted) as decoded:
             audio_s = decoded.audio.duration_ms / 1000
             self.metrics.received(audio_s)
             async with self.admission.turn(client, audio_s) as waited_s:
-                return await self._result(decoded, asked, waited_s)
+                return await self._result(decoded, waited_s, log_progress=log_progress)
 
     async def job_result(self, job: Job, path: Path) -> dict[str, Any]:
         """The same for a background job, whose length is known."""
@@ -77,18 +90,19 @@ class Service:
         async with self.admission.turn(job.client, job.audio_s, background=True) as waited_s:
             await self.background.begun(job)
             async with self.recognition.decoded(path, wanted) as decoded:
-                return await self._result(decoded, asked, waited_s)
+                result = await self._result(decoded, waited_s, log_progress=asked.log_progress)
+                return await self._rendered(result, wanted, asked)
 
-    async def _result(self, decoded: Decoded, asked: RequestJson, waited_s: float) -> dict[str, Any]:
+    async def _result(self, decoded: Decoded, waited_s: float, *, log_progress: bool) -> RecordingResult:
         audio_s = decoded.audio.duration_ms / 1000
-        told = log.info if asked.log_progress else log.debug
+        told = log.info if log_progress else log.debug
         told("started", audio_s=audio_s, codec=decoded.audio.codec, waited_s=round(waited_s, 3))
         began = time.monotonic()
         result = await self.recognition.result(decoded)
         work_s = time.monotonic() - began
         self.metrics.recognised(audio_s, waited_s, work_s)
         told("recognised", audio_s=audio_s, seconds=round(work_s, 3))
-        return await self._rendered(result, decoded.file.request, asked)
+        return result
 
     async def _rendered(self, result: RecordingResult, request: ProcessRequest, asked: RequestJson) -> dict[str, Any]:
         value = await asyncio.to_thread(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -24,17 +24,31 @@ _STALLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What a form may have.
+
+    recording: the field with the recording; single: other fields; repeated: fields that may be there several times;
+    refused: fields that it must not have, with the reasons.
+    """
+
+    recording: str
+    single: frozenset[str]
+    repeated: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """path: of the recording; size: its bytes; digest: SHA-256 of it; fields: the others of the form."""
+    """path: of the recording; size: its bytes; digest: SHA-256 of it; fields: the values of the form's others."""
 
     path: Path
     size: int
     digest: str
-    fields: dict[str, bytes]
+    fields: dict[str, list[bytes]]
 
 
-async def receive(request: Request, path: Path, *, max_bytes: int, fields: frozenset[str]) -> Upload:
-    """Write the form's `audio` to `path`. fields: names of the others that it may have.
+async def receive(request: Request, path: Path, form: Form, *, max_bytes: int) -> Upload:
+    """Write the form's recording to `path`.
 
     Raises Problem for what is too large, no form, or has other fields, and ClientDisconnect.
     """
@@ -43,28 +57,30 @@ async def receive(request: Request, path: Path, *, max_bytes: int, fields: froze
         raise _too_large(max_bytes)
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise Problem(415, "no-form", "send a form (multipart/form-data) with the recording as its field `audio`")
-    form = _Form(max_bytes=max_bytes, allowed=fields)
+        raise Problem(
+            415, "no-form", f"send a form (multipart/form-data) with the recording as its field `{form.recording}`"
+        )
+    reading = _Reading(max_bytes=max_bytes, form=form)
     try:
-        parser = MultipartParser(options[b"boundary"], form.callbacks())
+        parser = MultipartParser(options[b"boundary"], reading.callbacks())
         with await asyncio.to_thread(path.open, "xb") as file:
             async for chunk in _patiently(request):
                 parser.write(chunk)
-                if len(form.block) >= _BLOCK:
-                    await asyncio.to_thread(form.flush, file)
+                if len(reading.block) >= _BLOCK:
+                    await asyncio.to_thread(reading.flush, file)
             parser.finalize()
-            await asyncio.to_thread(form.flush, file)
+            await asyncio.to_thread(reading.flush, file)
     except MultipartParseError as error:
         raise Problem(400, "form-damaged", f"the form cannot be read ({error}): send it again") from error
     except ClientDisconnect:
         raise
     except OSError as error:
         raise busy("no-room", f"the upload cannot be kept ({error.strerror}): send it again later", 60, 503) from error
-    if not form.ended:
+    if not reading.ended:
         raise Problem(400, "form-damaged", "the form breaks off before its end: send it again")
-    if form.size is None:
-        raise refused({"audio": "the recording is missing: send it as this field of the form"})
-    return Upload(path=path, size=form.size, digest=form.digest.hexdigest(), fields=form.fields)
+    if reading.size is None:
+        raise refused({form.recording: "the recording is missing: send it as this field of the form"})
+    return Upload(path=path, size=reading.size, digest=reading.digest.hexdigest(), fields=reading.fields)
 
 
 async def _patiently(request: Request) -> AsyncIterator[bytes]:
@@ -82,15 +98,15 @@ async def _patiently(request: Request) -> AsyncIterator[bytes]:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Form:
-    """block: of the recording, not yet written; size: of the recording so far, None without one."""
+class _Reading:
+    """A form as it comes. block: of the recording, not yet written; size: of the recording so far, None without one."""
 
     max_bytes: int
-    allowed: frozenset[str]
+    form: Form
     block: bytearray = field(default_factory=bytearray)
     size: int | None = None
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
-    fields: dict[str, bytes] = field(default_factory=dict)
+    fields: dict[str, list[bytes]] = field(default_factory=dict)
     ended: bool = False
     _name: str = ""
     _header: bytes = b""
@@ -132,24 +148,29 @@ class _Form:
     def _named(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._name in self.fields or (self._name == "audio" and self.size is not None):
+        form = self.form
+        twice = self._name in self.fields and self._name not in form.repeated
+        if twice or (self._name == form.recording and self.size is not None):
             raise refused({self._name: "it is there twice"})
-        if self._name == "audio":
+        if self._name == form.recording:
             self.size = 0
-        elif self._name in self.allowed:
-            self.fields[self._name] = b""
+        elif self._name in form.single | form.repeated:
+            self.fields.setdefault(self._name, []).append(b"")
+        elif self._name in form.refused:
+            raise refused({self._name: form.refused[self._name]})
         else:
-            raise refused({self._name[:64]: f"there is no such field: send audio, {', '.join(sorted(self.allowed))}"})
+            known = ", ".join((form.recording, *sorted(form.single | form.repeated)))
+            raise refused({self._name[:64]: f"there is no such field: send {known}"})
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._name == "audio" and self.size is not None:
+        if self._name == self.form.recording and self.size is not None:
             self.size += end - start
             if self.size > self.max_bytes:
                 raise _too_large(self.max_bytes)
             self.block += data[start:end]
         else:
-            self.fields[self._name] += data[start:end]
-            if sum(map(len, self.fields.values())) > _FORM_BYTES:
+            self.fields[self._name][-1] += data[start:end]
+            if sum(len(value) for values in self.fields.values() for value in values) > _FORM_BYTES:
                 raise Problem(413, "form-too-large", f"{self._name} is longer than {_FORM_BYTES} bytes: shorten it")
 
     def _end(self) -> None:

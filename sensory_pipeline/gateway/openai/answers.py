@@ -1,0 +1,211 @@
+"""A recording's result in the formats of OpenAI's API, and as its events."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from sensory_pipeline.core.formats import subtitles
+from sensory_pipeline.core.languages import NAMES
+from sensory_pipeline.core.results import RecordingResult
+from sensory_pipeline.core.sentences import sentences
+from sensory_pipeline.core.transcripts import Segment, Transcript
+from sensory_pipeline.gateway.openai.requests import Asked
+
+
+class Usage(BaseModel):
+    """seconds: of the recording, begun ones counted as whole."""
+
+    type: Literal["duration"] = "duration"
+    seconds: int
+
+
+class Transcription(BaseModel):
+    """`json`."""
+
+    text: str
+    usage: Usage
+
+
+class Word(BaseModel):
+    """word: as written, with its punctuation; start, end: seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class VerboseSegment(BaseModel):
+    """A phrase.
+
+    avg_logprob: mean over its words; compression_ratio: as zlib compresses the text. The service does not keep tokens,
+    the temperature that gave the text and the probability of silence: they are always [], 0 and 0.
+    """
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int] = []
+    temperature: float = 0
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float = 0
+
+
+class VerboseTranscription(BaseModel):
+    """`verbose_json`. language: its English name, empty when nothing was said; duration: seconds."""
+
+    task: Literal["transcribe", "translate"]
+    language: str
+    duration: float
+    text: str
+    segments: list[VerboseSegment] | None = None
+    words: list[Word] | None = None
+    usage: Usage
+
+
+class DiarizedSegment(BaseModel):
+    """What one speaker said, at most a sentence. speaker: A, B, ... in order of appearance, or unknown."""
+
+    type: Literal["transcript.text.segment"] = "transcript.text.segment"
+    id: str
+    start: float
+    end: float
+    text: str
+    speaker: str
+
+
+class DiarizedTranscription(BaseModel):
+    """`diarized_json`. duration: seconds."""
+
+    task: Literal["transcribe"] = "transcribe"
+    duration: float
+    text: str
+    segments: list[DiarizedSegment]
+    usage: Usage
+
+
+def answer(result: RecordingResult, asked: Asked) -> Response:
+    """In the format that is asked for."""
+    match asked.response_format:
+        case "text":
+            return PlainTextResponse(f"{_told(result).text}\n")
+        case "srt":
+            return PlainTextResponse(subtitles.srt(_told(result)))
+        case "vtt":
+            return Response(subtitles.vtt(_told(result)), media_type="text/vtt")
+        case "verbose_json":
+            value: BaseModel = _verbose(result, asked)
+        case "diarized_json":
+            value = _diarized(result)
+        case _:
+            value = Transcription(text=_told(result).text, usage=_usage(result))
+    return JSONResponse(value.model_dump(exclude_none=True))
+
+
+def events(result: RecordingResult, asked: Asked) -> Iterator[bytes]:
+    """As server-sent events: what is new in the text, or who said what, then all of the text."""
+    transcript = _told(result)
+    if asked.response_format == "diarized_json":
+        for segment in _diarized(result).segments:
+            yield event(segment.model_dump())
+    else:
+        for delta in _deltas(transcript):
+            yield event({"type": "transcript.text.delta", "delta": delta})
+    usage = _usage(result).model_dump()
+    yield event({"type": "transcript.text.done", "text": transcript.text, "usage": usage})
+
+
+def event(data: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _told(result: RecordingResult) -> Transcript:
+    transcript = result.told_transcript
+    assert transcript is not None  # it is always asked for
+    return transcript
+
+
+def _deltas(transcript: Transcript) -> Iterator[str]:
+    """Parts of the text, phrase by phrase, which joined are all of it."""
+    text, told = transcript.text, 0
+    for segment in transcript.segments:
+        if segment.text:
+            end = text.index(segment.text, told) + len(segment.text)
+            yield text[told:end]
+            told = end
+
+
+def _verbose(result: RecordingResult, asked: Asked) -> VerboseTranscription:
+    transcript = _told(result)
+    spoken = [segment for segment in transcript.segments if segment.text]
+    words = [Word(word=word.text, start=word.span.start_s, end=word.span.end_s) for word in transcript.words]
+    return VerboseTranscription(
+        task=asked.task,
+        language=NAMES.get(transcript.language or "", "").lower(),
+        duration=result.audio.duration_ms / 1000,
+        text=transcript.text,
+        segments=[_segment(*item) for item in enumerate(spoken)] if "segment" in asked.granularities else None,
+        words=words if "word" in asked.granularities else None,
+        usage=_usage(result),
+    )
+
+
+def _segment(number: int, segment: Segment) -> VerboseSegment:
+    logprobs = [math.log(max(word.probability, 1e-6)) for word in segment.words]
+    encoded = segment.text.encode()
+    return VerboseSegment(
+        id=number,
+        seek=segment.span.start_ms // 10,
+        start=segment.span.start_s,
+        end=segment.span.end_s,
+        text=segment.text,
+        avg_logprob=round(sum(logprobs) / len(logprobs), 4) if logprobs else 0,
+        compression_ratio=round(len(encoded) / len(zlib.compress(encoded)), 4),
+    )
+
+
+def _diarized(result: RecordingResult) -> DiarizedTranscription:
+    said = [sentence for utterance in result.utterances for sentence in sentences(utterance)]
+    names: dict[str, str] = {}
+    for sentence in said:
+        if sentence.speaker is not None:
+            names.setdefault(sentence.speaker, _letters(len(names)))
+    return DiarizedTranscription(
+        duration=result.audio.duration_ms / 1000,
+        text=_told(result).text,
+        segments=[
+            DiarizedSegment(
+                id=f"seg_{number}",
+                start=sentence.span.start_s,
+                end=sentence.span.end_s,
+                text=sentence.text,
+                speaker=names.get(sentence.speaker or "", "unknown"),
+            )
+            for number, sentence in enumerate(said)
+        ],
+        usage=_usage(result),
+    )
+
+
+def _letters(number: int) -> str:
+    """Names of speakers, as columns of a table have them.
+
+    >>> [_letters(number) for number in (0, 25, 26)]
+    ['A', 'Z', 'AA']
+    """
+    last = chr(ord("A") + number % 26)
+    return last if number < 26 else _letters(number // 26 - 1) + last
+
+
+def _usage(result: RecordingResult) -> Usage:
+    return Usage(seconds=math.ceil(result.audio.duration_ms / 1000))

@@ -1,0 +1,153 @@
+"""Forms and options as OpenAI's clients send them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sensory_pipeline.core.languages import Code
+from sensory_pipeline.core.requests import Temperature
+from sensory_pipeline.gateway.problems import of_fields, refused
+from sensory_pipeline.gateway.uploads import Form
+
+Granularity = Literal["word", "segment"]
+F = TypeVar("F", bound=BaseModel)
+_LISTS = ("timestamp_granularities", "languages", "keywords")
+_OURS_ALONE = "the service cuts speech at its own pauses: leave it out"
+_NO_VOICES = "speakers are not known by samples of their voices: leave it out; they are named A, B, ..."
+
+
+class Wire(BaseModel):
+    """Values that a client sends: no field is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Speech(Wire):
+    """What a client knows of the speech."""
+
+    prompt: str | None = Field(None, description="Example of the style and spelling you want.")
+    language: Code | None = Field(None, description="ISO 639-1 code of the language; otherwise it is detected.")
+    languages: tuple[Code, ...] = Field((), description="Languages that may be spoken.")
+    keywords: tuple[str, ...] = Field((), description="Names and terms to expect.")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the transcription that it names. Raises Problem for contradictory ones."""
+        if self.language and self.languages:
+            raise refused({"languages": "send either language or languages, not both"})
+        update: dict[str, Any] = {}
+        if self.prompt:
+            update["initial_prompt"] = self.prompt
+        if self.language or self.languages:
+            update |= {"language": self.language or "auto", "languages": self.languages}
+        if self.keywords:
+            update["hotwords"] = " ".join(self.keywords)
+        return update
+
+
+def _chunking(value: Any) -> Any:
+    """It may come as JSON, or as a word that stands for its type."""
+    try:
+        return json.loads(value) if value.startswith("{") else {"type": value}
+    except ValueError as error:
+        raise ValueError('it is no JSON: send auto, or {"type": "server_vad"}') from error
+
+
+class Chunking(Wire):
+    """Speech is cut where it pauses, whichever type is sent."""
+
+    type: Literal["auto", "server_vad"]
+
+
+class TranslationForm(Wire):
+    """Fields of POST /v1/audio/translations, without the recording."""
+
+    model: str = Field(description="One of GET /v1/models; all stand for the engines of the service.")
+    prompt: str | None = Field(None, description="Example of the style and spelling you want.")
+    response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
+    temperature: Temperature = Field(0, description="Of decoding; with 0, higher ones are tried if text is doubtful.")
+
+
+class TranscriptionForm(Speech):
+    """Fields of POST /v1/audio/transcriptions, without the recording."""
+
+    model: str = Field(description="One of GET /v1/models; all stand for the engines of the service.")
+    response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] = "json"
+    temperature: Temperature = Field(0, description="Of decoding; with 0, higher ones are tried if text is doubtful.")
+    timestamp_granularities: tuple[Granularity, ...] = Field(
+        (), description="What verbose_json has times of; segments by default."
+    )
+    stream: bool = Field(False, description="Answer json, text or diarized_json as server-sent events.")
+    chunking_strategy: Annotated[Chunking | None, BeforeValidator(_chunking)] = Field(
+        None,
+        description="auto or server_vad: the service always cuts speech at its pauses.",
+        json_schema_extra={"type": "string"},
+    )
+
+
+TRANSCRIPTION = Form(
+    recording="file",
+    single=frozenset(
+        {
+            "model",
+            "language",
+            "prompt",
+            "response_format",
+            "temperature",
+            "stream",
+            "chunking_strategy",
+            "chunking_strategy[type]",
+        }
+    ),
+    repeated=frozenset(
+        f"{name}{brackets}"
+        for name in _LISTS
+        for brackets in ("", "[]")  # which are easily forgotten
+    ),
+    refused={
+        **{
+            f"{name}{brackets}": reason
+            for name, reason in (
+                ("include", "tokens have no log probabilities here: leave it out; /v1/process tells those of words"),
+                ("known_speaker_names", _NO_VOICES),
+                ("known_speaker_references", _NO_VOICES),
+            )
+            for brackets in ("", "[]")
+        },
+        **{
+            f"chunking_strategy[{name}]": _OURS_ALONE
+            for name in ("prefix_padding_ms", "silence_duration_ms", "threshold")
+        },
+    },
+)
+TRANSLATION = Form(
+    recording="file",
+    single=frozenset({"model", "prompt", "response_format", "temperature"}),
+    refused={
+        "language": "the language is detected, and the text is English: leave it out",
+        "stream": "translations are not streamed: leave it out",
+    },
+)
+
+
+def read(form: type[F], fields: dict[str, list[bytes]]) -> F:
+    """Empty values stand for fields that are not given. Raises Problem."""
+    given: dict[str, Any] = {}
+    for field, encoded in fields.items():
+        try:
+            values = [value.decode() for value in encoded]
+        except UnicodeDecodeError:
+            raise refused({field: "it is not UTF-8"}) from None
+        name = field.removesuffix("[]")
+        if name in _LISTS:
+            given.setdefault(name, []).extend(filter(None, values))
+        elif name == "chunking_strategy[type]":
+            given["chunking_strategy"] = values[0]
+        elif values[0]:
+            given[name] = values[0]
+    try:
+        return form.model_validate(given)
+    except ValidationError as error:
+        raise of_fields(error) from error

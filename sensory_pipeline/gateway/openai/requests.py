@@ -1,0 +1,106 @@
+"""The request of the pipeline that a form of OpenAI's API means. Each option is applied or refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from sensory_pipeline.core.requests import ProcessRequest, Task, TranscriptionSettings
+from sensory_pipeline.gateway.openai.forms import Granularity, TranscriptionForm, TranslationForm, read
+from sensory_pipeline.gateway.problems import Problem, of_fields, refused
+from sensory_pipeline.gateway.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """request: of the pipeline; granularities: what verbose_json has times of; stream: answer by events."""
+
+    request: ProcessRequest
+    response_format: str
+    granularities: frozenset[Granularity]
+    stream: bool
+
+    @property
+    def task(self) -> Literal["transcribe", "translate"]:
+        return "translate" if self.request.tra.translate else "transcribe"
+
+
+def transcription(service: Service, fields: dict[str, list[bytes]]) -> Asked:
+    """Of a form's fields. Raises Problem, and UnsupportedLanguage, for what cannot be done."""
+    form = read(TranscriptionForm, fields)
+    granularities = frozenset(form.timestamp_granularities)
+    if granularities and form.response_format != "verbose_json":
+        raise refused({"timestamp_granularities": "only verbose_json has times: send response_format=verbose_json"})
+    if form.stream and form.response_format not in ("json", "text", "diarized_json"):
+        raise refused({"stream": f"{form.response_format} is not streamed: send json, text or diarized_json"})
+    tasks = {Task.TRANSCRIBE} | ({Task.DIARIZATION} if form.response_format == "diarized_json" else set())
+    update = form.settings() | _temperatures(form.temperature, service.default.tra)
+    return Asked(
+        request=checked(service, form.model, update, frozenset(tasks)),
+        response_format=form.response_format,
+        granularities=granularities or frozenset({"segment"}),
+        stream=form.stream,
+    )
+
+
+def translation(service: Service, fields: dict[str, list[bytes]]) -> Asked:
+    """Of a form's fields. Raises Problem for what cannot be done."""
+    form = read(TranslationForm, fields)
+    info = service.recognition.engines().transcriber.info
+    if info.languages == frozenset({"en"}) or (info.settings_used is not None and "translate" not in info.settings_used):
+        raise Problem(
+            422,
+            "no-translation",
+            f"{info.engine} with the model {info.model} does not translate: have the operator choose a multilingual "
+            "model of Whisper (WHISPER_MODEL_SIZE=small, for example)",
+            fields={"model": "it does not translate"},
+        )
+    update = {"translate": True, **_temperatures(form.temperature, service.default.tra)}
+    if form.prompt:
+        update["initial_prompt"] = form.prompt
+    return Asked(
+        request=checked(service, form.model, update, frozenset({Task.TRANSCRIBE})),
+        response_format=form.response_format,
+        granularities=frozenset({"segment"}),
+        stream=False,
+    )
+
+
+def checked(service: Service, model: str | None, update: dict[str, Any], tasks: frozenset[Task]) -> ProcessRequest:
+    """The service's request with other settings of the transcription. model: None where the client names none.
+
+    Raises Problem, and UnsupportedLanguage, for what the engines cannot do.
+    """
+    if model is not None:
+        known(service, model)
+    try:
+        tra = TranscriptionSettings(**service.default.tra.model_dump() | update)
+    except ValidationError as error:
+        raise of_fields(error) from error
+    request = service.default.model_copy(update={"tasks": tasks, "tra": tra})
+    service.recognition.check(request)
+    if ignored := service.ignored(request):
+        raise refused({_NAMES.get(name, name): "the engine of this service ignores it" for name in ignored})
+    return request
+
+
+_NAMES = {"initial_prompt": "prompt", "hotwords": "keywords", "temperatures": "temperature"}
+"""Settings of the pipeline by OpenAI's names."""
+
+
+def known(service: Service, model: str) -> str:
+    """The model's name. Raises Problem where there is none of that name."""
+    names = service.service_settings.openai_models
+    if model not in names:
+        told = f"there is no model {model[:64]}: send {', '.join(names)}"
+        raise Problem(404, "model-not-found", told, fields={"model": told})
+    return model
+
+
+def _temperatures(temperature: float, default: TranscriptionSettings) -> dict[str, Any]:
+    """0 stands for the first of several, as at OpenAI."""
+    if temperature:
+        return {"temperatures": (temperature,)}
+    return {"temperatures": (0.0, *(value for value in default.temperatures if value))}

@@ -1,0 +1,142 @@
+"""`/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: a form comes in, and a format of OpenAI's goes
+out."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from sensory_pipeline.gateway.openai import requests
+from sensory_pipeline.gateway.openai.answers import (
+    DiarizedTranscription,
+    Transcription,
+    VerboseTranscription,
+    answer,
+)
+from sensory_pipeline.gateway.openai.errors import ErrorDocument
+from sensory_pipeline.gateway.openai.forms import TRANSCRIPTION, TRANSLATION, TranscriptionForm, TranslationForm
+from sensory_pipeline.gateway.openai.requests import Asked, known
+from sensory_pipeline.gateway.openai.streaming import streamed
+from sensory_pipeline.gateway.problems import TITLES
+from sensory_pipeline.gateway.processing import while_connected
+from sensory_pipeline.gateway.routes import client_of, service_of
+from sensory_pipeline.gateway.service import Service
+from sensory_pipeline.gateway.uploads import Form, receive
+
+router = APIRouter(tags=["OpenAI's API"])
+
+Reading = Callable[[Service, dict[str, list[bytes]]], Asked]
+
+
+DOCUMENTED = (Transcription, VerboseTranscription, DiarizedTranscription, TranscriptionForm, TranslationForm)
+"""Models of which no route has a parameter or a return value."""
+
+
+class Model(BaseModel):
+    """A name that stands for the engines of the service."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "sensory"
+
+
+class Models(BaseModel):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an address answers besides, for the API's documents."""
+    return {
+        status: {"description": TITLES[status].capitalize(), "model": ErrorDocument}
+        for status in sorted({400, 401, 403, 421, *statuses})
+    }
+
+
+def _documented(form: type[BaseModel], *models: type[BaseModel], events: bool) -> dict[str, Any]:
+    """The form and the formats of an answer, for the API's documents."""
+    schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)  # which documents.py adds
+    schema["properties"] = {
+        "file": {"type": "string", "format": "binary", "description": "A recording, in any format."},
+        **{f"{name}[]" if "items" in value else name: value for name, value in schema["properties"].items()},
+    }
+    schema["properties"]["model"]["example"] = "whisper-1"
+    schema["required"] = ["file", "model"]
+    formats: dict[str, Any] = {
+        "application/json": {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{m.__name__}"} for m in models]}},
+        "text/plain": {"schema": {"type": "string"}},
+        "text/vtt": {"schema": {"type": "string"}},
+    }
+    if events:
+        formats["text/event-stream"] = {"schema": {"type": "string"}}
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
+        "responses": {"200": {"description": "In the format that response_format names.", "content": formats}},
+    }
+
+
+_ERRORS = errors(404, 408, 413, 429, 500, 503, 504)
+
+
+@router.post(
+    "/v1/audio/transcriptions",
+    response_class=Response,
+    responses=_ERRORS,
+    openapi_extra=_documented(
+        TranscriptionForm, Transcription, VerboseTranscription, DiarizedTranscription, events=True
+    ),
+    summary="Transcribe a recording, as OpenAI's API does",
+)
+async def transcriptions(request: Request) -> Response:
+    """The text is that of `/v1/process`. An option that the service cannot apply is refused with its name."""
+    return await _answered(request, TRANSCRIPTION, requests.transcription)
+
+
+@router.post(
+    "/v1/audio/translations",
+    response_class=Response,
+    responses=_ERRORS,
+    openapi_extra=_documented(TranslationForm, Transcription, VerboseTranscription, events=False),
+    summary="Translate a recording into English, as OpenAI's API does",
+)
+async def translations(request: Request) -> Response:
+    """Needs a multilingual model of Whisper."""
+    return await _answered(request, TRANSLATION, requests.translation)
+
+
+@router.get("/v1/models", response_model=Models, responses=errors(), summary="Names of models")
+async def models(request: Request) -> Models:
+    """Those of SENSORY_OPENAI_MODELS; all stand for the engines of the service."""
+    return Models(data=[Model(id=name) for name in service_of(request).service_settings.openai_models])
+
+
+@router.get("/v1/models/{model:path}", response_model=Model, responses=errors(404), summary="One of the models")
+async def model(request: Request, model: str) -> Model:
+    """Whether there is a model of that name."""
+    return Model(id=known(service_of(request), model))
+
+
+async def _answered(request: Request, form: Form, read: Reading) -> Response:
+    service = service_of(request)
+    service.admission.check()  # before anything is sent that would then be refused
+    path = service.uploads / uuid.uuid4().hex
+    async with AsyncExitStack() as stack:
+        stack.callback(path.unlink, missing_ok=True)
+        upload = await receive(request, path, form, max_bytes=int(service.service_settings.max_upload_mb * 1e6))
+        asked = read(service, upload.fields)
+        result = service.result(path, asked.request, client=client_of(request))
+        work = while_connected(request, result, service.service_settings.request_timeout_s)
+        if asked.stream:
+            return await streamed(work, asked, stack)
+        return await asyncio.to_thread(answer, await work, asked)
