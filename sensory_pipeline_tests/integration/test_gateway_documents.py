@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from sensory_pipeline.gateway.answers import Answer
 from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.openai.errors import ErrorDocument
+from sensory_pipeline.gateway.openai.formats import DiarizedTranscription, Transcription, VerboseTranscription
 from sensory_pipeline.gateway.problems import ProblemDocument
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
@@ -27,6 +29,7 @@ def test_openapi_has_every_address_with_its_problems(service: Gateway) -> None:
     found = service.http.get("/openapi.json").json()
     assert set(found["paths"]) >= {
         "/v1/process", "/v1/jobs", "/v1/jobs/{job_id}", "/cache/stats", "/health/live", "/health/ready", "/metrics",
+        "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/models", "/v1/models/{model}",
     }  # fmt: skip
     answers = found["paths"]["/v1/process"]["post"]["responses"]
     assert set(answers) >= {"200", "400", "401", "413", "415", "422", "429", "500", "503", "504"}
@@ -37,7 +40,13 @@ def test_openapi_has_every_address_with_its_problems(service: Gateway) -> None:
     assert references <= set(found["components"]["schemas"])
 
 
-@pytest.mark.parametrize("model", [RequestJson, Answer, ProblemDocument])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(RequestJson, Answer, ProblemDocument, ErrorDocument),
+        *(Transcription, VerboseTranscription, DiarizedTranscription),
+    ],
+)
 def test_examples_are_what_they_are_examples_of(model: type[BaseModel], service: Gateway) -> None:
     described = service.http.get("/openapi.json").json()["components"]["schemas"][model.__name__]
     model.model_validate(described["example"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import jiwer
 import pytest
+from websockets.sync.client import connect
 
 from sensory_pipeline.core.formats import json as process_format
 from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
@@ -24,6 +27,7 @@ from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.command import command, environment
 from sensory_pipeline_tests.gateway_server import Gateway
+from sensory_pipeline_tests.kennedy import KENNEDY, SAID, plain, resample
 from sensory_pipeline_tests.published_models import REAL_MODELS, published
 
 SAMPLES = places.SAMPLES
@@ -102,6 +106,53 @@ def test_answers_are_those_of_the_command_byte_for_byte(service: Gateway, monkey
     words = [word for chunk in answers[0]["tra"]["chunks"] for word in chunk["alternatives"][0]["words"]]
     assert "".join(word["word"] for word in words).strip() == answers[0]["tra"]["text"]
     assert len(words) > 20
+
+
+def test_openais_api_has_the_same_text(service: Gateway) -> None:
+    path = SAMPLES / NAMES[0]
+    tra = service.process(path, {"settings": {"tasks": ["transcribe", "diarization"]}}).json()["result"]["tra"]
+
+    def post(address: str, **fields: Any) -> httpx2.Response:
+        form = {"model": "whisper-1", **fields}
+        return service.http.post(f"/v1/audio/{address}", files={"file": path.read_bytes()}, data=form)
+
+    both = ["word", "segment"]
+    verbose = post("transcriptions", response_format="verbose_json", timestamp_granularities=both).json()
+    assert verbose["text"] == tra["text"]
+    assert [segment["text"] for segment in verbose["segments"]] == [segment["text"] for segment in tra["segments"]]
+    words = [word for segment in tra["segments"] for word in segment["words"]]
+    assert verbose["words"] == [{name: word[name] for name in ("word", "start", "end")} for word in words]
+    diarized = post("transcriptions", response_format="diarized_json").json()
+    assert diarized["text"] == tra["text"]
+    said = [
+        speaker for segment in diarized["segments"] for speaker in [segment["speaker"]] * len(segment["text"].split())
+    ]
+    letters = dict(zip(dict.fromkeys(word["speaker"] for word in words), "ABCDEF", strict=False))
+    assert said == [letters[word["speaker"]] for word in words]
+    events = post("transcriptions", stream="true").text.split("\n\n")
+    deltas = [json.loads(event.removeprefix("data: ")).get("delta", "") for event in events if event]
+    assert "".join(deltas) == tra["text"]
+    cues = post("transcriptions", response_format="srt").text.split("\n\n")
+    assert len(cues) == len(tra["segments"])
+    refused = post("translations").json()["error"]  # tiny.en knows English alone
+    assert refused["code"] == "no_translation"
+
+
+def test_the_realtime_api_hears_the_speech(service: Gateway) -> None:
+    sound = resample(KENNEDY, 24_000)
+    deltas: list[str] = []
+    address = f"{service.url.replace('http', 'ws')}/v1/realtime?intent=transcription"
+    by_client = {"type": "session.update", "session": {"audio": {"input": {"turn_detection": None}}}}
+    with connect(address, proxy=None) as client:
+        client.send(json.dumps(by_client))
+        for start in range(0, len(sound), 48_000):
+            audio = base64.b64encode(sound[start : start + 48_000]).decode()
+            client.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+        client.send('{"type": "input_audio_buffer.commit"}')
+        while not (event := json.loads(client.recv(timeout=60)))["type"].endswith("transcription.completed"):
+            deltas.append(event.get("delta", ""))
+    assert "".join(deltas) == event["transcript"]
+    assert jiwer.wer(SAID, " ".join(plain(event["transcript"]))) <= 0.1
 
 
 def test_the_caches_know_their_models(service: Gateway) -> None:

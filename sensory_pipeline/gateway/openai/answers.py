@@ -6,7 +6,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -16,81 +16,18 @@ from sensory_pipeline.core.languages import NAMES
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.sentences import sentences
 from sensory_pipeline.core.transcripts import Segment, Transcript
+from sensory_pipeline.gateway.openai.formats import (
+    Delta,
+    DiarizedSegment,
+    DiarizedTranscription,
+    Done,
+    Transcription,
+    Usage,
+    VerboseSegment,
+    VerboseTranscription,
+    Word,
+)
 from sensory_pipeline.gateway.openai.requests import Asked
-
-
-class Usage(BaseModel):
-    """seconds: of the recording, begun ones counted as whole."""
-
-    type: Literal["duration"] = "duration"
-    seconds: int
-
-
-class Transcription(BaseModel):
-    """`json`."""
-
-    text: str
-    usage: Usage
-
-
-class Word(BaseModel):
-    """word: as written, with its punctuation; start, end: seconds."""
-
-    word: str
-    start: float
-    end: float
-
-
-class VerboseSegment(BaseModel):
-    """A phrase.
-
-    avg_logprob: mean over its words; compression_ratio: as zlib compresses the text. The service does not keep tokens,
-    the temperature that gave the text and the probability of silence: they are always [], 0 and 0.
-    """
-
-    id: int
-    seek: int
-    start: float
-    end: float
-    text: str
-    tokens: list[int] = []
-    temperature: float = 0
-    avg_logprob: float
-    compression_ratio: float
-    no_speech_prob: float = 0
-
-
-class VerboseTranscription(BaseModel):
-    """`verbose_json`. language: its English name, empty when nothing was said; duration: seconds."""
-
-    task: Literal["transcribe", "translate"]
-    language: str
-    duration: float
-    text: str
-    segments: list[VerboseSegment] | None = None
-    words: list[Word] | None = None
-    usage: Usage
-
-
-class DiarizedSegment(BaseModel):
-    """What one speaker said, at most a sentence. speaker: A, B, ... in order of appearance, or unknown."""
-
-    type: Literal["transcript.text.segment"] = "transcript.text.segment"
-    id: str
-    start: float
-    end: float
-    text: str
-    speaker: str
-
-
-class DiarizedTranscription(BaseModel):
-    """`diarized_json`. duration: seconds."""
-
-    task: Literal["transcribe"] = "transcribe"
-    duration: float
-    text: str
-    segments: list[DiarizedSegment]
-    usage: Usage
 
 
 def answer(result: RecordingResult, asked: Asked) -> Response:
@@ -119,9 +56,8 @@ def events(result: RecordingResult, asked: Asked) -> Iterator[bytes]:
             yield event(segment.model_dump())
     else:
         for delta in _deltas(transcript):
-            yield event({"type": "transcript.text.delta", "delta": delta})
-    usage = _usage(result).model_dump()
-    yield event({"type": "transcript.text.done", "text": transcript.text, "usage": usage})
+            yield event(Delta(delta=delta).model_dump())
+    yield event(Done(text=transcript.text, usage=_usage(result)).model_dump())
 
 
 def event(data: dict[str, Any]) -> bytes:

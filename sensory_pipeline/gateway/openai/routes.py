@@ -14,13 +14,16 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from sensory_pipeline.gateway.openai import requests
-from sensory_pipeline.gateway.openai.answers import (
+from sensory_pipeline.gateway.openai.answers import answer
+from sensory_pipeline.gateway.openai.errors import ErrorDocument
+from sensory_pipeline.gateway.openai.formats import (
+    Delta,
+    DiarizedSegment,
     DiarizedTranscription,
+    Done,
     Transcription,
     VerboseTranscription,
-    answer,
 )
-from sensory_pipeline.gateway.openai.errors import ErrorDocument
 from sensory_pipeline.gateway.openai.forms import TRANSCRIPTION, TRANSLATION, TranscriptionForm, TranslationForm
 from sensory_pipeline.gateway.openai.requests import Asked, known
 from sensory_pipeline.gateway.openai.streaming import streamed
@@ -35,7 +38,10 @@ router = APIRouter(tags=["OpenAI's API"])
 Reading = Callable[[Service, dict[str, list[bytes]]], Asked]
 
 
-DOCUMENTED = (Transcription, VerboseTranscription, DiarizedTranscription, TranscriptionForm, TranslationForm)
+DOCUMENTED = (
+    *(Transcription, VerboseTranscription, DiarizedTranscription, Delta, Done),
+    *(TranscriptionForm, TranslationForm),
+)
 """Models of which no route has a parameter or a return value."""
 
 
@@ -74,16 +80,23 @@ def _documented(form: type[BaseModel], *models: type[BaseModel], events: bool) -
     schema["properties"]["model"]["example"] = "whisper-1"
     schema["required"] = ["file", "model"]
     formats: dict[str, Any] = {
-        "application/json": {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{m.__name__}"} for m in models]}},
+        "application/json": {"schema": _any_of(*models)},
         "text/plain": {"schema": {"type": "string"}},
         "text/vtt": {"schema": {"type": "string"}},
     }
     if events:
-        formats["text/event-stream"] = {"schema": {"type": "string"}}
+        data: dict[str, Any] = {"type": "string", "contentMediaType": "application/json"}
+        data["contentSchema"] = _any_of(Delta, DiarizedSegment, Done)
+        event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+        formats["text/event-stream"] = {"itemSchema": event}
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
         "responses": {"200": {"description": "In the format that response_format names.", "content": formats}},
     }
+
+
+def _any_of(*models: type[BaseModel]) -> dict[str, Any]:
+    return {"anyOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]}
 
 
 _ERRORS = errors(404, 408, 413, 429, 500, 503, 504)

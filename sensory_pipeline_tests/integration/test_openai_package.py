@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import soxr
 
-from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.gateway.admission import AT_ONCE
 from sensory_pipeline.gateway.keys import digest
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.engine_contract import SPEECH
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
+from sensory_pipeline_tests.kennedy import KENNEDY, resample
 from sensory_pipeline_tests.live_server import last_word
-from sensory_pipeline_tests.test_gateway_admission import WANTED, eventually, metric
 
 openai: Any = pytest.importorskip("openai", reason="OpenAI's client is not installed: pip install openai")
 KEY = "secret"
@@ -92,6 +90,17 @@ def test_errors_are_the_packages_own(service: Gateway, client: Any, recording: P
         stranger.models.list()
 
 
+def wait_for_a_queue(service: Gateway, recordings: int) -> None:
+    end = time.monotonic() + 60
+    while True:
+        page = service.http.get("/metrics").text.splitlines()
+        (line,) = [line for line in page if line.startswith("sensory_queue_recordings ")]
+        if float(line.split()[1]) >= recordings:
+            return
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_it_comes_again_when_there_is_room(tmp_path: Path) -> None:
     short = tone(tmp_path / "short.wav", 400)
     long = tone(tmp_path / "long.wav", 3000)
@@ -104,8 +113,8 @@ def test_it_comes_again_when_there_is_room(tmp_path: Path) -> None:
     ):
         service.wait_until_ready()
         client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=20)
-        sent = [threads.submit(service.process, short, WANTED) for _ in range(AT_ONCE + 8)]
-        eventually(lambda: metric(service, "sensory_queue_recordings") >= 4, 60)
+        sent = [threads.submit(service.process, short, {"settings": {}}) for _ in range(AT_ONCE + 8)]
+        wait_for_a_queue(service, 4)
         answer = client.audio.transcriptions.with_raw_response.create(file=long, model="whisper-1")
         assert (answer.parse().text, answer.retries_taken > 0) == ("3000", True)
         assert {answer.result().status_code for answer in sent} <= {200, 429}
@@ -113,8 +122,7 @@ def test_it_comes_again_when_there_is_room(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")  # of websockets
 def test_realtime(client: Any) -> None:
-    samples = soxr.resample(decode(SPEECH, max_duration_s=60).pcm.samples[0], 16_000, 24_000)
-    sound = samples.tobytes() + bytes(48_000)
+    sound = resample(KENNEDY, 24_000) + bytes(48_000)
     heard = {"format": {"type": "audio/pcm", "rate": 24000}, "transcription": {"model": "whisper-1", "language": "en"}}
     heard["turn_detection"] = {"type": "server_vad"}
     deltas: dict[str, str] = {}
