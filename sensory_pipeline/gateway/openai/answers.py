@@ -34,23 +34,23 @@ def answer(result: RecordingResult, asked: Asked) -> Response:
     """In the format that is asked for."""
     match asked.response_format:
         case "text":
-            return PlainTextResponse(f"{_told(result).text}\n")
+            return PlainTextResponse(f"{_transcript(result).text}\n")
         case "srt":
-            return PlainTextResponse(subtitles.srt(_told(result)))
+            return PlainTextResponse(subtitles.srt(_transcript(result)))
         case "vtt":
-            return Response(subtitles.vtt(_told(result)), media_type="text/vtt")
+            return Response(subtitles.vtt(_transcript(result)), media_type="text/vtt")
         case "verbose_json":
             value: BaseModel = _verbose(result, asked)
         case "diarized_json":
             value = _diarized(result)
         case _:
-            value = Transcription(text=_told(result).text, usage=_usage(result))
+            value = Transcription(text=_transcript(result).text, usage=_usage(result))
     return JSONResponse(value.model_dump(exclude_none=True))
 
 
 def events(result: RecordingResult, asked: Asked) -> Iterator[bytes]:
     """As server-sent events: what is new in the text, or who said what, then all of the text."""
-    transcript = _told(result)
+    transcript = _transcript(result)
     if asked.response_format == "diarized_json":
         for segment in _diarized(result).segments:
             yield event(segment.model_dump())
@@ -65,8 +65,8 @@ def event(data: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-def _told(result: RecordingResult) -> Transcript:
-    transcript = result.told_transcript
+def _transcript(result: RecordingResult) -> Transcript:
+    transcript = result.reported_transcript
     assert transcript is not None  # it is always asked for
     return transcript
 
@@ -82,7 +82,7 @@ def _deltas(transcript: Transcript) -> Iterator[str]:
 
 
 def _verbose(result: RecordingResult, asked: Asked) -> VerboseTranscription:
-    transcript = _told(result)
+    transcript = _transcript(result)
     spoken = [segment for segment in transcript.segments if segment.text]
     words = [Word(word=word.text, start=word.span.start_s, end=word.span.end_s) for word in transcript.words]
     return VerboseTranscription(
@@ -118,7 +118,7 @@ def _diarized(result: RecordingResult) -> DiarizedTranscription:
             names.setdefault(sentence.speaker, _letters(len(names)))
     return DiarizedTranscription(
         duration=result.audio.duration_ms / 1000,
-        text=_told(result).text,
+        text=_transcript(result).text,
         segments=[
             DiarizedSegment(
                 id=f"seg_{number}",

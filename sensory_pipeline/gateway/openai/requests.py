@@ -49,7 +49,9 @@ def translation(service: Service, fields: dict[str, list[bytes]]) -> Asked:
     """Of a form's fields. Raises Problem for what cannot be done."""
     form = read(TranslationForm, fields)
     info = service.recognition.engines().transcriber.info
-    if info.languages == frozenset({"en"}) or (info.settings_used is not None and "translate" not in info.settings_used):
+    if info.languages == frozenset({"en"}) or (
+        info.settings_used is not None and "translate" not in info.settings_used
+    ):
         raise Problem(
             422,
             "no-translation",
