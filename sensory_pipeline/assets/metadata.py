@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import view_columns

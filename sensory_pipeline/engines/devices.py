@@ -1,4 +1,4 @@
-"""Where models run: which devices there are, how one is chosen, with which precision, and how it is locked."""
+"""Where models run: which devices there are, how one is chosen, and with which precision."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import importlib
 import logging
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Self
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.storage.lock import held
 
 log = logging.getLogger(__name__)
 
@@ -267,26 +264,6 @@ def gpu_id(device: Device, visible: str | None) -> str:
     if device.ordinal >= len(tokens):
         raise ConfigurationError(f"{device.name} is hidden by CUDA_VISIBLE_DEVICES={visible!r}")
     return tokens[device.ordinal]
-
-
-@contextmanager
-def device_lock(device: Device, folder: Path, *, visible: str | None) -> Iterator[None]:
-    """Have the device exclusively among the processes that lock in `folder`; waits until it is free.
-
-    The kernel releases the lock when its holder dies.
-
-    Args:
-        device: As this process numbers it.
-        folder: The same for all processes.
-        visible: CUDA_VISIBLE_DEVICES, which gives the same GPU other numbers in other processes. If one process lists
-            numbers in it, all should.
-
-    Raises:
-        ConfigurationError: CUDA_VISIBLE_DEVICES hides the device.
-    """
-    label = device.name if device.kind is DeviceKind.CPU else f"{device.kind}:{gpu_id(device, visible)}"
-    with held(folder / f"{re.sub('[^0-9A-Za-z-]', '-', label)}.lock", what=f"device {device.name}"):
-        yield
 
 
 def _gpus(count: int) -> tuple[Device, ...]:

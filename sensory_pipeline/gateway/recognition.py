@@ -15,7 +15,7 @@ from sensory_pipeline.core.errors import EngineUnavailable
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.stages import READS, Stage, stages_for
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.engines.capability import check
 from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.single_file import SingleFile

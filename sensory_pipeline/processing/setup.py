@@ -14,7 +14,8 @@ from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
-from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, device_lock, run_devices
+from sensory_pipeline.engines.device_lock import device_lock
+from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, run_devices
 from sensory_pipeline.engines.gpu import free_bytes
 from sensory_pipeline.engines.models import fetch_missing
 from sensory_pipeline.engines.registry import engine_named, engines_of

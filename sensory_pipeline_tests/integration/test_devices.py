@@ -12,6 +12,7 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines import devices
+from sensory_pipeline.engines.device_lock import device_lock
 from sensory_pipeline.engines.devices import (
     COMPUTE_TYPES,
     CPU,
@@ -20,7 +21,6 @@ from sensory_pipeline.engines.devices import (
     DeviceKind,
     choose,
     choose_compute_type,
-    device_lock,
     discover,
     nvidia_smi_gpus,
 )
@@ -206,7 +206,8 @@ def test_ctranslate2_can_do_on_a_cpu_what_we_say() -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from sensory_pipeline.engines.devices import Device, device_lock
+from sensory_pipeline.engines.device_lock import device_lock
+from sensory_pipeline.engines.devices import Device
 name, folder, visible = sys.argv[1:]
 with device_lock(Device.parse(name), Path(folder), visible=visible or None):
     print("has it", flush=True)

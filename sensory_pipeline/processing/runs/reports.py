@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sensory_pipeline.core.stages import Stage, engines_at_fault
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

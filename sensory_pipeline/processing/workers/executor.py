@@ -15,7 +15,7 @@ from typing import Self
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineUnavailable
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.processing.workers.attempt import Attempt
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.timeline import Activity
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.timeline import Activity, Timeline
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.engines.selection import EngineSets
 from sensory_pipeline.processing.workers.process import EngineProcess
 

@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.cache import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.engines.selection import EngineSets
 from sensory_pipeline.processing.workers.attempt import Attempt
 from sensory_pipeline.processing.workers.child import serve
