@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.models import Models
-from bench.pairs import Limit, Race, race
+from bench.pairs import Comparison, Limit, benchmark
 from bench.recordings import sample
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.requests import DiarizationSettings
@@ -30,7 +30,7 @@ Turns = list[tuple[int, int, int]]
 """(start, end, speaker), ms, speakers numbered as they come up."""
 
 
-def races(models: Models, rounds: int) -> Iterator[Race]:
+def comparisons(models: Models, rounds: int) -> Iterator[Comparison]:
     """The stock pipeline at batch size 32, the engine, and the engine with a wider step."""
     import torch
 
@@ -45,7 +45,7 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
         expected = stock_turns(stock, pcm)
         checks = {"the turns are those of pyannote.audio": ours() == expected}
         fast()
-        yield race(
+        yield benchmark(
             "diarization",
             pcm.duration_ms / 1000,
             {STOCK: partial(stock_turns, stock, pcm), OURS: ours, FAST: fast},

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.conversations import converse
 from bench.models import Models
-from bench.pairs import Limit, Race, race
+from bench.pairs import Comparison, Limit, benchmark
 from bench.recordings import sample, speech
 from bench.truth import Truth
 from sensory_pipeline.audio.waveform import Waveform
@@ -54,18 +54,20 @@ class Said:
     words: Sequence[AttributedWord]
 
 
-def races(models: Models, rounds: int) -> Iterator[Race]:
+def comparisons(models: Models, rounds: int) -> Iterator[Comparison]:
     """On a conversation, and on the beginnings of two samples; word by word, longer ones take minutes a round."""
     import torch
 
     torch.set_num_threads(THREADS)
     fast = Limit(faster=WORD_LEVEL, slower=WITH_TURN, at_least=10)
-    yield _race(models, rounds, _conversation(length_ms=15_000), (WITH_TURN,), (fast, CHEAP))
-    yield _race(models, rounds, _sample("weekend_trip.mp3", length_ms=10_000), (WITH_TURN, WITH_LEAST, ALONE), (CHEAP,))
-    yield _race(models, rounds, _sample("morning_walk.m4a", length_ms=6_000), (WITH_TURN,), (CHEAP,))
+    yield _comparison(models, rounds, _conversation(length_ms=15_000), (WITH_TURN,), (fast, CHEAP))
+    yield _comparison(
+        models, rounds, _sample("weekend_trip.mp3", length_ms=10_000), (WITH_TURN, WITH_LEAST, ALONE), (CHEAP,)
+    )
+    yield _comparison(models, rounds, _sample("morning_walk.m4a", length_ms=6_000), (WITH_TURN,), (CHEAP,))
 
 
-def _race(models: Models, rounds: int, said: Said, calls: Sequence[str], limits: Sequence[Limit]) -> Race:
+def _comparison(models: Models, rounds: int, said: Said, calls: Sequence[str], limits: Sequence[Limit]) -> Comparison:
     """Calls of the network for one word at a time, beside the engine on word and on file level.
 
     calls: by what they hear.
@@ -97,7 +99,7 @@ def _race(models: Models, rounds: int, said: Said, calls: Sequence[str], limits:
                 raise answer
 
         classify(whole)
-        return race(
+        return benchmark(
             f"emotion of every word, {said.name}",
             pcm.duration_ms / 1000,
             {

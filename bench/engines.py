@@ -18,12 +18,12 @@ from rich.console import Console
 
 from bench import diarization, emotion, transcription
 from bench.models import TOKENS, Models, prepared
-from bench.pairs import ROUNDS, Race, save
+from bench.pairs import ROUNDS, Comparison, save
 
-RACES: dict[str, Callable[[Models, int], Iterator[Race]]] = {
-    "transcription": transcription.races,
-    "diarization": diarization.races,
-    "emotion": emotion.races,
+COMPARISONS: dict[str, Callable[[Models, int], Iterator[Comparison]]] = {
+    "transcription": transcription.comparisons,
+    "diarization": diarization.comparisons,
+    "emotion": emotion.comparisons,
 }
 PACKAGES = ("faster-whisper", "ctranslate2", "pyannote.audio", "torch", "numpy")
 
@@ -31,21 +31,21 @@ PACKAGES = ("faster-whisper", "ctranslate2", "pyannote.audio", "torch", "numpy")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
-    parser.add_argument("--only", choices=RACES, help="the races of one engine")
+    parser.add_argument("--only", choices=COMPARISONS, help="the comparisons of one engine")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     models = prepared(arguments.models)
     console = Console()
-    races: list[Race] = []
-    for engine in [arguments.only] if arguments.only else RACES:
-        for found in RACES[engine](models, arguments.rounds):
+    comparisons: list[Comparison] = []
+    for engine in [arguments.only] if arguments.only else COMPARISONS:
+        for found in COMPARISONS[engine](models, arguments.rounds):
             found.show(console)
-            races.append(found)
+            comparisons.append(found)
             if arguments.json:  # after each race: all of them take an hour, and may be broken off
-                save(arguments.json, races, PACKAGES, batch_size=transcription.BATCH, tokens_a_clip=TOKENS)
-    sys.exit(not all(verdict.met for found in races for verdict in found.verdicts()))
+                save(arguments.json, comparisons, PACKAGES, batch_size=transcription.BATCH, tokens_a_clip=TOKENS)
+    sys.exit(not all(verdict.met for found in comparisons for verdict in found.verdicts()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The models that are raced: the published shapes with random weights.
+"""The models that are compared: the published shapes with random weights.
 
 What they say means nothing; what they cost is that of the published ones.
 """

@@ -70,7 +70,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Race:
+class Comparison:
     """title: what was done, on what; audio_s: how long that is; threads: that models compute with;
     contenders: by name, in order, the first being what the others are compared with; checks: what had
     to be so beside the times, and whether it was; facts: worth keeping with the figures."""
@@ -136,7 +136,7 @@ class Race:
         }
 
 
-def race(
+def benchmark(
     title: str,
     audio_s: float,
     contenders: Mapping[str, Callable[[], object]],
@@ -146,7 +146,7 @@ def race(
     limits: Sequence[Limit] = (),
     checks: Mapping[str, bool] | None = None,
     facts: Mapping[str, object] | None = None,
-) -> Race:
+) -> Comparison:
     """Each contender once a round, in turn; those who need to warm up have done so before."""
     timed: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in track(range(rounds), title):
@@ -154,7 +154,7 @@ def race(
             wall, cpu = time.perf_counter(), cpu_s()
             work()
             timed[name].append((time.perf_counter() - wall, cpu_s() - cpu))
-    return Race(
+    return Comparison(
         title=title,
         audio_s=audio_s,
         threads=threads,
@@ -168,9 +168,9 @@ def race(
     )
 
 
-def save(path: Path, races: Sequence[Race], packages: Sequence[str], **facts: object) -> None:
-    """JSON of the races with what they were run on. packages: whose versions matter."""
-    report = {**conditions(packages), **facts, "races": [race.report() for race in races]}
+def save(path: Path, comparisons: Sequence[Comparison], packages: Sequence[str], **facts: object) -> None:
+    """JSON of the comparisons with what they were run on. packages: whose versions matter."""
+    report = {**conditions(packages), **facts, "comparisons": [each.report() for each in comparisons]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -30,7 +30,7 @@ import dagster as dg
 from rich.console import Console
 
 from bench.models import TOKENS, Models, prepared
-from bench.pairs import ROUNDS, Limit, Race, Verdict, race, save
+from bench.pairs import ROUNDS, Comparison, Limit, Verdict, benchmark, save
 from bench.plain_script import PlainScript
 from bench.processes import Orchestration, orchestration
 from bench.recordings import recordings
@@ -113,7 +113,7 @@ def written(folder: Path, pcms: Sequence[Waveform]) -> Path:
     return folder
 
 
-def raced(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Race:
+def compared(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Comparison:
     """Both on the same recordings, ours under new names in each round, since what is done is not done again."""
     pcms = recordings(2, 15, total_s=20)
     source = written(root / "source", pcms)
@@ -131,7 +131,7 @@ def raced(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Race:
 
     ingested()  # which loads the models, as does
     scripted()
-    return race(
+    return benchmark(
         f"the whole chain, {len(pcms)} recordings of 2 to 15 s, language auto",
         sum(pcm.duration_ms for pcm in pcms) / 1000,
         {SCRIPT: scripted, OURS: ingested},
@@ -174,7 +174,7 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder, chain(Path(folder) / "lake", models) as ours:
         script = PlainScript.loaded(models, threads=cores())
-        found = raced(ours, script, Path(folder), arguments.rounds)
+        found = compared(ours, script, Path(folder), arguments.rounds)
         found.show(console)
         short = recordings(2, 4, total_s=4 * arguments.recordings)[: arguments.recordings]
         many = written(Path(folder) / "many", short)

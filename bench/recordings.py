@@ -1,4 +1,4 @@
-"""Sound for the races: speech of the samples, in pieces of any length."""
+"""Sound for the comparisons: speech of the samples, in pieces of any length."""
 
 from __future__ import annotations
 

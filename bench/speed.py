@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.labelled import read_labelled
-from bench.pairs import ROUNDS, Limit, Race, race, save
+from bench.pairs import ROUNDS, Comparison, Limit, benchmark, save
 from bench.transcription import BATCH, THREADS, our_words, their_words
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
@@ -77,7 +77,7 @@ def pieces(folder: Path, condition: Condition) -> list[Waveform]:
     return found[::step][: condition.recordings]
 
 
-def races(folder: Path, rounds: int) -> Iterator[Race]:
+def comparisons(folder: Path, rounds: int) -> Iterator[Comparison]:
     """One for each condition."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
@@ -90,7 +90,7 @@ def races(folder: Path, rounds: int) -> Iterator[Race]:
         for condition in CONDITIONS:
             pcms = pieces(folder, condition)
             theirs: dict[str, Any] = {BATCHED: BatchedInferencePipeline(model), SEQUENTIAL: model}
-            yield race(
+            yield benchmark(
                 f"transcription, {len(pcms)} recordings of {condition}",
                 sum(pcm.duration_ms for pcm in pcms) / 1000,
                 {
@@ -123,7 +123,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     console = Console(width=140)
     found = []
-    for one in races(arguments.folder, arguments.rounds):
+    for one in comparisons(arguments.folder, arguments.rounds):
         found.append(one)
         one.show(console)
         console.print(f"words: {one.facts['words']}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.models import Models
-from bench.pairs import Limit, Race, race
+from bench.pairs import Comparison, Limit, benchmark
 from bench.recordings import recordings
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import TranscriptionSettings
@@ -59,7 +59,7 @@ PLAIN = TranscriptionSettings(
 """As faster-whisper's batches are decoded: once, and whatever comes of it."""
 
 
-def races(models: Models, rounds: int) -> Iterator[Race]:
+def comparisons(models: Models, rounds: int) -> Iterator[Comparison]:
     """One for each condition."""
     from faster_whisper import BatchedInferencePipeline
 
@@ -67,7 +67,7 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
         for condition in CONDITIONS:
             pcms = recordings(condition.shortest_s, condition.longest_s, total_s=condition.total_s)
             limit = Limit(faster=OURS, slower=THEIRS, at_least=condition.at_least, never_slower=condition.never_slower)
-            yield race(
+            yield benchmark(
                 f"transcription, {len(pcms)} recordings of {condition}",
                 sum(pcm.duration_ms for pcm in pcms) / 1000,
                 {

@@ -103,7 +103,7 @@ def _swept(settings: Settings, context: dg.SensorEvaluationContext | dg.Schedule
     plans = current_plans(settings)
     sources = [source.uri for source in settings.sources]
     if settings.sqs_queue:
-        _heed(lake, plans, settings.sqs_queue, sources, access, log)
+        _consume_events(lake, plans, settings.sqs_queue, sources, access, log)
     for source, swept in sweep_all(lake, plans, sources, access, seconds=SWEEP_S):
         if isinstance(swept, SensoryError):
             log.error(f"{source}: {swept}")
@@ -112,28 +112,30 @@ def _swept(settings: Settings, context: dg.SensorEvaluationContext | dg.Schedule
         if swept.emptied:
             log.warning(
                 f"{source} is empty, but had {swept.emptied} recordings: is it mounted? Nothing is marked as missing; "
-                f"if they were deleted, run sensory ingest {source} --gone"
+                f"if they were deleted, run sensory ingest {source} --confirm-missing"
             )
         log.info(
             f"{source}: {found.new} new, {found.changed} changed, {found.stale} to redo, "
             f"{found.unchanged} unchanged, "
             + (f"{swept.missing} missing" if swept.complete else "more to list: the next tick continues")
-            + (f"; skipped: {dict(swept.passed_over)}" if swept.passed_over else "")
+            + (f"; skipped: {dict(swept.skipped)}" if swept.skipped else "")
         )
     return lake
 
 
-def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], access: S3Access, log: logging.Logger) -> None:
+def _consume_events(
+    lake: Lake, plans: Plans, queue: str, sources: list[str], access: S3Access, log: logging.Logger
+) -> None:
     # imported when it is needed, as S3 is
-    from sensory_pipeline.automation.events import heed
+    from sensory_pipeline.automation.events import consume_events
 
     try:
-        told = heed(lake, plans, queue, sources, access, seconds=EVENTS_S)
+        told = consume_events(lake, plans, queue, sources, access, seconds=EVENTS_S)
     except SensoryError as error:  # the sweep finds it all, only later
         log.error(str(error))
     else:
         left = f"; {told.left} messages could not be followed, and come again" if told.left else ""
-        log.info(f"the queue told of {told.looked_at} objects{left}")
+        log.info(f"the queue told of {told.objects} objects{left}")
 
 
 def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:

@@ -23,16 +23,16 @@ _MOST_SEEN = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swept:
+class SweepReport:
     """What a sweep found so far. missing: recordings that are gone, known at its end; emptied: those that would be,
-    of a source in which there are none any more; complete: whether its end was reached; passed_over: how many files
+    of a source in which there are none any more; complete: whether its end was reached; skipped: how many files
     and folders of which kind are no recordings."""
 
     registration: Registration
     missing: int
     emptied: int = 0
     complete: bool
-    passed_over: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def sweep(
@@ -42,8 +42,8 @@ def sweep(
     access: S3Access = AS_FOUND,
     *,
     seconds: float | None = None,
-    gone: bool = False,
-) -> Swept:
+    confirm_missing: bool = False,
+) -> SweepReport:
     """Register what is in a source. plans: what was published under another is pending again; access: to S3.
 
     seconds: after which to leave off; the next such sweep goes on there. None: from its beginning
@@ -54,11 +54,11 @@ def sweep(
     """
     ends = None if seconds is None else time.monotonic() + seconds
     sweeps = lake.ledger.sweeps
-    position: Sweep | None = sweeps.begin(prefix_of(source), afresh=seconds is None)
+    position: Sweep | None = sweeps.begin(prefix_of(source), restart=seconds is None)
     assert position is not None
     listing = listed(source, access, after=position.after)
     found = Registration(new=0, changed=0, stale=0, unchanged=0)
-    blind, after = position.blind, position.after
+    incomplete, after = position.incomplete, position.after
     seen: list[str] = []
     complete = False
     try:
@@ -70,42 +70,44 @@ def sweep(
             seen += (recording_id(item.uri) for item in held)
             after = page.after
             if position is not None and len(seen) >= _MOST_SEEN:
-                position = sweeps.advance(position, after=after, seen=seen, blind=blind or bool(listing.unreadable))
+                position = sweeps.advance(
+                    position, after=after, seen=seen, incomplete=incomplete or bool(listing.unreadable)
+                )
                 seen = []
             if ends is not None and (position is None or time.monotonic() >= ends):
                 break
         else:
             complete = True
     finally:
-        if not gone:
+        if not confirm_missing:
             listing.unreadable.extend(
                 f"{folder}, where recordings were and a lake.json is now"
                 for folder in listing.lakes
-                if sweeps.present(prefix_of(str(folder)))
+                if sweeps.count_present(prefix_of(str(folder)))
             )
-        blind |= bool(listing.unreadable)
+        incomplete |= bool(listing.unreadable)
         if position is not None and not complete and after is not None and after != position.after:
-            sweeps.advance(position, after=after, seen=seen, blind=blind)
+            sweeps.advance(position, after=after, seen=seen, incomplete=incomplete)
     if listing.unreadable:
         # what is in there is not gone, only out of sight
         log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
     missing = emptied = 0
     if complete and position is not None:
-        if not (gone or blind or seen or sweeps.has_seen(position)):
-            emptied = sweeps.present(position.prefix)
-        missing = sweeps.finish(position, seen=seen, blind=blind or emptied > 0)
-    return Swept(
+        if not (confirm_missing or incomplete or seen or sweeps.has_seen(position)):
+            emptied = sweeps.count_present(position.prefix)
+        missing = sweeps.finish(position, seen=seen, incomplete=incomplete or emptied > 0)
+    return SweepReport(
         registration=found,
         missing=missing,
         emptied=emptied,
         complete=complete,
-        passed_over=dict(listing.passed_over),
+        skipped=dict(listing.skipped),
     )
 
 
 def sweep_all(
     lake: Lake, plans: Plans, sources: Iterable[str], access: S3Access, *, seconds: float
-) -> Iterator[tuple[str, Swept | SensoryError]]:
+) -> Iterator[tuple[str, SweepReport | SensoryError]]:
     """A sweep over each source, or what it failed with: one that is down must not keep the others waiting.
 
     seconds: for all of them; what one leaves is for those after it.

@@ -21,16 +21,16 @@ MOST_RECEIPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heeded:
-    """looked_at: objects; left: messages whose objects could not be looked at, and which come again."""
+class ConsumedEvents:
+    """objects: objects; left: messages whose objects could not be looked at, and which come again."""
 
-    looked_at: int
+    objects: int
     left: int
 
 
-def heed(
+def consume_events(
     lake: Lake, plans: Plans, queue: str, sources: Collection[str], access: S3Access = AS_FOUND, *, seconds: float
-) -> Heeded:
+) -> ConsumedEvents:
     """Look at every object that a message tells of.
 
     A message is deleted when what it tells of stands in the ledger, so that a death in between only
@@ -39,7 +39,7 @@ def heed(
     """
     prefixes = [prefix_of(source) for source in sources]
     ends = time.monotonic() + seconds
-    looked_at = left = 0
+    objects = left = 0
     while time.monotonic() < ends and (messages := events.receive(queue)):
         done = []
         for message in messages:
@@ -55,25 +55,25 @@ def heed(
                 log.warning("what a message tells of cannot be looked at: %s", error)
                 left += 1
             else:
-                looked_at += len(wanted)
+                objects += len(wanted)
                 done.append(message)
         if done:
             events.delete(queue, done)
-    return Heeded(looked_at=looked_at, left=left)
+    return ConsumedEvents(objects=objects, left=left)
 
 
 def _look(lake: Lake, plans: Plans, uris: Collection[str], access: S3Access) -> None:
     there: list[SourceObject] = []
-    gone: list[str] = []
+    missing: list[str] = []
     for uri in uris:
-        if (found := s3.look(uri, access)) is not None:
+        if (found := s3.stat_object(uri, access)) is not None:
             there.append(found)
         else:
-            gone.append(uri)
+            missing.append(uri)
     lake.ledger.register(
         there, fingerprint=lambda uri: plans.of(uri).fingerprint, shards=lake.shards, start_date=lake.start_date
     )
-    lake.ledger.gone(gone)
+    lake.ledger.mark_missing(missing)
 
 
 def _wanted(uri: str, prefixes: Collection[str]) -> bool:

@@ -18,7 +18,7 @@ from sensory_pipeline.storage.sources import prefix_of
 
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
-    """What an ingest did, in recordings. registration, missing, emptied: of the sweep, as is passed_over: how many
+    """What an ingest did, in recordings. registration, missing, emptied: of the sweep, as is skipped: how many
     files and folders of which kind are no recordings; partial: published, and damaged;
     computed: by stage; errors: by class; audio_hours: published; runs: Dagster runs, and run_failures the
     reasons of those that failed."""
@@ -26,7 +26,7 @@ class IngestReport:
     registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
     missing: int = 0
     emptied: int = 0
-    passed_over: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     published: int = 0
     failed: int = 0
     partial: int = 0
@@ -45,7 +45,13 @@ class IngestReport:
 
 
 def register(
-    lake: Lake, plans: Plans, source: str, access: S3Access = AS_FOUND, *, retry_failed: bool, gone: bool = False
+    lake: Lake,
+    plans: Plans,
+    source: str,
+    access: S3Access = AS_FOUND,
+    *,
+    retry_failed: bool,
+    confirm_missing: bool = False,
 ) -> IngestReport:
     """Bring the ledger up to date with a source; returns what was found.
 
@@ -53,9 +59,9 @@ def register(
     """
     for partition in lake.ledger.pending_partitions():
         lake.ledger.catch_up(lake.manifest(partition))
-    swept = sweep(lake, plans, source, access, gone=gone)
+    swept = sweep(lake, plans, source, access, confirm_missing=confirm_missing)
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))
     return IngestReport(
-        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, passed_over=swept.passed_over
+        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, skipped=swept.skipped
     )

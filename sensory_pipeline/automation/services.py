@@ -113,7 +113,7 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
                 if socket.exists():  # the others find it at once
                     daemon.keep_up()
                     webserver.keep_up()
-                _bury({service.process.pid for service in (code, daemon, webserver) if service.process})
+                _reap({service.process.pid for service in (code, daemon, webserver) if service.process})
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             log.info("ending Dagster's services")
@@ -126,7 +126,7 @@ def _clear_starting(home: Path) -> None:
         fail_unlaunched(instance)
 
 
-def _bury(services: set[int]) -> None:
+def _reap(services: set[int]) -> None:
     """Take note of the end of runs that were adopted, so that they are no zombies."""
     adopted = [child for child in psutil.Process().children() if child.pid not in services]
     psutil.wait_procs(adopted, timeout=0)

@@ -18,9 +18,9 @@ from sensory_pipeline.client.calls import (
     Call,
     Options,
     accepted,
-    again,
     finished,
     headers,
+    should_retry,
     unreachable,
 )
 from sensory_pipeline.client.results import Result
@@ -111,7 +111,9 @@ class AsyncAudioClient:
 
     async def _asked(self, ask: Callable[[], Awaitable[httpx2.Response]]) -> Mapping[str, Any]:
         try:
-            async for attempt in stamina.retry_context(on=again, attempts=self._attempts, timeout=self._patience_s):
+            async for attempt in stamina.retry_context(
+                on=should_retry, attempts=self._attempts, timeout=self._patience_s
+            ):
                 with attempt:
                     return accepted(await ask())
         except httpx2.TransportError as error:

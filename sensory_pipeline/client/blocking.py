@@ -18,9 +18,9 @@ from sensory_pipeline.client.calls import (
     Call,
     Options,
     accepted,
-    again,
     finished,
     headers,
+    should_retry,
     unreachable,
 )
 from sensory_pipeline.client.results import Result
@@ -116,7 +116,7 @@ class AudioClient:
 
     def _asked(self, ask: Callable[[], httpx2.Response]) -> Mapping[str, Any]:
         try:
-            for attempt in stamina.retry_context(on=again, attempts=self._attempts, timeout=self._patience_s):
+            for attempt in stamina.retry_context(on=should_retry, attempts=self._attempts, timeout=self._patience_s):
                 with attempt:
                     return accepted(ask())
         except httpx2.TransportError as error:

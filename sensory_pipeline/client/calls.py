@@ -108,7 +108,7 @@ def unreachable(url: httpx2.URL, error: httpx2.TransportError) -> ServiceError:
     return ServiceError(None, f"{url.host} does not answer ({reason}): is it running there?")
 
 
-def again(error: Exception) -> bool | float:
+def should_retry(error: Exception) -> bool | float:
     """Whether a request is worth another try; seconds to wait before it, where the service says."""
     if isinstance(error, httpx2.TransportError):
         return True

@@ -47,7 +47,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feeling:
+class Emotion:
     """How a stretch was said, in seconds. scores: of angry, sad, neutral and positive; they sum to 1."""
 
     start: float
@@ -90,11 +90,11 @@ class Result(Answer):
         return tuple(Turn(start=turn["start"], end=turn["end"], speaker=turn["speaker"]) for turn in turns)
 
     @property
-    def feelings(self) -> tuple[Feeling, ...]:
+    def emotions(self) -> tuple[Emotion, ...]:
         """At the level that was asked for."""
         segments = (self.get("emo") or {}).get("segments", ())
         return tuple(
-            Feeling(
+            Emotion(
                 start=segment["start"],
                 end=segment["end"],
                 scores=segment["emotional"],
@@ -123,10 +123,10 @@ class LiveMessage(Answer):
         return tuple(_word(word) for word in self.get("partial", ()))
 
     @property
-    def feeling(self) -> Feeling | None:
+    def emotion(self) -> Emotion | None:
         """How a phrase was said, where emotions were asked for."""
         scores = self.get("emotional")
-        return Feeling(start=self["start"], end=self["end"], scores=scores) if scores else None
+        return Emotion(start=self["start"], end=self["end"], scores=scores) if scores else None
 
     @property
     def error(self) -> str | None:

@@ -71,9 +71,9 @@ class SentSound:
                     if self._ended:
                         return
                     self._sound += chunk
-                    gone = max(0, self._position - self._begin - _KEPT_BYTES)
-                    del self._sound[:gone]
-                    self._begin += gone
+                    dropped = max(0, self._position - self._begin - _KEPT_BYTES)
+                    del self._sound[:dropped]
+                    self._begin += dropped
                     self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - it is for whoever gave the chunks
             self.error = error

@@ -103,9 +103,9 @@ def _pool(
     settings: Settings, wanted: Sequence[EngineChoice], device: Device, engines: EngineFactory | None
 ) -> tuple[EnginePool, EngineSets]:
     """Processes for the engines wanted, and what makes these. Fetches the models that they miss."""
-    apart = _apart(settings, wanted, device)
+    per_stage = _per_stage(settings, wanted, device)
     # three stages calculate at once, and threads that wait for a core would slow down those that have one
-    threads = max(1, cores() // 3) if apart else None
+    threads = max(1, cores() // 3) if per_stage else None
     whisper_threads = _whisper_threads(settings, threads or cores())
     chosen = [replace(choice, device=device.name, whisper_cpu_threads=whisper_threads) for choice in wanted]
     if engines is None:
@@ -117,7 +117,7 @@ def _pool(
         sets,
         size=settings.workers or 1,
         memory_mb=settings.worker_memory_mb,
-        apart=apart,
+        per_stage=per_stage,
         threads=threads,
     )
     return pool, sets
@@ -131,7 +131,7 @@ def _close(ready: Runner) -> None:
         log.error("what was under way is not kept, and done again by the next run: %s", error)
 
 
-def _apart(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
+def _per_stage(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
     """How many processes each stage has to itself; None where all stages share some, one after the other."""
     side_by_side = settings.side_by_side
     if side_by_side is None:

@@ -31,7 +31,7 @@ def objects(
     *,
     after: Path | None = None,
     unreadable: Callable[[OSError], None] = lambda _: None,
-    passed_over: Callable[[str], None] = lambda _: None,
+    skipped: Callable[[str], None] = lambda _: None,
     lake: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[SourceObject]:
     """Every recording below the folder, the files of a folder before its subfolders, each in order of name.
@@ -39,7 +39,7 @@ def objects(
     A file is a recording by its name or by its first bytes. Hidden files and folders are left out, lakes,
     and folders that are links; so is a file that cannot be looked at, or is none (a pipe, say): it has
     nothing to be registered with. after: path of a file, there or not, with which the order has come so
-    far; from the beginning when None. unreadable: told of each folder that cannot be listed; passed_over:
+    far; from the beginning when None. unreadable: told of each folder that cannot be listed; skipped:
     told what each thing was that is left out; lake: told of each folder that is one. Raises
     ConfigurationError when the folder does not exist or is a lake.
     """
@@ -50,7 +50,7 @@ def objects(
         raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
     done = () if after is None else after.relative_to(root).parts
     for parent, folders, files in os.walk(root, onerror=unreadable):
-        reasons = {name: _passed_over_folder(Path(parent, name)) for name in folders}
+        reasons = {name: _why_skipped(Path(parent, name)) for name in folders}
         for name in sorted(name for name, why in reasons.items() if why == LAKE):
             lake(Path(parent, name))
         folders[:] = sorted(name for name, why in reasons.items() if why is None)
@@ -62,16 +62,16 @@ def objects(
             folders[:] = [each for each in folders if not below or each >= below[0]]
             reasons = {}
         for why in filter(None, reasons.values()):
-            passed_over(why)
+            skipped(why)
         for name in names:
             path = Path(parent, name)
             try:
                 if is_recording(name) or (not name.startswith(".") and _sounds(path)):
                     yield stat_object(path)
                 else:
-                    passed_over(kind_of(name))
+                    skipped(kind_of(name))
             except OSError:
-                passed_over(CANNOT_BE_LOOKED_AT)
+                skipped(CANNOT_BE_LOOKED_AT)
 
 
 def is_recording(name: str) -> bool:
@@ -109,7 +109,7 @@ def _moment(seconds: float) -> datetime:
         return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
-def _passed_over_folder(path: Path) -> str | None:
+def _why_skipped(path: Path) -> str | None:
     """Why a folder is not looked into; None when it is. A lake's decoded audio must not come back as recordings."""
     if path.name.startswith("."):
         return "hidden folder"

@@ -90,13 +90,13 @@ def pages(
     access: S3Access = AS_FOUND,
     *,
     after: str | None = None,
-    passed_over: Callable[[str], None] = lambda _: None,
+    skipped: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Page]:
     """Every recording whose uri begins with the folder's, by its name, in order of key.
 
     As in local folders, names that begin with a dot are left out, and what is below such a name.
     after: uri of the object, there or not, after whose key to begin; at the first when None.
-    passed_over: told what each object is that is left out.
+    skipped: told what each object is that is left out.
     Raises ConfigurationError when it cannot be listed, SourceUnavailable when the server fails.
     """
     bucket, prefix = place_of(folder)
@@ -112,7 +112,7 @@ def pages(
                         objects.append(_object(bucket, item))
                     elif name and not name.endswith("/"):  # which stand for folders
                         hidden = any(map(_hidden, name.split("/")))
-                        passed_over("hidden" if hidden else kind_of(name.rpartition("/")[2]))
+                        skipped("hidden" if hidden else kind_of(name.rpartition("/")[2]))
                 yield Page(objects=tuple(objects), after=uri_of(bucket, found[-1]["Key"]))
     except ClientError as error:
         raise _not_listed(folder, client(access).meta.endpoint_url, error) from error
@@ -122,7 +122,7 @@ def pages(
         raise ConfigurationError(f"cannot list {folder}: {error}; {CREDENTIALS}") from error
 
 
-def look(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
+def stat_object(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
     """The object as it is now; None when it is not there.
 
     Raises SourceUnavailable when the server fails or refuses, ConfigurationError without credentials.

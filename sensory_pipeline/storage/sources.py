@@ -25,14 +25,14 @@ _PAGE = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What a source holds. pages: found as they are iterated over, once; known after that are unreadable:
-    what could not be listed, lakes: folders that are lakes and therefore left out, and passed_over: how many files and
+    what could not be listed, lakes: folders that are lakes and therefore left out, and skipped: how many files and
     folders of which kind are no recordings.
     """
 
     pages: Iterator[Page]
     unreadable: list[str] = field(default_factory=list)
     lakes: list[Path] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None) -> Listing:
@@ -42,13 +42,13 @@ def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None
     ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
     SourceUnavailable when the server fails.
     """
-    passed_over: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         return Listing(
-            pages=s3.pages(prefix_of(source), access, after=after, passed_over=lambda kind: passed_over.update([kind])),
-            passed_over=passed_over,
+            pages=s3.pages(prefix_of(source), access, after=after, skipped=lambda kind: skipped.update([kind])),
+            skipped=skipped,
         )
     unreadable: list[str] = []
     lakes: list[Path] = []
@@ -56,10 +56,10 @@ def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None
         Path(source),
         after=None if after is None else local.path_of(after),
         unreadable=lambda error: unreadable.append(str(error)),
-        passed_over=lambda kind: passed_over.update([kind]),
+        skipped=lambda kind: skipped.update([kind]),
         lake=lakes.append,
     )
-    return Listing(pages=_paged(found), unreadable=unreadable, lakes=lakes, passed_over=passed_over)
+    return Listing(pages=_paged(found), unreadable=unreadable, lakes=lakes, skipped=skipped)
 
 
 def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
@@ -88,7 +88,10 @@ def why_empty(source: str, access: S3Access = AS_FOUND) -> str:
         from sensory_pipeline.storage import s3
 
         place = source.rstrip("/")
-        if place.removeprefix(s3.SCHEME).count("/") and s3.look(s3.uri_of(*s3.place_of(place)), access) is not None:
+        if (
+            place.removeprefix(s3.SCHEME).count("/")
+            and s3.stat_object(s3.uri_of(*s3.place_of(place)), access) is not None
+        ):
             return f"{place} is an object: give what is before its last slash"
         return f"no recording's key begins with {s3.place_of(prefix_of(source))[1] or 'anything'}: check the prefix"
     return f"there is no recording in {source}, nor below it: check the path, and whether it is mounted"

@@ -52,7 +52,7 @@ def _is_understood(stage: Stage, result: StageResult) -> bool:
 def _stands(stage: Stage, result: StageResult, item: Pending) -> bool:
     if item.redo_before is not None and stage in item.redo_stages and result.made_at <= item.redo_before:
         return False
-    return result.error_class is None or item.forgive_before is None or result.made_at > item.forgive_before
+    return result.error_class is None or item.failures_reset_at is None or result.made_at > item.failures_reset_at
 
 
 def select_pending(lake: Lake, context: RunContext, partition: Partition) -> list[tuple[Plan, tuple[Pending, ...]]]:

@@ -9,7 +9,7 @@ from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class TaskResult:
     """outcome: of the recording's stage; seconds: from handing it out to its answer."""
 
     recording_id: str

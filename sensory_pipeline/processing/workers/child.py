@@ -59,7 +59,7 @@ def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | Non
 
 
 def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
-    """Answer tasks until there are no more; returns how it ended."""
+    """TaskResult tasks until there are no more; returns how it ended."""
     try:
         reported = time.monotonic()
         for key, outcome in perform(stage, engines, _tasks(pipe, engines.activity)):

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from sensory_pipeline.core.errors import ConfigurationError, Crashed, EngineError, EngineUnavailable
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.processing.workers.attempt import Answer, Attempt, Journal
+from sensory_pipeline.processing.workers.attempt import Attempt, Journal, TaskResult
 from sensory_pipeline.processing.workers.messages import AboutTasks, Answered, Closed, Did, Failed, Ready, Want
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.processing.workers.process import EngineProcess, State
@@ -33,7 +33,7 @@ class Dispatcher:
 
     def run(
         self, stage: Stage, choice: int, attempts: Iterable[Attempt | None], journal: Journal
-    ) -> Generator[Answer | None, None, None]:
+    ) -> Generator[TaskResult | None, None, None]:
         """Every recording's answer, in any order; attempts are pulled as processes come free.
 
         choice: which of the factory's engines do it. An attempt of None stands for a moment without one, an
@@ -102,7 +102,7 @@ class Dispatcher:
             self._discard(process)
 
     def _hand_out(self, process: EngineProcess, queue: StageQueue) -> None:
-        """Answer its wish for a task."""
+        """TaskResult its wish for a task."""
         isolated = process.state is State.ISOLATED
         attempt = None if process.state is State.ENDING else queue.take(isolated=isolated)
         if attempt is not None:

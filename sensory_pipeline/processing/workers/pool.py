@@ -23,7 +23,7 @@ class EnginePool:
     """Some processes, each with its own engines, that live until the pool is closed.
 
     factory: makes the sets of engines, inside each process; memory_mb: megabytes at which one is killed.
-    size: processes that all stages share, one stage after the other. apart: instead, how many each
+    size: processes that all stages share, one stage after the other. per_stage: instead, how many each
     stage has to itself, so that stages go on side by side. threads: of the processor, that the libraries in
     each process may use; None for as many as they like.
     """
@@ -34,14 +34,14 @@ class EnginePool:
         *,
         size: int,
         memory_mb: int,
-        apart: Mapping[Stage, int] | None = None,
+        per_stage: Mapping[Stage, int] | None = None,
         threads: int | None = None,
     ) -> None:
         self.memory_mb = memory_mb
         self._processes: list[EngineProcess] = []
         self._factory = factory
         self._size = size
-        self._apart = apart
+        self._per_stage = per_stage
         self._threads = threads
         self._activities: list[Activity] = []
 
@@ -62,7 +62,7 @@ class EnginePool:
     @property
     def side_by_side(self) -> bool:
         """Whether a stage can begin before the one it builds on has ended."""
-        return self._apart is not None
+        return self._per_stage is not None
 
     @property
     def caches(self) -> tuple[CacheStats, ...]:
@@ -80,7 +80,7 @@ class EnginePool:
 
     def size(self, stage: Stage) -> int:
         """How many processes may work for the stage at once."""
-        return self._size if self._apart is None else self._apart[stage]
+        return self._size if self._per_stage is None else self._per_stage[stage]
 
     def of(self, stage: Stage) -> list[EngineProcess]:
         """Those that may work for the stage."""
@@ -88,7 +88,7 @@ class EnginePool:
 
     def start(self, stage: Stage) -> EngineProcess:
         """One more, that may work for the stage."""
-        own = None if self._apart is None else stage
+        own = None if self._per_stage is None else stage
         taken = {process.lane for process in self._processes}
         lane = next(lane for number in count(1) if (lane := f"{own or 'engines'} {number}") not in taken)
         process = EngineProcess.started(self._factory, threads=self._threads, lane=lane, stage=own)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from sensory_pipeline.core.errors import EngineUnavailable, Terminal
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.processing.tasks.task import Outcome, StageTask
-from sensory_pipeline.processing.workers.attempt import Answer, Attempt, Journal
+from sensory_pipeline.processing.workers.attempt import Attempt, Journal, TaskResult
 
 MAX_CRASHES = 3
 """Times a recording may kill or hang its process before it is given up."""
@@ -34,7 +34,7 @@ class StageQueue:
         self.stage = stage
         self.choice = choice
         self.complete = False
-        self.answers: deque[tuple[StageTask, Answer]] = deque()
+        self.answers: deque[tuple[StageTask, TaskResult]] = deque()
         self._journal = journal
         self._incoming = iter(attempts)
         self._ahead = ahead
@@ -81,7 +81,7 @@ class StageQueue:
     def answer(self, attempt: Attempt, outcome: Outcome) -> None:
         """What a recording came to."""
         seconds = time.monotonic() - attempt.began
-        answer = Answer(recording_id=attempt.task.recording_id, outcome=outcome, seconds=seconds)
+        answer = TaskResult(recording_id=attempt.task.recording_id, outcome=outcome, seconds=seconds)
         self.answers.append((attempt.task, answer))
 
     def blame(self, attempts: Iterable[Attempt], error: Terminal) -> None:
