@@ -15,7 +15,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.task import StageTask
-from sensory_pipeline.processing.workers.attempt import TaskResult, Attempt
+from sensory_pipeline.processing.workers.attempt import Attempt, TaskResult
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.storage.local import stat_object
