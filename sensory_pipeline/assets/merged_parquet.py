@@ -23,7 +23,7 @@ ABOUT = "The tables: recordings, segments, words, turns, speakers, embeddings, u
 
 
 def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset, with its checks."""
+    """Return the asset with its checks."""
     overdue_h = settings.fresh_hours
 
     @dg.asset(
@@ -49,7 +49,7 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
         found = checks.results(violations(lake, partition), stats.counts)
         drawn = {"picture": picture(stats)} if stats.durations_s else {}
         timeline = engines.context.pool.timeline()
-        if timeline is not None:  # else the stages were done by other processes than this one
+        if timeline is not None:  # else other processes have executed the stages
             drawn |= timeline_metadata(timeline)
         metadata = publication_metadata(report, _age_s(context), settings.price_per_hour)
         return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
@@ -58,6 +58,6 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
 
 
 def _age_s(context: dg.AssetExecutionContext) -> float:
-    """Seconds since the run has begun."""
+    """Return the seconds since the run began."""
     began = context.instance.get_run_stats(context.run.run_id).start_time
     return time.time() - began if began else 0.0

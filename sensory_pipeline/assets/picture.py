@@ -1,7 +1,7 @@
-"""A partition at a glance: how long its recordings are, who talks how much, in which mood.
+"""A picture of a partition: how long its recordings are, who talks how much, and the emotions.
 
-Dagster's UI shows it as an image within Markdown; with the rest of an event that should stay below
-50 KB. It lies on the page's own background, so its colours have to do on a light one and a dark one.
+Dagster's UI shows it as an image within Markdown, which together with the rest of its event should stay below 50 KB. It
+is transparent, so its colours must be readable on a light and on a dark background.
 """
 
 import base64
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#7d8590"
-"""Letters and lines: a contrast of over 3.5 with white as with black."""
+"""Text and lines: a contrast of over 3.5 with both white and black."""
 RANKS = ("#3b82c4", "#d98032", "#3f9d6b", "#a06cc9")
 """First speaker, second, third, all others."""
 EMOTIONS = {"angry": "#d1524f", "sad": "#5b7fc7", "neutral": "#8b939c", "positive": "#4b9f66"}
 
 
 def picture(stats: PartitionStats) -> dg.MetadataValue:
-    """The stats drawn, as Markdown; it has to hold a recording."""
+    """Draw the statistics as Markdown with an image; they must contain at least one recording."""
     image = base64.b64encode(draw(stats)).decode()
     return dg.MetadataValue.md(f"![durations, talk and emotions](data:image/png;base64,{image})")
 
 
 def draw(stats: PartitionStats) -> bytes:
-    """The stats as a PNG of some 20 KB."""
-    # imported late: it takes half a second that Dagster's servers need not wait for
+    """Draw the statistics as a PNG of about 20 KB."""
+    # imported late: it takes half a second, and Dagster's servers do not need it
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 2.6), dpi=100, layout="constrained")
@@ -60,7 +60,7 @@ def _durations(axes: "Axes", stats: PartitionStats) -> None:
 
 
 def _talk(axes: "Axes", stats: PartitionStats) -> None:
-    """A bar for each number of speakers, cut by how much of the talk each of them has."""
+    """Draw a bar for each number of speakers, divided by each speaker's share of the talk."""
     for row, shares in enumerate(stats.talk.values()):
         left = 0.0
         for rank, share in enumerate(shares):

@@ -1,4 +1,4 @@
-"""What a queue tells of, into the ledger, before the sweep comes by."""
+"""Brings the ledger up to date with the events of a queue, before the next sweep."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from sensory_pipeline.storage.sources import prefix_of
 log = logging.getLogger(__name__)
 
 MOST_RECEIPTS = 5
-"""After so many a message is not looked at again: the queue's dead-letter queue takes it, or its age."""
+"""A message that was received more often is ignored, until the queue moves it to its dead-letter queue or drops it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumedEvents:
-    """objects: objects; left: messages whose objects could not be looked at, and which come again."""
+    """What was read from a queue.
+
+    Attributes:
+        objects: Number of objects that were looked up.
+        left: Number of messages whose objects could not be read; they come again.
+    """
 
     objects: int
     left: int
@@ -31,11 +36,21 @@ class ConsumedEvents:
 def consume_events(
     lake: Lake, plans: Plans, queue: str, sources: Collection[str], access: S3Access = AS_FOUND, *, seconds: float
 ) -> ConsumedEvents:
-    """Look at every object that a message tells of.
+    """Look up every object that the messages of a queue name, and register its present state.
 
-    A message is deleted when what it tells of stands in the ledger, so that a death in between only
-    makes it come again; one that fails keeps no other. sources: others are not looked at; access: to S3; seconds: after
-    which to leave off. Raises ConfigurationError when the queue cannot be read.
+    A message is deleted after its objects are in the ledger, so a crash only makes it come again. A message that fails
+    does not delay the others.
+
+    Args:
+        lake: The lake.
+        plans: The plan of each recording.
+        queue: URL of the queue.
+        sources: Objects that are in none of these folders and prefixes are ignored.
+        access: Access to S3.
+        seconds: Stop after this time.
+
+    Raises:
+        ConfigurationError: The queue cannot be read.
     """
     prefixes = [prefix_of(source) for source in sources]
     ends = time.monotonic() + seconds
@@ -43,7 +58,7 @@ def consume_events(
     while time.monotonic() < ends and (messages := events.receive(queue)):
         done = []
         for message in messages:
-            if time.monotonic() >= ends:  # the others come again
+            if time.monotonic() >= ends:  # the others will come again
                 break
             wanted = [uri for uri in dict.fromkeys(message.uris) if _wanted(uri, prefixes) and plans.hold(uri)]
             if message.receipts > MOST_RECEIPTS:
@@ -51,8 +66,8 @@ def consume_events(
                 continue
             try:
                 _look(lake, plans, wanted, access)
-            except Exception as error:  # noqa: BLE001 - anybody may have written it
-                log.warning("what a message tells of cannot be looked at: %s", error)
+            except Exception as error:  # noqa: BLE001 - the message may come from anybody
+                log.warning("the objects of a message cannot be read: %s", error)
                 left += 1
             else:
                 objects += len(wanted)
@@ -77,5 +92,5 @@ def _look(lake: Lake, plans: Plans, uris: Collection[str], access: S3Access) -> 
 
 
 def _wanted(uri: str, prefixes: Collection[str]) -> bool:
-    """As a listing would have it."""
+    """Return whether a listing of a source would contain the object."""
     return any(uri.startswith(prefix) and s3.listable(uri, prefix) for prefix in prefixes)
