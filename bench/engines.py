@@ -1,9 +1,9 @@
-"""The engines with models beside the libraries they stand on: the same models, the same recordings, one process.
+"""The engines beside the libraries that they use: same models, same recordings, one process.
 
     python -m bench.engines --models models --json bench/results/engines.json
 
-Loading is not counted. The models have random weights in the published shapes, and are made where the
-folder lacks them. Exits with 1 where something that is demanded is missed.
+Loading is not measured. The models have random weights in the published shapes and are created if the folder lacks
+them. Exits with 1 if a threshold is missed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import diarization, emotion, transcription
+from bench.comparison import ROUNDS, Comparison, save
 from bench.models import TOKENS, Models, prepared
-from bench.pairs import ROUNDS, Comparison, save
 
 COMPARISONS: dict[str, Callable[[Models, int], Iterator[Comparison]]] = {
     "transcription": transcription.comparisons,
@@ -29,6 +29,7 @@ PACKAGES = ("faster-whisper", "ctranslate2", "pyannote.audio", "torch", "numpy")
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
     parser.add_argument("--only", choices=COMPARISONS, help="the comparisons of one engine")
@@ -43,7 +44,7 @@ def main() -> None:
         for found in COMPARISONS[engine](models, arguments.rounds):
             found.show(console)
             comparisons.append(found)
-            if arguments.json:  # after each race: all of them take an hour, and may be broken off
+            if arguments.json:  # after each comparison: all take an hour, and may be interrupted
                 save(arguments.json, comparisons, PACKAGES, batch_size=transcription.BATCH, tokens_a_clip=TOKENS)
     sys.exit(not all(verdict.met for found in comparisons for verdict in found.verdicts()))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.pairs import Comparison, Limit, Timed, benchmark, save
+from bench.comparison import Comparison, Limit, Timed, benchmark, save
 
 pytest.importorskip("torch")
 
