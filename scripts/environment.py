@@ -1,4 +1,4 @@
-""".env.example: every setting with its meaning and its default, as the classes of settings have them."""
+""".env.example: every setting with its meaning and its default, from the settings classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH = 110
 
 
 def example() -> str:
-    """The text of the file."""
+    """Return the text of the file."""
     everywhere = [name for name in Settings.model_fields if name in RecordingSettings.model_fields]
     installation = [name for name in Settings.model_fields if name not in RecordingSettings.model_fields]
     return "".join(
