@@ -226,7 +226,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
-    parser.add_argument("--seconds", type=float, default=40, help="of each call at most")
+    parser.add_argument("--seconds", type=float, default=40, help="maximum length of a call")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     recordings = [recording for recording in read_labelled(arguments.folder) if recording.channels == 2]

@@ -89,8 +89,8 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
-    parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
-    parser.add_argument("--limit", type=int, help="recordings of each set and language")
+    parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
+    parser.add_argument("--limit", type=int, help="maximum number of recordings per set and language")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     recordings = chosen(read_labelled(arguments.folder), sets=arguments.sets, limit=arguments.limit)

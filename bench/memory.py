@@ -195,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 4.0])
-    parser.add_argument("--recordings", type=int, help="how many short ones, instead of long ones")
+    parser.add_argument("--recordings", type=int, help="number of short recordings, instead of long ones")
     parser.add_argument("--models", type=Path, required=True, help="folder of the published shapes")
     parser.add_argument("--clustered", type=int, help="voices that pyannote's clustering is given, instead of 10,800")
     parser.add_argument("--json", type=Path, help="file to write the figures to")

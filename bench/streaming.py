@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--whisper", default="tiny.en", help="model: a name, a hub id or a folder")
     parser.add_argument("--streams", type=int, default=1, help="clients at once")
     parser.add_argument("--recordings", nargs="+", default=RECORDINGS, help="of samples/real")
-    parser.add_argument("--texts", action="store_true", help="show what was heard, and the batch answer")
+    parser.add_argument("--texts", action="store_true", help="show the live and the batch transcripts")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     console = Console(width=140)

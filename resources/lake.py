@@ -15,7 +15,7 @@ class LakeResource(dg.ConfigurableResource[Lake]):
 
     settings: dg.ResourceDependency[Settings]  # has the URL of the ledger, which the UI should not show
     folder: str = Field(description="Folder of the lake.")
-    shards: int = Field(description="Shards of a new lake; another number than that of the one there is an error.")
+    shards: int = Field(description="Number of shards; must be that of the lake if it exists.")
     start_date: str = Field(description="First date of the lake.")
 
     def create_resource(self, context: dg.InitResourceContext) -> Lake:

@@ -11,7 +11,7 @@ import dagster as dg
 from sensory_pipeline.core.quality import RULES, PartitionCounts, verdicts
 
 INVARIANTS = "invariants"
-_DEMANDS = {
+_DESCRIPTIONS = {
     INVARIANTS: "The tables agree with each other: nothing twice, nothing orphaned, times in order.",
     **RULES,
 }
@@ -24,8 +24,8 @@ def specs(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
         # a check would not be visible
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
-            dg.AssetCheckSpec(name, asset="merged_parquet", partitions_def=partitions, description=demand)
-            for name, demand in _DEMANDS.items()
+            dg.AssetCheckSpec(name, asset="merged_parquet", partitions_def=partitions, description=description)
+            for name, description in _DESCRIPTIONS.items()
         ]
 
 

@@ -94,7 +94,7 @@ def sweep(
     finally:
         if not confirm_missing:
             listing.unreadable.extend(
-                f"{folder}, where recordings were and a lake.json is now"
+                f"{folder}, which had recordings and now has a lake.json"
                 for folder in listing.lakes
                 if sweeps.count_present(prefix_of(str(folder)))
             )

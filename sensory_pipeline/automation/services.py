@@ -71,7 +71,7 @@ class Service:
             log.warning("Dagster's %s has ended with code %d; starting it again", self.name, self.process.returncode)
             self.deaths.append(time.monotonic())
             if len(self.deaths) == MOST_DEATHS and self.deaths[-1] - self.deaths[0] < 60:
-                raise ConfigurationError(f"Dagster's {self.name} does not stay up: what it wrote last says why")
+                raise ConfigurationError(f"Dagster's {self.name} does not stay up: its last output says why")
         self.prepare()
         self.process = subprocess.Popen(
             # -P: do not import from the current directory, where a file may have the name of a package

@@ -137,7 +137,7 @@ class AsyncAudioClient:
         pause_s, until = POLL_S, None if timeout_s is None else time.monotonic() + timeout_s
         while (found := await self.result(job_id)) is None:
             if until is not None and time.monotonic() + pause_s > until:
-                raise TimeoutError(f"job {job_id} is not done after {timeout_s:.0f} s; it goes on")
+                raise TimeoutError(f"job {job_id} has not finished after {timeout_s:.0f} s; it continues")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MOST_POLL_S)
         return found

@@ -49,7 +49,7 @@ class SentSound:
         """
         with self._changed:
             if not self._begin <= position <= self._position:
-                raise StreamLost(None, "the service has heard too little of the sound to go on")
+                raise StreamLost(None, "too much of the sound was lost to continue the stream")
             self._position = position
 
     def wake(self) -> None:

@@ -291,7 +291,7 @@ def _not_read(uri: str, error: ClientError) -> SensoryError:
         return SourceUnavailable(f"{uri} is no longer there ({code}); the next ingest marks it as missing")
     if status == 403:
         return SourceUnavailable(
-            f"{uri} may not be read ({code}); it stays pending: {CREDENTIALS}, and that they allow s3:GetObject on it"
+            f"{uri}: access is denied ({code}); it stays pending: {CREDENTIALS}, and that they allow s3:GetObject on it"
         )
     return SourceUnavailable(f"{uri} cannot be read just now ({code}); it stays pending and is tried again")
 

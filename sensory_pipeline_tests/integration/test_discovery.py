@@ -406,6 +406,6 @@ def test_a_stray_lake_json_hides_nothing_that_is_known(
     sweep(lake, plans, str(folder))
     (folder / "calls" / "lake.json").write_text("{}")
     assert sweep(lake, plans, str(folder)).missing == 0
-    assert f"{folder / 'calls'}, where recordings were and a lake.json is now" in caplog.text
+    assert f"{folder / 'calls'}, which had recordings and now has a lake.json" in caplog.text
     (folder / "a.wav").unlink()
     assert sweep(lake, plans, str(folder), confirm_missing=True).missing == 2
