@@ -69,7 +69,7 @@ CONDITIONS = (
 
 
 def pieces(folder: Path, condition: Condition) -> list[Waveform]:
-    """Return English recordings of these lengths, from all sets in turn; longer ones are cut to 30 s, 45 s and so on."""
+    """Return English recordings of these lengths from all sets in turn; longer ones are cut to 30 s, 45 s and so on."""
     found: list[Waveform] = []
     lengths = [30, 45, 60, 75, 90]
     for recording in (recording for recording in read_labelled(folder) if recording.language == "en"):

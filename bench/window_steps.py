@@ -62,7 +62,7 @@ def described(audio: Path, rttm: Path) -> Known:
 
 
 def error_rates(engine: PyannoteDiarizer, known: Known) -> dict[str, float]:
-    """Return error rates over all recordings together, as shares of their speech: DER, its parts, and DER with a collar.
+    """Return error rates over all recordings, as shares of their speech: DER, its parts, and DER with a collar.
 
     `within_speech` is missed or confused speech. `after_end` are false alarms after the last turn of the reference. The
     collar is 0.25 s.

@@ -96,31 +96,42 @@ class Browser:
         self._driver.execute_script("arguments[0].scrollIntoView()", self.wait_for(text))
 
     def element(self, selector: str) -> WebElement:
-        """The first that a CSS selector finds, once it can be pressed."""
+        """Wait until the first element that a CSS selector finds can be clicked, and return it."""
         return WebDriverWait(self._driver, WITHIN_S).until(element_to_be_clickable((By.CSS_SELECTOR, selector)))
 
     def value(self, script: str, *arguments: Any) -> Any:
-        """What a function's body in JavaScript returns."""
+        """Return what the body of a JavaScript function returns."""
         return self._driver.execute_script(script, *arguments)
 
     def wait_until(self, script: str, *, within_s: float = WITHIN_S) -> Any:
-        """What JavaScript returns once it is true. Raises selenium's TimeoutException."""
+        """Wait until JavaScript returns something true, and return it.
+
+        Raises:
+            TimeoutException: It does not (selenium's error).
+        """
         return WebDriverWait(self._driver, within_s, 0.05).until(lambda driver: driver.execute_script(script))
 
     def screen(self, *, width: int, height: int, dark: bool = False, dots: int = 1) -> None:
-        """Another screen, as that of a phone. dots: for each pixel, in a row."""
+        """Emulate another screen, such as that of a phone.
+
+        Args:
+            width: In pixels.
+            height: In pixels.
+            dark: Whether the dark theme is preferred.
+            dots: Dots per pixel, in each direction.
+        """
         size = {"width": width, "height": height, "deviceScaleFactor": dots, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
 
     def download_to(self, folder: Path) -> None:
-        """Where downloads go."""
+        """Set the folder for downloads."""
         where = {"behavior": "allow", "downloadPath": str(folder)}
         self._driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
 
     def complaints(self) -> list[str]:
-        """What pages wrote into the console since the last call: errors, and what their policy forbids."""
+        """Return the errors and violated policies that pages have written to the console since the last call."""
         entries = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
@@ -143,7 +154,14 @@ class Browser:
 
 @contextmanager
 def browser(url: str, *, width: int = 1280, height: int = 860, spoken: Path | None = None) -> Iterator[Browser]:
-    """Open a window of this size in pixels, with a temporary profile."""
+    """Open a window of this size in pixels, with a temporary profile.
+
+    Args:
+        url: URL of the server.
+        width: In pixels.
+        height: In pixels.
+        spoken: WAVE file that the microphone plays once; None for no microphone.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
         options.binary_location = shutil.which(PROGRAMS[0]) or ""
