@@ -1,0 +1,1 @@
+"""Benchmarks: accuracy, speed and memory, beside the libraries that the product uses."""

@@ -1,10 +1,10 @@
-"""How right the product is on real speech of which we know the truth, beside the libraries it stands on.
+"""How accurate the product is on labelled real speech, beside the libraries that it uses.
 
     python -m bench.accuracy FOLDER --json bench/results/accuracy.json
 
-FOLDER holds recordings with an index and labels (labelled.py). Beside them, ten minutes without speech and a sentence
-of J. F. Kennedy's are processed. Settings are those of `sensory process`; --whisper and --diarization choose engines.
-Exits with 1 where something that is demanded is missed.
+FOLDER holds recordings with an index and labels (labelled.py). Ten minutes without speech and a sentence of J. F.
+Kennedy's are processed too. Settings are those of `sensory process`; --whisper and --diarization choose engines. Exits
+with 1 if a threshold is missed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.answers import AnswerFile, Asked
+from bench.comparison import conditions
 from bench.figures import JFK, Scored, figures, in_short, table, verdicts
 from bench.labelled import Recording, read_labelled
-from bench.pairs import conditions
 from bench.scoring import score
 from bench.speechless import speechless
 from bench.systems import LANGUAGES, System, all_systems
@@ -55,7 +55,13 @@ KENNEDY = Recording(
 
 
 def chosen(recordings: Iterable[Recording], *, sets: Sequence[str] | None, limit: int | None) -> list[Recording]:
-    """Those of the sets, of each set and language so many at most."""
+    """Return the recordings of some sets.
+
+    Args:
+        recordings: All recordings.
+        sets: The sets; all if None.
+        limit: Maximum number of recordings per set and language.
+    """
     taken: dict[tuple[str, str], list[Recording]] = {}
     for recording in recordings:
         if sets is None or recording.group in sets:
@@ -66,7 +72,7 @@ def chosen(recordings: Iterable[Recording], *, sets: Sequence[str] | None, limit
 def measured(
     systems: Iterable[System], recordings: Sequence[Recording], languages: Sequence[str], answers: AnswerFile
 ) -> Iterator[Scored]:
-    """One system after the other, so that no more than one has its models loaded and at work."""
+    """Yield the scores of one system after the other, so that only one has its models loaded."""
     for system in systems:
         for language in (language for language in languages if language in system.languages):
             heard = [recording for recording in recordings if system.hears(recording)]
@@ -77,7 +83,7 @@ def measured(
 
 
 def report(scored: Sequence[Scored], **facts: object) -> dict[str, Any]:
-    """For JSON: figures, verdicts, and what each recording has of them."""
+    """Return figures, verdicts and the errors of each recording, for JSON."""
     found = figures(scored)
     return {
         **conditions(PACKAGES),
@@ -97,24 +103,26 @@ def report(scored: Sequence[Scored], **facts: object) -> dict[str, Any]:
 
 
 def save(path: Path, scored: Sequence[Scored], **facts: object) -> None:
+    """Write the report as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report(scored, **facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
     parser.add_argument("--whisper", help="model: a name, a hub id or a folder")
-    parser.add_argument("--diarization", help="engine, by its name among the settings")
-    parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
-    parser.add_argument("--limit", type=int, help="recordings of each set and language")
-    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="how they are asked")
-    parser.add_argument("--systems", nargs="+", help="only these, by the names of their columns")
-    parser.add_argument("--answers", type=Path, help="file of answers: those in it are not asked for again")
+    parser.add_argument("--diarization", help="name of the engine")
+    parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
+    parser.add_argument("--limit", type=int, help="maximum number of recordings per set and language")
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="told the language or not")
+    parser.add_argument("--systems", nargs="+", help="only systems with these column names")
+    parser.add_argument("--answers", type=Path, help="file of known answers, which are not computed again")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    logging.getLogger("preprocess").setLevel(logging.ERROR)  # meeteval's, on words that were stretched
+    logging.getLogger("preprocess").setLevel(logging.ERROR)  # warnings of meeteval about stretched words
     chosen_engines = {"whisper_model_size": arguments.whisper, "diarization": arguments.diarization}
     settings = Settings().model_copy(update={name: value for name, value in chosen_engines.items() if value})
     threads = settings.whisper_cpu_threads or cores()
@@ -124,7 +132,7 @@ def main() -> None:
         if arguments.systems and system.name not in arguments.systems:
             continue
         if lacking := system.lacks():
-            console.print(f"{system.name} is left out: here is no {lacking}")
+            console.print(f"{system.name} is skipped: there is no {lacking} here")
         else:
             systems.append(system)
     scored: list[Scored] = []
@@ -139,7 +147,7 @@ def main() -> None:
         }
         for one in measured(systems, recordings, arguments.languages, AnswerFile(arguments.answers)):
             scored.append(one)
-            if arguments.json and one.recording == recordings[-1]:  # it takes an hour, and may be broken off
+            if arguments.json and one.recording == recordings[-1]:  # it takes an hour and may be interrupted
                 save(arguments.json, scored, **facts)
     found = figures(scored)
     console.print(table(found))

@@ -1,4 +1,4 @@
-"""What a system made of a recording, and a file that keeps such answers, so that a run may be broken off and go on."""
+"""What a system returned for a recording, and a file of such answers, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from sensory_pipeline.core.spans import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeardWord:
-    """speaker: None where nobody was named; by_overlap: whose turns overlap it most, as WhisperX has it."""
+    """A word of an answer.
+
+    Attributes:
+        text: The word.
+        span: Its time.
+        speaker: Who said it; None if unknown.
+        by_overlap: The speaker whose turns overlap it most, which is WhisperX's rule.
+    """
 
     text: str
     span: Span
@@ -24,9 +31,13 @@ class HeardWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """text, words: None where the system does not transcribe; turns: None where it does not diarize.
+    """What a system returned for a recording.
 
-    language: that was heard, ISO 639-1; None where there is no text.
+    Attributes:
+        text: The transcript; None if the system does not transcribe.
+        language: Detected language, ISO 639-1; None without a transcript.
+        words: The words; None if the system does not transcribe.
+        turns: The turns; None if the system does not diarize.
     """
 
     text: str | None = None
@@ -37,7 +48,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """system: its name; language: "auto" or "given"; recording: its name."""
+    """What a system was asked.
+
+    Attributes:
+        system: Name of the system.
+        language: "auto" or "given".
+        recording: Name of the recording.
+    """
 
     system: str
     language: str
@@ -54,9 +71,14 @@ _LINE = TypeAdapter(_Line)
 
 
 class AnswerFile:
-    """Lines of JSON. path: None keeps nothing. What is in the file is not asked for again."""
+    """Answers as lines of JSON; known answers are not computed again."""
 
     def __init__(self, path: Path | None) -> None:
+        """Read the file, if there is one.
+
+        Args:
+            path: The file; None to store nothing.
+        """
         self._path = path
         self._known: dict[Asked, Answer] = {}
         if path is not None and path.is_file():
@@ -64,7 +86,7 @@ class AnswerFile:
             self._known = {line.asked: line.answer for line in lines}
 
     def answer(self, asked: Asked, ask: Callable[[], Answer]) -> Answer:
-        """The one that is known, or else the one that `ask` gives, which is known from then on."""
+        """Return the known answer, or compute it with `ask` and store it."""
         if asked not in self._known:
             self._known[asked] = ask()
             if self._path is not None:

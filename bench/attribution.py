@@ -1,20 +1,18 @@
-"""Our rule for who said a word against the two in common use, on conversations with known speakers.
+"""Our rule for who said a word against the two common ones, on simulated conversations with known speakers.
 
     python -m bench.attribution --seeds 0 1 2 --json attribution.json
 
-- `overlap` (as in WhisperX): the speaker with the largest summed overlap, word by word, and nobody
-  where no turn overlaps.
-- `majority` (as in whisper-diarization): the turn at the word's start, or the nearest one; then the
-  most frequent speaker of each sentence of at most 50 words takes all of it. Sentences end at full
-  stops and the like or, in a variant for transcripts without, at pauses of 0.6 s.
-- `options`: the same two with what their users can switch on: gaps filled from the turn with the
-  nearest middle, the word's middle as anchor. Shown, but the ratio is to the rules in use.
+- `overlap` (as in WhisperX): for each word the speaker with the largest summed overlap; none if no turn overlaps.
+- `majority` (as in whisper-diarization): the turn at the word's start, or the nearest one; then the most frequent
+  speaker of each sentence of at most 50 words takes the whole sentence. Sentences end at full stops and the like or,
+  in a variant for transcripts without punctuation, at pauses of 0.6 s.
+- `options`: the same two with their optional settings: gaps filled from the turn with the nearest middle, the word's
+  middle as anchor. They are shown, but the ratio is to the two rules above.
 
-Each runs in all its variants on the regular and on the exclusive turns, and the best variant counts,
-chosen anew for every row with the truth at hand. Conversations have two to four speakers; every
-second transcript is without punctuation. `clean` and the single faults are without overlapping
-speech, `all` is everything at once. A word whose speaker the diarizer misses (missed_backchannels)
-is beyond any rule.
+Each rule runs in all its variants on the regular and on the exclusive turns, and the best variant of each row counts,
+chosen with the truth known. Conversations have two to four speakers; every second transcript has no punctuation.
+`clean` and the single faults are without overlapping speech, `all` has everything at once. No rule can find the speaker
+of a word that the diarizer misses (missed_backchannels).
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.transcripts import Word
 
 CONVERSATIONS = 24
-"""For each seed and condition."""
+"""Conversations for each seed and condition."""
 
 Speakers = list[str | None]
 Rule = Callable[[Sequence[Word], Diarization], Speakers]
@@ -48,7 +46,13 @@ Rule = Callable[[Sequence[Word], Diarization], Speakers]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """faults: which ones; overlap: whether people talk at the same time."""
+    """What goes wrong in the conversations of a row.
+
+    Attributes:
+        name: Name of the condition.
+        faults: Faults of the transcriber and the diarizer.
+        overlap: Whether people talk at the same time.
+    """
 
     name: str
     faults: Collection[Fault]
@@ -64,7 +68,7 @@ CONDITIONS = (
 
 
 class _Turns:
-    """Turns as arrays, for rules that look at all of them for every word."""
+    """Turns as arrays, for rules that use all of them for every word."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self.starts = np.array([turn.span.start_ms for turn in turns])
@@ -73,10 +77,19 @@ class _Turns:
 
 
 def ours(words: Sequence[Word], diarization: Diarization) -> Speakers:
+    """Our rule."""
     return [word.speaker for word in attribute(words, diarization)]
 
 
 def overlap(words: Sequence[Word], diarization: Diarization, *, exclusive: bool, nearest: bool) -> Speakers:
+    """The rule of WhisperX.
+
+    Args:
+        words: The words.
+        diarization: The turns.
+        exclusive: Use the exclusive turns.
+        nearest: Give a word without overlap to the nearest turn.
+    """
     turns = _Turns(diarization.exclusive if exclusive else diarization.turns)
     speakers: Speakers = []
     for word in words:
@@ -97,6 +110,15 @@ def overlap(words: Sequence[Word], diarization: Diarization, *, exclusive: bool,
 def majority(
     words: Sequence[Word], diarization: Diarization, *, exclusive: bool, middle: bool, pauses: bool
 ) -> Speakers:
+    """The rule of whisper-diarization.
+
+    Args:
+        words: The words.
+        diarization: The turns.
+        exclusive: Use the exclusive turns.
+        middle: Use the middle of a word instead of its start.
+        pauses: End sentences at pauses too.
+    """
     turns = _Turns(diarization.exclusive if exclusive else diarization.turns)
     speakers: Speakers = []
     for word in words:
@@ -141,12 +163,12 @@ IN_USE = ("overlap", "majority")
 
 
 def errors(answer: Speakers, heard: Sequence[Heard]) -> int:
-    """Words with the wrong speaker, or none."""
+    """Count the words with the wrong speaker, or none."""
     return sum(speaker != word.speaker for speaker, word in zip(answer, heard, strict=True))
 
 
 def deserted(answer: Speakers, words: Sequence[Word], diarization: Diarization) -> int:
-    """Words without a speaker though someone speaks within 0.5 s."""
+    """Count the words without a speaker although somebody speaks within 0.5 s."""
     return sum(
         speaker is None and any(turn.span.gap_ms(word.span) <= 500 for turn in diarization.turns)
         for speaker, word in zip(answer, words, strict=True)
@@ -155,7 +177,16 @@ def deserted(answer: Speakers, words: Sequence[Word], diarization: Diarization) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """errors: of each rule, wrong or missing, in per cent of the words; deserted: words, by ours."""
+    """The figures of one condition.
+
+    Attributes:
+        seed: Seed of the conversations.
+        condition: Name of the condition.
+        transcripts: Which transcripts.
+        words: Number of words.
+        errors: Wrong or missing speakers of each rule, in per cent of the words.
+        deserted: Words without a speaker by our rule, although somebody speaks within 0.5 s.
+    """
 
     seed: int
     condition: str
@@ -166,13 +197,13 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Our errors to those of the better of the rules in use; None when it makes none."""
+        """Our errors divided by those of the better of the two common rules; None if that makes none."""
         better = min(self.errors[name] for name in IN_USE)
         return self.errors["ours"] / better if better else None
 
 
 def measure(seed: int, condition: Condition, *, conversations: int = CONVERSATIONS) -> Iterator[Row]:
-    """A row for punctuated transcripts, one for those without, one for both."""
+    """Yield a row for transcripts with punctuation, one for those without, and one for both."""
     counts = {True: Counter[str](), False: Counter[str]()}
     for index in range(conversations):
         punctuated = index % 2 == 0
@@ -203,6 +234,7 @@ def measure(seed: int, condition: Condition, *, conversations: int = CONVERSATIO
 
 
 def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as a table."""
     result = Table("seed", "condition", "transcripts", title="wrong or missing speakers, % of words")
     for name in ("words", *RULES, "ratio", "deserted"):
         result.add_column(name, justify="right")
@@ -216,6 +248,7 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="also write the figures here")

@@ -1,7 +1,7 @@
-"""Made-up conversations: who said which word when.
+"""Simulated conversations: who said which word when.
 
-How people take turns follows Heldner and Edlund (2010): gaps between speakers average 0.2 s and
-scatter by 0.35 s, so that many of them are overlaps. A listener says "yes" every eight seconds or so.
+Turn-taking follows Heldner and Edlund (2010): gaps between speakers have a mean of 0.2 s and a standard deviation of
+0.35 s, so many of them are overlaps. A listener says "yes" or the like about every eight seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ REPLIES = ("yes", "yeah", "mm", "right", "okay", "sure", "really")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """A word as it was said. level_db: loudness; backchannel: a listener's "yes", not a turn."""
+    """A word as it was said.
+
+    Attributes:
+        text: The word.
+        span: Its time.
+        speaker: Who said it.
+        level_db: Loudness.
+        ends_sentence: Whether it is the last of its sentence.
+        backchannel: Whether it is a listener's "yes" or the like, not a turn.
+    """
 
     text: str
     span: Span
@@ -38,7 +47,13 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """pace: how long words last, 1 for average; level_db: how loud they are."""
+    """A speaker.
+
+    Attributes:
+        name: Label of the speaker.
+        pace: Relative length of words; 1 is average.
+        level_db: Loudness.
+    """
 
     name: str
     pace: float
@@ -46,7 +61,14 @@ class Person:
 
 
 def converse(random: Random, *, speakers: int, overlap: bool, turns: int = 60) -> list[Spoken]:
-    """Words of a conversation, in order of their starts. Without overlap nobody cuts in."""
+    """Return the words of a conversation, in order of their starts.
+
+    Args:
+        random: Source of randomness.
+        speakers: Number of speakers.
+        overlap: Whether people interrupt each other.
+        turns: Number of turns.
+    """
     people = [
         Person(name=label(index), pace=random.uniform(0.8, 1.25), level_db=random.gauss(0, 3))
         for index in range(speakers)

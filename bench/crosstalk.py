@@ -1,10 +1,10 @@
-"""Calls whose lines leak: how many words stand that were said, with what leaks silenced and as it came.
+"""Crosstalk between the lines of a call: errors in words with crosstalk silenced, and without.
 
-Takes labelled calls of two channels without any crosstalk (see labelled.py), to the end of a sentence after 40 s at
-most, and adds it: each channel to the other, at a level, on some with a delay of 5 ms and the band of a telephone, or
-with noise of its own on each channel (-70 dB of full scale). `at once` has the sentences of each side without the
-pauses between them, so that both talk all the time. `one sound` is the mean of both channels on each, on the second
-inverted and 3 dB weaker, so that all words are one speaker's.
+Takes labelled calls of two channels without crosstalk (see labelled.py), up to the end of a sentence after 40 s at
+most. Adds crosstalk: each channel to the other at some level, partly with a delay of 5 ms and telephone bandwidth, or
+with separate noise on each channel (-70 dB of full scale). `at once` removes the pauses between the sentences of each
+side, so that both talk all the time. `one sound` has the mean of both channels on each, on the second one inverted and
+3 dB weaker, so that all words belong to one speaker.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.signal import butter, sosfilt
 
+from bench.comparison import conditions
 from bench.labelled import Recording, Said, read_labelled
 from bench.normalisation import normalised
-from bench.pairs import conditions
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
@@ -49,7 +49,7 @@ Sound = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """said: of each channel what is said on it."""
+    """A call and what is said on each channel."""
 
     sound: Sound
     said: tuple[str, str]
@@ -57,7 +57,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """How many were said; of those how many are missing or wrong; how many stand that were not said."""
+    """Errors of a transcript.
+
+    Attributes:
+        said: Number of words that were said.
+        missing: How many of them are missing.
+        wrong: How many of them are wrong.
+        added: Number of words that were not said.
+    """
 
     said: int
     missing: int
@@ -67,7 +74,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """silenced_s: of both channels."""
+    """The errors of one condition.
+
+    Attributes:
+        condition: Name of the condition.
+        as_it_came: Without silencing.
+        silenced: With crosstalk silenced.
+        silenced_s: Seconds that were silenced, on both channels together.
+    """
 
     condition: str
     as_it_came: Words
@@ -76,7 +90,7 @@ class Row:
 
 
 def calls(recordings: Iterable[Recording], longest_s: float) -> Iterator[tuple[Recording, Sound, list[list[Said]]]]:
-    """Of each its sound and what is said on each channel: an utterance is where it is loudest."""
+    """Yield each call with its sound and each channel's utterances; an utterance belongs to its louder channel."""
     for recording in recordings:
         utterances = [said for said in recording.utterances if said.span.end_s <= longest_s]
         sound = decode(recording.file, channels="keep", max_duration_s=recording.duration_s + 1).pcm.samples
@@ -89,11 +103,13 @@ def calls(recordings: Iterable[Recording], longest_s: float) -> Iterator[tuple[R
 
 
 def plain(sound: Sound, sides: Sequence[Sequence[Said]]) -> Call:
+    """Return a call as it is."""
     one, other = (" ".join(said.text for said in side) for side in sides)
     return Call(sound=sound, said=(one, other))
 
 
 def at_once(sound: Sound, sides: Sequence[Sequence[Said]]) -> Call:
+    """Return a call without pauses between the sentences of each side."""
     spoken = [
         np.concatenate([sound[channel, _frames(said)] for said in side])
         for channel, side in zip((0, 1), sides, strict=True)
@@ -103,13 +119,21 @@ def at_once(sound: Sound, sides: Sequence[Sequence[Said]]) -> Call:
 
 
 def one_sound(sound: Sound, sides: Sequence[Sequence[Said]]) -> Call:
+    """Return a call with the mean of both channels on each."""
     mixed = sound.mean(axis=0)
     everything = " ".join(said.text for said in sorted((*sides[0], *sides[1]), key=lambda said: said.span))
     return Call(sound=np.stack([mixed, -mixed * 10 ** (-3 / 20)]), said=(everything, ""))
 
 
 def leaking(call: Call, level_db: float, *, delay_ms: int = 0, band: bool = False) -> Call:
-    """With each channel on the other."""
+    """Add each channel to the other.
+
+    Args:
+        call: The call.
+        level_db: Level of the crosstalk.
+        delay_ms: Its delay.
+        band: Whether it has telephone bandwidth only.
+    """
     leaks = call.sound[::-1] * 10 ** (level_db / 20)
     if band:
         leaks = sosfilt(butter(4, BAND_HZ, "bandpass", fs=SAMPLE_RATE, output="sos"), leaks)
@@ -118,12 +142,13 @@ def leaking(call: Call, level_db: float, *, delay_ms: int = 0, band: bool = Fals
 
 
 def noisy(call: Call) -> Call:
+    """Add separate noise to each channel."""
     noise = np.random.default_rng(1).normal(0, 32768 * 10 ** (NOISE_DB / 20), call.sound.shape)
     return Call(sound=call.sound + noise, said=call.said)
 
 
 def variants(sound: Sound, sides: Sequence[Sequence[Said]]) -> dict[str, Call]:
-    """By the name of the condition."""
+    """Return the call in each condition, by name."""
     call, both = plain(sound, sides), at_once(sound, sides)
     return {
         "none": call,
@@ -140,7 +165,7 @@ def variants(sound: Sound, sides: Sequence[Sequence[Said]]) -> dict[str, Call]:
 
 
 def words(transcriber: Transcriber, heard: Mapping[str, tuple[Waveform, tuple[str, str]]]) -> dict[str, Words]:
-    """By the name of a call: of both channels together, each against what was said on it."""
+    """Return the errors of each call, both channels together, each compared with what was said on it."""
     jobs = (
         TranscribeJob(key=f"{name}/{channel}", pcm=pcm.channel(channel), settings=TranscriptionSettings(language="en"))
         for name, (pcm, _) in heard.items()
@@ -155,7 +180,7 @@ def words(transcriber: Transcriber, heard: Mapping[str, tuple[Waveform, tuple[st
 
 
 def measured(transcriber: Transcriber, recordings: Iterable[Recording], longest_s: float) -> tuple[list[Row], float]:
-    """A row a condition, over all calls; and seconds of the processor that an hour of calls takes."""
+    """Return a row for each condition over all calls, and the CPU seconds for an hour of calls."""
     came: dict[str, tuple[Waveform, tuple[str, str]]] = {}
     silenced: dict[str, tuple[Waveform, tuple[str, str]]] = {}
     lengths_s: dict[str, float] = {}
@@ -189,6 +214,7 @@ def measured(transcriber: Transcriber, recordings: Iterable[Recording], longest_
 
 
 def table(rows: Iterable[Row]) -> Table:
+    """Return the rows as a table."""
     shown = Table("crosstalk", "said", "as it came: missing", "wrong", "added", "silenced: missing", "wrong", "added")
     for row in rows:
         counts = [(each.missing, each.wrong, each.added) for each in (row.as_it_came, row.silenced)]
@@ -197,9 +223,10 @@ def table(rows: Iterable[Row]) -> Table:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
-    parser.add_argument("--seconds", type=float, default=40, help="of each call at most")
+    parser.add_argument("--seconds", type=float, default=40, help="maximum length of a call")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     recordings = [recording for recording in read_labelled(arguments.folder) if recording.channels == 2]

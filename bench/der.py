@@ -1,7 +1,7 @@
 """Diarization errors by pyannote.metrics, in whole milliseconds.
 
-Missed speech, false alarms and speech of the wrong speaker, with the one-to-one mapping of speakers that is best for
-the recording (NIST, Rich Transcription 2009 evaluation plan); overlapping speech counts for each who speaks.
+Missed speech, false alarms and speech of the wrong speaker, with the best one-to-one mapping of speakers for the
+recording (NIST, Rich Transcription 2009 evaluation plan). Overlapped speech counts once for each speaker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiarizationErrors:
-    """All in ms; speech counts twice where two people speak."""
+    """Errors in milliseconds; overlapped speech counts once for each speaker."""
 
     speech_ms: int
     missed_ms: int
@@ -31,15 +31,18 @@ class DiarizationErrors:
 
 
 def diarization_errors(reference: Sequence[Turn], hypothesis: Sequence[Turn], *, collar_ms: int) -> DiarizationErrors:
-    """Compares who spoke when with who was found to speak when.
+    """Compare true with found turns.
 
-    collar_ms: left out on each side of every edge of a turn of the reference.
+    Args:
+        reference: The true turns.
+        hypothesis: The found turns.
+        collar_ms: Time ignored on each side of every boundary of the reference.
     """
     from pyannote.core import Segment, Timeline
     from pyannote.metrics.diarization import DiarizationErrorRate
 
     end_s = max((turn.span.end_s for turn in (*reference, *hypothesis)), default=0.0)
-    metric = DiarizationErrorRate(collar=2 * collar_ms / 1000)  # it counts both sides
+    metric = DiarizationErrorRate(collar=2 * collar_ms / 1000)  # pyannote.metrics counts both sides
     found = metric.compute_components(
         _annotation(reference), _annotation(hypothesis), uem=Timeline([Segment(0, end_s)] if end_s else [])
     )

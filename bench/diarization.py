@@ -1,4 +1,4 @@
-"""Our engine on pyannote's networks, beside pyannote.audio's own pipeline with the same ones."""
+"""Our engine with pyannote's networks, beside pyannote.audio's own pipeline with the same networks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.comparison import Comparison, Limit, benchmark
 from bench.models import Models
-from bench.pairs import Limit, Race, race
 from bench.recordings import sample
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.requests import DiarizationSettings
@@ -27,11 +27,11 @@ FAST_STEP = 0.25
 STOCK, OURS, FAST = f"pyannote.audio, batch size {STOCK_BATCH}", "engine", f"engine, PYANNOTE_WINDOW_STEP={FAST_STEP}"
 
 Turns = list[tuple[int, int, int]]
-"""(start, end, speaker), ms, speakers numbered as they come up."""
+"""(start, end, speaker): milliseconds, and the number of the speaker in order of appearance."""
 
 
-def races(models: Models, rounds: int) -> Iterator[Race]:
-    """The stock pipeline at batch size 32, the engine, and the engine with a wider step."""
+def comparisons(models: Models, rounds: int) -> Iterator[Comparison]:
+    """Compare the stock pipeline at batch size 32, our engine, and our engine with a wider step."""
     import torch
 
     torch.set_num_threads(THREADS)
@@ -45,7 +45,7 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
         expected = stock_turns(stock, pcm)
         checks = {"the turns are those of pyannote.audio": ours() == expected}
         fast()
-        yield race(
+        yield benchmark(
             "diarization",
             pcm.duration_ms / 1000,
             {STOCK: partial(stock_turns, stock, pcm), OURS: ours, FAST: fast},
@@ -58,7 +58,7 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
 
 
 def stock_pyannote(folder: Path) -> Any:
-    """As pyannote's documentation has it, with the batch sizes it advises."""
+    """Load the pipeline as in pyannote's documentation, with the batch sizes that it recommends."""
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # noqa: TID251
     from pyannote.audio import Pipeline
 
@@ -68,9 +68,10 @@ def stock_pyannote(folder: Path) -> Any:
 
 
 def open_pyannote(store: Store) -> Any:
-    """pyannote's pipeline of segmentation-3.0 and CAM++, as its documentation has one put together.
+    """Load pyannote's pipeline with segmentation-3.0 and CAM++, assembled as in its documentation.
 
-    Raises ConfigurationError where a network is missing.
+    Raises:
+        ConfigurationError: A network is missing.
     """
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # noqa: TID251
     from pyannote.audio.core.plda import PLDA
@@ -83,7 +84,7 @@ def open_pyannote(store: Store) -> Any:
         embedding=embedding,
         embedding_batch_size=STOCK_BATCH,
         embedding_exclude_overlap=True,
-        plda=PLDA.__new__(PLDA),  # which it asks for, and does not use
+        plda=PLDA.__new__(PLDA),  # required, but not used
         clustering="AgglomerativeClustering",
     )
     pipeline.instantiate(PARAMETERS)
@@ -91,7 +92,7 @@ def open_pyannote(store: Store) -> Any:
 
 
 def stock_turns(pipeline: Any, pcm: Waveform, **options: Any) -> Turns:
-    """Of the stock pipeline, in order of time."""
+    """Return the turns of the stock pipeline, in order of time."""
     import torch
 
     sound = {"waveform": torch.from_numpy(pcm.mono())[None], "sample_rate": SAMPLE_RATE}

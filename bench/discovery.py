@@ -1,10 +1,10 @@
-"""What a watched bucket costs: its keys listed and registered by one tick after the other, in a process of its own.
+"""What a watched bucket costs: its keys are listed and registered tick by tick, in a separate process.
 
     python -m bench.discovery --keys 100000 --json discovery.json
 
-The server is the tests' own, on loopback, and answers from memory in a process beside, so that what is
-measured is ours. The first sweep registers every key, the second finds nothing new; both go through the
-same function as the sensor's tick, with its time. PostgreSQL is measured as well where it is installed.
+The server is that of the tests; it answers from memory in a process of its own, so only our part is measured. The first
+sweep registers every key, the second finds nothing new; both use the same function and time limit as the sensor's tick.
+PostgreSQL is measured too if it is installed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.table import Table
 
 
 def measure(keys: int) -> list[dict[str, float | str]]:
-    """Seconds (wall, and CPU of this process) of a listing alone and of two sweeps, ticks each took, peak megabytes."""
+    """Measure a listing alone and two sweeps: wall and CPU seconds, ticks, and peak memory in megabytes."""
     from sensory_pipeline.automation.arrivals import SWEEP_S
     from sensory_pipeline.automation.discovery import sweep
     from sensory_pipeline.lake.lake import Lake
@@ -61,7 +61,7 @@ def measure(keys: int) -> list[dict[str, float | str]]:
 
 
 def serve(keys: int) -> None:
-    """A bucket with so many keys until standard input ends; prints its port."""
+    """Serve a bucket with this many keys until standard input ends; print the port."""
     from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving
 
     now = datetime.now(UTC)
@@ -72,7 +72,7 @@ def serve(keys: int) -> None:
 
 
 def main() -> None:
-    """One process that serves, and one for each kind of ledger, so that peaks do not add up."""
+    """Run the server, and one process for each kind of ledger, so that peaks do not add up."""
     from sensory_pipeline_tests.postgres import INSTALLED, postgres
     from sensory_pipeline_tests.s3_servers import Server
 

@@ -1,10 +1,10 @@
-"""Whether words that are called doubtful are wrong, and which wrong ones are missed.
+"""Whether words marked as doubtful are wrong, and which wrong words are not marked.
 
     python -m bench.doubt FOLDER --json bench/results/doubt.json
 
-FOLDER holds recordings with an index and labels (labelled.py). Each is transcribed by the settings' Whisper with its
-language detected, and its speakers are told. Words are compared with the truth: those that are not in it are wrong.
-Everything is also heard backwards, where nobody says a word, and all are wrong.
+FOLDER holds recordings with an index and labels (labelled.py). Each is transcribed by the settings' Whisper, with its
+language detected, and diarized. Words that are not in the true transcript are wrong. Everything is also played
+backwards, where all words are wrong.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.accuracy import chosen
+from bench.comparison import conditions
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
-from bench.pairs import conditions
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import DiarizationSettings, TranscriptionSettings
@@ -37,11 +37,11 @@ from sensory_pipeline.settings import Settings
 
 BACKWARDS = "backwards"
 TRANSCRIPTION = TranscriptionSettings(temperatures=(0.0,))
-"""Nothing is drawn at random."""
+"""Without random sampling."""
 
 
 def heard(engines: Engines, pcm: Waveform) -> tuple[AttributedWord, ...]:
-    """Words with what the engines make of them."""
+    """Return the words that the engines find."""
     ((_, transcript),) = engines.transcriber.transcribe([TranscribeJob(key="", pcm=pcm, settings=TRANSCRIPTION)])
     ((_, diarization),) = engines.diarizer.diarize([DiarizeJob(key="", pcm=pcm, settings=DiarizationSettings())])
     if isinstance(transcript, Exception) or isinstance(diarization, Exception):
@@ -50,7 +50,7 @@ def heard(engines: Engines, pcm: Waveform) -> tuple[AttributedWord, ...]:
 
 
 def right(words: Sequence[AttributedWord], truth: str, language: str) -> list[bool | None]:
-    """Whether each is in the truth, in its place; None for one of which the comparison leaves nothing, as of "um"."""
+    """Return whether each word is correct; None for words that normalisation removes, such as "um"."""
     parts = [normalised(word.word.text, language).split() for word in words]
     owners = [index for index, part in enumerate(parts) for _ in part]
     said, spoken = normalised(truth, language), " ".join(part for own in parts for part in own)
@@ -65,7 +65,11 @@ def right(words: Sequence[AttributedWord], truth: str, language: str) -> list[bo
 
 
 def table(counts: dict[str, Counter[tuple[bool, bool]]]) -> Table:
-    """counts: by set, words by whether they are right and whether they are doubtful."""
+    """Return a table.
+
+    Args:
+        counts: For each set, the number of words by whether they are correct and whether they are doubtful.
+    """
     shown = Table(
         "set", "words", "wrong", "doubtful", "of these wrong", "of the wrong doubtful", "of the right doubtful"
     )
@@ -82,10 +86,11 @@ def table(counts: dict[str, Counter[tuple[bool, bool]]]) -> Table:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
-    parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
-    parser.add_argument("--limit", type=int, help="recordings of each set and language")
+    parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
+    parser.add_argument("--limit", type=int, help="maximum number of recordings per set and language")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     recordings = chosen(read_labelled(arguments.folder), sets=arguments.sets, limit=arguments.limit)

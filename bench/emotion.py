@@ -1,8 +1,8 @@
-"""Our engine on GigaAM-Emo's network, beside calls of that network for one word at a time.
+"""Our engine with GigaAM-Emo's network, beside calls of that network for one word at a time.
 
-What the engine says of a word, a call says only when it hears the word's turn too, so the gain is the
-number of words in a turn. How people talk with each other is made up as bench/conversations.py does:
-nine words a turn, and the average word is in a turn of eighteen.
+The engine's emotion of a word depends on the word's turn, so a single call must hear the turn too; the gain is the
+number of words per turn. Conversations are simulated (bench/conversations.py): nine words per turn, and the average
+word is in a turn of eighteen.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from random import Random
 
 import numpy as np
 
+from bench.comparison import Comparison, Limit, benchmark
 from bench.conversations import converse
 from bench.models import Models
-from bench.pairs import Limit, Race, race
 from bench.recordings import sample, speech
 from bench.truth import Truth
 from sensory_pipeline.audio.waveform import Waveform
@@ -33,42 +33,58 @@ from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier
 
 THREADS = 1
 LEAST_S = 2.5
-"""The shortest sound that GigaAM-Emo should be asked about."""
+"""Shortest sound in seconds that GigaAM-Emo should be given."""
 SEED = 4
-"""Of the conversation: chosen among twelve by the lengths of its turns, which are about what they are on average,
-before anything was timed. Where turns are shorter, less is gained."""
+"""Seed of the conversation.
+
+It was chosen among twelve before anything was timed, because its turns have about average length; with shorter turns
+there is less to gain.
+"""
 WITH_TURN = "one call a word: it and the turn around it"
 WITH_LEAST = f"one call a word: it and {LEAST_S} s around it"
 ALONE = "one call a word: it alone"
 WORD_LEVEL, FILE_LEVEL = "engine, word level", "engine, file level"
 CHEAP = Limit(faster=WORD_LEVEL, slower=FILE_LEVEL, at_least=1 / 1.3)
-"""Word level costs at most 1.3 times as much as file level."""
+"""Word level takes at most 1.3 times as long as file level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A recording and its words. name: what is in it."""
+    """A recording and its words.
+
+    Attributes:
+        name: What is in it.
+        pcm: Its sound.
+        words: Its words.
+    """
 
     name: str
     pcm: Waveform
     words: Sequence[AttributedWord]
 
 
-def races(models: Models, rounds: int) -> Iterator[Race]:
-    """On a conversation, and on the beginnings of two samples; word by word, longer ones take minutes a round."""
+def comparisons(models: Models, rounds: int) -> Iterator[Comparison]:
+    """Compare on a conversation and on the beginnings of two samples; longer ones would take minutes per round."""
     import torch
 
     torch.set_num_threads(THREADS)
     fast = Limit(faster=WORD_LEVEL, slower=WITH_TURN, at_least=10)
-    yield _race(models, rounds, _conversation(length_ms=15_000), (WITH_TURN,), (fast, CHEAP))
-    yield _race(models, rounds, _sample("weekend_trip.mp3", length_ms=10_000), (WITH_TURN, WITH_LEAST, ALONE), (CHEAP,))
-    yield _race(models, rounds, _sample("morning_walk.m4a", length_ms=6_000), (WITH_TURN,), (CHEAP,))
+    yield _comparison(models, rounds, _conversation(length_ms=15_000), (WITH_TURN,), (fast, CHEAP))
+    yield _comparison(
+        models, rounds, _sample("weekend_trip.mp3", length_ms=10_000), (WITH_TURN, WITH_LEAST, ALONE), (CHEAP,)
+    )
+    yield _comparison(models, rounds, _sample("morning_walk.m4a", length_ms=6_000), (WITH_TURN,), (CHEAP,))
 
 
-def _race(models: Models, rounds: int, said: Said, calls: Sequence[str], limits: Sequence[Limit]) -> Race:
-    """Calls of the network for one word at a time, beside the engine on word and on file level.
+def _comparison(models: Models, rounds: int, said: Said, calls: Sequence[str], limits: Sequence[Limit]) -> Comparison:
+    """Compare calls of the network for one word at a time with the engine on word and on file level.
 
-    calls: by what they hear.
+    Args:
+        models: The models.
+        rounds: Number of rounds.
+        said: The recording.
+        calls: What each call hears.
+        limits: Thresholds.
     """
     from sensory_pipeline.engines.checkpoint import read_checkpoint
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
@@ -97,7 +113,7 @@ def _race(models: Models, rounds: int, said: Said, calls: Sequence[str], limits:
                 raise answer
 
         classify(whole)
-        return race(
+        return benchmark(
             f"emotion of every word, {said.name}",
             pcm.duration_ms / 1000,
             {
@@ -121,7 +137,7 @@ def _count(words: Sequence[EmotionWindow], turn: Span) -> int:
 
 
 def _conversation(length_ms: int) -> Said:
-    """The times of one, on sound of others: what is said makes no difference to what it costs."""
+    """Return the times of a conversation, with the sound of samples: what is said does not matter for the cost."""
     talk = converse(Random(SEED), speakers=2, overlap=False)
     return Said(
         name="a conversation",
@@ -140,7 +156,7 @@ def _sample(name: str, length_ms: int) -> Said:
 
 
 def _words(truth: Truth) -> list[AttributedWord]:
-    """As if a transcriber had heard them all and attribution made no mistake."""
+    """Return the words as if a transcriber and attribution had made no mistake."""
     return [
         spoken(word.text, Span.from_seconds(word.start_s, word.end_s), turn.speaker)
         for turn in truth.turns
@@ -149,7 +165,7 @@ def _words(truth: Truth) -> list[AttributedWord]:
 
 
 def spoken(text: str, span: Span, speaker: str) -> AttributedWord:
-    """A word of which all is known."""
+    """Return a word of which everything is known."""
     return AttributedWord(
         word=Word(text=text, span=span, probability=1.0),
         spoken=span,
@@ -161,7 +177,7 @@ def spoken(text: str, span: Span, speaker: str) -> AttributedWord:
 
 
 def _around(window: EmotionWindow, recording: Span) -> Span:
-    """LEAST_S with the word in the middle, as far as the recording goes."""
+    """Return LEAST_S with the word in the middle, within the recording."""
     middle = (window.span.start_ms + window.span.end_ms) // 2
     start = int(np.clip(middle - LEAST_S * 500, 0, recording.end_ms - LEAST_S * 1000))
     return Span(start_ms=start, end_ms=start + round(LEAST_S * 1000))

@@ -1,8 +1,8 @@
-"""What a transcriber and a diarizer make of a conversation, with the faults that real ones show.
+"""What a transcriber and a diarizer make of a conversation, with the typical faults of real ones.
 
-`transcribe` and `diarize` take the faults to show; sizes are milliseconds, and none of them is taken
-from the rule under test. Whatever the faults, a transcriber writes one stream of words, and the
-exclusive view of a diarizer has to pick one of several speakers.
+`transcribe` and `diarize` take the faults to apply; sizes are milliseconds, and none comes from the rule under test.
+Even without faults, a transcriber writes a single stream of words, and the exclusive view of a diarizer must pick one
+of several speakers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,14 @@ class Heard:
 
 
 def transcribe(random: Random, spoken: list[Spoken], *, faults: Collection[Fault], punctuated: bool) -> list[Heard]:
-    """What a transcriber writes: one stream of words, so that of two said at once the softer is lost."""
+    """Return what a transcriber writes: a single stream, so of two words said at once the softer one is lost.
+
+    Args:
+        random: Source of randomness.
+        spoken: The conversation.
+        faults: Faults to apply.
+        punctuated: Whether the transcript has punctuation.
+    """
     audible: list[Spoken] = []
     for word in spoken:
         if audible and _at_once(word.span, audible[-1].span):
@@ -78,7 +85,7 @@ def _jittered(random: Random, span: Span, deviation_ms: float) -> Span:
 
 
 def _slipped(random: Random, spans: list[Span]) -> list[Span]:
-    """One in ten words beside a pause of 0.4 s or more ends up somewhere inside it."""
+    """Move one in ten words beside a pause of 0.4 s or more into the pause."""
     slipped = list(spans)
     for i, (left, right) in enumerate(pairwise(spans)):
         pause = right.start_ms - left.end_ms
@@ -96,7 +103,7 @@ def _moved(span: Span, by_ms: int) -> Span:
 
 
 def _stretched(random: Random, spans: list[Span]) -> list[Span]:
-    """One in five words before a pause of 0.3 s or more lasts to its end; one in twenty after begins with it."""
+    """Extend one in five words before a pause of 0.3 s or more to its end, and one in twenty after it to its start."""
     stretched = list(spans)
     for i, (left, right) in enumerate(pairwise(spans)):
         if right.start_ms - left.end_ms < 300:
@@ -110,7 +117,7 @@ def _stretched(random: Random, spans: list[Span]) -> list[Span]:
 
 
 def _punctuated(random: Random, spoken: list[Spoken], *, flawed: bool) -> list[str]:
-    """Marks and capitals. Flawed: one in ten full stops is missing, one in ten hesitations gets one."""
+    """Add punctuation and capitals; if flawed, one in ten full stops is missing and one in ten hesitations gets one."""
     texts: list[str] = []
     capital = True
     for i, word in enumerate(spoken):
@@ -126,7 +133,7 @@ def _punctuated(random: Random, spoken: list[Spoken], *, flawed: bool) -> list[s
 
 
 def diarize(random: Random, spoken: list[Spoken], *, faults: Collection[Fault]) -> Diarization:
-    """What a diarizer answers; where several speak, its exclusive view picks whom it finds the loudest."""
+    """Return what a diarizer finds; where several people speak, its exclusive view picks the one that seems loudest."""
     levels = {word.speaker: word.level_db for word in spoken if not word.backchannel}
     if "missed_backchannels" in faults:
         spoken = [word for word in spoken if not (word.backchannel and random.random() < 0.4)]
@@ -142,7 +149,7 @@ def diarize(random: Random, spoken: list[Spoken], *, faults: Collection[Fault]) 
 
 
 def _joined(pieces: Sequence[Spoken | Turn], joins: Callable[[int], bool]) -> list[Turn]:
-    """What one speaker says, with the gaps closed that `joins` accepts, in order of starts."""
+    """Return the turns of each speaker, closing the gaps that `joins` accepts, in order of starts."""
     turns: list[Turn] = []
     for speaker in sorted({piece.speaker for piece in pieces}):
         spans = sorted(piece.span for piece in pieces if piece.speaker == speaker)
@@ -157,7 +164,7 @@ def _joined(pieces: Sequence[Spoken | Turn], joins: Callable[[int], bool]) -> li
 
 
 def _late(random: Random, turns: list[Turn]) -> list[Turn]:
-    """One in six changes of speaker is noticed 0.15 to 0.8 s late."""
+    """Delay one in six changes of speaker by 0.15 to 0.8 s."""
     late = list(turns)
     for i in range(1, len(late)):
         before, turn = late[i - 1], late[i]
@@ -172,7 +179,7 @@ def _late(random: Random, turns: list[Turn]) -> list[Turn]:
 
 
 def _exclusive(random: Random, turns: list[Turn], levels: dict[str, float]) -> Iterator[Turn]:
-    """One choice, with 4 dB of error, for each stretch in which the same speakers are active."""
+    """Choose one speaker, with an error of 4 dB, for each stretch in which the same speakers are active."""
     edges = sorted({edge for turn in turns for edge in (turn.span.start_ms, turn.span.end_ms)})
     last: Turn | None = None
     for start, end in pairwise(edges):

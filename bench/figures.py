@@ -1,4 +1,4 @@
-"""Figures of many recordings by measure, group and system; what is demanded of them."""
+"""Figures over many recordings by measure, group and system; and the thresholds for them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from statistics import median
 from rich import box
 from rich.table import Table
 
+from bench.comparison import Verdict
 from bench.labelled import Recording
-from bench.pairs import Verdict
 from bench.scoring import COLLARS_MS, Rate, Score
 from bench.speechless import GROUP as SPEECHLESS
 from bench.systems import AUTO, GIVEN, LANGUAGES, OURS, SEQUENTIAL, STOCK
@@ -23,12 +23,19 @@ MOST_SPEECH_WORSE = 0.01
 OF_TEXT = ("WER", "CER", "language")
 OF_SPEAKERS = (*COLLARS_MS, "speaker count", "cpWER", "cpWER, speakers as WhisperX", "tcpWER", "word starts, ms")
 COUNTED = {"speaker count": "{:.2f}", "false words": "{:.0f} an hour"}
-"""How what is no percentage is shown."""
+"""Format of the figures that are not percentages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """language: how the system was asked, AUTO or GIVEN."""
+    """The score of a system on a recording.
+
+    Attributes:
+        recording: The recording.
+        system: Name of the system.
+        language: AUTO or GIVEN: whether the system was told the language.
+        score: Its score.
+    """
 
     recording: Recording
     system: str
@@ -38,8 +45,18 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """value: a rate (1 for all wrong), errors a recording or an hour, or a median of milliseconds; errors, of: the sums
-    behind a rate, of: the words behind a median."""
+    """A figure over several recordings.
+
+    Attributes:
+        measure: Name of the measure.
+        group: Group of the recordings.
+        language: AUTO or GIVEN.
+        system: Name of the system.
+        recordings: Number of recordings.
+        value: A rate (1 if all is wrong), errors per recording or hour, or a median in milliseconds.
+        of: What the errors are divided by, or the number of words behind a median.
+        errors: Sum of the errors; None for a median.
+    """
 
     measure: str
     group: str
@@ -58,7 +75,7 @@ class Figure:
 
 
 def groups(recording: Recording) -> Iterator[str]:
-    """What a recording counts for; all but what is no part of the labelled folder for all that it is of."""
+    """Yield the groups that a recording counts for; recordings outside the labelled folder have only their own."""
     if recording.group in (SPEECHLESS, JFK):
         yield recording.group
         return
@@ -73,7 +90,7 @@ def groups(recording: Recording) -> Iterator[str]:
 
 
 def figures(scored: Sequence[Scored]) -> list[Figure]:
-    """Of each group, in order of measure and then of group."""
+    """Return the figures of each group, ordered by measure and group."""
     found: list[Figure] = []
     keys = dict.fromkeys((one.system, one.language, group) for one in scored for group in groups(one.recording))
     for system, language, group in keys:
@@ -84,7 +101,7 @@ def figures(scored: Sequence[Scored]) -> list[Figure]:
         ]
         for measure in dict.fromkeys(name for score in scores for name in (*score.rates, *score.offsets_ms)):
             if group in (ENGLISH, ALL) and measure not in OF_TEXT:
-                continue  # the same as of all conversations, since others have none
+                continue  # the same as for all conversations: other recordings have none
             rates = [score.rates[measure] for score in scores if measure in score.rates]
             offsets = [ms for score in scores for ms in score.offsets_ms.get(measure, ())]
             total = sum(rates, Rate(errors=0, of=0))
@@ -107,9 +124,10 @@ def figures(scored: Sequence[Scored]) -> list[Figure]:
 
 
 def table(found: Iterable[Figure]) -> Table:
-    """A row for each measure and group, a column for each system, in Markdown; the language detected if not said.
+    """Return a table in Markdown with a row for each measure and group, and a column for each system.
 
-    A system that was not asked about all recordings of a group has no figure there.
+    Without a note, the language was detected. A system that did not process all recordings of a group has no figure
+    there.
     """
     found = list(found)
     systems = list(dict.fromkeys(figure.system for figure in found))
@@ -129,7 +147,7 @@ def table(found: Iterable[Figure]) -> Table:
 
 
 def in_short(found: Iterable[Figure]) -> list[Figure]:
-    """Those that the README shows: the language detected, no language for itself, speakers in all conversations."""
+    """Return the figures of the README: language detected, no single languages, speakers in all conversations."""
     return [
         figure
         for figure in found
@@ -145,12 +163,12 @@ def in_short(found: Iterable[Figure]) -> list[Figure]:
 
 
 def verdicts(found: Sequence[Figure]) -> list[Verdict]:
-    """On what is demanded, as far as it was measured."""
+    """Return a verdict for each threshold whose figures were measured."""
     known = {(figure.measure, figure.group, figure.language, figure.system): figure for figure in found}
     judged: list[Verdict] = []
 
     def judge(what: str, ours: Figure | None, theirs: Figure | None, allowed: float) -> None:
-        if ours is not None and theirs is not None and ours.of == theirs.of:  # else of other recordings
+        if ours is not None and theirs is not None and ours.of == theirs.of:  # else they are from different recordings
             met = ours.value <= theirs.value + allowed + 1e-9
             judged.append(Verdict(what=what, found=f"{ours.shown} against {theirs.shown}", met=met))
 

@@ -8,8 +8,8 @@ from itertools import cycle, islice
 
 import psutil
 
+from bench.comparison import Verdict
 from bench.models import Models
-from bench.pairs import Verdict
 from bench.recordings import recordings
 from bench.transcription import PLAIN
 from sensory_pipeline.audio.waveform import Waveform
@@ -24,13 +24,13 @@ from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 
 GROWING = ("whisper", "pyannote", "gigaam")
 NOTES = 10
-"""Times at which memory is noted, evenly spread."""
+"""How often memory is recorded, at even distances."""
 MOST_GROWTH, MOST_GROWTH_MB = 0.03, 30.0
-"""From the middle third of the notes to the last, at their highest: either may be passed, not both."""
+"""Allowed growth of the maximum from the middle third of the records to the last; one of the two may be exceeded."""
 
 
 def held_mb(engine: str, models: Models, count: int) -> list[float]:
-    """Resident memory of this process in MB, each time that another tenth of the recordings is done."""
+    """Return the resident memory of this process in MB, after each tenth of the recordings."""
     process = psutil.Process()
     noted: list[float] = []
     for number, answer in enumerate(_answers(engine, models, count), start=1):
@@ -43,7 +43,7 @@ def held_mb(engine: str, models: Models, count: int) -> list[float]:
 
 
 def judged(engine: str, noted: Sequence[float]) -> Verdict:
-    """Whether memory stays where it is, once everything has been used."""
+    """Check that memory no longer grows once everything has been used."""
     third = len(noted) // 3
     middle, last = max(noted[-2 * third : -third]), max(noted[-third:])
     return Verdict(
@@ -54,7 +54,7 @@ def judged(engine: str, noted: Sequence[float]) -> Verdict:
 
 
 def _answers(engine: str, models: Models, count: int) -> Iterator[object]:
-    """Of the engine, on recordings of 1 to 2 s, each with samples of its own."""
+    """Yield the engine's results for recordings of 1 to 2 s, each with its own samples."""
     cache = ModelCache(CacheSettings(ttl_s=None))
     pieces = recordings(1, 2, total_s=150)
     numbered = enumerate(Waveform(samples=piece.samples.copy()) for piece in islice(cycle(pieces), count))

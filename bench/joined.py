@@ -1,7 +1,7 @@
-"""Recordings made of labelled utterances: of many voices, of two languages, with a partner who is hard to hear.
+"""Recordings joined from labelled utterances: of many speakers, of two languages, with a partner who is hard to hear.
 
-In each the truth is known to the utterance, so that what is found in the whole can be held against what is found in
-each utterance by itself. Orders and pauses are drawn from a seed.
+The truth of each utterance is known, so the words found in the whole can be compared with those found in each utterance
+by itself. Orders and pauses are random, from a seed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
-    """samples: 16 kHz mono, full scale 1."""
+    """One labelled utterance.
+
+    Attributes:
+        text: What is said.
+        speaker: Who says it.
+        language: ISO 639-1 code.
+        samples: 16 kHz mono, full scale 1, shape (samples,).
+    """
 
     text: str
     speaker: str
@@ -45,7 +52,12 @@ class Utterance:
 
 
 def joined(folder: Path, labelled: Sequence[Recording]) -> list[Recording]:
-    """The recordings, written into the folder as 16-bit WAV at 16 kHz. The language of each is its first one."""
+    """Write the recordings into a folder as 16-bit WAV at 16 kHz; the language of each is that of its first utterance.
+
+    Args:
+        folder: The folder.
+        labelled: Recordings to take utterances from.
+    """
     random = np.random.default_rng(_SEED)
     spoken: dict[str, list[Utterance]] = {}
     for recording in labelled:
@@ -71,7 +83,7 @@ def joined(folder: Path, labelled: Sequence[Recording]) -> list[Recording]:
 
 
 def utterances(folder: Path, recording: Recording) -> Iterator[Recording]:
-    """Each utterance of a recording by itself, written into the folder. One that stands there again has one name."""
+    """Write each utterance of a recording into its own file; equal utterances have the same name."""
     samples = decode(recording.file, max_duration_s=_LONGEST_S).pcm.mono()
     for said in recording.utterances:
         heard = f"{said.speaker} {said.text} {round(said.span.duration_s, 2)}"
@@ -90,7 +102,7 @@ def utterances(folder: Path, recording: Recording) -> Iterator[Recording]:
 
 
 def _alone(recording: Recording) -> Iterator[Utterance]:
-    """What nobody else talks into: recordings of one utterance, and the sides of calls."""
+    """Yield utterances without overlapped speech: recordings of a single utterance, and the sides of calls."""
     if not recording.utterances:
         samples = decode(recording.file, max_duration_s=_LONGEST_S).pcm.mono()
         yield Utterance(text=recording.text, speaker=recording.name, language=recording.language, samples=samples)

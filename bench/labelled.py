@@ -1,9 +1,9 @@
-"""Recordings with their truth: a folder with INDEX.tsv, and labels in the formats of the field beside the sound.
+"""Labelled recordings: a folder with INDEX.tsv, and labels in standard formats beside the sound.
 
-INDEX.tsv has a row a recording, tab-separated, with at least the columns path, seconds, channels, language and
-transcript. Beside a recording may lie, under its name: STM (utterances), RTTM (turns), CTM (words; the speaker where
-the confidence would stand). Their seconds are taken to the millisecond. Labels that have no row are English, of a
-recording of one channel, `SET_NAME.flac` in the folder above, for labels SET/NAME.
+INDEX.tsv has a row per recording, tab-separated, with at least the columns path, seconds, channels, language and
+transcript. Optional files beside a recording, with its name: STM (utterances), RTTM (turns), CTM (words, with the
+speaker in the place of the confidence). Times are rounded to milliseconds. Labels SET/NAME without a row belong to an
+English recording of one channel, `SET_NAME.flac` in the parent folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INDEX = "INDEX.tsv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A word or an utterance, and whose it is."""
+    """A word or an utterance, and who said it."""
 
     text: str
     span: Span
@@ -30,10 +30,19 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """name: its path in the folder; group: the set it is of, the first part of that; language: ISO 639-1.
+    """A labelled recording.
 
-    text: all that is said, in the order in which utterances begin. utterances, turns and words are empty where
-    nobody has noted them.
+    Attributes:
+        name: Its path in the folder.
+        file: The sound file.
+        group: Its set, the first part of the path.
+        duration_s: Its length in seconds.
+        channels: Number of channels.
+        language: ISO 639-1 code.
+        text: The transcript, in the order in which utterances begin.
+        utterances: Empty if not labelled.
+        turns: Empty if not labelled.
+        words: Empty if not labelled.
     """
 
     name: str
@@ -49,7 +58,11 @@ class Recording:
 
 
 def read_labelled(folder: Path) -> list[Recording]:
-    """All recordings of the folder, in order of name. Raises FileNotFoundError where it has no index."""
+    """Return all recordings of the folder, ordered by name.
+
+    Raises:
+        FileNotFoundError: The folder has no index.
+    """
     with (folder / INDEX).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     indexed = {Path(row["path"]).with_suffix("") for row in rows}
@@ -95,7 +108,7 @@ def _unlisted(folder: Path, stem: Path) -> Recording:
 
 
 def _utterances(path: Path) -> tuple[Said, ...]:
-    """STM: recording, channel, speaker, start, end, text."""
+    """Read STM: recording, channel, speaker, start, end, text."""
     return _in_order(
         Said(text=" ".join(text), span=Span.from_seconds(float(start), float(end)), speaker=speaker)
         for _, _, speaker, start, end, *text in _lines(path)
@@ -103,7 +116,7 @@ def _utterances(path: Path) -> tuple[Said, ...]:
 
 
 def _words(path: Path) -> tuple[Said, ...]:
-    """CTM: recording, channel, start, duration, word, speaker."""
+    """Read CTM: recording, channel, start, duration, word, speaker."""
     return _in_order(
         Said(text=text, span=Span.from_seconds(float(start), float(start) + float(duration)), speaker=speaker)
         for _, _, start, duration, text, speaker in _lines(path)
@@ -111,7 +124,7 @@ def _words(path: Path) -> tuple[Said, ...]:
 
 
 def _turns(path: Path) -> tuple[Turn, ...]:
-    """RTTM: SPEAKER, recording, channel, start, duration, two blanks, speaker."""
+    """Read RTTM: SPEAKER, recording, channel, start, duration, two unused fields, speaker."""
     return tuple(
         Turn(span=Span.from_seconds(float(start), float(start) + float(duration)), speaker=speaker)
         for _, _, _, start, duration, _, _, speaker, *_ in _lines(path)
@@ -119,7 +132,7 @@ def _turns(path: Path) -> tuple[Turn, ...]:
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    """Fields of each line; none where there is no such file."""
+    """Yield the fields of each line; nothing if there is no such file."""
     if path.is_file():
         yield from (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 

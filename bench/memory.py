@@ -1,15 +1,15 @@
-"""How much memory an engine takes, each in a process of its own: on a long recording, and over many short ones.
+"""The memory that an engine needs, in a separate process: for a long recording, and over many short ones.
 
     python -m bench.memory --hours 1 4 --models models --json bench/results/memory.json
     python -m bench.memory --recordings 1000 --models models --json bench/results/memory-recordings.json
 
-The first: the peak, on the tests' conversations, one after the other and over again, so that the truth is
-known. Whisper has the published tiny shape; the others are the tests' miniatures: the published shapes take
-longer, and no more memory beside their weights and one batch (docs/engines.md). The miniature's windows are
-half a second apart, not a second, so four hours hold as many as eight. "stock" is pyannote.audio's own pipeline.
+The first command measures the peak on the tests' conversations, repeated one after the other, so that the truth is
+known. Whisper has the published tiny shape; the others are the tests' miniatures, because the published shapes take
+longer and no more memory besides their weights and one batch (docs/engines.md). The miniature's windows are half a
+second apart instead of a second, so four hours have as many windows as eight. "stock" is pyannote.audio's own pipeline.
 
-The second: what is held after each tenth of the recordings, in the published shapes, of Whisper the tiny one.
-Exits with 1 where that grows.
+The second command measures the memory held after each tenth of the recordings, in the published shapes, with the tiny
+Whisper. Exits with 1 if it grows.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ MINIATURES = Path("sensory_pipeline_tests/data/miniatures")
 NETWORKS = frozenset(f"sensory_pipeline_tests.miniature_pyannote.{name}" for name in ("TinySeg", "TinyXVector"))
 ENGINES = ("stock", "pyannote", "gigaam", "whisper")
 MOST_SPEAKERS = 8
-"""Asked for, so that the truth's voices can be tried against all that are found."""
+"""Requested, so that the truth's speakers can be mapped to all that are found."""
 
 
 def recording(hours: float) -> tuple[Waveform, list[Turn], list[AttributedWord]]:
-    """Sound of that length, who speaks in it, and the words."""
+    """Return sound of this length, its turns and its words."""
     files = sorted((MINIATURES / "conversations").glob("*.flac"))
     conversations = [(decode(file, max_duration_s=60).pcm.samples, read_truth(file)) for file in files]
     sounds, turns, words, frames = [], [], [], 0
@@ -80,9 +80,15 @@ def recording(hours: float) -> tuple[Waveform, list[Turn], list[AttributedWord]]
 
 
 def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
-    """In this process. Peak and what was held before the engine started, in MB; seconds; DER without a collar.
+    """Measure an engine in this process.
 
-    models: folder of the published shapes.
+    Args:
+        engine: Name of the engine.
+        hours: Length of the recording.
+        models: Folder of the published shapes.
+
+    Returns:
+        Memory in MB before the engine started and at its peak, CPU seconds, and DER without a collar.
     """
     pcm, truth, words = recording(hours)
     before, start = _peak_mb(), time.process_time()
@@ -144,19 +150,19 @@ def _peak_mb() -> float:
 
 
 def alone(engine: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """This command in a process of its own, for one engine; its last line is JSON."""
+    """Run this command in a separate process for one engine; the last line of its output is JSON."""
     command = [sys.executable, "-m", "bench.memory", "--one", "--engines", engine, *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True)
 
 
 def peaks(arguments: argparse.Namespace, console: Console) -> tuple[list[dict[str, object]], bool]:
-    """Of every engine and length."""
+    """Measure the peak of every engine and length."""
     found: list[dict[str, object]] = []
     clustered = ["--clustered", str(arguments.clustered)] if arguments.clustered else []
     for hours in arguments.hours:
         for engine in arguments.engines:
             done = alone(engine, "--models", str(arguments.models), "--hours", str(hours), *clustered)
-            if done.returncode:  # which for the stock pipeline is a result too
+            if done.returncode:  # for the stock pipeline, this is a result too
                 found.append({"engine": engine, "hours": hours, "ended": done.returncode})
             else:
                 found.append(json.loads(done.stdout.splitlines()[-1]))
@@ -170,7 +176,7 @@ def peaks(arguments: argparse.Namespace, console: Console) -> tuple[list[dict[st
 
 
 def series(arguments: argparse.Namespace, console: Console) -> tuple[list[dict[str, object]], bool]:
-    """Of every engine, and whether all are flat."""
+    """Measure every engine over many recordings; return also whether no engine's memory grows."""
     found: list[dict[str, object]] = []
     for engine in (engine for engine in arguments.engines if engine in GROWING):
         done = alone(engine, "--models", str(arguments.models), "--recordings", str(arguments.recordings))
@@ -185,10 +191,11 @@ def series(arguments: argparse.Namespace, console: Console) -> tuple[list[dict[s
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 4.0])
-    parser.add_argument("--recordings", type=int, help="how many short ones, instead of long ones")
+    parser.add_argument("--recordings", type=int, help="number of short recordings, instead of long ones")
     parser.add_argument("--models", type=Path, required=True, help="folder of the published shapes")
     parser.add_argument("--clustered", type=int, help="voices that pyannote's clustering is given, instead of 10,800")
     parser.add_argument("--json", type=Path, help="file to write the figures to")

@@ -1,6 +1,6 @@
-"""The models that are raced: the published shapes with random weights.
+"""The models of the benchmarks: the published shapes with random weights.
 
-What they say means nothing; what they cost is that of the published ones.
+Their output means nothing; their cost is that of the published models.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from scripts import random_models
 from scripts.miniatures.whisper.shape import BASE, TINY
 
 TOKENS = 40
-"""Of every clip's text: what ten seconds of speech take. A model with random weights would never end one."""
+"""Length of every clip's text: as for ten seconds of speech. A model with random weights would never end one."""
 SEED = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Folders, and the file of the checkpoint. tiny: Whisper's, where only memory is looked at."""
+    """Paths of the models.
+
+    Attributes:
+        whisper: Folder of Whisper base.
+        tiny: Folder of Whisper tiny, for measuring memory.
+        pyannote: Folder of the pipeline.
+        gigaam: File of the checkpoint.
+    """
 
     whisper: Path
     tiny: Path
@@ -29,7 +36,7 @@ class Models:
 
 
 def prepared(folder: Path) -> Models:
-    """Those in the folder, made first where they are not there."""
+    """Return the models in the folder; create the missing ones."""
     models = Models(
         whisper=folder / f"whisper-base-{TOKENS}",
         tiny=folder / f"whisper-tiny-{TOKENS}",

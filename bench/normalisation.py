@@ -1,9 +1,9 @@
-"""Text as it is compared: by the rules that were published with Whisper (arXiv 2212.04356, appendix C).
+"""Text as it is compared: normalised by the rules published with Whisper (arXiv 2212.04356, appendix C).
 
-English: small letters, no punctuation nor fillers, numbers in digits, contractions in full, British spelling made
-American. Other languages: small letters without punctuation. Two exceptions are ours: combining marks stay, since in
-Hindi they are vowels, but in Arabic, where nobody who types writes them. Chinese and Japanese have no blanks between
-words: their letters are taken for words.
+English: lower case, no punctuation or fillers, numbers in digits, contractions in full, British spelling made American.
+Other languages: lower case without punctuation. Two exceptions are ours: combining marks stay, since in Hindi they are
+vowels, except in Arabic, where they are not normally written. Chinese and Japanese have no spaces between words, so
+each character counts as a word.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ WITHOUT_BLANKS = frozenset({"zh", "ja"})
 
 
 def normalised(text: str, language: str) -> str:
-    """Words with a blank between two of them. language: ISO 639-1.
+    """Return the words with single spaces between them.
 
     >>> normalised("Mm-hmm, I'd say twenty-one, Mr. Smith.", "en")
     'i would say 21 mister smith'
     >>> normalised("今日は、", "ja"), normalised("Дом. Ёлка!", "ru")
     ('今 日 は', 'дом ёлка')
+
+    Args:
+        text: The text.
+        language: ISO 639-1 code.
     """
     return " ".join(_normaliser(language)(text).split())
 
 
 def spelled(text: str, language: str) -> str:
-    """Its letters with a blank between two of them; between words a mark, where the language has blanks there.
+    """Return the characters with spaces between them, and `_` between words if the language separates words.
 
     >>> spelled("To be", "en"), spelled("今日は", "ja")
     ('t o _ b e', '今 日 は')

@@ -1,9 +1,9 @@
-"""What everything around the engines costs: one-second files through the whole chain with engines that answer at once.
+"""What everything around the engines costs: one-second files through the whole chain with engines that do nothing.
 
     python -m bench.orchestration --files 250 500 1000 --json orchestration.json
 
-Prints, for each number of files, milliseconds per recording (wall and CPU of the run's own process)
-and its peak memory, which should not grow with the number of files.
+Prints, for each number of files, milliseconds per recording (wall time, and CPU time of the run's own process) and its
+peak memory, which should not grow with the number of files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.table import Table
 
 
 def measure(files: int, folder: Path) -> dict[str, float]:
-    """One ingest in this process. Milliseconds a recording, and megabytes of this process at its peak."""
+    """Measure one ingest in this process: milliseconds per recording, and its peak memory in megabytes."""
     from sensory_pipeline_tests.audio_files import tone
     from sensory_pipeline_tests.lakes import ingested
 
@@ -42,7 +42,7 @@ def measure(files: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Each number of files in a process of its own, so that peaks do not add up."""
+    """Measure each number of files in a separate process, so that peaks do not add up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--files", type=int, nargs="+", default=[250, 500, 1000], help="numbers of files to try")
     parser.add_argument("--json", type=Path, help="write the figures here")

@@ -2,10 +2,9 @@
 
     python -m bench.pipeline --models models --json bench/results/pipeline.json --picture bench/results/timeline.png
 
-Ours is what `sensory ingest` does: a real lake, a real Dagster instance, engine processes. Both keep their
-models loaded all the time, and use a GPU where there is one. Then 200 short recordings go through ours
-alone, to see what everything around the engines takes. Exits with 1 where something that is demanded is
-missed.
+Our chain is that of `sensory ingest`: a real lake, a real Dagster instance, engine processes. Both keep their models
+loaded and use a GPU if there is one. Then our chain processes 200 short recordings alone, to measure everything around
+the engines. Exits with 1 if a threshold is missed.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from typing import Any
 import dagster as dg
 from rich.console import Console
 
+from bench.comparison import ROUNDS, Comparison, Limit, Verdict, benchmark, save
 from bench.models import TOKENS, Models, prepared
-from bench.pairs import ROUNDS, Limit, Race, Verdict, race, save
 from bench.plain_script import PlainScript
 from bench.processes import Orchestration, orchestration
 from bench.recordings import recordings
@@ -55,7 +54,14 @@ SCRIPT, OURS = "plain script, file by file", "sensory ingest"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """A lake with what works on it. job: Dagster's, on the same lake."""
+    """A lake and what works on it.
+
+    Attributes:
+        lake: The lake.
+        engines: The engines.
+        instance: Dagster's instance.
+        job: Dagster's job.
+    """
 
     lake: Lake
     engines: Runner
@@ -63,7 +69,11 @@ class Chain:
     job: dg.JobDefinition
 
     def ingest(self, source: Path) -> None:
-        """As the command does it. Raises RuntimeError where not all of it is published."""
+        """Ingest a folder, as the command does.
+
+        Raises:
+            RuntimeError: Not everything was published.
+        """
         report = register(self.lake, self.engines.context.plans, str(source), retry_failed=False)
         ingest(self.lake, self.job, self.instance, self.engines, report, run_started=lambda _partition, _count: None)
         if report.failed or report.run_failures or report.published != report.registration.new:
@@ -75,7 +85,7 @@ class Chain:
         return int(row[0]) if row else 0
 
     def timeline(self) -> dict[str, Any]:
-        """What Dagster shows of the last run: a picture, and the numbers behind it."""
+        """Return what Dagster shows of the last run: a picture, and its numbers."""
         event = self.instance.get_latest_materialization_event(dg.AssetKey("merged_parquet"))
         if event is None or event.asset_materialization is None:
             return {}
@@ -85,7 +95,7 @@ class Chain:
 
 @contextmanager
 def chain(root: Path, models: Models) -> Iterator[Chain]:
-    """In an empty lake of one shard: a few recordings are no more than one shard of a night's holds."""
+    """Create a chain with an empty lake of one shard: a few recordings are no more than one shard of a real lake."""
     settings = Settings(
         lake=root,
         shards=1,
@@ -106,15 +116,15 @@ def chain(root: Path, models: Models) -> Iterator[Chain]:
 
 
 def written(folder: Path, pcms: Sequence[Waveform]) -> Path:
-    """As wav files."""
+    """Write recordings as WAV files."""
     folder.mkdir(parents=True)
     for index, pcm in enumerate(pcms):
         write_pcm(folder / f"{index:04d}.wav", pcm)
     return folder
 
 
-def raced(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Race:
-    """Both on the same recordings, ours under new names in each round, since what is done is not done again."""
+def compared(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Comparison:
+    """Compare both on the same recordings; ours under new names in each round, since finished work is not repeated."""
     pcms = recordings(2, 15, total_s=20)
     source = written(root / "source", pcms)
     numbers = count()
@@ -129,9 +139,9 @@ def raced(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Race:
     def scripted() -> None:
         script.process(source, root / "out" / str(next(numbers)))
 
-    ingested()  # which loads the models, as does
+    ingested()  # loads the models, as does
     scripted()
-    return race(
+    return benchmark(
         f"the whole chain, {len(pcms)} recordings of 2 to 15 s, language auto",
         sum(pcm.duration_ms for pcm in pcms) / 1000,
         {SCRIPT: scripted, OURS: ingested},
@@ -146,13 +156,13 @@ def raced(ours: Chain, script: PlainScript, root: Path, rounds: int) -> Race:
 
 
 def script_found(out: Path) -> dict[str, int]:
-    """How many of each."""
+    """Count what the script has found."""
     results = [json.loads(path.read_bytes()) for path in out.glob("*/*.json")]
     return {name: sum(len(result[name]) for result in results) for name in ("words", "turns", "utterances")}
 
 
 def judged(found: Orchestration, recordings_done: int) -> Verdict:
-    """Against what is demanded."""
+    """Check the threshold."""
     return Verdict(
         what=f"orchestration of {recordings_done} recordings: under {MOST_ORCHESTRATION:.0%} of the wall time",
         found=f"{found.wall_share:.1%} (of all seconds of the processor, {found.cpu_share:.1%})",
@@ -161,12 +171,13 @@ def judged(found: Orchestration, recordings_done: int) -> Verdict:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--recordings", type=int, default=200, help="that go through ours alone")
+    parser.add_argument("--recordings", type=int, default=200, help="short recordings that only our chain processes")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
-    parser.add_argument("--picture", type=Path, help="file to draw to what each engine process did")
+    parser.add_argument("--picture", type=Path, help="file for the picture of what each engine process did")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("dagster").setLevel(logging.ERROR)
@@ -174,7 +185,7 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder, chain(Path(folder) / "lake", models) as ours:
         script = PlainScript.loaded(models, threads=cores())
-        found = raced(ours, script, Path(folder), arguments.rounds)
+        found = compared(ours, script, Path(folder), arguments.rounds)
         found.show(console)
         short = recordings(2, 4, total_s=4 * arguments.recordings)[: arguments.recordings]
         many = written(Path(folder) / "many", short)

@@ -1,7 +1,7 @@
 """What a data team would write with the same three libraries: one file after the other, each from end to end.
 
-The models are loaded once. GigaAM's network is the engine's own, asked about one utterance at a time, since
-its authors' package cannot be installed beside pyannote.audio 4.
+The models are loaded once. GigaAM's network is that of our engine, called for one utterance at a time, since its
+authors' package cannot be installed beside pyannote.audio 4.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sensory_pipeline.core.emotions import LABELS
 RATE = 16_000
 BATCH = 8
 LEAST = RATE // 10
-"""Samples that the network has to be given at least."""
+"""Minimum number of samples for the network."""
 Samples = npt.NDArray[np.float32]
 SaidWord = tuple[Any, str | None]
-"""A word of faster-whisper's, and its speaker."""
+"""A word of faster-whisper, and its speaker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainScript:
-    """whisper, diarizer and emotions: the libraries' own objects."""
+    """The script, with the libraries' own objects."""
 
     whisper: Any
     diarizer: Any
@@ -39,7 +39,12 @@ class PlainScript:
 
     @classmethod
     def loaded(cls, models: Models, *, threads: int) -> PlainScript:
-        """All three, on the GPU where there is one. threads: of Whisper on a CPU."""
+        """Load all three models, on the GPU if there is one.
+
+        Args:
+            models: The models.
+            threads: Threads of Whisper on a CPU.
+        """
         import torch
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
@@ -62,7 +67,7 @@ class PlainScript:
         return cls(whisper=BatchedInferencePipeline(whisper), diarizer=diarizer, emotions=emotions)
 
     def process(self, source: Path, out: Path) -> None:
-        """Every recording of a folder, into a JSON file each."""
+        """Process every recording of a folder, with a JSON file for each."""
         out.mkdir(parents=True)
         for path in sorted(source.iterdir()):
             result = json.dumps(self._result(path), ensure_ascii=False)
@@ -110,7 +115,7 @@ class PlainScript:
 
 
 def _speaker(word: Any, turns: Sequence[tuple[float, float, str]]) -> str | None:
-    """Whose turns overlap the word most."""
+    """Return the speaker whose turns overlap the word most."""
     shared: dict[str, float] = {}
     for start, end, speaker in turns:
         overlap = min(word.end, end) - max(word.start, start)

@@ -1,4 +1,4 @@
-"""Seconds of the processor: of this process, and of those that it has started."""
+"""CPU seconds of this process and of those that it has started."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import psutil
 
 SAMPLE_S = 0.1
-"""Ten of the kernel's ticks, in which it counts the seconds of other processes."""
+"""Ten ticks of the kernel, its unit for the CPU time of other processes."""
 
 
 def cpu_s() -> float:
-    """Of both together."""
+    """Return the CPU seconds of both together."""
     return time.process_time() + children_s()
 
 
 def children_s() -> float:
-    """Of processes that this one has started, those that have ended included."""
+    """Return the CPU seconds of the processes that this one has started, including those that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = ended.ru_utime + ended.ru_stime
     for child in psutil.Process().children(recursive=True):
@@ -33,8 +33,14 @@ def children_s() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orchestration:
-    """What a run costs beside its engines. wall_s: it took; idle_s: of these, in which no engine process worked;
-    own_cpu_s, engines_cpu_s: seconds of the processor, of the run's own process and of the engines'."""
+    """What a run costs besides its engines.
+
+    Attributes:
+        wall_s: Wall time of the run in seconds.
+        idle_s: Seconds of it in which no engine process worked.
+        own_cpu_s: CPU seconds of the run's own process.
+        engines_cpu_s: CPU seconds of the engine processes.
+    """
 
     wall_s: float
     idle_s: float
@@ -51,7 +57,7 @@ class Orchestration:
 
 
 def orchestration(run: Callable[[], object]) -> Orchestration:
-    """Do the run, and look ten times a second whether an engine process works: takes half a core at least."""
+    """Do a run, and check ten times a second whether an engine process works, that is, uses half a core or more."""
     done = threading.Event()
     idle_s = 0.0
 

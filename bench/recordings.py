@@ -1,4 +1,4 @@
-"""Sound for the races: speech of the samples, in pieces of any length."""
+"""Sound for the benchmarks: speech of the samples, in pieces of any length."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 def sample(name: str) -> tuple[Waveform, Truth]:
-    """One of the samples, and what is really in it."""
+    """Return one of the samples, and its truth."""
     truths = {truth.file: truth for truth in read_truths(SAMPLES)}
     return decode(SAMPLES / name, max_duration_s=120).pcm, truths[name]
 
 
 def speech() -> Waveform:
-    """All samples, one after the other."""
+    """Return all samples, one after the other."""
     sounds = [decode(SAMPLES / truth.file, max_duration_s=120).pcm.mono() for truth in read_truths(SAMPLES)]
     return Waveform(samples=(np.concatenate(sounds) * 32767).astype(np.int16)[None])
 
 
 def recordings(shortest_s: float, longest_s: float, *, total_s: float) -> list[Waveform]:
-    """Pieces of speech whose lengths are spread evenly on a logarithmic scale."""
+    """Return pieces of speech whose lengths are spread evenly on a logarithmic scale.
+
+    Args:
+        shortest_s: Shortest length in seconds.
+        longest_s: Longest length in seconds.
+        total_s: Length of all together in seconds.
+    """
     whole = speech()
     lengths = np.random.default_rng(1)
     found: list[Waveform] = []

@@ -1,12 +1,12 @@
-"""An answer against the truth: errors of a recording, which are summed over many.
+"""Scores an answer against the truth, as errors that can be summed over recordings.
 
-WER, CER: wrong, missing and added words, or letters, over those said. Where people talk at once the truth is their
-utterances in order of their starts. cpWER: each speaker's words for themselves, with the one-to-one mapping of
-speakers that costs least; tcpWER: a word has to be within 5 s of its place, too. All by meeteval. DER: see der.py.
-Times of words: by how much starts and ends of right words are off, words being paired within 5 s.
+WER, CER: wrong, missing and added words, or characters, divided by those that were said. Where people talk at once, the
+truth is their utterances in order of their starts. cpWER: the words of each speaker separately, with the best
+one-to-one mapping of speakers; tcpWER: in addition, a word must be within 5 s of its place. All by meeteval. DER: see
+der.py. Times of words: how far starts and ends of correct words are off; words are paired within 5 s.
 
-A figure of several recordings is the sum of their errors over the sum of what they could have got wrong, that of the
-times the median over all words.
+A figure over several recordings is the sum of their errors divided by the sum of what could have been wrong; for times
+of words it is the median over all words.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from sensory_pipeline.core.spans import cover
 
 COLLARS_MS = {"DER": 0, "DER, collar 0.25 s": 250}
 COLLAR_S = 5
-"""How far from its place a word may be heard, as in the CHiME challenges."""
+"""How far from its place a word may be found, as in the CHiME challenges."""
 PAUSE_MS = 1000
-"""Words of a speaker further apart are utterances of their own, so that tcpWER knows when they were said."""
+"""Words of a speaker that are further apart are separate utterances, so that tcpWER knows when they were said."""
 NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """Errors, and of how much: words, letters, milliseconds, recordings or hours."""
+    """Errors, and what they are divided by: words, characters, milliseconds, recordings or hours."""
 
     errors: float
     of: float
@@ -54,14 +54,19 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Of one recording, by measure. offsets_ms: of starts and of ends of right words, without sign."""
+    """The score of one recording, by measure.
+
+    Attributes:
+        rates: Errors.
+        offsets_ms: Absolute errors of the starts and ends of correct words.
+    """
 
     rates: Mapping[str, Rate]
     offsets_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def score(recording: Recording, answer: Answer) -> Score:
-    """Every measure for which both the truth and the answer have something."""
+    """Compute every measure for which both the truth and the answer have something."""
     rates: dict[str, Rate] = {}
     offsets: Mapping[str, Sequence[int]] = {}
     if answer.text is not None:
@@ -107,7 +112,7 @@ def _speaker_errors(recording: Recording, words: Sequence[HeardWord]) -> dict[st
 
 
 def _utterances(words: Sequence[HeardWord], speakers: Sequence[str | None]) -> Iterable[Said]:
-    """Consecutive words of one speaker, without a long pause."""
+    """Join consecutive words of one speaker without a long pause."""
     cuts = [
         i
         for i, (before, after) in enumerate(pairwise(words), 1)
@@ -138,7 +143,7 @@ def _segments(said: Iterable[Said], language: str) -> SegLST:
 
 
 def word_offsets(said: Sequence[Said], heard: Sequence[HeardWord], language: str) -> dict[str, list[int]]:
-    """Of words that were heard right, in milliseconds: by how much their starts and their ends are off."""
+    """Return by how many milliseconds the starts and ends of correct words are off."""
     pairs = align(
         _timed(said, language),
         _timed(heard, language),
@@ -155,7 +160,7 @@ def word_offsets(said: Sequence[Said], heard: Sequence[HeardWord], language: str
 
 
 def _timed(words: Sequence[Said | HeardWord], language: str) -> SegLST:
-    """Each word for itself, at its time."""
+    """Return each word by itself, with its time."""
     return SegLST(
         [
             {"words": token, "start_time": word.span.start_s, "end_time": word.span.end_s}

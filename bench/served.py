@@ -1,4 +1,4 @@
-"""The service in a process of its own, with real weights."""
+"""The service in a separate process, with real weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _START = "import sys; from sensory_pipeline.cli import main; sys.argv[0] = 'sens
 
 @contextmanager
 def served(whisper: str, **variables: str) -> Iterator[str]:
-    """Its URL, once its models have answered. variables: of its environment, beside the Whisper model."""
+    """Start the service and yield its URL once its models are ready.
+
+    Args:
+        whisper: The Whisper model.
+        variables: Further environment variables.
+    """
     with TemporaryDirectory() as folder, Path(folder, "log").open("w+b") as log:
         variables = {"WHISPER_MODEL_SIZE": whisper, "SENSORY_SPOOL": f"{folder}/spool", **variables}
         process = subprocess.Popen(

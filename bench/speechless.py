@@ -1,4 +1,4 @@
-"""Ten minutes in which nobody speaks, made from a seed: silence, noise, hum, tones and clicks."""
+"""Ten minutes without speech, made from a seed: silence, noise, hum, tones and clicks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Samples = npt.NDArray[np.floating]
 
 
 def speechless(folder: Path) -> list[Recording]:
-    """The recordings, written into the folder as 16-bit WAV at 16 kHz."""
+    """Write the recordings into a folder as 16-bit WAV at 16 kHz."""
     recordings = []
     for name, samples in _sounds(np.random.default_rng(_SEED)):
         file = folder / f"{name}.wav"
@@ -66,7 +66,7 @@ def _gain(level_db: float) -> float:
 
 
 def _coloured(white: Samples, slope: Callable[[Samples], Samples]) -> Samples:
-    """The noise with each frequency weighed by `slope` of its hertz, at an RMS of 1."""
+    """Filter noise: multiply each frequency by `slope` of its hertz, and scale to an RMS of 1."""
     spectrum = np.fft.rfft(white)
     hertz = np.maximum(np.fft.rfftfreq(len(white), 1 / SAMPLE_RATE), 20.0)
     noise = np.fft.irfft(spectrum * slope(hertz), len(white))

@@ -1,9 +1,9 @@
-"""How fast recordings are transcribed with real weights, beside faster-whisper: second decodings and all.
+"""How fast recordings are transcribed with real weights, beside faster-whisper; repeated decoding included.
 
     python -m bench.speed FOLDER --json bench/results/speed.json
 
-FOLDER holds labelled recordings (labelled.py). The product has its own settings, faster-whisper its VAD and a file at a
-time; both have Whisper base in int8, beam 5, as many threads, and give the times of words.
+FOLDER holds labelled recordings (labelled.py). The product has its default settings; faster-whisper uses its VAD and
+one file at a time. Both use Whisper base in int8, beam 5, the same number of threads, and return word times.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.comparison import ROUNDS, Comparison, Limit, benchmark, save
 from bench.labelled import read_labelled
-from bench.pairs import ROUNDS, Limit, Race, race, save
 from bench.transcription import BATCH, THREADS, our_words, their_words
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
@@ -38,8 +38,16 @@ _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """Recordings of `shortest_s` to `longest_s`, so many; at least so many times as fast as the batches, and as one
-    window after the other."""
+    """A set of recordings with its thresholds.
+
+    Attributes:
+        shortest_s: Shortest recording in seconds.
+        longest_s: Longest recording in seconds.
+        recordings: Number of recordings.
+        language: ISO 639-1 code, or "auto".
+        batched: Minimum speed relative to faster-whisper's batches.
+        sequential: Minimum speed relative to faster-whisper without batches.
+    """
 
     shortest_s: float
     longest_s: float
@@ -61,7 +69,7 @@ CONDITIONS = (
 
 
 def pieces(folder: Path, condition: Condition) -> list[Waveform]:
-    """English recordings of such lengths, of all sets in turn; longer ones are cut to 30 s, 45 s and so on."""
+    """Return English recordings of these lengths from all sets in turn; longer ones are cut to 30 s, 45 s and so on."""
     found: list[Waveform] = []
     lengths = [30, 45, 60, 75, 90]
     for recording in (recording for recording in read_labelled(folder) if recording.language == "en"):
@@ -77,8 +85,8 @@ def pieces(folder: Path, condition: Condition) -> list[Waveform]:
     return found[::step][: condition.recordings]
 
 
-def races(folder: Path, rounds: int) -> Iterator[Race]:
-    """One for each condition."""
+def comparisons(folder: Path, rounds: int) -> Iterator[Comparison]:
+    """Yield one comparison for each condition."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     weights = HOME.verified("whisper-base")
@@ -90,7 +98,7 @@ def races(folder: Path, rounds: int) -> Iterator[Race]:
         for condition in CONDITIONS:
             pcms = pieces(folder, condition)
             theirs: dict[str, Any] = {BATCHED: BatchedInferencePipeline(model), SEQUENTIAL: model}
-            yield race(
+            yield benchmark(
                 f"transcription, {len(pcms)} recordings of {condition}",
                 sum(pcm.duration_ms for pcm in pcms) / 1000,
                 {
@@ -115,6 +123,7 @@ def races(folder: Path, rounds: int) -> Iterator[Race]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -123,7 +132,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     console = Console(width=140)
     found = []
-    for one in races(arguments.folder, arguments.rounds):
+    for one in comparisons(arguments.folder, arguments.rounds):
         found.append(one)
         one.show(console)
         console.print(f"words: {one.facts['words']}")

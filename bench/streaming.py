@@ -1,12 +1,12 @@
-"""Live speech: how soon words come, and how many of those that the whole recording would give.
+"""Live speech: how soon words arrive, and how many of those that the whole recording would give.
 
     python -m bench.streaming --json bench/results/streaming.json
 
-The English recordings of samples/real are sent to `sensory serve` as they would be spoken, by `--streams` clients at
-once. The latency of a word is counted from its end in the sound to its coming: first as a partial word, then as a final
-one; words of a recording whose ends the model misplaces count with that. "Taken back" are final words that begin before
-a final word that came earlier has ended, or come with a number that came before. Words are compared with those of the
-batch answer of the same service to the same file, by the rules of normalisation.py.
+The English recordings of samples/real are sent to `sensory serve` in real time, by `--streams` clients at once. The
+latency of a word is the time from its end in the sound to its arrival: first as a partial word, then as a final one. It
+includes errors of the model's word times. "Taken back" are final words that begin before an earlier final word has
+ended, or that arrive with a number again. Words are compared with those of the same service's batch answer for the same
+file, by the rules of normalisation.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.comparison import Verdict, conditions
 from bench.normalisation import normalised
-from bench.pairs import Verdict, conditions
 from bench.recordings import SAMPLES
 from bench.served import served
 from sensory_pipeline.audio.decode import decode
@@ -37,16 +37,25 @@ from sensory_pipeline.settings import cores
 
 RECORDINGS = ("audiobook.flac", "kennedy_1961.flac", "meeting.flac", "telephone_call.wav")
 FINAL_S, PARTIAL_S, SHARE = 2.0, 0.8, 0.95
-"""What is demanded: median seconds to a final and to a partial word, share of the batch answer's words."""
+"""Thresholds: median seconds to a final and to a partial word, and share of the batch answer's words."""
 _RATE = 16_000
-_SAME_S = 0.5  # words that begin so near to each other are the same one
+_SAME_S = 0.5  # words whose starts are closer than this are the same word
 _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "uvicorn", "websockets")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streamed:
-    """One recording, sent once. final_s and partial_s: of each word, where it was partial first; text: of the
-    final words; batch: of the answer to the whole."""
+    """One recording, streamed once.
+
+    Attributes:
+        name: Its name.
+        duration_s: Its length in seconds.
+        final_s: Latency of each word in seconds.
+        partial_s: The same, until it first appeared as a partial word.
+        taken_back: Number of words that were taken back.
+        text: Text of the final words.
+        batch: Text of the batch answer.
+    """
 
     name: str
     duration_s: float
@@ -58,14 +67,20 @@ class Streamed:
 
     @property
     def in_both(self) -> tuple[int, int]:
-        """Words of the batch answer that are in the stream's, and all of them."""
+        """Number of words of the batch answer that are also in the stream's text, and number of all its words."""
         ours, batch = (normalised(text, "en").split() for text in (self.text, self.batch))
         blocks = SequenceMatcher(a=batch, b=ours, autojunk=False).get_matching_blocks()
         return sum(block.size for block in blocks), len(batch)
 
 
 def streamed(url: str, name: str, batch: str) -> Streamed:
-    """Send it as it would be spoken."""
+    """Stream a recording in real time.
+
+    Args:
+        url: URL of the service.
+        name: The recording.
+        batch: Text of the batch answer.
+    """
     sound = decode(SAMPLES / "real" / name, max_duration_s=120).pcm
     data = sound.samples.tobytes()
     step = round(_RATE * CHUNK_S) * 2
@@ -96,7 +111,7 @@ def streamed(url: str, name: str, batch: str) -> Streamed:
 
 
 def _first(word: Word, shown: Sequence[tuple[Word, float]]) -> float:
-    """When it was shown first."""
+    """Return when a word was first shown."""
     return min(
         now
         for other, now in shown
@@ -105,7 +120,7 @@ def _first(word: Word, shown: Sequence[tuple[Word, float]]) -> float:
 
 
 def verdicts(found: Sequence[Streamed]) -> list[Verdict]:
-    """What is demanded of one stream on two cores with tiny.en."""
+    """Check the thresholds, which are for one stream on two cores with tiny.en."""
     final, partial = _spread([each.final_s for each in found]), _spread([each.partial_s for each in found])
     same, words = (sum(counts) for counts in zip(*(each.in_both for each in found), strict=True))
     taken_back = sum(each.taken_back for each in found)
@@ -122,13 +137,13 @@ def verdicts(found: Sequence[Streamed]) -> list[Verdict]:
 
 
 def _spread(latencies: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Median and 95th percentile."""
+    """Return the median and the 95th percentile."""
     found = np.percentile([latency for each in latencies for latency in each], [50, 95])
     return float(found[0]), float(found[1])
 
 
 def table(found: Sequence[Streamed]) -> Table:
-    """A row for each recording."""
+    """Return a table with a row for each recording."""
     shown = Table()
     for column in ("recording", "s", "final, median", "p95", "partial, median", "p95", "taken back", "of batch words"):
         shown.add_column(column, justify="left" if column == "recording" else "right")
@@ -146,11 +161,12 @@ def table(found: Sequence[Streamed]) -> Table:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whisper", default="tiny.en", help="model: a name, a hub id or a folder")
     parser.add_argument("--streams", type=int, default=1, help="clients at once")
     parser.add_argument("--recordings", nargs="+", default=RECORDINGS, help="of samples/real")
-    parser.add_argument("--texts", action="store_true", help="show what was heard, and the batch answer")
+    parser.add_argument("--texts", action="store_true", help="show the live and the batch transcripts")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     console = Console(width=140)

@@ -1,6 +1,6 @@
-"""What is measured: the product as `sensory process` runs it, and libraries as their documentation has them.
+"""The systems that are measured: the product as `sensory process` runs it, and libraries as in their documentation.
 
-All take the same weights: faster-whisper's model is the product's folder, int8 on a CPU with beam 5 as there.
+All use the same weights: faster-whisper's model is the product's folder, in int8 on a CPU with beam 5 as there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ LONGEST_CLIP_MS = 30_000
 
 
 class System(Protocol):
-    """name: of its column; languages: how it is asked, told the language or not."""
+    """A system to measure.
+
+    Attributes:
+        name: Name of its column.
+        languages: Whether it is told the language, not told it, or both.
+    """
 
     @property
     def name(self) -> str: ...
@@ -50,18 +55,26 @@ class System(Protocol):
     def languages(self) -> Sequence[str]: ...
 
     def hears(self, recording: Recording) -> bool:
-        """Whether it is asked about such a recording."""
+        """Return whether it processes such a recording."""
 
     def lacks(self) -> str | None:
-        """What is missing here for it; None where it can be asked."""
+        """Return what it needs that is missing here; None if it can run."""
 
     def answer(self, recording: Recording, language: str) -> Answer:
-        """language: AUTO or GIVEN. Raises what keeps it from answering."""
+        """Process a recording.
+
+        Args:
+            recording: The recording.
+            language: AUTO or GIVEN.
+
+        Raises:
+            Exception: It failed.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """`sensory process`. Speakers are told where the truth has some, and once, with the language detected."""
+    """`sensory process`. It diarizes recordings with labelled speakers, and only with the language detected."""
 
     settings: Settings
     stereo: bool = False
@@ -113,7 +126,14 @@ def _answer(result: RecordingResult) -> Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class FasterWhisper:
-    """One file after the other: decoded one window after the other behind its VAD, or in batches. model: a folder."""
+    """faster-whisper on one file after the other.
+
+    Attributes:
+        model: Folder of the model.
+        threads: Number of threads.
+        batched: Whether to decode in batches; otherwise one window after the other, after its VAD.
+        languages: How it is asked.
+    """
 
     model: Path
     threads: int
@@ -163,8 +183,11 @@ def _heard(segments: Iterable[Any], language: str) -> Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class WhisperxWay(FasterWhisper):
-    """As WhisperX transcribes: pieces of at most 30 s, from the first to the last of the speech in them, with all that
-    is between; each decoded once, in batches, without timestamps, in the language of the first 30 s."""
+    """Transcribes like WhisperX.
+
+    It cuts pieces of at most 30 s, from the first to the last speech in them, with everything in between. Each is
+    decoded once, in batches, without timestamps, in the language of the first 30 s.
+    """
 
     languages: Sequence[str] = (AUTO,)
     batched: bool = True
@@ -202,7 +225,7 @@ class WhisperxWay(FasterWhisper):
 
 @dataclass(frozen=True, kw_only=True)
 class StockPyannote:
-    """pyannote.audio's own pipeline, of the networks and the parameters that the product has."""
+    """pyannote.audio's own pipeline, with the product's networks and parameters."""
 
     store: Store
     name: str = STOCK
@@ -221,7 +244,7 @@ class StockPyannote:
         )
 
     def lacks(self) -> str | None:
-        """What is missing here for it; None where it can be asked."""
+        """Return what it needs that is missing here; None if it can run."""
         absent = [package for package in ("torch", "pyannote") if find_spec(package) is None]
         absent += [model for model in FILES if not self.store.here(model)]
         return ", ".join(absent) or None
@@ -232,7 +255,11 @@ class StockPyannote:
 
 
 def all_systems(settings: Settings, *, threads: int) -> list[System]:
-    """In order of their columns. Raises ConfigurationError where the product's own models cannot be had."""
+    """Return all systems in the order of their columns.
+
+    Raises:
+        ConfigurationError: The product's own models are not available.
+    """
     choice = engine_choice(settings)
     folder = resolve(choice.whisper_model_size, choice.store).path
     return [

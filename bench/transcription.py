@@ -1,6 +1,6 @@
-"""Whisper over a stream of recordings, against a loop of faster-whisper's own batched pipeline over them.
+"""Whisper over a stream of recordings, beside faster-whisper's own batched pipeline in a loop over them.
 
-Both have their model in one process, of the base shape in int8, beam 5, on the same sound.
+Both have their model in one process, with the base shape in int8, beam 5, on the same sound.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.comparison import Comparison, Limit, benchmark
 from bench.models import Models
-from bench.pairs import Limit, Race, race
 from bench.recordings import recordings
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.requests import TranscriptionSettings
@@ -29,7 +29,16 @@ THEIRS, OURS = "faster-whisper, file by file", "engine"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """Shortest, longest and all recordings together in seconds; at_least: times as fast we have to be."""
+    """A set of recordings with its threshold.
+
+    Attributes:
+        shortest_s: Shortest recording in seconds.
+        longest_s: Longest recording in seconds.
+        total_s: Length of all together in seconds.
+        language: ISO 639-1 code, or "auto".
+        at_least: Minimum speed relative to faster-whisper.
+        never_slower: Whether we must be at least as fast in every round.
+    """
 
     shortest_s: float
     longest_s: float
@@ -56,18 +65,18 @@ PLAIN = TranscriptionSettings(
     language_detection_threshold=None,
     no_speech_threshold=None,
 )
-"""As faster-whisper's batches are decoded: once, and whatever comes of it."""
+"""As faster-whisper decodes batches: once, whatever the quality."""
 
 
-def races(models: Models, rounds: int) -> Iterator[Race]:
-    """One for each condition."""
+def comparisons(models: Models, rounds: int) -> Iterator[Comparison]:
+    """Yield one comparison for each condition."""
     from faster_whisper import BatchedInferencePipeline
 
     with _engine_and_model(models.whisper) as (engine, model):
         for condition in CONDITIONS:
             pcms = recordings(condition.shortest_s, condition.longest_s, total_s=condition.total_s)
             limit = Limit(faster=OURS, slower=THEIRS, at_least=condition.at_least, never_slower=condition.never_slower)
-            yield race(
+            yield benchmark(
                 f"transcription, {len(pcms)} recordings of {condition}",
                 sum(pcm.duration_ms for pcm in pcms) / 1000,
                 {
@@ -88,7 +97,14 @@ def races(models: Models, rounds: int) -> Iterator[Race]:
 
 
 def their_words(pipeline: Any, pcms: Sequence[Waveform], language: str, **options: Any) -> int:
-    """How many faster-whisper finds, file by file, behind its VAD. language: or "auto"."""
+    """Return how many words faster-whisper finds, file by file, after its VAD.
+
+    Args:
+        pipeline: faster-whisper's model or batched pipeline.
+        pcms: The recordings.
+        language: ISO 639-1 code, or "auto".
+        options: Further options of its `transcribe`.
+    """
     words = 0
     for pcm in pcms:
         segments, _ = pipeline.transcribe(
@@ -104,7 +120,16 @@ def their_words(pipeline: Any, pcms: Sequence[Waveform], language: str, **option
 
 
 def our_words(engine: WhisperTranscriber, pcms: Sequence[Waveform], settings: TranscriptionSettings) -> int:
-    """How many the engine finds in all of them together. Raises what a recording fails with."""
+    """Return how many words the engine finds in all recordings together.
+
+    Args:
+        engine: The engine.
+        pcms: The recordings.
+        settings: Settings of the transcription.
+
+    Raises:
+        Terminal: A recording failed.
+    """
     jobs = (TranscribeJob(key=f"{index}", pcm=pcm, settings=settings) for index, pcm in enumerate(pcms))
     words = 0
     for _, answer in engine.transcribe(jobs):
@@ -116,7 +141,7 @@ def our_words(engine: WhisperTranscriber, pcms: Sequence[Waveform], settings: Tr
 
 @contextmanager
 def _engine_and_model(folder: Path) -> Iterator[tuple[WhisperTranscriber, Any]]:
-    """Our engine, and faster-whisper's model, both loaded, with as many threads."""
+    """Load our engine and faster-whisper's model, with the same number of threads."""
     from faster_whisper import WhisperModel
 
     model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=THREADS)

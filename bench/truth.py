@@ -1,4 +1,4 @@
-"""What is really in a recording: one JSON file beside each sample, `samples/truth/<file>.json`."""
+"""The truth about a sample: one JSON file for each, `samples/truth/<file>.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Value(BaseModel):
 
 
 class TrueWord(_Value):
-    """A word as written, without punctuation, in seconds from the start of the recording."""
+    """A word as written, without punctuation; times are seconds from the start of the recording."""
 
     text: str
     start_s: float
@@ -23,9 +23,14 @@ class TrueWord(_Value):
 
 
 class TrueTurn(_Value):
-    """One speaker, speaking: from the first to the last audible 10 ms; breaths between sentences included.
+    """A turn, from the first to the last audible 10 ms; breaths between sentences are included.
 
-    text: with punctuation.
+    Attributes:
+        speaker: Who speaks.
+        start_s: Start in seconds.
+        end_s: End in seconds.
+        text: With punctuation.
+        words: The words.
     """
 
     speaker: str
@@ -36,7 +41,13 @@ class TrueTurn(_Value):
 
 
 class TrueSpeaker(_Value):
-    """voice: of flite; channel: where it is heard, from 0; level_db: against the usual level."""
+    """A speaker.
+
+    Attributes:
+        voice: Voice of flite.
+        channel: Channel of the speaker, from 0.
+        level_db: Level relative to the usual one.
+    """
 
     voice: str
     channel: int
@@ -44,10 +55,19 @@ class TrueSpeaker(_Value):
 
 
 class Truth(_Value):
-    """All that is known of one sample.
+    """Everything that is known about a sample.
 
-    file: beside the folder `truth`; snr_db: level of speech over the noise around it, None where
-    there is neither; turns: in order of time, never overlapping.
+    Attributes:
+        file: Its name, in the folder above `truth`.
+        condition: What kind of sample it is.
+        seed: Seed it was made from.
+        codec: Codec of the file.
+        sample_rate_hz: Sample rate of the file.
+        channels: Number of channels.
+        duration_s: Length in seconds.
+        snr_db: Level of speech over the background noise; None if there is neither.
+        speakers: By label.
+        turns: In order of time, never overlapping.
     """
 
     file: str
@@ -63,7 +83,11 @@ class Truth(_Value):
 
 
 def read_truths(samples: Path) -> list[Truth]:
-    """Of every good recording in the folder, by name. Raises FileNotFoundError when there is none."""
+    """Return the truth about every good recording in the folder, by name.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
     files = sorted((samples / "truth").glob("*.json"))
     if not files:
         raise FileNotFoundError(f"no truth in {samples}: make it with `python -m scripts.make_samples`")

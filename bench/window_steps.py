@@ -1,11 +1,11 @@
-"""What a wider step between pyannote's windows costs in diarization errors.
+"""How a wider step between pyannote's windows affects diarization errors.
 
     python -m bench.window_steps --audio FOLDER --rttm FILE --json bench/results/window_steps.json
 
-On the tests' conversations, and on recordings of one's own where a folder and their RTTM are given. The model
-is the tests' miniature unless another is named: it was trained on such conversations, whose windows are 5 s,
-and hears speech everywhere in rooms. What is missed and confused stays comparable there, since false alarms
-outside the reference's speech have no part in it. Steps next to the model's own tell how far chance goes.
+Uses the tests' conversations, and your own recordings if you give a folder and their RTTM. The default model is the
+tests' miniature. It was trained on such conversations with windows of 5 s, and finds speech everywhere in recordings of
+rooms; missed and confused speech are still comparable there, since they do not depend on false alarms outside the
+reference's speech. Steps close to the model's own show how much is chance.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiari
 STEPS = (0.08, None, 0.12, 0.2, 0.25, 0.4, 0.5)
 COLLAR_MS = 250
 Known = Mapping[str, tuple[Waveform, list[Turn]]]
-"""Recordings by name, with who speaks in them."""
+"""Recordings by name, with their turns."""
 
 
 def conversations() -> Known:
+    """Return the tests' conversations."""
     known = {}
     for file in sorted((MINIATURES / "conversations").glob("*.flac")):
         truth = read_truth(file).turns
@@ -50,7 +51,7 @@ def conversations() -> Known:
 
 
 def described(audio: Path, rttm: Path) -> Known:
-    """The recordings that the file tells the speakers of, whose names are those in it."""
+    """Return the recordings of an RTTM file, whose names are those in the file."""
     turns: dict[str, list[Turn]] = {}
     for line in rttm.read_text(encoding="utf-8").splitlines():
         _, name, _, start, duration, _, _, speaker, *_ = line.split()
@@ -61,10 +62,14 @@ def described(audio: Path, rttm: Path) -> Known:
 
 
 def error_rates(engine: PyannoteDiarizer, known: Known) -> dict[str, float]:
-    """Over all recordings together, as parts of their speech: DER, its parts, and DER with a collar of 0.25 s.
+    """Return error rates over all recordings, as shares of their speech: DER, its parts, and DER with a collar.
 
-    within_speech: missed or confused, which is all that can go wrong where the reference has somebody speak, but
-    for too many who speak at once; after_end: the false alarms after the last turn of the reference.
+    `within_speech` is missed or confused speech. `after_end` are false alarms after the last turn of the reference. The
+    collar is 0.25 s.
+
+    Args:
+        engine: The engine.
+        known: The recordings.
     """
     jobs = [DiarizeJob(key=name, pcm=pcm, settings=DiarizationSettings()) for name, (pcm, _) in known.items()]
     sums: dict[int, Counter[str]] = {0: Counter(), COLLAR_MS: Counter()}
@@ -91,6 +96,7 @@ def error_rates(engine: PyannoteDiarizer, known: Known) -> dict[str, float]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(MINIATURES / "pyannote"))
     parser.add_argument("--audio", type=Path, help="folder of recordings")

@@ -1,9 +1,9 @@
-"""How much silence Whisper needs behind a clip: words wrong, and seconds of the processor.
+"""How much silence Whisper needs after a clip: wrong words and CPU seconds.
 
     python -m bench.windows FOLDER --json bench/results/windows.json
 
-FOLDER holds labelled recordings (labelled.py); those of one utterance are transcribed, each in its language, with
-SENSORY_WINDOW_PADDING_S from none (the whole window, as faster-whisper has it) to a few seconds.
+FOLDER holds labelled recordings (labelled.py). Those of a single utterance are transcribed, each in its language, with
+SENSORY_WINDOW_PADDING_S from none (the whole window, as in faster-whisper) to a few seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.comparison import conditions
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
-from bench.pairs import conditions
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.engines.base import TranscribeJob
@@ -39,7 +39,7 @@ _PACKAGES = ("faster-whisper", "ctranslate2", "numpy", "meeteval", "whisper-norm
 def measured(
     engine: WhisperTranscriber, recordings: Sequence[Recording], padding_s: float | None
 ) -> dict[str, float | None]:
-    """WER of English and of all, in per cent, and seconds of the processor."""
+    """Return the WER of English and of all languages in per cent, and CPU seconds."""
     errors = {"English": [0, 0], "all": [0, 0]}
     by_name = {recording.name: recording for recording in recordings}
     jobs = [
@@ -70,6 +70,7 @@ def measured(
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
     parser.add_argument("--json", type=Path, help="file to write the figures to")

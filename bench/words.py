@@ -1,11 +1,11 @@
-"""Words found and words wrong, beside the libraries: in conversations, long recordings, two languages, quiet voices.
+"""Words found and wrong words, beside the libraries: conversations, long recordings, two languages, quiet voices.
 
     python -m bench.words FOLDER --json bench/results/words.json
 
-FOLDER holds labelled recordings (labelled.py); more are joined of their utterances (joined.py). "Found" are words of
-the truth that the answer has in their place, right or wrong; "wrong" are those that it has wrongly or too many. The
-product is asked about each utterance by itself, too: of what it finds there it has to find 97 % in the whole, and
-nowhere less than any of the others.
+FOLDER holds labelled recordings (labelled.py); more are joined from their utterances (joined.py). "Found" are words of
+the truth that the answer has in their place, right or wrong; "wrong" are words that are wrong or were not said. The
+product also transcribes each utterance by itself: of the words found there, it must find 97 % in the whole recording,
+and nowhere fewer than any other system.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.answers import AnswerFile, Asked
+from bench.comparison import Verdict, conditions
 from bench.joined import MIXED, joined, utterances
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
-from bench.pairs import Verdict, conditions
 from bench.systems import AUTO, OURS, STEREO, STOCK, System, WhisperxWay, all_systems
 from sensory_pipeline.engines.stt.whisper_models import resolve
 from sensory_pipeline.processing.setup import engine_choice
@@ -38,13 +38,19 @@ from sensory_pipeline.settings import Settings, cores
 
 ALONE = "ours, each utterance alone"
 LEAST_FOUND = 0.97
-_MANY = "xx"  # languages at once: no rules of any of them
+_MANY = "xx"  # several languages: normalisation without rules of a language
 _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy", "meeteval", "whisper-normalizer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """said: by the truth; found: of these, right or wrong; wrong: heard wrongly, or not said at all."""
+    """Counts of words.
+
+    Attributes:
+        said: In the truth.
+        found: How many of these are in the answer, right or wrong.
+        wrong: Words of the answer that are wrong or were not said.
+    """
 
     said: int
     found: int
@@ -58,7 +64,7 @@ class Words:
 
 
 def counted(recording: Recording, text: str) -> Words:
-    """Of a recording and what was heard in it."""
+    """Count the words of a recording and of what a system heard in it."""
     language = _MANY if recording.group == MIXED else recording.language
     errors = siso_word_error_rate(normalised(recording.text, language), normalised(text, language))
     return Words(
@@ -69,7 +75,7 @@ def counted(recording: Recording, text: str) -> Words:
 
 
 def verdicts(found: dict[str, dict[str, Words]]) -> list[Verdict]:
-    """found: by set and system."""
+    """Check the thresholds, given the counts by set and system."""
     judged = []
     for group, by_system in found.items():
         ours, alone = by_system[OURS].found, by_system[ALONE].found
@@ -91,7 +97,7 @@ def verdicts(found: dict[str, dict[str, Words]]) -> list[Verdict]:
 
 
 def table(found: dict[str, dict[str, Words]]) -> Table:
-    """A row a set, in Markdown: words found / words wrong."""
+    """Return a table in Markdown with a row for each set: words found / wrong words."""
     systems = list(dict.fromkeys(name for by_system in found.values() for name in by_system))
     result = Table("recordings", "words said", *systems, box=box.MARKDOWN)
     for group, by_system in found.items():
@@ -101,7 +107,14 @@ def table(found: dict[str, dict[str, Words]]) -> Table:
 
 
 def asked(system: System, name: str, recordings: Iterable[Recording], answers: AnswerFile) -> dict[str, Words]:
-    """By set. name: of its column."""
+    """Return a system's counts by set.
+
+    Args:
+        system: The system.
+        name: Name of its column.
+        recordings: The recordings.
+        answers: Known answers.
+    """
     found: dict[str, Words] = {}
     heard = [recording for recording in recordings if system.hears(recording)]
     for recording in track(heard, name, console=Console(stderr=True)):
@@ -114,12 +127,13 @@ def asked(system: System, name: str, recordings: Iterable[Recording], answers: A
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="labelled recordings")
     parser.add_argument("--whisper", help="model: a name, a hub id or a folder")
-    parser.add_argument("--sets", nargs="+", help="of the recordings, only those of these")
-    parser.add_argument("--systems", nargs="+", help="beside the product's, only these, by the names of their columns")
-    parser.add_argument("--answers", type=Path, help="file of answers: those in it are not asked for again")
+    parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
+    parser.add_argument("--systems", nargs="+", help="besides the product, only systems with these column names")
+    parser.add_argument("--answers", type=Path, help="file of known answers, which are not computed again")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -1,0 +1,1 @@
+"""Dagster resources: engines, lake, S3."""

@@ -1,4 +1,4 @@
-"""The resource that holds the engines: their processes, and with them the cached models."""
+"""The resource that holds the engine processes, and thereby the loaded models."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,12 +13,20 @@ from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 
 DEVICE_TAG = "sensory/device"
-"""Of a run: the device it was given, as in "cuda:1"."""
+"""Tag of a run: the device that it was given, such as "cuda:1"."""
 
 
 def device_of(run: dg.DagsterRun | None, settings: Settings) -> Device | None:
-    """The device that the run was given. None, for the first of the settings', where it was given none, and on
-    another host, which has devices of its own: there the tag only counts the runs."""
+    """Return the device that the run was given.
+
+    Args:
+        run: The run.
+        settings: The settings.
+
+    Returns:
+        The device; None, meaning the first of the settings, if the run has none, or if steps are executed on other
+        hosts. Those have their own devices, and the tag only limits how many runs are in progress.
+    """
     tag = run.tags.get(DEVICE_TAG) if run and not settings.steps_elsewhere else None
     return Device.parse(tag) if tag else None
 
@@ -30,7 +38,7 @@ def _setting(name: str) -> Any:
 class EnginesResource(dg.ConfigurableResource[Runner]):
     """Engine processes for one run, on the device of its tag; they start with the first recording."""
 
-    settings: dg.ResourceDependency[Settings]  # with what is no field: options, sources, secrets
+    settings: dg.ResourceDependency[Settings]  # with the settings that are not fields: options, sources, secrets
     stt: str | None = _setting("stt")
     diarization: str | None = _setting("diarization")
     emotion: str | None = _setting("emotion")
@@ -46,14 +54,16 @@ class EnginesResource(dg.ConfigurableResource[Runner]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Runner, None, None]:
-        """A Runner that has the device to itself; its processes end with the run, or with the step where each has a
-        process of its own."""
+        """Yield a Runner that has the device to itself.
+
+        Its processes end with the run, or with the step if each step has its own process.
+        """
         settings = self.settings.model_copy(update={name: getattr(self, name) for name in _FIELDS})
         with runner(settings, device=device_of(context.run, settings)) as ready:
             yield ready
 
     def create_resource(self, context: dg.InitResourceContext) -> Runner:
-        raise NotImplementedError("its processes have to end: use it as a context manager")
+        raise NotImplementedError("its processes must be ended: use it as a context manager")
 
 
 _FIELDS = [name for name in EnginesResource.model_fields if name in Settings.model_fields]

@@ -11,15 +11,19 @@ from sensory_pipeline.settings import Settings
 
 
 class LakeResource(dg.ConfigurableResource[Lake]):
-    """The folder that holds the tables and all state; made with the first run."""
+    """The folder that holds the tables and all state; created by the first run."""
 
-    settings: dg.ResourceDependency[Settings]  # with the URL of the ledger, which the UI should not show
+    settings: dg.ResourceDependency[Settings]  # has the URL of the ledger, which the UI should not show
     folder: str = Field(description="Folder of the lake.")
-    shards: int = Field(description="Shards of a new lake; another number than that of the one there is an error.")
+    shards: int = Field(description="Number of shards; must be that of the lake if it exists.")
     start_date: str = Field(description="First date of the lake.")
 
     def create_resource(self, context: dg.InitResourceContext) -> Lake:
-        """Raises LakeMismatch when its shards or its start are not the fields'."""
+        """Open the lake.
+
+        Raises:
+            LakeMismatch: It has other shards or another start date than the fields say.
+        """
         return Lake.create(
             Path(self.folder),
             shards=self.shards,
@@ -29,7 +33,7 @@ class LakeResource(dg.ConfigurableResource[Lake]):
 
 
 def lake(settings: Settings) -> LakeResource:
-    """The lake of the settings."""
+    """Return the resource for the lake of the settings."""
     return LakeResource(
         settings=settings,
         folder=str(settings.lake),

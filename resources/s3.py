@@ -1,4 +1,4 @@
-"""The resource that reaches S3."""
+"""The resource that gives access to S3."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ if TYPE_CHECKING:
 
 
 class RecordingsS3(S3Resource):
-    """Reaches the buckets with recordings, for sweeps and sensors; engine processes are given the same fields."""
+    """Access to the recordings' buckets, for sweeps and sensors; engine processes get the fields as plain values."""
 
     @property
     def access(self) -> S3Access:
-        """The fields, as plain values."""
+        """The fields as plain values."""
         return S3Access(**{field.name: getattr(self, field.name) for field in fields(S3Access)})
 
     def get_client(self) -> S3Client:
-        """The one of this process. Unlike dagster-aws's own, it gives up within a tick of a sensor where the server is
-        silent, and its errors hold no secrets."""
+        """Return this process's client.
+
+        Unlike dagster-aws's own client, it gives up within a sensor's tick if the server does not answer, and its
+        errors contain no secrets.
+        """
         from sensory_pipeline.storage import s3
 
         return s3.client(self.access)
 
     def get_object_to_set_on_execution_context(self) -> Self:
-        """What `context.resources` has is the same as what a parameter is given."""
+        """Return the resource itself, as parameters get it too."""
         return self
 
 
 def s3(settings: Settings) -> RecordingsS3:
-    """As the settings say."""
+    """Return the resource that the settings describe."""
     return RecordingsS3(**asdict(S3Access.of(settings)))

@@ -1,0 +1,1 @@
+"""Scripts that make samples, test models, pages of docs/ and pictures."""

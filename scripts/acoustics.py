@@ -1,4 +1,4 @@
-"""Sound arithmetic: levels, noise, and what a telephone leaves of a voice."""
+"""Sound arithmetic: levels, noise, and the effect of a telephone."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float64]
 
 AUDIBLE_DB = -35.0
-"""Below the loudest 10 ms; softer ends count as silence."""
+"""Level below the loudest 10 ms; softer beginnings and ends count as silence."""
 LOWEST_HZ = 20.0
-"""Of noise that can be heard."""
+"""Lowest frequency of audible noise."""
 TELEPHONE_HZ = (300.0, 3400.0)
 TAPS = 511
-"""Of the telephone filter."""
+"""Length of the telephone filter."""
 
 
 def amplitude(decibels: float) -> float:
-    """The factor that changes a level by so many dB."""
+    """Return the factor that changes a level by this many dB."""
     return float(10 ** (decibels / 20))
 
 
 def rms(samples: Samples) -> float:
-    """Root mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(samples**2)))
 
 
 def audible(samples: Samples, rate_hz: int) -> slice:
-    """From the first to the last 10 ms that can be heard beside the loudest."""
+    """Return the part from the first to the last audible 10 ms, relative to the loudest."""
     step = rate_hz // 100
     blocks = samples[: len(samples) // step * step].reshape(-1, step)
     loudness = np.sqrt(np.mean(blocks**2, axis=1))
@@ -36,7 +36,7 @@ def audible(samples: Samples, rate_hz: int) -> slice:
 
 
 def pink_noise(frames: int, rate_hz: int, rng: np.random.Generator) -> Samples:
-    """A quiet room: power falls with 1/f, from 20 Hz up; of no particular level."""
+    """Return the noise of a quiet room: power falls with 1/f above 20 Hz; its level is arbitrary."""
     hz = np.fft.rfftfreq(frames, 1 / rate_hz)
     shape = np.where(hz >= LOWEST_HZ, 1 / np.sqrt(np.maximum(hz, LOWEST_HZ)), 0.0)
     noise: Samples = np.fft.irfft(np.fft.rfft(rng.standard_normal(frames)) * shape, frames)
@@ -44,7 +44,7 @@ def pink_noise(frames: int, rate_hz: int, rng: np.random.Generator) -> Samples:
 
 
 def telephone(samples: Samples, rate_hz: int) -> Samples:
-    """The band of a telephone line, 300 to 3400 Hz: a windowed-sinc filter without delay."""
+    """Limit samples to the band of a telephone line, 300 to 3400 Hz, with a windowed-sinc filter without delay."""
     times = np.arange(TAPS) - TAPS // 2
     low, high = (2 * hz / rate_hz for hz in TELEPHONE_HZ)
     taps = (high * np.sinc(high * times) - low * np.sinc(low * times)) * np.hamming(TAPS)

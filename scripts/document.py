@@ -1,7 +1,7 @@
-"""Write the parts of docs/ that code knows: tables from the schemas, engines and models from their registries, exit
-codes; and .env.example.
+"""Writes the generated parts of docs/, and .env.example.
 
-With --check, fail where a page is not what they say.
+These are tables from the schemas, engines and models from their registries, and exit codes. With --check, fails if a
+page is out of date.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TASKS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", S
 
 
 def tables_page() -> str:
-    """docs/tables.md, all of it."""
+    """Return docs/tables.md."""
     parts = [TABLES_HEAD]
     for table in TABLES:
         lines = [f"\n## {table.name}\n", table.description, "", "| column | type | meaning |", "|---|---|---|"]
@@ -41,12 +41,12 @@ def tables_page() -> str:
 
 
 def engines_page(page: str) -> str:
-    """docs/engines.md, with its two tables between their marks made anew."""
+    """Return docs/engines.md with its two tables replaced."""
     return _filled(_filled(page, "engines", _engines_table()), "models", _models_table())
 
 
 def operations_page(page: str) -> str:
-    """docs/operations.md, with its table of exit codes made anew."""
+    """Return docs/operations.md with its table of exit codes replaced."""
     return _filled(page, "exit codes", _exits_table())
 
 
@@ -109,6 +109,7 @@ def _places(model: Model) -> Iterator[str]:
 
 
 def main() -> int:
+    """Write or check the pages; return 1 if one is out of date."""
     engines, operations = DOCS / "engines.md", DOCS / "operations.md"
     pages = {
         DOCS / "tables.md": tables_page(),

@@ -1,8 +1,8 @@
 """Flite, the small speech synthesizer of Carnegie Mellon University, with the time of every word.
 
-Debian's package `flite` brings the program and four American and Scottish voices as shared
-libraries (free, BSD-like licence). The program prints phones but not which word they belong to,
-so this reads the utterance structure of the library itself (flite.h, cst_utterance.h, cst_wave.h).
+Debian's package `flite` has the program and four American and Scottish voices as shared libraries (free, BSD-like
+licence). The program prints phones but not the words they belong to, so this module reads the utterance structure of
+the library itself (flite.h, cst_utterance.h, cst_wave.h).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 
 VOICES = ("slt", "rms", "awb", "kal16")
 SAMPLE_RATE = 16_000
-"""Hz, of all four."""
+"""Hz, of all four voices."""
 
 _WORD_START = b"daughter1.R:SylStructure.daughter1.daughter1.R:Segment.p.end"
 _WORD_END = b"daughtern.R:SylStructure.daughtern.daughtern.R:Segment.end"
@@ -26,7 +26,7 @@ _WORD_END = b"daughtern.R:SylStructure.daughtern.daughtern.R:Segment.end"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word as written, without punctuation; seconds from the start of the utterance."""
+    """A word as written, without punctuation; times are seconds from the start of the utterance."""
 
     text: str
     start_s: float
@@ -35,7 +35,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Utterance:
-    """samples: float64 in [-1, 1), shape (frames,), 16 kHz, with silence at both ends."""
+    """What flite said.
+
+    Attributes:
+        samples: float64 in [-1, 1), shape (frames,), 16 kHz, with silence at both ends.
+        words: The words.
+    """
 
     samples: npt.NDArray[np.float64]
     words: tuple[Word, ...]
@@ -52,9 +57,14 @@ class _Wave(ctypes.Structure):
 
 
 class Flite:
-    """Speaks. Raises ConfigurationError where flite or a voice of it is not installed."""
+    """The synthesizer."""
 
     def __init__(self) -> None:
+        """Load the libraries.
+
+        Raises:
+            ConfigurationError: flite or one of its voices is not installed.
+        """
         self._lib = shared_library("flite")
         shared_library("flite_usenglish")
         shared_library("flite_cmulex")
@@ -72,8 +82,8 @@ class Flite:
         self._voices = {name: _voice(name) for name in VOICES}
 
     def say(self, sentence: str, *, voice: str) -> Utterance:
-        """The sentence, spoken by one of VOICES; the same samples every time."""
-        # Three of the voices hiss with C's rand(), whose state is that of the whole process.
+        """Return the sentence, spoken by one of VOICES; the samples are the same every time."""
+        # Three of the voices add noise with C's rand(), whose state belongs to the whole process.
         self._libc.srand(1)
         lib = self._lib
         utterance = lib.flite_synth_text(sentence.encode("ascii"), self._voices[voice])
@@ -99,7 +109,11 @@ class Flite:
 
 
 def shared_library(name: str) -> ctypes.CDLL:
-    """A part of flite. Raises ConfigurationError where it is not installed."""
+    """Load a part of flite.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
     try:
         return ctypes.CDLL(f"lib{name}.so.1", mode=ctypes.RTLD_GLOBAL)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Makes samples/real of published corpora: `python -m scripts.make_real_samples AUDIO --out samples/real`.
+"""Makes samples/real from published corpora: `python -m scripts.make_real_samples AUDIO --out samples/real`.
 
-AUDIO is a folder that holds `jfk.flac`, `ami_trn06.flac` and the folder `labelled`: recordings of AMI,
-LibriSpeech and Common Voice, with what is said in them in INDEX.tsv, STM, RTTM and CTM. What is said, by
-whom and when is carried over unchanged, except that the times of a cut begin at its start.
+AUDIO is a folder with `jfk.flac`, `ami_trn06.flac` and the folder `labelled`: recordings of AMI, LibriSpeech and Common
+Voice, with what is said in INDEX.tsv, STM, RTTM and CTM. The labels are copied unchanged, except that the times of an
+excerpt begin at its start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WIDE_HZ, NARROW_HZ = 16_000, 8_000
 
 MEETING = "ami_trn06.flac"
 READING = [f"librispeech/1688-142285-{number:04}.flac" for number in range(1, 8)]
-"""Seven utterances that follow each other in the book."""
+"""Seven consecutive utterances of the book."""
 STEREO_CALL, STEREO_CALL_S = "stereo_calls/call_00", (0.0, 37.9)
 TELEPHONE_CALL, TELEPHONE_CALL_S = "sim/sim_01", (57.0, 93.3)
 """Both are cut where nobody speaks."""
@@ -39,7 +39,7 @@ SPEECH_TEXT = (
 )
 
 START_FIELD = {".stm": 3, ".rttm": 3, ".ctm": 2}
-"""Where the start stands in a line; then follows the end in STM, the duration in RTTM and CTM."""
+"""Index of the start time in a line; the next field is the end in STM, the duration in RTTM and CTM."""
 DECIMALS = {".stm": 2, ".rttm": 3, ".ctm": 2}
 NAME_FIELD = {".stm": 0, ".rttm": 1, ".ctm": 0}
 
@@ -47,9 +47,14 @@ Waveform = npt.NDArray[np.int16]
 
 
 def make(audio: Path, out: Path) -> None:
-    """Fills the folder with recordings, their truth in `truth`, and SHA256SUMS.
+    """Write the samples, their truth in `truth`, and SHA256SUMS.
 
-    Raises OSError where a source is missing.
+    Args:
+        audio: Folder of the sources.
+        out: Folder to write to.
+
+    Raises:
+        OSError: A source is missing.
     """
     (out / "truth").mkdir(parents=True, exist_ok=True)
     labelled = audio / "labelled"
@@ -65,9 +70,16 @@ def make(audio: Path, out: Path) -> None:
 
 
 def excerpt(source: Path, name: str, start_s: float = 0.0, end_s: float = np.inf) -> list[str]:
-    """The lines of an STM, RTTM or CTM file between two times, under another name.
+    """Return the lines of an STM, RTTM or CTM file between two times, under another name.
 
-    Raises ValueError where a line reaches over an end of the excerpt: nobody may be cut off.
+    Args:
+        source: The file.
+        name: The new name of the recording.
+        start_s: Start of the excerpt in seconds.
+        end_s: End of the excerpt in seconds.
+
+    Raises:
+        ValueError: A line crosses a boundary of the excerpt: speech must not be cut.
     """
     suffix = source.suffix
     first, decimals = START_FIELD[suffix], DECIMALS[suffix]
@@ -88,7 +100,7 @@ def excerpt(source: Path, name: str, start_s: float = 0.0, end_s: float = np.inf
 
 
 def read_pcm(path: Path, rate_hz: int, channels: int = 1) -> Waveform:
-    """Shape (channels, frames), at that rate."""
+    """Read a file at this sample rate, shape (channels, frames)."""
     resampler = av.AudioResampler("s16p", "stereo" if channels == 2 else "mono", rate_hz)
     with av.open(str(path)) as container:
         frames = [*container.decode(audio=0), None]
@@ -105,7 +117,7 @@ def _make_meeting(audio: Path, out: Path) -> None:
 
 
 def _make_audiobook(labelled: Path, index: dict[str, dict[str, str]], out: Path) -> None:
-    """Utterances end where the reader pauses, so that they are joined without more silence between them."""
+    """Join the utterances without additional silence: they end where the reader pauses."""
     parts = [read_pcm(labelled / path, WIDE_HZ) for path in READING]
     book = np.concatenate(parts, axis=1)
     write_audio(out / "audiobook.flac", book, rate_hz=WIDE_HZ, codec="flac", encoded_rate_hz=WIDE_HZ)
@@ -144,14 +156,14 @@ def _make_speech(audio: Path, out: Path) -> None:
 
 
 def _write_sums(out: Path) -> None:
-    """As `sha256sum -c` reads them."""
+    """Write checksums for `sha256sum -c`."""
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.name not in ("README.md", "SHA256SUMS"))
     sums = [f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(out).as_posix()}" for path in files]
     (out / "SHA256SUMS").write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
 def _write_single_speaker(out: Path, name: str, speaker: str, said: Iterable[tuple[float, str]]) -> None:
-    """STM and RTTM of utterances, each its seconds and text, one right after the other."""
+    """Write STM and RTTM of consecutive utterances, given the seconds and the text of each."""
     stm, rttm, start_s = [], [], 0.0
     for seconds, text in said:
         end_s = start_s + seconds
@@ -171,6 +183,7 @@ def _cut(pcm: Waveform, rate_hz: int, start_s: float, end_s: float) -> Waveform:
 
 
 def main() -> None:
+    """Make the samples."""
     parser = argparse.ArgumentParser(description="Make the real sample recordings and their truth.")
     parser.add_argument("audio", type=Path, help="folder with jfk.flac, ami_trn06.flac and labelled/")
     parser.add_argument("--out", type=Path, required=True, help="folder to fill")

@@ -1,8 +1,7 @@
 """Makes the sample recordings and their truth: `python -m scripts.make_samples --seed 1 --out samples`.
 
-Flite speaks the conversations of sample_sentences.toml. The seed chooses who has which voice and
-how loud it is, the pauses, and the noise; what is said is fixed. The same seed gives the same
-bytes with the same flite and PyAV.
+Flite speaks the conversations of sample_sentences.toml. The seed decides who has which voice and level, the pauses, and
+the noise; the text is fixed. The same seed gives the same bytes with the same flite and PyAV.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from scripts.flite import SAMPLE_RATE, VOICES, Flite, Utterance, Word
 from sensory_pipeline.core.errors import ConfigurationError
 
 SPEECH_DB = -24.0
-"""Level of speech, dB of full scale (RMS), before a speaker's own difference."""
+"""Level of speech in dB of full scale (RMS), before a speaker's own difference."""
 LEVEL_DB = (-4.0, 2.0)
 SNR_DB = (28.0, 38.0)
 MARGIN_S = (0.3, 0.6)
-"""Before the first turn, and after the last."""
+"""Before the first turn and after the last."""
 TURN_GAP_S = (0.2, 0.9)
 BREATH_S = (0.12, 0.30)
-"""Between the sentences of one turn."""
+"""Between the sentences of a turn."""
 
 SILENCE_S = 5.0
 TRUNCATED = {
@@ -41,7 +40,7 @@ TRUNCATED = {
     "truncated.mp3": "weekend_trip.mp3",
 }
 KEPT = 0.6
-"""Share of its bytes that a truncated file keeps."""
+"""Share of the bytes that a truncated file keeps."""
 
 
 class Script(BaseModel):
@@ -62,20 +61,25 @@ class Script(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Performance:
-    """A script, spoken. samples: shape (channels, frames), 16 kHz."""
+    """A spoken script.
+
+    Attributes:
+        samples: Shape (channels, frames), 16 kHz.
+        truth: What is said, and when.
+    """
 
     samples: Samples
     truth: Truth
 
 
 def read_scripts() -> list[Script]:
-    """Every recording that has sentences, in the order written."""
+    """Return every recording that has sentences, in the order written."""
     text = Path(__file__).with_name("sample_sentences.toml").read_text(encoding="utf-8")
     return [Script.model_validate(item) for item in tomllib.loads(text)["recordings"]]
 
 
 def cast(scripts: list[Script], seed: int) -> Iterator[tuple[Script, dict[str, str]]]:
-    """Each script with a voice for each speaker; all voices get about as many parts."""
+    """Give each speaker of each script a voice; all voices get about as many parts."""
     rng = np.random.default_rng([seed, 0])
     parts: Counter[str] = Counter()
     for script in scripts:
@@ -86,7 +90,7 @@ def cast(scripts: list[Script], seed: int) -> Iterator[tuple[Script, dict[str, s
 
 
 def perform(script: Script, voices: dict[str, str], flite: Flite, seed: int) -> Performance:
-    """Speaks a script; apart from the voices, its random choices depend on seed and file name alone."""
+    """Speak a script; apart from the voices, the random choices depend only on the seed and the file name."""
     rng = np.random.default_rng([seed, *script.file.encode()])
     stereo = script.condition == "stereo"
     speakers = {
@@ -127,7 +131,7 @@ def perform(script: Script, voices: dict[str, str], flite: Flite, seed: int) -> 
 def _timed(
     script: Script, spoken: list[list[Utterance]], rng: np.random.Generator
 ) -> tuple[tuple[TrueTurn, ...], list[tuple[str, int, Samples]]]:
-    """Gives everything its time: the turns, and (speaker, first frame, samples) of every sentence."""
+    """Give everything its time: return the turns, and (speaker, first frame, samples) of every sentence."""
     turns, placed = [], []
     cursor = _frames(rng.uniform(*MARGIN_S))
     for (speaker, *sentences), utterances in zip(script.turns, spoken, strict=True):
@@ -158,7 +162,7 @@ def _timed(
 
 
 def silence(seed: int) -> Performance:
-    """A recording in which there is nothing to hear."""
+    """Return a recording without any sound."""
     truth = Truth(
         file="silence.wav",
         condition="silence",
@@ -175,7 +179,7 @@ def silence(seed: int) -> Performance:
 
 
 def encode(performance: Performance, out: Path) -> None:
-    """Writes the audio file into the folder, and its truth into `truth` there."""
+    """Write the audio file into a folder, and its truth into `truth` there."""
     truth = performance.truth
     pcm = np.round(performance.samples * 32768).clip(-32768, 32767).astype(np.int16)
     write_audio(out / truth.file, pcm, rate_hz=SAMPLE_RATE, codec=truth.codec, encoded_rate_hz=truth.sample_rate_hz)
@@ -185,7 +189,7 @@ def encode(performance: Performance, out: Path) -> None:
 
 
 def spoil(out: Path) -> None:
-    """Writes the files that are not what their names say: cut short, another kind, empty."""
+    """Write the files that are not what their names say: truncated, of another kind, empty."""
     for name, good in TRUNCATED.items():
         whole = (out / good).read_bytes()
         (out / name).write_bytes(whole[: int(len(whole) * KEPT)])
@@ -194,7 +198,15 @@ def spoil(out: Path) -> None:
 
 
 def make(seed: int, out: Path) -> None:
-    """Fills the folder. Raises ConfigurationError where flite is missing."""
+    """Write all samples.
+
+    Args:
+        seed: The seed.
+        out: Folder to write to.
+
+    Raises:
+        ConfigurationError: flite is not installed.
+    """
     flite = Flite()
     out.mkdir(parents=True, exist_ok=True)
     for script, voices in cast(read_scripts(), seed):
@@ -204,12 +216,12 @@ def make(seed: int, out: Path) -> None:
 
 
 def _carried(samples: Samples, condition: Condition) -> Samples:
-    """What arrives at the recorder."""
+    """Return what arrives at the recorder."""
     return telephone(samples, SAMPLE_RATE) if condition == "telephone" else samples
 
 
 def _trimmed(utterance: Utterance, condition: Condition) -> Utterance:
-    """As it arrives, from the first to the last sound of its words: a telephone swallows a final s."""
+    """Return what arrives, from the first to the last audible sound of its words: a telephone removes a final s."""
     offset = _frames(utterance.words[0].start_s)
     voiced = _carried(utterance.samples, condition)[offset : _frames(utterance.words[-1].end_s)]
     heard = audible(voiced, SAMPLE_RATE)
@@ -235,6 +247,7 @@ def _seconds(frames: int) -> float:
 
 
 def main() -> None:
+    """Make the samples."""
     parser = argparse.ArgumentParser(description="Make the sample recordings and their truth.")
     parser.add_argument("--seed", type=int, required=True, help="chooses voices, levels, pauses and noise")
     parser.add_argument("--out", type=Path, required=True, help="folder to fill")

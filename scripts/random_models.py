@@ -1,8 +1,8 @@
 """Models of the real architectures with random weights, for identity tests and benchmarks.
 
 `python -m scripts.random_models whisper-base pyannote --out models --seed 1` writes models/whisper-base and
-models/pyannote. What they say means nothing; how they are loaded, how long they take and how much
-memory they need is that of the published models. The same seed gives the same weights.
+models/pyannote. Their output means nothing, but loading, computing time and memory are those of the published models.
+The same seed gives the same weights.
 """
 
 from __future__ import annotations
@@ -31,22 +31,27 @@ if TYPE_CHECKING:
 WHISPERS = {"whisper-base": BASE, "whisper-small": SMALL, "whisper-large-v3-turbo": LARGE_V3_TURBO}
 MODELS = (*WHISPERS, "pyannote", "gigaam")
 EMBEDDING_STD = 0.1
-"""Large enough for one token to stand out, so that rounding does not decide which."""
+"""Large enough that one token stands out, so that rounding does not decide the result."""
 PROMPT = 4
-"""Tokens before the first of a text: start, language, task, no timestamps."""
+"""Tokens before the first one of a text: start, language, task, no timestamps."""
 LOUD = 100.0
-"""What a token's embedding is multiplied by to be the answer at a position, whatever else is heard there."""
+"""Factor on the embedding of a token that makes it the answer at a position, whatever the sound is."""
 LOGIT_STD = 4.0
-"""Over time, of each class of the segmentation network."""
+"""Over time, for each class of the segmentation network."""
 
 
 def whisper(
     folder: Path, shape: Shape, seed: int, *, quantization: Quantization = "float16", tokens_a_text: int | None = None
 ) -> None:
-    """A CTranslate2 folder for faster-whisper, with the published vocabulary's size and special tokens.
+    """Write a CTranslate2 folder for faster-whisper, with the published vocabulary's size and special tokens.
 
-    tokens_a_text: how many it writes of any clip, where no prompt comes before; None for as many as fit. Such a
-    model hears Chinese wherever it is asked for the language: there every character is a word.
+    Args:
+        folder: The folder.
+        shape: Sizes of the model.
+        seed: The seed.
+        quantization: Type of the weights.
+        tokens_a_text: Tokens of the text of every clip without a prompt; None for as many as fit. Such a model detects
+            Chinese as the language, where every character is a word.
     """
     from scripts.miniatures.whisper import ctranslate
     from scripts.miniatures.whisper.tokens import LANGUAGES, pair_tokens
@@ -61,7 +66,7 @@ def whisper(
 
 
 def pyannote(folder: Path, seed: int) -> None:
-    """A pipeline folder shaped like speaker-diarization-community-1: PyanNet, WeSpeakerResNet34, PLDA, VBx."""
+    """Write a pipeline folder like speaker-diarization-community-1: PyanNet, WeSpeakerResNet34, PLDA, VBx."""
     import torch
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from pyannote.audio.models.embedding import WeSpeakerResNet34
@@ -103,7 +108,7 @@ def pyannote(folder: Path, seed: int) -> None:
 
 
 def gigaam(path: Path, seed: int) -> None:
-    """A checkpoint shaped like GigaAM-Emo's emo.ckpt: 16 layers of 768."""
+    """Write a checkpoint like GigaAM-Emo's emo.ckpt: 16 layers of 768."""
     import torch
 
     from scripts.miniatures.gigaam import new_network, save
@@ -114,9 +119,9 @@ def gigaam(path: Path, seed: int) -> None:
 
 
 def _spread_classes(network: PyanNet, rng: np.random.Generator) -> None:
-    """Scales the last layer so that speakers come and go; by itself one class always wins.
+    """Scale the last layer so that speakers come and go; without this, one class always wins.
 
-    Measured on bursts of noise, each with a colour of its own, which move the network as voices do.
+    It is measured on bursts of noise of different colours, which affect the network as voices do.
     """
     import torch
 
@@ -138,7 +143,7 @@ def _spread_classes(network: PyanNet, rng: np.random.Generator) -> None:
 
 
 def _whisper_weights(shape: Shape, vocabulary: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float32]]:
-    """By Hugging Face's names."""
+    """Return the weights by Hugging Face's names."""
     size = shape.dimensions
     weights: dict[str, npt.NDArray[np.float32]] = {}
 
@@ -176,6 +181,7 @@ def _whisper_weights(shape: Shape, vocabulary: int, rng: np.random.Generator) ->
 
 
 def main() -> None:
+    """Write the models."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", choices=MODELS, metavar="MODEL", help=f"of {', '.join(MODELS)}")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")

@@ -1,8 +1,8 @@
 """Trains the miniature models: `python -m scripts.train_miniatures all --out sensory_pipeline_tests/data/miniatures`.
 
-Needs Debian's espeak-ng and the extra `models`; about 30 minutes of one CPU core. Each model is
-measured when it is done, and what it can do goes into figures.json beside it. The same seed gives
-the same speech and, with the same torch on the same kind of CPU, the same weights.
+Needs Debian's espeak-ng and the extra `models`; takes about 30 minutes on one CPU core. Each model is measured when it
+is done, and its figures are written to figures.json beside it. The same seed gives the same speech and, with the same
+torch on the same kind of CPU, the same weights.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 from sensory_pipeline.core.errors import ConfigurationError
 
 CONVERSATIONS = {"english-two": ("en", 2, 5), "english-three": ("en", 3, 5), "russian-two": ("ru", 2, 5)}
-"""Language, speakers, turns of those that tests carry."""
+"""Language, speakers and turns of the conversations in the repository."""
 MEASURED_WITH = 1000
-"""Added to the seed, for sentences that no training heard."""
+"""Added to the seed, for sentences that were not used in training."""
 
 
 def whisper(out: Path, seed: int) -> dict[str, float]:
+    """Train and write the miniature Whisper; return its figures."""
     from scripts.miniatures.whisper import ctranslate, figures
     from scripts.miniatures.whisper.shape import MINIATURE
     from scripts.miniatures.whisper.training import train
@@ -33,6 +34,7 @@ def whisper(out: Path, seed: int) -> dict[str, float]:
 
 
 def pyannote(out: Path, seed: int) -> dict[str, float]:
+    """Train and write the miniature pipeline; return its figures."""
     from scripts.miniatures.pyannote import figures
     from scripts.miniatures.pyannote.pipeline import train
 
@@ -41,6 +43,7 @@ def pyannote(out: Path, seed: int) -> dict[str, float]:
 
 
 def gigaam(out: Path, seed: int) -> dict[str, float]:
+    """Train and write the miniature GigaAM-Emo; return its figures."""
     from scripts.miniatures.gigaam import measure, save, train
 
     network = train(seed)
@@ -49,6 +52,7 @@ def gigaam(out: Path, seed: int) -> dict[str, float]:
 
 
 def conversations(out: Path, seed: int) -> dict[str, float]:
+    """Write the conversations for the tests."""
     from scripts.miniatures.conversations import make_conversation, write_conversation
 
     durations_s = {}
@@ -68,6 +72,7 @@ PARTS: dict[str, Callable[[Path, int], dict[str, float]]] = {
 
 
 def main() -> int:
+    """Train the models that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--out", type=Path, required=True, help="folder to write to, a folder in it for each part")

@@ -1,0 +1,1 @@
+"""Turns recordings into SQL tables of words, speakers and emotions."""

@@ -1,7 +1,7 @@
-"""All that is taken from inside Dagster, which may move it in any release: read in Dagster 1.13.27.
+"""Everything that comes from Dagster's private modules, which can change in any release: read in Dagster 1.13.27.
 
-No other module imports `dagster._*`; ruff holds that. `dagster~=1.13.27` in pyproject.toml keeps to one minor
-version, and `test_dagster_internals.py` says what of this has moved. Each entry says why nothing public does.
+No other module imports `dagster._*`; ruff checks that. `dagster~=1.13.27` in pyproject.toml stays on one minor version,
+and `test_dagster_internals.py` shows what has changed. Each entry says why nothing public is enough.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from pathlib import Path
 
 import dagster as dg
 
-# the types of DeviceRunCoordinator's configuration: a class that dagster.yaml names has to spell them
+# the types of DeviceRunCoordinator's configuration, which a class in dagster.yaml must declare with these
 from dagster._config.config_schema import UserConfigSchema
 
-# by what JobDefinition.execute_in_process executes, which is not dg.in_process_executor: an asset asks for both
+# the executor of JobDefinition.execute_in_process, which is not dg.in_process_executor; an asset checks for both
 from dagster._core.definitions.executor_definition import execute_in_process_executor
 
-# what a code server that is away raises, in code_server_has
+# the error when a code server is not available, in code_server_has
 from dagster._core.errors import DagsterUserCodeUnreachableError
 
-# what a launcher answers to run monitoring; anybody may write a launcher, but its answer has no public name
+# a launcher's answer to run monitoring; launchers are public, but this class is not
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
-# where events lie, in event_files
+# where events are stored, in event_files
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
-# tags of runs: the code server that was asked to start it, what it failed of, whether Dagster runs it again
+# tags of runs: the code server that should start it, why it failed, whether Dagster runs it again
 from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
-# what dagster-webserver makes of a workspace file, to serve it; it can be had in no other way
+# what dagster-webserver serves, made from a workspace file; there is no public way to make it
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
-# what a code server is asked and answers, in code_server_has
+# request to and response of a code server, in code_server_has
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 
-# of a class that dagster.yaml names, with UserConfigSchema
+# for a class in dagster.yaml, with UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 
-# whether a schedule would take a cron expression; ScheduleDefinition says it only with a traceback
+# whether a cron expression is valid; ScheduleDefinition reports it only with a traceback
 from dagster._utils.schedules import is_valid_cron_schedule
 
 __all__ = [
@@ -62,15 +62,15 @@ __all__ = [
 ]
 
 DAEMON = "dagster._daemon"
-"""Run as `python -m`: the script `dagster-daemon` need not be on the path of who starts it."""
+"""Run as `python -m`, because the script `dagster-daemon` may not be on the PATH."""
 RETRY_CHANGED_DEFINITIONS = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
-"""Variable that lets a backfill wait for a code server that is away. Set nowhere else, and not documented."""
+"""Variable that lets a backfill wait for an unavailable code server. It is not documented."""
 STARTED_PROCESS = "Started process for run"
-"""How the event begins that names the process of a run; it has no type of its own."""
+"""Beginning of the message of the event that names a run's process; the event has no type of its own."""
 
 
 def started_process(entry: dg.EventLogEntry) -> int | None:
-    """The process that was started for the run, where the entry tells of one."""
+    """Return the id of the process that was started for a run; None if the entry is another event."""
     event = entry.dagster_event
     if event is None or not str(event.message).startswith(STARTED_PROCESS):
         return None
@@ -79,7 +79,7 @@ def started_process(entry: dg.EventLogEntry) -> int | None:
 
 @contextmanager
 def workspace_context(instance: dg.DagsterInstance, workspace: Path) -> Iterator[WorkspaceProcessContext]:
-    """What a webserver serves, of a workspace file."""
+    """Provide what a webserver serves, from a workspace file."""
     instance.optimize_for_webserver(15_000, 3_600, 20)  # the defaults of dagster-webserver
     with WorkspaceProcessContext(
         instance, WorkspaceFileTarget(paths=[str(workspace)]), version=dg.__version__, code_server_log_level="warning"
@@ -88,7 +88,10 @@ def workspace_context(instance: dg.DagsterInstance, workspace: Path) -> Iterator
 
 
 def code_server_has(launcher: dg.DefaultRunLauncher, run_id: str) -> bool:
-    """Whether the code server that started a run still has its process; Dagster asks it only before it kills one."""
+    """Return whether the code server that started a run still has its process.
+
+    Dagster itself asks only before it kills a run.
+    """
     client = launcher._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]
     if client is None:
         return False
@@ -101,7 +104,10 @@ def code_server_has(launcher: dg.DefaultRunLauncher, run_id: str) -> bool:
 
 
 def event_files(instance: dg.DagsterInstance, run_id: str) -> list[Path]:
-    """The files with a run's events, which Dagster empties and leaves when it deletes the run; none in PostgreSQL."""
+    """Return the files of a run's events; none in PostgreSQL.
+
+    Dagster empties these files when it deletes the run, but leaves them.
+    """
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return []

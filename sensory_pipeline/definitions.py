@@ -21,7 +21,12 @@ from sensory_pipeline.settings import Settings
 
 
 def build(settings: Settings, **resources: Any) -> dg.Definitions:
-    """Everything Dagster has to know. resources: replace those that the settings describe."""
+    """Return everything that Dagster needs to know.
+
+    Args:
+        settings: The settings.
+        resources: Replace resources that the settings describe.
+    """
     all_partitions = partitions(settings)
     return dg.Definitions(
         assets=[
@@ -39,7 +44,7 @@ def build(settings: Settings, **resources: Any) -> dg.Definitions:
 def _s3(settings: Settings) -> Mapping[str, Any]:
     if not settings.in_s3:
         return {}
-    # imported late: boto3 and dagster-aws take half a second that a lake of folders need not wait for
+    # imported late: boto3 and dagster-aws take half a second, and folders do not need them
     from resources.s3 import s3
 
     return {"s3": s3(settings)}
@@ -47,5 +52,5 @@ def _s3(settings: Settings) -> Mapping[str, Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster loads from this module: as the environment and `.env` are then."""
+    """Return what Dagster loads from this module, with the settings of the environment and `.env`."""
     return build(Settings())

@@ -1,4 +1,4 @@
-"""Settings as variables: of the environment, and of `.env` in the folder one is in."""
+"""Settings from environment variables and from `.env` in the current directory."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 from sensory_pipeline.core.errors import ConfigurationError
 
 ENV_FILE = Path(".env")
-"""Of the folder one is in."""
+"""In the current directory."""
 RUNS_CODE = "PYANNOTE_TRUSTED_CLASSES"
-"""The variable that names code to run, which no file may set."""
+"""Variable that names code to run, so no file may set it."""
 
 
 class OwnEnvFile(DotEnvSettingsSource):
-    """`.env`, which a folder may hold that somebody else has filled."""
+    """Reads `.env`, but only if no other user can have written it."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         try:
             about = ENV_FILE.stat()
         except OSError:
-            return super()._load_env_vars()  # which knows what to do without one
+            return super()._load_env_vars()  # which handles a missing file
         if about.st_uid not in (0, os.geteuid()) or about.st_mode & S_IWOTH:
             raise ConfigurationError(
-                f"{ENV_FILE.absolute()} belongs to another user, or anybody may write to it, and it would change what "
-                "this command does: chown and chmod 600 it, or run the command in another folder"
+                f"{ENV_FILE.absolute()} belongs to another user, or can be written by anybody, and it would change "
+                "what this command does: chown and chmod 600 it, or run the command in another folder"
             )
         found = super()._load_env_vars()
         if (found.get(RUNS_CODE.lower()) or "[]") != "[]":
             raise ConfigurationError(
-                f"{ENV_FILE.absolute()} sets {RUNS_CODE}, whose modules would be run: set it in the environment alone"
+                f"{ENV_FILE.absolute()} sets {RUNS_CODE}, whose modules would be run: set it only in the environment"
             )
         return found
 
 
 class Variables(BaseSettings):
-    """Each field is a variable, SENSORY_ and its name where it has no other."""
+    """Base of settings: each field is a variable, SENSORY_ and its name unless it has an alias."""
 
     model_config = SettingsConfigDict(
         env_prefix="SENSORY_",
@@ -48,7 +48,7 @@ class Variables(BaseSettings):
         env_parse_none_str="none",
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,  # it would show the hub's token
+        hide_input_in_errors=True,  # it would show secrets
         allow_inf_nan=False,
     )
 
@@ -65,10 +65,10 @@ class Variables(BaseSettings):
 
     @classmethod
     def names(cls) -> dict[str, str]:
-        """Environment variable -> meaning."""
+        """Return the meaning of each environment variable."""
         return {cls.variable(name): field.description or "" for name, field in cls.model_fields.items()}
 
     @classmethod
     def variable(cls, name: str) -> str:
-        """Of the field of that name."""
+        """Return the environment variable of a field."""
         return str(cls.model_fields[name].validation_alias or f"SENSORY_{name.upper()}")

@@ -1,4 +1,4 @@
-"""Settings of the service alone (`sensory serve`); those of its engines are in `settings.py`, as for all commands."""
+"""Settings of the service only (`sensory serve`); those of its engines are in `settings.py`, as for all commands."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydantic_settings import NoDecode
 from sensory_pipeline.env_file import Variables
 
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}=[0-9a-f]{64}$")]
-"""Whose key it is, and the SHA-256 of the key."""
+"""Name of the key's user, and the SHA-256 of the key."""
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,128}$")]
 """As it may stand in an address."""
 
 
 def _listed(value: Any) -> Any:
-    """Commas may stand for JSON."""
+    """Accept commas instead of JSON."""
     if not isinstance(value, str):
         return value
     return json.loads(value) if value.startswith("[") else [item.strip() for item in value.split(",") if item.strip()]

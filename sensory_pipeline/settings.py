@@ -1,7 +1,7 @@
-"""The only reader of the environment and of `.env`.
+"""The only module that reads the environment and `.env`.
 
-Every setting can be given as an environment variable of the name shown by `Settings.names()`;
-`.env.example` lists them all with their meaning.
+Every setting is an environment variable whose name `Settings.names()` returns; `.env.example` lists them all with their
+meaning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]
 
 
 def _listed(value: Any) -> Any:
-    """The list itself, or the one in the YAML file of that name."""
+    """Return the list itself, or the one in the YAML file of that name."""
     if not isinstance(value, str):
         return value
     try:
@@ -46,9 +46,9 @@ class Settings(Variables, RecordingSettings):
     Every setting of a request is here too, under the same name.
     """
 
-    model_config = Variables.model_config  # and not that of a request
+    model_config = Variables.model_config  # not that of a request
 
-    # as of a recording, but commas may stand for JSON
+    # as for a recording, but also accepts commas instead of JSON
     languages: Annotated[Codes, NoDecode] = Field(
         (), description=RecordingSettings.model_fields["languages"].description
     )
@@ -205,7 +205,7 @@ class Settings(Variables, RecordingSettings):
     )
 
     def of(self, source: Source) -> Settings:
-        """These settings, with those that the source gives for its recordings."""
+        """Return these settings with those that a source has for its recordings."""
         return self.model_copy(update=source.own)
 
     @field_validator("webhook_url")
@@ -220,43 +220,43 @@ class Settings(Variables, RecordingSettings):
     def _is_known(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # the last where it names a folder
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError if it is a folder of the time zone database
             raise ValueError("unknown time zone; write it like Europe/Berlin") from None
         return name
 
     @property
     def in_s3(self) -> bool:
-        """Whether a source is."""
+        """Whether any source is in S3."""
         return any(source.uri.startswith("s3://") for source in self.sources)
 
     @property
     def steps_elsewhere(self) -> bool:
-        """Whether steps are executed on other hosts, which know their own devices."""
+        """Whether steps are executed on other hosts, which have their own devices."""
         return self.executor in ("celery", "k8s")
 
 
 def given_variables() -> set[str]:
-    """Names of the SENSORY_* variables of the environment and `.env`."""
+    """Return the names of the SENSORY_* variables in the environment and `.env`."""
     given = {**EnvSettingsSource(Settings).env_vars, **OwnEnvFile(Settings).env_vars}
     return {name.upper() for name in given if name.upper().startswith("SENSORY_")}
 
 
 def dagster_home() -> Path | None:
-    """DAGSTER_HOME, where somebody has set one."""
+    """Return DAGSTER_HOME; None if it is not set."""
     value = os.environ.get("DAGSTER_HOME")  # noqa: TID251
     return Path(value) if value else None
 
 
 def environment_with(**variables: str) -> dict[str, str]:
-    """The environment for a child process, with these variables set."""
+    """Return the environment for a child process, with these variables set."""
     return {**os.environ, **variables}  # noqa: TID251
 
 
 def visible_devices() -> str | None:
-    """CUDA_VISIBLE_DEVICES, None where it is unset; empty hides all GPUs, so it is no ordinary setting."""
+    """Return CUDA_VISIBLE_DEVICES, None if it is not set; an empty value hides all GPUs, unlike in other settings."""
     return os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """Return the number of processor cores that this process can use."""
     return len(os.sched_getaffinity(0))

@@ -195,7 +195,7 @@ def mumbling() -> Engines:
     return replace(trivial(), transcriber=MumblingTranscriber())
 
 
-def stillborn() -> Engines:
+def failed_start() -> Engines:
     """Engines whose process cannot even start."""
     os._exit(7)
 

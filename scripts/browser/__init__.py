@@ -1,1 +1,1 @@
-"""A backfill from Dagster's UI, in a real browser: python -m scripts.browser.backfill"""
+"""Drives Dagster's UI in a real browser: python -m scripts.browser.backfill."""

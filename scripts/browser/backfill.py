@@ -1,11 +1,11 @@
-"""Backfill a made lake from Dagster's UI and check how its runs shared the devices.
+"""Backfills a prepared lake from Dagster's UI, and checks how its runs shared the devices.
 
     python -m scripts.browser.backfill --work /tmp/backfill --pictures docs/pictures
 
-It makes a few tiny recordings for every date and shard, cut from samples/, starts `sensory dev`,
-opens the asset graph in Chromium, presses Materialize, picks all partitions and launches the
-backfill. When it has ended, Dagster's own events tell which run had which device when. It needs
-Debian's packages chromium and chromium-driver, and some five minutes.
+It makes a few tiny recordings for every date and shard, cut from samples/, starts `sensory dev`, opens the asset graph
+in Chromium, presses Materialize, picks all partitions and launches the backfill. When it has ended, Dagster's own
+events show which run had which device when. It needs Debian's packages chromium and chromium-driver, and about five
+minutes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENDED = {"COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "CANCELED", "FAIL
 
 
 def made_lake(work: Path, *, shards: int, dates: int, per_partition: int = PER_PARTITION) -> Lake:
-    """A lake below `work` whose every partition has so many recordings pending, the last date being today."""
+    """Return a lake below `work` with pending recordings in every partition; the last date is today."""
     today = datetime.now(UTC)
     lake = Lake.create(work / "lake", shards=shards, start_date=(today - timedelta(days=dates - 1)).date())
     for back in range(dates):
@@ -51,7 +51,7 @@ def made_lake(work: Path, *, shards: int, dates: int, per_partition: int = PER_P
 
 
 def launched(window: Browser, server: DevServer, pictures: Path | None = None) -> str:
-    """Materialize everything, as a person does it. Returns the backfill's id."""
+    """Materialize everything, as a person does it, and return the id of the backfill."""
     window.open("/asset-groups")
     window.press("Materialize all")
     window.press("All", until="Launch backfill")  # dates, and shards
@@ -64,23 +64,23 @@ def launched(window: Browser, server: DevServer, pictures: Path | None = None) -
 
 
 def statuses(server: DevServer) -> list[str]:
-    """Of all runs."""
+    """Return the status of all runs."""
     return [run["status"] for run in server.ask(RUNS)["runsOrError"]["results"]]
 
 
 def ended(server: DevServer) -> bool:
-    """Whether no backfill goes on."""
+    """Return whether all backfills have ended."""
     found = server.ask(BACKFILL)["partitionBackfillsOrError"]["results"]
     return all(backfill["status"] in ENDED for backfill in found)
 
 
 def history(server: DevServer) -> list[Held]:
-    """All runs, which have ended."""
+    """Return all runs, which must have ended."""
     return [held(run) for run in server.ask(RUNS)["runsOrError"]["results"]]
 
 
 def incomplete(lake: Lake) -> list[str]:
-    """Recordings that are not in the tables as they should be: once, with words and speakers or with an error."""
+    """Return the recordings that are not in the tables as expected: once, with words and speakers or with an error."""
     found = rows(
         lake.root,
         "SELECT name FROM recordings GROUP BY ALL HAVING count(*) != 1 UNION ALL"
@@ -94,6 +94,7 @@ def incomplete(lake: Lake) -> list[str]:
 
 
 def main() -> int:
+    """Run the backfill; return 1 if a rule is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="A new folder for the lake and its recordings.")
     parser.add_argument("--pictures", type=Path, required=True, help="Folder for the screenshots.")
@@ -124,7 +125,7 @@ def main() -> int:
 
 
 def see(window: Browser, lake: Lake, pictures: Path) -> None:
-    """Pictures of what a finished backfill shows."""
+    """Take pictures of what a finished backfill shows."""
     ((partition,),) = rows(
         lake.root,
         "SELECT date || '|' || shard FROM recordings GROUP BY ALL"
@@ -146,7 +147,7 @@ def see(window: Browser, lake: Lake, pictures: Path) -> None:
 
 
 def judged(runs: Iterable[Held], lost: list[str]) -> int:
-    """Print the figures; 1 when a rule is broken."""
+    """Print the figures; return 1 if a rule is broken."""
     found = list(runs)
     met, late, idle = meetings(found), overlooked(found), waits(found)
     starts = [run.began - run.taken for run in found]
@@ -160,7 +161,7 @@ def judged(runs: Iterable[Held], lost: list[str]) -> int:
 
 
 def _fill(folder: Path, modified_at: float, shards: int, per_partition: int) -> None:
-    """Clips of the samples until each shard has its number; a few are empty files, as happens in life."""
+    """Add clips of the samples until each shard has enough; a few are empty files."""
     chance = random.Random(folder.name)
     missing_in = dict.fromkeys(range(shards), per_partition)
     made = 0
@@ -180,7 +181,7 @@ def _fill(folder: Path, modified_at: float, shards: int, per_partition: int) -> 
 
 
 def _clip(chance: random.Random, path: Path) -> None:
-    """Three to eight seconds of a sample."""
+    """Write three to eight seconds of a sample."""
     with wave.open(str(SAMPLES / chance.choice(["train_station.wav", "doctor_appointment.wav"]))) as source:
         frames = int(chance.uniform(3, 8) * source.getframerate())
         source.setpos(chance.randrange(source.getnframes() - frames))

@@ -1,7 +1,6 @@
-"""Chromium without a screen, as a person would use it: pages, buttons, pictures.
+"""Chromium without a screen, used as a person would: pages, buttons, pictures.
 
-Driven by Selenium: it speaks the W3C's protocol to the chromedriver that Debian ships with its
-Chromium, so that the two always fit and nothing is downloaded.
+Selenium drives it through the chromedriver of the same Debian version, so that both fit and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PROGRAMS = ("chromium", "chromedriver")
 """Debian's packages chromium and chromium-driver."""
 WITHIN_S = 60
 SETTLE_S = 3
-"""Before a picture, for what still moves."""
+"""Seconds before a picture, in which animations end."""
 _FLAGS = (
     "--headless",
     "--no-sandbox",  # it runs as root in containers, and sees no page but ours
@@ -44,14 +43,20 @@ _MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-st
 
 
 def missing() -> str | None:
-    """Which program is not there."""
+    """Return the name of a program that is not installed; None if all are."""
     return next((name for name in PROGRAMS if shutil.which(name) is None), None)
 
 
 class Browser:
-    """One window on one server. url: of its first page."""
+    """One window on one server."""
 
     def __init__(self, driver: Chrome, url: str) -> None:
+        """Open the server's first page.
+
+        Args:
+            driver: Selenium's driver.
+            url: URL of the server.
+        """
         self._driver = driver
         self._url = url
 
@@ -60,14 +65,20 @@ class Browser:
         self._driver.get(self._url + path)
 
     def wait_for(self, text: str) -> WebElement:
-        """What says this, once it is there. Raises selenium's TimeoutException."""
+        """Wait for an element with this text and return it.
+
+        Raises:
+            TimeoutException: It does not appear (selenium's error).
+        """
         return self._wait(f"//*[contains(normalize-space(text()), {_quoted(text)})]")
 
     def press(self, label: str, *, until: str | None = None) -> None:
-        """Every button whose label begins so, once there is one that can be pressed.
+        """Press every button whose label begins like this, once there is one that is enabled.
 
-        until: press again as long as the button of this label cannot be pressed, for a page that is
-        still loading may forget it.
+        Args:
+            label: Beginning of the label.
+            until: Press again while the button with this label is disabled, because a page that is still loading may
+                ignore the first time.
         """
         end = time.monotonic() + WITHIN_S
         while True:
@@ -81,40 +92,56 @@ class Browser:
                 raise TimeoutError(f"{until!r} cannot be pressed, however often {label!r} is")
 
     def scroll_to(self, text: str) -> None:
-        """What says this, to the upper edge."""
+        """Scroll until the element with this text is at the top."""
         self._driver.execute_script("arguments[0].scrollIntoView()", self.wait_for(text))
 
     def element(self, selector: str) -> WebElement:
-        """The first that a CSS selector finds, once it can be pressed."""
+        """Wait until the first element that a CSS selector finds can be clicked, and return it."""
         return WebDriverWait(self._driver, WITHIN_S).until(element_to_be_clickable((By.CSS_SELECTOR, selector)))
 
     def value(self, script: str, *arguments: Any) -> Any:
-        """What a function's body in JavaScript returns."""
+        """Return what the body of a JavaScript function returns."""
         return self._driver.execute_script(script, *arguments)
 
     def wait_until(self, script: str, *, within_s: float = WITHIN_S) -> Any:
-        """What JavaScript returns once it is true. Raises selenium's TimeoutException."""
+        """Wait until JavaScript returns something true, and return it.
+
+        Raises:
+            TimeoutException: It does not (selenium's error).
+        """
         return WebDriverWait(self._driver, within_s, 0.05).until(lambda driver: driver.execute_script(script))
 
     def screen(self, *, width: int, height: int, dark: bool = False, dots: int = 1) -> None:
-        """Another screen, as that of a phone. dots: for each pixel, in a row."""
+        """Emulate another screen, such as that of a phone.
+
+        Args:
+            width: In pixels.
+            height: In pixels.
+            dark: Whether the dark theme is preferred.
+            dots: Dots per pixel, in each direction.
+        """
         size = {"width": width, "height": height, "deviceScaleFactor": dots, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
 
     def download_to(self, folder: Path) -> None:
-        """Where downloads go."""
+        """Set the folder for downloads."""
         where = {"behavior": "allow", "downloadPath": str(folder)}
         self._driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
 
     def complaints(self) -> list[str]:
-        """What pages wrote into the console since the last call: errors, and what their policy forbids."""
+        """Return the errors and violated policies that pages have written to the console since the last call."""
         entries = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
     def picture(self, path: Path, *, height: int | None = None) -> None:
-        """What is seen now, as a PNG of 128 colours. height: of its upper part, in pixels; all when None."""
+        """Save what is visible as a PNG with 128 colours.
+
+        Args:
+            path: The file.
+            height: Height of the upper part to save, in pixels; None for all.
+        """
         time.sleep(SETTLE_S)
         seen = Image.open(io.BytesIO(self._driver.get_screenshot_as_png())).convert("RGB")
         seen = seen.crop((0, 0, seen.width, height or seen.height))
@@ -127,9 +154,13 @@ class Browser:
 
 @contextmanager
 def browser(url: str, *, width: int = 1280, height: int = 860, spoken: Path | None = None) -> Iterator[Browser]:
-    """A window of that many pixels, with a profile of its own that is thrown away.
+    """Open a window of this size in pixels, with a temporary profile.
 
-    spoken: a WAVE file that its microphone hears once; without one it has no microphone.
+    Args:
+        url: URL of the server.
+        width: In pixels.
+        height: In pixels.
+        spoken: WAVE file that the microphone plays once; None for no microphone.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
@@ -152,5 +183,5 @@ def _button(label: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As an XPath string; our labels hold no double quotes."""
+    """Quote for XPath; our labels contain no double quotes."""
     return f'"{text}"'

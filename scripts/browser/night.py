@@ -1,9 +1,8 @@
-"""Pictures of a night that failed, for docs/operations.md: a model's file is damaged, then whole again.
+"""Pictures of a night that failed, for docs/operations.md: a model's file is damaged, then restored.
 
     python -m scripts.browser.night --work /tmp/night --pictures docs/pictures
 
-It needs what scripts.browser.backfill needs, and `make models`: the engine is Whisper, with the tests'
-tiny model.
+It needs what scripts.browser.backfill needs, and `make models`: the engine is Whisper with the tests' tiny model.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ MODEL = Path(__file__).parents[2] / "sensory_pipeline_tests" / "data" / "miniatu
 
 
 def main() -> int:
+    """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="A new folder.")
     parser.add_argument("--pictures", type=Path, required=True, help="Folder for the screenshots.")

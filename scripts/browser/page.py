@@ -1,9 +1,9 @@
-"""Use the service's page as a person does, and make the pictures of docs/service.md.
+"""Uses the service's page as a person does, and takes the pictures of docs/service.md.
 
     python -m scripts.browser.page --work /tmp/page --pictures docs/pictures
 
-It starts the service on the engines of the settings and sends it a recording from samples/ in Chromium.
-It needs Debian's packages chromium and chromium-driver.
+It starts the service with the engines of the settings and sends it a recording from samples/ in Chromium. It needs
+Debian's packages chromium and chromium-driver.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ def lit(window: Browser) -> int:
 
 
 def problem(window: Browser) -> str:
-    """What the page says that went wrong, and what to do."""
+    """Return what the page says about an error, and what to do."""
     return str(window.value("return document.querySelector('#problem').textContent"))
 
 
 def main() -> int:
+    """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="A new folder for the service's spool.")
     parser.add_argument("--pictures", type=Path, required=True, help="Folder for the screenshots.")

@@ -1,4 +1,4 @@
-"""Which run had which device when: the rules that a backfill over several devices has to keep, and a picture."""
+"""Which run had which device when: the rules that a backfill over several devices must follow, and a picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ RUNS = """{ runsOrError { ... on Runs { results {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A run that had a device. Seconds since 1970: queued, taken from the queue, begun, ended."""
+    """A run that had a device.
+
+    Attributes:
+        partition: Its partition.
+        device: Its device.
+        queued: When it was queued, in seconds since 1970.
+        taken: When it was taken from the queue.
+        began: When it began.
+        ended: When it ended.
+    """
 
     partition: str
     device: str
@@ -30,7 +39,7 @@ class Held:
 
 
 def held(run: Mapping[str, Any]) -> Held:
-    """From a run as RUNS asks for it, once it has ended."""
+    """Convert a finished run from the answer to RUNS."""
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     times = {event["__typename"]: int(event["timestamp"]) / 1000 for event in run["eventConnection"]["events"]}
     return Held(
@@ -44,23 +53,23 @@ def held(run: Mapping[str, Any]) -> Held:
 
 
 def meetings(runs: Sequence[Held]) -> list[tuple[Held, Held]]:
-    """Runs that had one device at once: there should be none."""
+    """Return the pairs of runs that had one device at the same time; there should be none."""
     return [(one, other) for one, other in _followers(runs) if other.taken < one.ended]
 
 
 def waits(runs: Sequence[Held]) -> list[float]:
-    """Seconds that a device was free while a run for it was queued, from the end of the run before.
+    """Return for how many seconds a device was free while a run for it was queued, after each run.
 
-    The daemon looks at its queue every five seconds and then starts runs one after the other.
+    The daemon reads its queue every five seconds and then starts runs one after the other.
     """
     return [other.taken - max(one.ended, other.queued) for one, other in _followers(runs)]
 
 
 def overlooked(runs: Sequence[Held]) -> list[Held]:
-    """Runs that waited for a device that was free while another device got two runs that were queued later.
+    """Return the runs that waited for a free device while another device got two runs that were queued later.
 
-    The daemon may be starting a run elsewhere when the device comes free, but with its next look at the
-    queue the older run has to be the first: there should be none.
+    When the device becomes free, the daemon may be starting a run elsewhere. But the next time it reads the queue, the
+    older run must be the first, so there should be none.
     """
     found = []
     for one, other in _followers(runs):
@@ -71,7 +80,7 @@ def overlooked(runs: Sequence[Held]) -> list[Held]:
 
 
 def draw(runs: Sequence[Held], path: Path) -> None:
-    """Runs by device over time, with their partitions; light where a run is still starting."""
+    """Draw the runs of each device over time, with their partitions; light while a run is starting."""
     devices = sorted({run.device for run in runs})
     figure = Figure(figsize=(12, 0.7 * len(devices) + 1.1), dpi=100, layout="constrained")
     axes = figure.subplots()
@@ -93,6 +102,6 @@ def draw(runs: Sequence[Held], path: Path) -> None:
 
 
 def _followers(runs: Sequence[Held]) -> list[tuple[Held, Held]]:
-    """Each run with the next on its device."""
+    """Return each run with the next one on its device."""
     ordered = sorted(runs, key=lambda run: (run.device, run.taken))
     return [(one, other) for one, other in pairwise(ordered) if one.device == other.device]

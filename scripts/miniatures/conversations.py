@@ -1,6 +1,6 @@
-"""Synthetic conversations of which everything is known: words with times, speakers, manners of speaking.
+"""Synthetic conversations whose words, times, speakers and manners of speaking are known.
 
-`python -m scripts.train_miniatures conversations` writes those that tests carry, so that no test needs espeak-ng.
+`python -m scripts.train_miniatures conversations` writes those in the repository, so that no test needs espeak-ng.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sensory_pipeline.core.emotions import Label
 
 WORDS_A_TURN = (4, 5)
 PAUSE_S = (2.7, 3.0)
-"""Between turns; so long that our Whisper engine hears every turn by itself, as the miniature must."""
+"""Between turns; long enough that our Whisper engine decodes every turn by itself, which the miniature needs."""
 NOISE = 3e-4
-"""RMS, full scale = 1. The miniature pipeline has never heard perfect silence, and takes it for speech."""
+"""RMS, full scale = 1. The miniature pipeline was not trained on perfect silence, and takes it for speech."""
 BITS = 12
-"""Kept of a sample, which makes small files."""
+"""Bits kept of a sample, so that files are small."""
 
 
 class _Value(BaseModel):
@@ -32,7 +32,7 @@ class _Value(BaseModel):
 
 
 class TrueWord(_Value):
-    """Seconds from the start of the conversation."""
+    """A word; times are seconds from the start of the conversation."""
 
     text: str
     start_s: float
@@ -40,9 +40,14 @@ class TrueWord(_Value):
 
 
 class TrueTurn(_Value):
-    """From the first word to where the sound of the last dies away. emotion: the manner of the whole turn.
+    """A turn; turns follow one another without overlap.
 
-    Turns follow one another without overlap.
+    Attributes:
+        speaker: Who speaks.
+        emotion: Manner of the whole turn.
+        start_s: Start of the first word in seconds.
+        end_s: Where the sound of the last word has died away.
+        words: The words.
     """
 
     speaker: str
@@ -53,7 +58,14 @@ class TrueTurn(_Value):
 
 
 class Truth(_Value):
-    """All that is known of a conversation; language: `en` or `ru`."""
+    """Everything that is known about a conversation.
+
+    Attributes:
+        seed: Seed it was made from.
+        language: `en` or `ru`.
+        duration_s: Length in seconds.
+        turns: In order of time.
+    """
 
     seed: int
     language: str
@@ -70,9 +82,19 @@ class Truth(_Value):
 
 
 def make_conversation(seed: int, *, language: str = "en", speakers: int = 2, turns: int = 8) -> tuple[Samples, Truth]:
-    """float32 samples, 16 kHz, and the truth. The same seed gives the same conversation.
+    """Make a conversation; the same seed gives the same one.
 
-    Raises ConfigurationError where espeak-ng is not installed.
+    Args:
+        seed: The seed.
+        language: `en` or `ru`.
+        speakers: Number of speakers.
+        turns: Number of turns.
+
+    Returns:
+        float32 samples at 16 kHz, and the truth.
+
+    Raises:
+        ConfigurationError: espeak-ng is not installed.
     """
     rng = np.random.default_rng([seed, 7])
     espeak = Espeak()
@@ -114,7 +136,7 @@ def make_conversation(seed: int, *, language: str = "en", speakers: int = 2, tur
 
 
 def write_conversation(samples: Samples, truth: Truth, path: Path) -> None:
-    """path.flac and path.json."""
+    """Write path.flac and path.json."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = 2 ** (BITS - 1)
     pcm = np.clip(np.round(samples * half), -half, half - 1) * 2 ** (16 - BITS)
@@ -123,12 +145,12 @@ def write_conversation(samples: Samples, truth: Truth, path: Path) -> None:
 
 
 def read_truth(path: Path) -> Truth:
-    """Of a conversation written before. path: its flac or JSON file."""
+    """Read the truth about a conversation, given the path of its FLAC or JSON file."""
     return Truth.model_validate_json(path.with_suffix(".json").read_bytes())
 
 
 def _pause(rng: np.random.Generator, pieces: list[Samples]) -> int:
-    """Adds one; gives its length in samples."""
+    """Add a pause and return its length in samples."""
     length = round(rng.uniform(*PAUSE_S) * SAMPLE_RATE)
     pieces.append(np.zeros(length, np.float32))
     return length

@@ -24,11 +24,11 @@ UTTERANCES = 3000
 LEARNING_RATE = 2e-3
 
 Example = tuple[Samples, int]
-"""An utterance, and its label's place in LABELS."""
+"""An utterance, and the index of its label in LABELS."""
 
 
 def train(seed: int, *, steps: int = STEPS) -> EmotionNetwork:
-    """On every voice heard in training; levels vary by 4 dB, so that loudness alone does not tell."""
+    """Train on every training voice; levels vary by 4 dB, so that loudness alone does not reveal the label."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng([seed, 6])
@@ -53,7 +53,7 @@ def train(seed: int, *, steps: int = STEPS) -> EmotionNetwork:
 
 
 def new_network(shape: Shape) -> EmotionNetwork:
-    """With random weights; the biases of positions start at zero in ours, and would say nothing there."""
+    """Return a network with random weights; position biases too, which start at zero and would have no effect."""
     network = EmotionNetwork(shape)
     for name, weights in network.named_parameters():
         if "pos_bias" in name:
@@ -62,7 +62,7 @@ def new_network(shape: Shape) -> EmotionNetwork:
 
 
 def speak(espeak: Espeak, count: int, variants: list[str], rng: np.random.Generator) -> list[Example]:
-    """As many of each label, two in three Russian: the language of the published model."""
+    """Return equally many examples of each label, two thirds in Russian, the language of the published model."""
     examples = []
     for index in range(count):
         label = index % len(LABELS)
@@ -80,7 +80,7 @@ def speak(espeak: Espeak, count: int, variants: list[str], rng: np.random.Genera
 
 
 def measure(network: EmotionNetwork, seed: int) -> dict[str, float]:
-    """The share of labels that are right on sentences not heard in training."""
+    """Return the share of correct labels on new sentences."""
     rng = np.random.default_rng([seed, 9])
     figures = {}
     for voices, variants in (("training", VARIANTS), ("held-out", HELD_OUT_VARIANTS)):
@@ -93,7 +93,7 @@ def measure(network: EmotionNetwork, seed: int) -> dict[str, float]:
 
 
 def save(network: EmotionNetwork, path: Path) -> None:
-    """As published: {cfg, state_dict} by torch.save; cfg is plain, for nothing reads it."""
+    """Write the published format: {cfg, state_dict} by torch.save; cfg is a plain value, because nothing reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"cfg": {"labels": dict(enumerate(LABELS))}, "state_dict": network.state_dict()}, path)
 
@@ -104,7 +104,7 @@ def _logits(network: Callable[[list[Tensor]], list[Tensor]], sounds: list[Sample
 
 
 def _disturbed(samples: Samples, rng: np.random.Generator) -> Samples:
-    """A part of at least 0.6 s, at another level, with silence around it and some noise."""
+    """Return a part of at least 0.6 s at another level, with silence around it and some noise."""
     length = min(len(samples), round(rng.uniform(0.6, 4.0) * SAMPLE_RATE))
     first = rng.integers(len(samples) - length + 1)
     before, after = (rng.uniform(0, 0.3, 2) * SAMPLE_RATE).astype(int)

@@ -1,4 +1,4 @@
-"""What a training has come to, printed now and then."""
+"""Prints the progress of a training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Progress:
-    """Running means of figures, a line every `every` steps."""
+    """Running means of figures, printed every `every` steps."""
 
     def __init__(self, name: str, steps: int, *, every: int = 100) -> None:
         self._name, self._steps, self._every = name, steps, every

@@ -1,8 +1,8 @@
 """espeak-ng, the formant synthesizer, with the time of every word.
 
-Debian's package `espeak-ng` brings the shared library and its voices (GPL-3). The library is called
-synchronously with events on (espeak-ng/speak_lib.h): a word event gives the start of each word, the
-first pause phoneme after it, or the next word, its end. Some 5 ms an utterance.
+Debian's package `espeak-ng` has the shared library and its voices (GPL-3). The library is called synchronously with
+events (espeak-ng/speak_lib.h): a word event gives the start of each word; its end is the first pause phoneme after it,
+or the next word. An utterance takes about 5 ms.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ _BY_CHARACTER = 1
 _RATE, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7
 _LIST_END, _WORD, _END, _PHONEME = 0, 1, 5, 7
 _TAIL_S = 0.02
-"""Kept after the last word."""
+"""Seconds kept after the last word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How espeak-ng is told to speak.
+    """How espeak-ng speaks.
 
-    rate: words a minute (80 to 450); pitch, pitch_range: 0 to 100, 50 is the voice's own;
-    word_gap: pause between words, in 10 ms.
+    Attributes:
+        rate: Words per minute, 80 to 450.
+        pitch: 0 to 100; 50 is the voice's own.
+        pitch_range: 0 to 100; 50 is the voice's own.
+        word_gap: Pause between words in units of 10 ms.
     """
 
     rate: int
@@ -47,7 +50,7 @@ class Manner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """Seconds from the start of the utterance."""
+    """A word; times are seconds from the start of the utterance."""
 
     text: str
     start_s: float
@@ -56,7 +59,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Utterance:
-    """samples: float32 in [-1, 1), shape (frames,), 16 kHz, no silence at the ends."""
+    """What espeak-ng said.
+
+    Attributes:
+        samples: float32 in [-1, 1), shape (frames,), 16 kHz, without silence at the ends.
+        words: The words.
+    """
 
     samples: Samples
     words: tuple[Word, ...]
@@ -87,9 +95,14 @@ _Callback = CFUNCTYPE(c_int, POINTER(c_short), c_int, POINTER(_Event))
 
 
 class Espeak:
-    """Speaks; one a process. Raises ConfigurationError where espeak-ng is not installed."""
+    """The synthesizer; at most one per process."""
 
     def __init__(self) -> None:
+        """Load the library.
+
+        Raises:
+            ConfigurationError: espeak-ng is not installed.
+        """
         try:
             self._library = ctypes.CDLL("libespeak-ng.so.1")
         except OSError as error:
@@ -101,13 +114,19 @@ class Espeak:
             raise ConfigurationError("espeak-ng finds no voices: install them with `apt-get install espeak-ng-data`")
         self._sound: list[npt.NDArray[np.int16]] = []
         self._events: list[tuple[int, float, bytes]] = []
-        self._callback = _Callback(self._receive)  # held, or it would be collected
+        self._callback = _Callback(self._receive)  # kept, or it would be garbage-collected
         self._library.espeak_SetSynthCallback(self._callback)
 
     def say(self, words: list[str], *, voice: str, manner: Manner) -> Utterance:
-        """The words in one breath. voice: language and variant, such as `en-us+f3`.
+        """Say the words without a pause.
 
-        Raises ConfigurationError for a voice that is not installed.
+        Args:
+            words: The words.
+            voice: Language and variant, such as `en-us+f3`.
+            manner: How to say them.
+
+        Raises:
+            ConfigurationError: The voice is not installed.
         """
         if self._library.espeak_SetVoiceByName(voice.encode()):
             raise ConfigurationError(f"espeak-ng has no voice {voice}: `espeak-ng --voices=variant` lists them")
@@ -147,7 +166,7 @@ class Espeak:
 
 
 def _word_spans(events: list[tuple[int, float, bytes]], *, end_s: float) -> list[tuple[float, float]]:
-    """Start and end of each word, in seconds."""
+    """Return start and end of each word in seconds."""
     starts: list[float] = []
     ends: list[float | None] = []
     announced: float | None = None
@@ -155,7 +174,7 @@ def _word_spans(events: list[tuple[int, float, bytes]], *, end_s: float) -> list
         if kind == _WORD:
             announced = at_s
         elif kind == _PHONEME and not name.startswith(b"_"):
-            if announced is not None:  # a word event without a sound of its own is no word
+            if announced is not None:  # a word event without its own sound is not a word
                 starts.append(announced)
                 ends.append(None)
                 announced = None

@@ -1,7 +1,7 @@
 """Who speaks, which words, and in which manner.
 
-A speaker is a variant of espeak-ng (its formants and timbre) with the pitch it starts from; a
-manner of speaking moves pitch, range, rate and level the same way for everybody.
+A speaker is a variant of espeak-ng (its formants and timbre) with its own base pitch; a manner of speaking changes
+pitch, range, rate and level in the same way for everybody.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ VARIANTS = (
     "f1 f2 f4 f5 m1 m2 m3 m5 m6 m7 Andy Annie Michael adam belinda steph rob max zac shelby victor Denis Gene "
     "Hugo Lee Marco Mario edward grandma grandpa iven Jacky boris"
 ).split()
-"""Heard in training."""
+"""Used in training."""
 HELD_OUT_VARIANTS = "f3 m4 linda john anika paul".split()
-"""Never heard in training."""
+"""Never used in training."""
 CAST = "f2 m1 m5 m7 Annie belinda steph grandpa zac shelby".split()
-"""Of VARIANTS, those no two of which sound alike: the speakers of conversations."""
+"""The speakers of conversations: those of VARIANTS that sound different from each other."""
 
 MAX_WORDS = 8
 """Of an utterance."""
@@ -37,7 +37,14 @@ MAX_WORDS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """rate: words a minute; pitch: added to the speaker's own; pitch_range: 0 to 100; level_db: RMS, full scale = 0."""
+    """A manner of speaking.
+
+    Attributes:
+        rate: Words per minute.
+        pitch: Added to the speaker's own.
+        pitch_range: 0 to 100.
+        level_db: RMS in dB of full scale.
+    """
 
     rate: int
     pitch: int
@@ -51,29 +58,29 @@ STYLES: dict[Label, Style] = {
     "neutral": Style(rate=155, pitch=0, pitch_range=40, level_db=-25.0),
     "positive": Style(rate=175, pitch=35, pitch_range=75, level_db=-21.0),
 }
-"""Caricatures, each apart from the others in at least two ways; no claim about people."""
+"""Caricatures, each different from the others in at least two ways; they make no claim about people."""
 
 
 def sentence(language: str, rng: np.random.Generator, *, longest: int = MAX_WORDS, shortest: int = 1) -> list[str]:
-    """Words in random order, none of them twice."""
+    """Return words in random order, without repetition."""
     count = int(rng.integers(shortest, longest + 1))
     return [str(word) for word in rng.choice(WORDS[language], count, replace=False)]
 
 
 def voice(language: str, variant: str, rng: np.random.Generator) -> str:
-    """espeak-ng's name; English is British or American."""
+    """Return espeak-ng's name of a voice; English is British or American."""
     return f"{rng.choice(('en-us', 'en')) if language == 'en' else language}+{variant}"
 
 
 def own_pitch(variant: str) -> int:
-    """Of the speaker, before the manner of speaking: 35 to 55."""
+    """Return the speaker's base pitch, 35 to 55."""
     return 35 + 7 * sum(variant.encode()) % 21
 
 
 def say_in_style(
     espeak: Espeak, words: list[str], *, language: str, variant: str, label: Label, rng: np.random.Generator
 ) -> Utterance:
-    """The words in the manner of the label; no two renderings are quite the same."""
+    """Say the words in the manner of the label; no two renderings are quite the same."""
     style = STYLES[label]
     utterance = espeak.say(
         words,
@@ -89,7 +96,7 @@ def say_in_style(
 
 
 def levelled(samples: Samples, level_db: float) -> Samples:
-    """Brought to a level: RMS of the whole, full scale = 0 dB."""
+    """Scale to a level: RMS of the whole in dB of full scale."""
     rms = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
     scaled: Samples = (samples * (10 ** (level_db / 20) / rms)).astype(np.float32)
     return np.clip(scaled, -1, 1)

@@ -1,6 +1,6 @@
-"""The checks of merged_parquet: that its tables agree with each other, and that what they say is plausible.
+"""The checks of merged_parquet: whether its tables agree with each other, and whether their content is plausible.
 
-They belong to the asset's own step, where they cost a fifth of a second.
+They run in the asset's own step and take a fifth of a second.
 """
 
 import warnings
@@ -11,25 +11,31 @@ import dagster as dg
 from sensory_pipeline.core.quality import RULES, PartitionCounts, verdicts
 
 INVARIANTS = "invariants"
-_DEMANDS = {
+_DESCRIPTIONS = {
     INVARIANTS: "The tables agree with each other: nothing twice, nothing orphaned, times in order.",
     **RULES,
 }
 
 
 def specs(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
-    """Of all checks, each made for one partition."""
+    """Return the specification of every check, each executed per partition."""
     with warnings.catch_warnings():
-        # a preview in Dagster, and without it nobody would see which partition a check is about; its version is pinned
+        # partitioned checks are a preview feature of Dagster, whose version is pinned; without them the partition of
+        # a check would not be visible
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
-            dg.AssetCheckSpec(name, asset="merged_parquet", partitions_def=partitions, description=demand)
-            for name, demand in _DEMANDS.items()
+            dg.AssetCheckSpec(name, asset="merged_parquet", partitions_def=partitions, description=description)
+            for name, description in _DESCRIPTIONS.items()
         ]
 
 
 def results(broken: Mapping[str, int], counts: PartitionCounts) -> Iterator[dg.AssetCheckResult]:
-    """One for each of `specs`: an error where the tables are broken, a warning where they are doubtful."""
+    """Return a result for each of `specs`: an error if tables are broken, a warning if they are not plausible.
+
+    Args:
+        broken: Number of violations by rule.
+        counts: What the quality rules need.
+    """
     yield dg.AssetCheckResult(
         check_name=INVARIANTS, passed=not broken, metadata={"violations": dg.MetadataValue.json(broken)}
     )

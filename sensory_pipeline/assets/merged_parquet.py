@@ -12,9 +12,9 @@ from sensory_pipeline.assets.stages import PATIENCE
 from sensory_pipeline.assets.timeline_picture import timeline_metadata
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.lake.census import take
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.partition_stats import partition_stats
 from sensory_pipeline.processing.plans import PUBLICATION
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
@@ -23,7 +23,7 @@ ABOUT = "The tables: recordings, segments, words, turns, speakers, embeddings, u
 
 
 def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset, with its checks."""
+    """Return the asset with its checks."""
     overdue_h = settings.fresh_hours
 
     @dg.asset(
@@ -45,11 +45,11 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
     ) -> dg.MaterializeResult:
         partition = Partition.parse(context.partition_key)
         report = engines.publish(lake, partition, context.run.run_id)
-        census = take(lake, partition, pending=report.pending)
-        found = checks.results(violations(lake, partition), census.counts)
-        drawn = {"picture": picture(census)} if census.durations_s else {}
+        stats = partition_stats(lake, partition, pending=report.pending)
+        found = checks.results(violations(lake, partition), stats.counts)
+        drawn = {"picture": picture(stats)} if stats.durations_s else {}
         timeline = engines.context.pool.timeline()
-        if timeline is not None:  # else the stages were done by other processes than this one
+        if timeline is not None:  # else other processes have executed the stages
             drawn |= timeline_metadata(timeline)
         metadata = publication_metadata(report, _age_s(context), settings.price_per_hour)
         return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
@@ -58,6 +58,6 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
 
 
 def _age_s(context: dg.AssetExecutionContext) -> float:
-    """Seconds since the run has begun."""
+    """Return the seconds since the run began."""
     began = context.instance.get_run_stats(context.run.run_id).start_time
     return time.time() - began if began else 0.0

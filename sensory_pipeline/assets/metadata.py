@@ -1,4 +1,4 @@
-"""What Dagster's UI shows: numbers it plots over time, columns and where they come from."""
+"""What Dagster's UI shows: numbers that it plots over time, columns and their lineage."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,11 +16,16 @@ _COLUMNS_OF = {
     Stage.TRANSCRIPTS: ("language", "words"),
     Stage.DIARIZATION: ("speakers",),
 }
-"""Columns of `recordings` that one stage decides; what failed may be any stage's, the rest is the listing's."""
+"""Columns of `recordings` that one stage decides; an error can come from any stage, the rest from the listing."""
 
 
 def stage_metadata(report: StageReport, price_per_hour: float | None) -> Mapping[str, dg.MetadataValue]:
-    """Counts, hours of audio, and what they took. price_per_hour: of a device; no cost when None."""
+    """Return counts, hours of audio, and what they cost.
+
+    Args:
+        report: What the stage did.
+        price_per_hour: Price of a device for an hour; None to show no cost.
+    """
     values: dict[str, dg.MetadataValue] = {
         "computed": dg.MetadataValue.int(report.computed),
         "reused": dg.MetadataValue.int(report.reused),
@@ -34,7 +39,7 @@ def stage_metadata(report: StageReport, price_per_hour: float | None) -> Mapping
 
 
 def _effort(device_s: float, audio_s: float, price_per_hour: float | None) -> dict[str, dg.MetadataValue]:
-    """Seconds that the run's device was taken, also for each second of audio, and its price for each hour of it."""
+    """Return the seconds that the device was taken, also per second of audio, and the price per hour of audio."""
     values: dict[str, dg.MetadataValue] = {"device_seconds": dg.MetadataValue.float(device_s)}
     if audio_s:
         values["real_time_factor"] = dg.MetadataValue.float(device_s / audio_s)
@@ -44,7 +49,7 @@ def _effort(device_s: float, audio_s: float, price_per_hour: float | None) -> di
 
 
 def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]:
-    """Models loaded, used and given up, by all engine processes together since they began."""
+    """Return how many models all engine processes together have loaded, used and unloaded since they began."""
     if not caches:
         return {}
     resident = [model for cache in caches for model in cache.resident]
@@ -62,9 +67,12 @@ def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]
 def publication_metadata(
     report: PublicationReport, device_s: float, price_per_hour: float | None
 ) -> Mapping[str, dg.MetadataValue]:
-    """Rows of every table, recordings published and failed, and why; what the whole run took.
+    """Return rows by table, published and failed recordings, error classes, and what the whole run cost.
 
-    device_s: seconds since the run has begun, for so long it has had its device.
+    Args:
+        report: What was published.
+        device_s: Seconds since the run began; it has had its device for this time.
+        price_per_hour: Price of a device for an hour; None to show no cost.
     """
     return {
         "published": dg.MetadataValue.int(report.published),
@@ -81,8 +89,7 @@ def publication_metadata(
 
 
 def column_schemas() -> Mapping[str, dg.MetadataValue]:
-    """The columns analysts see, one schema a view; `recordings`, which holds all of them together, as the
-    asset's own."""
+    """Return the columns of each view as a schema; that of `recordings` is the asset's own schema."""
     schemas = {
         table.name: dg.TableSchema(
             columns=[
@@ -100,7 +107,7 @@ def column_schemas() -> Mapping[str, dg.MetadataValue]:
 
 
 def stage_columns() -> Mapping[str, dg.MetadataValue]:
-    """What the stage store keeps of each recording."""
+    """Return the columns that the stage store has for each recording."""
     schema = dg.TableSchema(columns=[dg.TableColumn(name=field.name, type=str(field.type)) for field in SCHEMA])
     return {"dagster/column_schema": dg.MetadataValue.table_schema(schema)}
 

@@ -1,4 +1,4 @@
-"""date x shard: the unit of one run."""
+"""The partitions, date x shard: a run processes one of them."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from sensory_pipeline.settings import Settings
 
 
 def partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
-    """Those of the lake that the settings describe."""
+    """Return the partitions of the lake that the settings describe."""
     return dg.MultiPartitionsDefinition(
         {
             # end_offset=1: today's recordings are processed today

@@ -1,4 +1,4 @@
-"""The four assets that work on sound and words. Each brings its stage up to date for the partition."""
+"""The four assets that process sound and words; each brings its stage up to date for the partition."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ GPU = {
     "dagster-celery/queue": "gpu",
     "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}},
 }
-"""What a step that calculates on a device asks of each executor (automation/executors.py)."""
+"""What a step that computes on a device requests from each executor (automation/executors.py)."""
 
 PATIENCE = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""For steps that only read and write: a share or a database that is away for seconds."""
+"""For steps that only read and write: a network drive or a database may be unavailable for seconds."""
 
 
 class StageConfig(dg.Config):
-    """What a run can be told, in its launchpad."""
+    """What a run can be given in its launchpad."""
 
     reprocess: bool = Field(
         False, description="Process the whole partition again, in this asset and those that depend on it."
@@ -45,7 +45,13 @@ ABOUT = {
 
 
 def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset of a stage."""
+    """Return the asset of a stage.
+
+    Args:
+        stage: The stage.
+        settings: The settings.
+        partitions: The lake's partitions.
+    """
     decodes = stage is Stage.NORMALIZED_AUDIO
 
     @dg.asset(
@@ -76,10 +82,10 @@ def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefin
             try:
                 engines.finish(lake, partition, context.run.run_id, after=stage)
             except SensoryError as error:
-                context.log.error(f"what is good could not be published: {error}")
+                context.log.error(f"the finished recordings could not be published: {error}")
             raise dg.Failure(
-                f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so it is "
-                f"rather the engine than the recordings; they stay pending, the others are published. "
+                f"{stage}: the engine failed on {report.engine_faults} of {report.computed} recordings, so the "
+                f"engine is probably the cause; they stay pending, the others are published. "
                 f"The first of them: {report.fault}",
                 metadata=metadata,
                 allow_retries=False,
@@ -90,14 +96,14 @@ def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefin
 
 
 def _later(context: dg.AssetExecutionContext, stage: Stage) -> tuple[Stage, ...]:
-    """The stages that this process is going to be asked for after this one, and that may therefore begin now."""
+    """Return the stages that this process will be asked for after this one, which can therefore start now."""
     if context.job_def.executor_def not in (dg.in_process_executor, execute_in_process_executor):
         return ()
     run = context.run
-    told: Any = run.run_config.get("ops", {})
-    if any(any(op.get("config", {}).values()) for op in told.values()):
-        return ()  # what is to be done again is marked when its own step begins
-    # the latter are fewer in a run that is made again from where it failed
+    configured: Any = run.run_config.get("ops", {})
+    if any(any(op.get("config", {}).values()) for op in configured.values()):
+        return ()  # a step marks what to process again when it begins
+    # a run that is repeated from its failed step executes fewer steps
     chosen = {key.to_user_string() for key in run.asset_selection or ()} or set(Stage)
     chosen &= set(run.step_keys_to_execute or chosen)
     stages = tuple(Stage)

@@ -1,4 +1,4 @@
-"""The timeline of a run drawn: a row for each engine process, and above them the device."""
+"""The timeline of a run as a picture: a row for each engine process, and the device above them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS: dict[Kind, str] = {"waiting": "#b8bec5", "host": "#d98032", "device": "#3b82c4"}
-"""What matters more lies above."""
+"""Drawn in this order, so that the most important lies on top."""
 IDLE = "#d1524f"
 MOST_DRAWN = 2000
-"""Activities; more could not be told apart in a picture of 900 points."""
+"""Activities; more could not be distinguished in a picture 900 points wide."""
 MOST_LISTED = 200
-"""In an event of Dagster's, which should stay small."""
+"""Activities in an event of Dagster, which should stay small."""
 
 
 def timeline_metadata(timeline: Timeline) -> dict[str, dg.MetadataValue]:
-    """The picture, the numbers behind it, and the share of the time in which the device had nothing to do."""
+    """Return the picture, its numbers, and the share of the time in which the device was idle."""
     image = base64.b64encode(png(timeline)).decode()
     seconds = timeline.end_s - timeline.start_s
     return {
@@ -36,15 +36,15 @@ def timeline_metadata(timeline: Timeline) -> dict[str, dg.MetadataValue]:
 
 
 def png(timeline: Timeline) -> bytes:
-    """As a transparent PNG, for a page that is light or dark."""
+    """Draw a timeline as a transparent PNG, for light and dark pages."""
     image = BytesIO()
     draw(timeline).savefig(image, format="png", transparent=True)
     return image.getvalue()
 
 
 def draw(timeline: Timeline) -> Figure:
-    """Time in seconds from left to right."""
-    # imported late: it takes half a second that Dagster's servers need not wait for
+    """Draw a timeline, with time in seconds from left to right."""
+    # imported late: it takes half a second, and Dagster's servers do not need it
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

@@ -1,0 +1,1 @@
+"""Everything that starts runs and looks after them."""

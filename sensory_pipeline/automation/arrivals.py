@@ -1,7 +1,7 @@
-"""Runs for what arrives: a sensor that watches the sources all day, and a schedule for the night.
+"""Runs for new recordings: a sensor that watches the sources all day, and a schedule for the night.
 
-Both sweep every source into the ledger and ask for a run for each partition with something pending.
-The sensor lets small things gather first, since a run a file would load the models for each.
+Both sweep every source into the ledger and request a run for each partition that has pending recordings. The sensor
+waits until some have gathered, because a run for each file would load the models each time.
 """
 
 import logging
@@ -29,24 +29,24 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 MOST_RUNS = 50
-"""Asked for at once; the rest comes with the next tick."""
+"""Maximum number of runs requested at once; the others follow in the next tick."""
 
 SWEEP_S = 20.0
-"""Of the 60 that Dagster gives a tick, for listing; a million keys take longer, and several ticks."""
+"""Seconds for listing, of the 60 that Dagster gives a tick; a million keys take several ticks."""
 
 EVENTS_S = 10.0
-"""Of the same, for a queue's messages."""
+"""Seconds for the queue's messages, of the same 60."""
 
 
 def arrivals(settings: Settings) -> dg.SensorDefinition:
-    """The sensor that watches the sources."""
+    """Return the sensor that watches the sources."""
     watches = bool(settings.sources) and settings.arrivals
 
     @dg.sensor(
         name="arrivals",
         job=process_recordings,
         required_resource_keys=_resources(settings),
-        minimum_interval_seconds=30 if settings.in_s3 else 10,  # every listing of S3 is paid for
+        minimum_interval_seconds=30 if settings.in_s3 else 10,  # every listing of S3 costs money
         default_status=dg.DefaultSensorStatus.RUNNING if watches else dg.DefaultSensorStatus.STOPPED,
         description="Sweeps SENSORY_SOURCES and runs partitions after SENSORY_ARRIVAL_GB or SENSORY_ARRIVAL_WAIT_S.",
     )
@@ -66,14 +66,14 @@ def arrivals(settings: Settings) -> dg.SensorDefinition:
         yield from requests
         if not requests:
             waiting = sum(item.recordings for item in backlog)
-            told = "recordings wait for more, are being worked on, or failed within the hour"
-            yield dg.SkipReason(f"{waiting} {told}" if waiting else "nothing new")
+            reason = "recordings wait for more, are in progress, or failed within the hour"
+            yield dg.SkipReason(f"{waiting} {reason}" if waiting else "nothing new")
 
     return sensor
 
 
 def nightly(settings: Settings) -> dg.ScheduleDefinition:
-    """The schedule that leaves nothing pending."""
+    """Return the schedule that runs everything pending."""
 
     @dg.schedule(
         name="nightly",
@@ -96,14 +96,14 @@ def _resources(settings: Settings) -> set[str]:
 
 
 def _swept(settings: Settings, context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> Lake:
-    """The lake, its ledger up to date with every source that answers, as far as the time goes."""
+    """Return the lake after sweeping the sources into its ledger, as far as time allows."""
     log = context.log
     access = context.resources.s3.access if settings.in_s3 else AS_FOUND
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     plans = current_plans(settings)
     sources = [source.uri for source in settings.sources]
     if settings.sqs_queue:
-        _heed(lake, plans, settings.sqs_queue, sources, access, log)
+        _consume_events(lake, plans, settings.sqs_queue, sources, access, log)
     for source, swept in sweep_all(lake, plans, sources, access, seconds=SWEEP_S):
         if isinstance(swept, SensoryError):
             log.error(f"{source}: {swept}")
@@ -112,33 +112,37 @@ def _swept(settings: Settings, context: dg.SensorEvaluationContext | dg.Schedule
         if swept.emptied:
             log.warning(
                 f"{source} is empty, but had {swept.emptied} recordings: is it mounted? Nothing is marked as missing; "
-                f"if they were deleted, run sensory ingest {source} --gone"
+                f"if they were deleted, run sensory ingest {source} --confirm-missing"
             )
         log.info(
             f"{source}: {found.new} new, {found.changed} changed, {found.stale} to redo, "
             f"{found.unchanged} unchanged, "
             + (f"{swept.missing} missing" if swept.complete else "more to list: the next tick continues")
-            + (f"; skipped: {dict(swept.passed_over)}" if swept.passed_over else "")
+            + (f"; skipped: {dict(swept.skipped)}" if swept.skipped else "")
         )
     return lake
 
 
-def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], access: S3Access, log: logging.Logger) -> None:
-    # imported when it is needed, as S3 is
-    from sensory_pipeline.automation.events import heed
+def _consume_events(
+    lake: Lake, plans: Plans, queue: str, sources: list[str], access: S3Access, log: logging.Logger
+) -> None:
+    # imported late, as S3 is
+    from sensory_pipeline.automation.events import consume_events
 
     try:
-        told = heed(lake, plans, queue, sources, access, seconds=EVENTS_S)
-    except SensoryError as error:  # the sweep finds it all, only later
+        consumed = consume_events(lake, plans, queue, sources, access, seconds=EVENTS_S)
+    except SensoryError as error:  # the sweep finds everything too, only later
         log.error(str(error))
     else:
-        left = f"; {told.left} messages could not be followed, and come again" if told.left else ""
-        log.info(f"the queue told of {told.looked_at} objects{left}")
+        left = f"; {consumed.left} messages could not be handled and will come again" if consumed.left else ""
+        log.info(f"the queue named {consumed.objects} objects{left}")
 
 
 def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:
-    """Partitions whose last run, within the hour, has failed, or put off all that is left: another would
-    most likely come to nothing as well, and so would one after the other, all day long."""
+    """Return the partitions whose last run, within the hour, failed or put off everything that is left.
+
+    Another run would most likely fail too, and runs would follow one another all day.
+    """
     last: dict[str | None, dg.DagsterRunStatus] = {}
     for run in instance.get_runs(filters=dg.RunsFilter(updated_after=now - timedelta(hours=1))):  # the newest first
         last.setdefault(run.tags.get("dagster/partition"), run.status)
@@ -151,13 +155,13 @@ def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: date
 
 
 def _requests(backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
-    """A run for each partition that has none going on."""
+    """Request a run for each partition that has none in progress."""
     busy = {run.tags.get("dagster/partition") for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))}
     for item in backlog:
         partition = item.partition
         if partition.key not in busy:
             yield dg.RunRequest(
-                # the same again after an hour: a run that failed is tried again, but not with every tick
+                # with the hour, so that a failed run is tried again once per hour and not in every tick
                 run_key=f"{partition.key}|{item.recordings}|{item.changed.isoformat()}|{now:%Y-%m-%dT%H}",
                 partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
             )

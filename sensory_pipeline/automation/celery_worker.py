@@ -1,6 +1,7 @@
-"""Celery's view of us, for its workers: `celery -A sensory_pipeline.automation.celery_worker worker ...`
+"""The Celery app for the workers.
 
-One worker a device, which takes one step at a time; docs/automation.md has the whole command.
+Start one with `celery -A sensory_pipeline.automation.celery_worker worker ...`. There is one worker per device, which
+executes one step at a time; docs/automation.md has the whole command.
 """
 
 from dagster_celery.executor import CeleryExecutor

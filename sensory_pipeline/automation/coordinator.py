@@ -1,7 +1,7 @@
-"""One run a device: every run is tagged with its device before it is queued, and a device runs one at a time.
+"""One run per device: every run is tagged with its device before it is queued, and a device runs one at a time.
 
-The device follows from the run's shard, so each shard's models stay warm in one place's page cache, and
-two runs never meet on a GPU. Backfills, schedules, sensors, GraphQL and retries all come through here.
+The device depends on the run's shard, so that each shard's models stay in the page cache of one host and two runs never
+use the same GPU. Backfills, schedules, sensors, GraphQL and retries all go through this queue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from sensory_pipeline.settings import Settings, visible_devices
 
 
 class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
-    """A queue with one place a device of SENSORY_DEVICES."""
+    """A run queue with one place for each device of SENSORY_DEVICES."""
 
     def __init__(
         self, dequeue_interval_seconds: int | None = None, inst_data: ConfigurableClassData | None = None
@@ -28,7 +28,7 @@ class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
             max_concurrent_runs=len(self._devices),
             tag_concurrency_limits=[{"key": DEVICE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}],
             dequeue_interval_seconds=dequeue_interval_seconds,
-            # while the code server is away; a run that it had just begun to start comes up in less than the delay
+            # retries while the code server restarts; a run that it was starting appears in less than the delay
             max_user_code_failure_retries=30,
             user_code_failure_retry_delay=10,
             inst_data=inst_data,
@@ -43,7 +43,7 @@ class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
         return cls(inst_data=inst_data, **config_value)
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Tag the run, unless it has a device that is still there (as a retry has), and queue it."""
+        """Queue a run; tag it with a device unless it already has one that exists, as a retry has."""
         run = context.dagster_run
         if run.status is DagsterRunStatus.NOT_STARTED and run.tags.get(DEVICE_TAG) not in self._devices:
             self._instance.add_run_tags(run.run_id, {DEVICE_TAG: device_for(run.tags, self._devices)})
@@ -51,10 +51,10 @@ class DeviceRunCoordinator(QueuedRunCoordinator[Any]):
 
 
 def device_for(tags: Mapping[str, str], devices: Sequence[str]) -> str:
-    """The device of a run with these tags; the first where they name no shard.
+    """Return the device of a run with these tags; the first device if they name no shard.
 
-    The shard comes as a tag of its own, within the partition's key, or, in a run over a range of
-    partitions, within its first key; which one depends on who made the run.
+    The shard is a tag of its own, or in the partition's key, or, for a run over a range of partitions, in the range's
+    first key; this depends on what created the run.
 
     >>> [device_for({"dagster/partition": f"2026-11-13|{shard}"}, ["cuda:0", "cuda:1"]) for shard in (2, 5)]
     ['cuda:0', 'cuda:1']

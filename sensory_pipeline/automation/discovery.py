@@ -1,4 +1,4 @@
-"""What is in the sources, into the ledger: a sweep over each, whole or as far as the time goes."""
+"""Brings the ledger up to date with the sources: a sweep over each, complete or for a limited time."""
 
 from __future__ import annotations
 
@@ -19,20 +19,26 @@ from sensory_pipeline.storage.sources import listed, prefix_of
 log = logging.getLogger(__name__)
 
 _MOST_SEEN = 200_000
-"""Recordings whose ids are kept in memory, 15 MB of it; then the position is written down."""
+"""Maximum number of recording_ids in memory (15 MB); then the position of the sweep is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swept:
-    """What a sweep found so far. missing: recordings that are gone, known at its end; emptied: those that would be,
-    of a source in which there are none any more; complete: whether its end was reached; passed_over: how many files
-    and folders of which kind are no recordings."""
+class SweepReport:
+    """What a sweep has found so far.
+
+    Attributes:
+        registration: What the listing brought.
+        missing: Recordings that were marked as missing, at the end of the sweep.
+        emptied: Recordings of a source that is empty now; they are not marked as missing.
+        complete: Whether the sweep has reached the end of the source.
+        skipped: Number of files and folders that are not recordings, by kind.
+    """
 
     registration: Registration
     missing: int
     emptied: int = 0
     complete: bool
-    passed_over: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def sweep(
@@ -42,23 +48,30 @@ def sweep(
     access: S3Access = AS_FOUND,
     *,
     seconds: float | None = None,
-    gone: bool = False,
-) -> Swept:
-    """Register what is in a source. plans: what was published under another is pending again; access: to S3.
+    confirm_missing: bool = False,
+) -> SweepReport:
+    """Register what is in a source.
 
-    seconds: after which to leave off; the next such sweep goes on there. None: from its beginning
-    to its end. gone: whether recordings may be gone of which no more is there than an empty source, or a
-    folder that has become a lake: so look a folder that is not mounted, and one with a stray lake.json.
-    A page of the listing is registered before the position is moved past it, so that no death in between
-    loses anything. Raises what the listing raises.
+    A page of the listing is registered before the position is moved past it, so a crash loses nothing. Errors of the
+    listing are raised.
+
+    Args:
+        lake: The lake.
+        plans: The plan of each recording; what was published under another plan becomes pending again.
+        source: A folder or S3 prefix.
+        access: Access to S3.
+        seconds: Stop after this time, so that the next sweep continues there; None to list the whole source from its
+            beginning.
+        confirm_missing: Mark recordings as missing even if their source is empty now, or their folder contains a
+            lake.json. Without it they stay, because a folder that is not mounted looks the same.
     """
     ends = None if seconds is None else time.monotonic() + seconds
     sweeps = lake.ledger.sweeps
-    position: Sweep | None = sweeps.begin(prefix_of(source), afresh=seconds is None)
+    position: Sweep | None = sweeps.begin(prefix_of(source), restart=seconds is None)
     assert position is not None
     listing = listed(source, access, after=position.after)
     found = Registration(new=0, changed=0, stale=0, unchanged=0)
-    blind, after = position.blind, position.after
+    incomplete, after = position.incomplete, position.after
     seen: list[str] = []
     complete = False
     try:
@@ -70,45 +83,55 @@ def sweep(
             seen += (recording_id(item.uri) for item in held)
             after = page.after
             if position is not None and len(seen) >= _MOST_SEEN:
-                position = sweeps.advance(position, after=after, seen=seen, blind=blind or bool(listing.unreadable))
+                position = sweeps.advance(
+                    position, after=after, seen=seen, incomplete=incomplete or bool(listing.unreadable)
+                )
                 seen = []
             if ends is not None and (position is None or time.monotonic() >= ends):
                 break
         else:
             complete = True
     finally:
-        if not gone:
+        if not confirm_missing:
             listing.unreadable.extend(
-                f"{folder}, where recordings were and a lake.json is now"
+                f"{folder}, which had recordings and now has a lake.json"
                 for folder in listing.lakes
-                if sweeps.present(prefix_of(str(folder)))
+                if sweeps.count_present(prefix_of(str(folder)))
             )
-        blind |= bool(listing.unreadable)
+        incomplete |= bool(listing.unreadable)
         if position is not None and not complete and after is not None and after != position.after:
-            sweeps.advance(position, after=after, seen=seen, blind=blind)
+            sweeps.advance(position, after=after, seen=seen, incomplete=incomplete)
     if listing.unreadable:
-        # what is in there is not gone, only out of sight
-        log.warning("cannot list %s; what is there is left as it is", "; ".join(listing.unreadable))
+        # what is in there is not missing, only unreadable
+        log.warning("cannot list %s; the recordings there are left as they are", "; ".join(listing.unreadable))
     missing = emptied = 0
     if complete and position is not None:
-        if not (gone or blind or seen or sweeps.has_seen(position)):
-            emptied = sweeps.present(position.prefix)
-        missing = sweeps.finish(position, seen=seen, blind=blind or emptied > 0)
-    return Swept(
+        if not (confirm_missing or incomplete or seen or sweeps.has_seen(position)):
+            emptied = sweeps.count_present(position.prefix)
+        missing = sweeps.finish(position, seen=seen, incomplete=incomplete or emptied > 0)
+    return SweepReport(
         registration=found,
         missing=missing,
         emptied=emptied,
         complete=complete,
-        passed_over=dict(listing.passed_over),
+        skipped=dict(listing.skipped),
     )
 
 
 def sweep_all(
     lake: Lake, plans: Plans, sources: Iterable[str], access: S3Access, *, seconds: float
-) -> Iterator[tuple[str, Swept | SensoryError]]:
-    """A sweep over each source, or what it failed with: one that is down must not keep the others waiting.
+) -> Iterator[tuple[str, SweepReport | SensoryError]]:
+    """Sweep each source; a source that fails does not delay the others.
 
-    seconds: for all of them; what one leaves is for those after it.
+    Args:
+        lake: The lake.
+        plans: The plan of each recording.
+        sources: Folders and S3 prefixes.
+        access: Access to S3.
+        seconds: Time for all sources; what one does not use is left to those after it.
+
+    Yields:
+        Each source, with the report of its sweep or the error.
     """
     ends = time.monotonic() + seconds
     waiting = list(sources)

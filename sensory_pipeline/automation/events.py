@@ -1,4 +1,4 @@
-"""What a queue tells of, into the ledger, before the sweep comes by."""
+"""Brings the ledger up to date with the events of a queue, before the next sweep."""
 
 from __future__ import annotations
 
@@ -17,33 +17,48 @@ from sensory_pipeline.storage.sources import prefix_of
 log = logging.getLogger(__name__)
 
 MOST_RECEIPTS = 5
-"""After so many a message is not looked at again: the queue's dead-letter queue takes it, or its age."""
+"""A message that was received more often is ignored, until the queue moves it to its dead-letter queue or drops it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heeded:
-    """looked_at: objects; left: messages whose objects could not be looked at, and which come again."""
+class ConsumedEvents:
+    """What was read from a queue.
 
-    looked_at: int
+    Attributes:
+        objects: Number of objects that were looked up.
+        left: Number of messages whose objects could not be read; they come again.
+    """
+
+    objects: int
     left: int
 
 
-def heed(
+def consume_events(
     lake: Lake, plans: Plans, queue: str, sources: Collection[str], access: S3Access = AS_FOUND, *, seconds: float
-) -> Heeded:
-    """Look at every object that a message tells of.
+) -> ConsumedEvents:
+    """Look up every object that the messages of a queue name, and register its present state.
 
-    A message is deleted when what it tells of stands in the ledger, so that a death in between only
-    makes it come again; one that fails keeps no other. sources: others are not looked at; access: to S3; seconds: after
-    which to leave off. Raises ConfigurationError when the queue cannot be read.
+    A message is deleted after its objects are in the ledger, so a crash only makes it come again. A message that fails
+    does not delay the others.
+
+    Args:
+        lake: The lake.
+        plans: The plan of each recording.
+        queue: URL of the queue.
+        sources: Objects that are in none of these folders and prefixes are ignored.
+        access: Access to S3.
+        seconds: Stop after this time.
+
+    Raises:
+        ConfigurationError: The queue cannot be read.
     """
     prefixes = [prefix_of(source) for source in sources]
     ends = time.monotonic() + seconds
-    looked_at = left = 0
+    objects = left = 0
     while time.monotonic() < ends and (messages := events.receive(queue)):
         done = []
         for message in messages:
-            if time.monotonic() >= ends:  # the others come again
+            if time.monotonic() >= ends:  # the others will come again
                 break
             wanted = [uri for uri in dict.fromkeys(message.uris) if _wanted(uri, prefixes) and plans.hold(uri)]
             if message.receipts > MOST_RECEIPTS:
@@ -51,31 +66,31 @@ def heed(
                 continue
             try:
                 _look(lake, plans, wanted, access)
-            except Exception as error:  # noqa: BLE001 - anybody may have written it
-                log.warning("what a message tells of cannot be looked at: %s", error)
+            except Exception as error:  # noqa: BLE001 - the message may come from anybody
+                log.warning("the objects of a message cannot be read: %s", error)
                 left += 1
             else:
-                looked_at += len(wanted)
+                objects += len(wanted)
                 done.append(message)
         if done:
             events.delete(queue, done)
-    return Heeded(looked_at=looked_at, left=left)
+    return ConsumedEvents(objects=objects, left=left)
 
 
 def _look(lake: Lake, plans: Plans, uris: Collection[str], access: S3Access) -> None:
     there: list[SourceObject] = []
-    gone: list[str] = []
+    missing: list[str] = []
     for uri in uris:
-        if (found := s3.look(uri, access)) is not None:
+        if (found := s3.stat_object(uri, access)) is not None:
             there.append(found)
         else:
-            gone.append(uri)
+            missing.append(uri)
     lake.ledger.register(
         there, fingerprint=lambda uri: plans.of(uri).fingerprint, shards=lake.shards, start_date=lake.start_date
     )
-    lake.ledger.gone(gone)
+    lake.ledger.mark_missing(missing)
 
 
 def _wanted(uri: str, prefixes: Collection[str]) -> bool:
-    """As a listing would have it."""
+    """Return whether a listing of a source would contain the object."""
     return any(uri.startswith(prefix) and s3.listable(uri, prefix) for prefix in prefixes)

@@ -1,7 +1,7 @@
-"""Where the steps of a run are executed: its own process, a process each, Celery's workers, or Kubernetes.
+"""Where the steps of a run are executed: in its process, in a process each, by Celery or in Kubernetes.
 
-Who asks for which device stands in the tags of the assets; what they hand over lies in the lake, so
-that every host needs the lake's folder at the same path and, with several, PostgreSQL.
+The tags of the assets say which steps need a device. Results are passed on in the lake, so every host needs the lake's
+folder at the same path and, if there are several hosts, PostgreSQL.
 """
 
 import dagster as dg
@@ -10,11 +10,15 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.settings import Settings
 
 LONGEST_STEP_S = 24 * 3600
-"""Seconds after which Redis gives a message that nobody confirmed to another worker."""
+"""Seconds after which Redis gives an unconfirmed message to another worker."""
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:
-    """The one that the settings choose. Raises ConfigurationError when its package or its broker is missing."""
+    """Return the executor that the settings choose.
+
+    Raises:
+        ConfigurationError: Its package or its broker is missing.
+    """
     match settings.executor:
         case "in_process":
             return dg.in_process_executor
@@ -37,7 +41,11 @@ def executor(settings: Settings) -> dg.ExecutorDefinition:
 
 
 def celery_config(settings: Settings) -> dict[str, object]:
-    """What the executor and its workers have to agree on. Raises ConfigurationError without a broker."""
+    """Return the configuration that the executor shares with its workers.
+
+    Raises:
+        ConfigurationError: There is no broker.
+    """
     if settings.celery_broker is None:
         raise ConfigurationError(
             "SENSORY_EXECUTOR is celery, and SENSORY_CELERY_BROKER is not set: give the broker's URL, "
@@ -49,7 +57,7 @@ def celery_config(settings: Settings) -> dict[str, object]:
         "backend": broker if broker.startswith("redis") else "rpc://",
         "config_source": {
             "broker_transport_options": {"visibility_timeout": LONGEST_STEP_S},
-            # a worker that works takes nothing more, or it would wait there while another worker is idle
+            # a busy worker reserves no further step, which would otherwise wait there while another worker is idle
             "worker_prefetch_multiplier": 1,
             "worker_disable_prefetch": True,
         },

@@ -1,6 +1,6 @@
-"""Materialise what is pending, run after run, in this process.
+"""Runs the job on everything pending, run after run, in this process.
 
-The runs belong to a real Dagster instance, so its UI shows them beside those it launched itself.
+The runs belong to a real Dagster instance, so its UI shows them together with all others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sensory_pipeline.processing.runs.reports import PublicationReport
 from sensory_pipeline.processing.runs.runner import Runner
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Events go to the instance, where the UI shows them; the summary tells of failures."""
+"""Events go to the instance, where the UI shows them; the summary lists failures."""
 
 
 def ingest(
@@ -30,9 +30,18 @@ def ingest(
     *,
     run_started: Callable[[Partition, int], None],
 ) -> None:
-    """Run the job on every partition with something pending, until nothing more comes of it.
+    """Run the job on every partition that has pending recordings, until a round leaves as many pending as before.
 
-    runner: that the job has for its engines, and whose reports are added up. Raises KeyboardInterrupt after a Ctrl-C.
+    Args:
+        lake: The lake.
+        job: The job.
+        instance: Dagster's instance.
+        runner: The job's engines resource, whose reports are added up.
+        report: The report to add to.
+        run_started: Called with the partition and its number of pending recordings before each run.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     fail_orphans(instance)
     while True:
@@ -78,7 +87,7 @@ def _run(
             asset = event.step_materialization_data.materialization.asset_key.to_user_string()
             if asset in set(Stage):
                 report.computed[asset] = report.computed.get(asset, 0) + runner.stage_reports[Stage(asset)].computed
-    if runner.publication is not None:  # also of a run that failed
+    if runner.publication is not None:  # also after a failed run
         _add(report, runner.publication)
 
 

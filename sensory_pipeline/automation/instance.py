@@ -12,7 +12,7 @@ from sensory_pipeline.storage.lock import held
 
 CONFIG: dict[str, object] = {
     "telemetry": {"enabled": False},
-    "nux": {"enabled": False},  # it would ask newcomers for their address
+    "nux": {"enabled": False},  # it would ask new users for their e-mail address
     "run_monitoring": {
         "enabled": True,
         "start_timeout_seconds": 180,
@@ -30,18 +30,22 @@ CONFIG: dict[str, object] = {
 
 
 def prepare_home(home: Path) -> Path:
-    """The folder as a DAGSTER_HOME, absolute; it gets our dagster.yaml unless it has one."""
+    """Prepare a folder as DAGSTER_HOME and return its absolute path; write our dagster.yaml unless it has one.
+
+    Raises:
+        ConfigurationError: The folder cannot be written.
+    """
     home.mkdir(parents=True, exist_ok=True)
     if not os.access(home, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{home} may not be written by this user: ask its owner, or set DAGSTER_HOME")
+        raise ConfigurationError(f"{home} cannot be written by this user: ask its owner, or set DAGSTER_HOME")
     if not (home / "dagster.yaml").exists():
         write_text_atomically(home / "dagster.yaml", yaml.safe_dump(CONFIG, sort_keys=False))
     return home.resolve()
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
-    """The instance in that folder, made there if need be. Use it in a `with`."""
-    # two processes that make Dagster's tables at once trip over each other
+    """Open the instance in a folder, or create one there; use it in a `with`."""
+    # two processes cannot create Dagster's tables at the same time
     with held(prepare_home(home) / "start.lock", what="the start of Dagster"):
         instance = dg.DagsterInstance.from_config(str(home.resolve()))
         instance.get_runs(limit=1)

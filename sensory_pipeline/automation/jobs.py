@@ -1,4 +1,4 @@
-"""The job that covers the whole chain."""
+"""The job that runs all assets."""
 
 import dagster as dg
 

@@ -1,7 +1,7 @@
-"""A run launcher that notices runs whose process is gone, so that the place they hold comes free.
+"""A run launcher that notices runs whose process no longer exists, and so frees their device.
 
-Dagster's own never asks: after a power cut, a run that was going on stays "started", and its
-device taken, for ever.
+Dagster's own launcher does not check: after a power cut, a run that was in progress stays "started", and its device
+stays taken, for ever.
 """
 
 import json
@@ -19,10 +19,10 @@ from sensory_pipeline.dagster_internals import (
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Dagster's launcher, and an answer to run monitoring: whether the process of a run is there.
+    """Dagster's launcher, which also tells run monitoring whether the process of a run exists.
 
-    On this host the process itself is looked for, as it goes on when the code server that started
-    it has died; elsewhere the code server is asked, which knows the processes it started.
+    On this host it looks for the process itself, because a run continues when the code server that started it has died.
+    For other hosts it asks the code server, which knows the processes that it started.
     """
 
     @property
@@ -30,7 +30,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the process of a run that goes on is still there."""
+        """Return whether the process of a run exists."""
         if PROCESS_TAG in run.tags:
             there = tagged_lives(run.tags[PROCESS_TAG])
         elif "socket" in json.loads(run.tags.get(GRPC_INFO_TAG, "{}")):
@@ -39,9 +39,12 @@ class WatchedRunLauncher(DefaultRunLauncher):
             there = code_server_has(self, run.run_id)
         if there:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process no longer exists")
 
     def _process_lives(self, run: DagsterRun) -> bool:
-        """Whether any does: one that was started while the run went back to the queue ends by itself."""
+        """Return whether any process of the run exists.
+
+        If a run was queued again while its process was starting, that process ends by itself.
+        """
         log = self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
         return any(lives(pid, began_s=entry.timestamp) for entry in log if (pid := started_process(entry)) is not None)

@@ -1,4 +1,4 @@
-"""Failures told to a webhook, as Slack and what speaks like it take them: {"text": ...}."""
+"""Reports failures to a webhook in the format of Slack's incoming webhooks: {"text": ...}."""
 
 import html
 import json
@@ -16,13 +16,13 @@ from sensory_pipeline.settings import Settings
 
 TRIES = 3
 TIMEOUT_S = 2.0
-"""Little, since a sensor has a minute for all the runs it tells of."""
+"""Short, because a sensor has a minute for all the runs that it reports."""
 
 _CHECKS = ("invariants", "error_share")
 
 
 def failures(settings: Settings) -> dg.SensorDefinition:
-    """Of runs."""
+    """Return the sensor that reports failed runs."""
 
     @dg.run_failure_sensor(
         name="failures",
@@ -50,7 +50,7 @@ def failures(settings: Settings) -> dg.SensorDefinition:
 
 
 def doubts(settings: Settings) -> dg.SensorDefinition:
-    """Of tables that runs have published."""
+    """Return the sensor that reports runs whose published tables fail a check."""
 
     @dg.run_status_sensor(
         name="doubts",
@@ -73,7 +73,7 @@ def doubts(settings: Settings) -> dg.SensorDefinition:
             if not check.passed and check.check_name in _CHECKS
         ]
         if not what:
-            return dg.SkipReason("nothing to tell")
+            return dg.SkipReason("nothing to report")
         return _tell(settings, run, what, "`sensory sql` on `recordings` shows which recordings, and why.", context.log)
 
     return sensor
@@ -84,20 +84,29 @@ def _status(settings: Settings) -> dg.DefaultSensorStatus:
 
 
 def post(url: str, text: str, log: logging.Logger) -> bool:
-    """Whether the webhook has taken it. Tries a few times and never raises; what is logged holds no part of the url."""
+    """Send a text to a webhook; try a few times and never raise.
+
+    Args:
+        url: The webhook; no part of it is logged.
+        text: The text.
+        log: For warnings.
+
+    Returns:
+        Whether the webhook has accepted it.
+    """
     body = json.dumps({"text": html.escape(text, quote=False)}).encode()
     for attempt in range(TRIES):
         if attempt:
             time.sleep(0.5 * 2**attempt)
         try:
-            # http(s), by the setting's rule
+            # the setting allows only http and https
             request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
             with urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
                 return True
-        except (OSError, HTTPException, ValueError) as error:  # some of which quote the url
+        except (OSError, HTTPException, ValueError) as error:  # some messages contain the url
             reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
             log.warning(f"the webhook did not take the message: {reason}")
-            if isinstance(error, ValueError | InvalidURL):  # the next try would be no better
+            if isinstance(error, ValueError | InvalidURL):  # another attempt would fail too
                 break
     return False
 
@@ -114,16 +123,16 @@ def _tell(
 
 
 def _of_run(event: dg.DagsterEvent) -> SerializableErrorInfo | None:
-    """What a run without a failed step failed of; None when it was killed."""
+    """Return why a run without a failed step has failed; None if it was killed."""
     return event.job_failure_data.error if event.event_specific_data is not None else None
 
 
 def _first_line(error: SerializableErrorInfo | None, otherwise: str | None) -> str:
-    """Of the error that is ours, since that says what to do, or else is at the root of it all; without its class."""
+    """Return the first line of our own error, which says what to do, or else of the root cause; without its class."""
     chain: list[str] = []
     while error is not None:
         chain.append(error.message)
         error = error.cause
     ours = [message for message in chain if message.startswith(SensoryError.__module__)]
-    told = (ours or chain[-1:] or [otherwise or ""])[0].strip()
-    return without_class(next(iter(told.splitlines()), "no reason is known"))
+    message = (ours or chain[-1:] or [otherwise or ""])[0].strip()
+    return without_class(next(iter(message.splitlines()), "no reason is known"))

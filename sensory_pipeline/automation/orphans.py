@@ -1,4 +1,4 @@
-"""Runs whose process is gone: how a run names its process, and how those without one are ended."""
+"""Runs whose process no longer exists: how a run names its process, and how such runs are ended."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ PROCESS_TAG = "sensory/process"
 """host:pid:start of the process that executes a run itself, without a launcher."""
 
 _CLOCK_S = 2.0
-"""A process' start is reckoned from the time of boot, which moves a little when the clock is set."""
+"""Tolerance in seconds: the start of a process is computed from the boot time, which shifts when the clock is set."""
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -23,18 +23,24 @@ _UNFINISHED = [
 
 
 def this_process() -> dict[str, str]:
-    """Tags for a run that this process executes."""
+    """Return the tags of a run that this process executes."""
     return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time()}"}
 
 
 def tagged_lives(tag: str) -> bool:
-    """Whether the process that a PROCESS_TAG names is there; another host's is for that host to judge."""
+    """Return whether the process of a PROCESS_TAG exists; on another host it counts as existing."""
     host, pid, start = tag.rsplit(":", 2)
     return host != socket.gethostname() or lives(int(pid), began_s=float(start))
 
 
 def lives(pid: int, *, began_s: float) -> bool:
-    """Whether a process of that number is there that had begun by then (seconds since 1970)."""
+    """Return whether a process exists.
+
+    Args:
+        pid: Its number.
+        began_s: A time when it had already started, in seconds since 1970; a later process with the same number does
+            not count.
+    """
     try:
         process = psutil.Process(pid)
         return process.create_time() < began_s + _CLOCK_S and process.status() != psutil.STATUS_ZOMBIE
@@ -43,7 +49,7 @@ def lives(pid: int, *, began_s: float) -> bool:
 
 
 def fail_orphans(instance: dg.DagsterInstance) -> int:
-    """End runs that a process executed itself and that was killed, so that nobody waits for them; returns how many."""
+    """End the runs that a process executed itself and that were killed; return how many."""
     orphans = [
         run for run in _unfinished(instance) if PROCESS_TAG in run.tags and not tagged_lives(run.tags[PROCESS_TAG])
     ]
@@ -51,11 +57,9 @@ def fail_orphans(instance: dg.DagsterInstance) -> int:
 
 
 def fail_launched(instance: dg.DagsterInstance, home: Path) -> int:
-    """End the runs that a code server of this host had launched, unless something of that time lives still;
-    returns how many.
+    """End the runs that this host's code server launched, unless one of their processes still exists; return how many.
 
-    For the moment before the services start. Run monitoring would find them too, but one that had not
-    come to its first event only after minutes.
+    Call it before the services start. Run monitoring would find these runs too, but some only after minutes.
     """
     if _processes_of(home):
         return 0
@@ -63,10 +67,9 @@ def fail_launched(instance: dg.DagsterInstance, home: Path) -> int:
 
 
 def fail_unlaunched(instance: dg.DagsterInstance) -> int:
-    """End the runs that the daemon was about to launch when it died, before it had asked a code server; returns how
-    many.
+    """End the runs that the daemon was starting when it died, before it asked a code server; return how many.
 
-    For the moment before another daemon starts, since nobody else launches runs.
+    Call it before another daemon starts, because only a daemon launches runs.
     """
     starting = [run for run in _unfinished(instance) if run.status is dg.DagsterRunStatus.STARTING]
     return _fail(instance, [run for run in starting if PROCESS_TAG not in run.tags and GRPC_INFO_TAG not in run.tags])
@@ -83,7 +86,7 @@ def _fail(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> int:
 
 
 def _processes_of(home: Path) -> list[int]:
-    """Processes besides this one that have this DAGSTER_HOME."""
+    """Return the other processes that have this DAGSTER_HOME."""
     return [
         process.pid
         for process in psutil.process_iter(["environ", "status"])

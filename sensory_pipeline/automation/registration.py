@@ -1,6 +1,6 @@
-"""What is in a folder or in S3, into the ledger; and the report of an ingest, that begins there.
+"""Brings the ledger up to date with a folder or an S3 prefix; and the report of an ingest, which begins with that.
 
-Nothing here needs Dagster, whose import takes longer than a source in which nothing is new.
+Nothing here imports Dagster: the import takes longer than listing a source in which nothing is new.
 """
 
 from __future__ import annotations
@@ -18,15 +18,28 @@ from sensory_pipeline.storage.sources import prefix_of
 
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
-    """What an ingest did, in recordings. registration, missing, emptied: of the sweep, as is passed_over: how many
-    files and folders of which kind are no recordings; partial: published, and damaged;
-    computed: by stage; errors: by class; audio_hours: published; runs: Dagster runs, and run_failures the
-    reasons of those that failed."""
+    """What an ingest did, as numbers of recordings where nothing else is said.
+
+    Attributes:
+        registration: What the listing brought.
+        missing: Recordings that were marked as missing.
+        emptied: Recordings of a source that is empty now; they are not marked as missing.
+        skipped: Number of files and folders that are not recordings, by kind.
+        published: Published recordings.
+        failed: How many of them failed.
+        partial: How many of them are damaged.
+        pending: Recordings that are still pending.
+        audio_hours: Hours of audio that were published.
+        runs: Number of Dagster runs.
+        computed: Recordings that were worked on, by stage.
+        errors: Failed recordings by error class.
+        run_failures: Why runs failed.
+    """
 
     registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
     missing: int = 0
     emptied: int = 0
-    passed_over: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     published: int = 0
     failed: int = 0
     partial: int = 0
@@ -39,23 +52,35 @@ class IngestReport:
 
     @property
     def found(self) -> int:
-        """Recordings that the listing has."""
+        """Number of recordings in the listing."""
         found = self.registration
         return found.new + found.changed + found.stale + found.unchanged
 
 
 def register(
-    lake: Lake, plans: Plans, source: str, access: S3Access = AS_FOUND, *, retry_failed: bool, gone: bool = False
+    lake: Lake,
+    plans: Plans,
+    source: str,
+    access: S3Access = AS_FOUND,
+    *,
+    retry_failed: bool,
+    confirm_missing: bool = False,
 ) -> IngestReport:
-    """Bring the ledger up to date with a source; returns what was found.
+    """Bring the ledger up to date with a source, and return what was found.
 
-    plans: what was published under another is pending again; access: to S3; gone: as for `sweep`.
+    Args:
+        lake: The lake.
+        plans: The plan of each recording; what was published under another plan becomes pending again.
+        source: A folder or S3 prefix.
+        access: Access to S3.
+        retry_failed: Whether to make failed recordings of the source pending again.
+        confirm_missing: As for `sweep`.
     """
     for partition in lake.ledger.pending_partitions():
         lake.ledger.catch_up(lake.manifest(partition))
-    swept = sweep(lake, plans, source, access, gone=gone)
+    swept = sweep(lake, plans, source, access, confirm_missing=confirm_missing)
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))
     return IngestReport(
-        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, passed_over=swept.passed_over
+        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, skipped=swept.skipped
     )

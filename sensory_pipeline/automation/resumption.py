@@ -1,6 +1,6 @@
-"""Partitions whose run was killed and that Dagster did not run again.
+"""Runs partitions again whose run was killed and not repeated by Dagster.
 
-Dagster tries that once a kill, and gives up for good when its code server does not answer just then.
+Dagster tries to repeat a killed run once, and gives up if its code server does not answer at that moment.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.dagster_internals import RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
 RESUMED_TAG = "sensory/resumed"
-"""How often in a row a partition was run again by this sensor."""
+"""How often in a row this sensor has run a partition again."""
 MOST_RESUMPTIONS = 10
 
 _OWN_FAULT = ("STEP_FAILURE", "RUN_EXCEPTION", "JOB_INITIALIZATION_FAILURE")
@@ -26,6 +26,7 @@ _LOOK_BACK = timedelta(days=1)
     description="Runs partitions again whose run was killed, if Dagster has given up on them.",
 )
 def resumption(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Request runs for partitions whose last run was killed."""
     killed = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE],
         tags={WILL_RETRY_TAG: "false"},
@@ -48,7 +49,7 @@ def resumption(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | 
 
 
 def _is_last(run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
-    """Whether its partition has one and was not run since."""
+    """Return whether the run has a partition that was not run since."""
     partition = run.tags.get("dagster/partition")
     if partition is None:
         return False

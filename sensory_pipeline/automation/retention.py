@@ -1,7 +1,7 @@
-"""Old runs are deleted, with their events and logs, so that an instance does not grow for ever.
+"""Deletes old runs with their events and logs, so that an instance does not grow for ever.
 
-What Dagster knows of a partition, whether it is materialised and with which figures, stands in the
-events of the runs that materialised it last. Those stay: at most as many as a partition has assets.
+What Dagster knows of a partition, such as whether it is materialised, is stored in the events of the runs that
+materialised it last. Those runs are kept: at most as many per partition as there are assets.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from sensory_pipeline.dagster_internals import event_files
 from sensory_pipeline.settings import Settings
 
 MOST_AT_ONCE = 200
-"""Runs deleted in one go, which takes some ten seconds; the next hour deletes more."""
+"""Runs that are deleted at once, which takes about ten seconds; the next hour deletes more."""
 _BATCH = 500
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def retention(settings: Settings) -> dg.SensorDefinition:
-    """The sensor that does it."""
+    """Return the sensor that deletes old runs."""
 
     @dg.sensor(
         name="retention",
@@ -36,17 +36,25 @@ def retention(settings: Settings) -> dg.SensorDefinition:
 
 
 def delete_runs(instance: dg.DagsterInstance, *, before: datetime) -> int:
-    """Delete the oldest finished runs that were created before that moment and that nothing needs; returns how many."""
+    """Delete the oldest finished runs that are not needed.
+
+    Args:
+        instance: Dagster's instance.
+        before: Only runs that were created before this moment.
+
+    Returns:
+        How many were deleted.
+    """
     old = instance.get_run_ids(filters=dg.RunsFilter(statuses=_FINISHED, created_before=before))
     needed = _last_materializations(instance) if old else set()
-    doomed = [run_id for run_id in reversed(old) if run_id not in needed][:MOST_AT_ONCE]
-    for run_id in doomed:
+    deletable = [run_id for run_id in reversed(old) if run_id not in needed][:MOST_AT_ONCE]
+    for run_id in deletable:
         _delete(instance, run_id)
-    return len(doomed)
+    return len(deletable)
 
 
 def _last_materializations(instance: dg.DagsterInstance) -> set[str]:
-    """Runs that were the last to materialise an asset in some partition, or without one."""
+    """Return the runs that were the last to materialise an asset, in each partition or without one."""
     runs: set[str] = set()
     for key in instance.all_asset_keys():
         latest = instance.get_latest_materialization_event(key)

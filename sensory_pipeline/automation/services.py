@@ -1,7 +1,7 @@
-"""Dagster's three services as children of one process: the code server, which starts the runs, the daemon, the UI.
+"""Dagster's three services as child processes: the code server, which starts the runs; the daemon; the UI.
 
-What dies is started again, and a run goes on when the code server that started it has died. All end
-together, runs included.
+A service that dies is started again, and runs continue when the code server that started them has died. At the end all
+of them are stopped, runs included.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 DEFINITIONS = "sensory_pipeline.definitions"
 WEBSERVER = "sensory_pipeline.automation.webserver"
 MOST_DEATHS = 5
-"""A service that dies so often within a minute is given up."""
+"""A service that dies this often within a minute is given up."""
 END_LIMIT_S = 30.0
 """Seconds that services and runs have to end by themselves."""
 _POLL_S = 0.5
@@ -41,8 +41,16 @@ _SET_DEATH_SIGNAL, _ADOPT_ORPHANS = 1, 36  # <linux/prctl.h>
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """One of them. command: what follows `python -m`; prepare: done before each start; deaths: when the last ones
-    were, in monotonic seconds."""
+    """One of the services.
+
+    Attributes:
+        name: Its name in messages.
+        command: What follows `python -m`.
+        environment: Its environment.
+        prepare: Called before each start.
+        process: Its process; None before the first start.
+        deaths: When it last died, in monotonic seconds.
+    """
 
     name: str
     command: list[str]
@@ -52,17 +60,21 @@ class Service:
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_DEATHS))
 
     def keep_up(self) -> None:
-        """Start it, if it is not there. Raises ConfigurationError when it does not stay up."""
+        """Start the service if it is not running.
+
+        Raises:
+            ConfigurationError: It dies again and again.
+        """
         if self.process is not None:
             if self.process.poll() is None:
                 return
             log.warning("Dagster's %s has ended with code %d; starting it again", self.name, self.process.returncode)
             self.deaths.append(time.monotonic())
             if len(self.deaths) == MOST_DEATHS and self.deaths[-1] - self.deaths[0] < 60:
-                raise ConfigurationError(f"Dagster's {self.name} does not stay up: what it wrote last says why")
+                raise ConfigurationError(f"Dagster's {self.name} does not stay up: its last output says why")
         self.prepare()
         self.process = subprocess.Popen(
-            # -P: not of the folder one is in, where anything may have the name of a package
+            # -P: do not import from the current directory, where a file may have the name of a package
             [sys.executable, "-P", "-m", *self.command],
             env=self.environment,
             preexec_fn=_end_with_parent,
@@ -70,12 +82,20 @@ class Service:
 
 
 def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, definitions: str = DEFINITIONS) -> None:
-    """Keep the services of the instance in `home` up until SIGINT or SIGTERM.
+    """Keep the services running until SIGINT or SIGTERM.
 
-    Raises ConfigurationError when one does not stay up.
+    Args:
+        home: Folder of the Dagster instance.
+        environment: Environment of the services.
+        host: Address of the UI.
+        port: Port of the UI.
+        definitions: Module with Dagster's definitions.
+
+    Raises:
+        ConfigurationError: A service dies again and again.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        # a shell without job control starts what is in the background deaf to SIGINT
+        # a shell without job control starts background processes that ignore SIGINT
         signal.signal(number, signal.default_int_handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1)  # runs of a code server that died
@@ -91,7 +111,7 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
         code_server = ["dagster", "api", "grpc", "--socket", str(socket), "--lazy-load-user-code", "--module-name"]
         known = ["--workspace", str(workspace), "--log-level", "warning"]
-        # or a backfill fails for good, and takes its queued runs along, when the code server is away just then
+        # otherwise a backfill and its queued runs fail for good if the code server is restarting at that moment
         patient = {**environment, RETRY_CHANGED_DEFINITIONS: "1"}
         code = Service(
             name="code server", command=[*code_server, definitions, "--location-name", definitions], environment=patient
@@ -110,10 +130,10 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         try:
             while True:
                 code.keep_up()
-                if socket.exists():  # the others find it at once
+                if socket.exists():  # so that the others find the code server at once
                     daemon.keep_up()
                     webserver.keep_up()
-                _bury({service.process.pid for service in (code, daemon, webserver) if service.process})
+                _reap({service.process.pid for service in (code, daemon, webserver) if service.process})
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             log.info("ending Dagster's services")
@@ -126,8 +146,8 @@ def _clear_starting(home: Path) -> None:
         fail_unlaunched(instance)
 
 
-def _bury(services: set[int]) -> None:
-    """Take note of the end of runs that were adopted, so that they are no zombies."""
+def _reap(services: set[int]) -> None:
+    """Collect the exit codes of adopted runs that have ended, so that they do not stay zombies."""
     adopted = [child for child in psutil.Process().children() if child.pid not in services]
     psutil.wait_procs(adopted, timeout=0)
 

@@ -1,7 +1,7 @@
-"""Dagster's UI behind a check of who asks: `python -m sensory_pipeline.automation.webserver`.
+"""Dagster's UI behind a check of the origin of requests: `python -m sensory_pipeline.automation.webserver`.
 
-What `dagster-webserver` does, with one layer around its application; a proxy in front would have to carry its
-WebSockets as well, and leave the webserver itself open on a port.
+It does the same as `dagster-webserver`, with one middleware. A proxy would have to forward WebSockets too, and would
+leave the webserver itself unprotected on a port.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 @asynccontextmanager
 async def _lifespan(_: Starlette) -> AsyncIterator[None]:
-    with suppress(asyncio.CancelledError):  # which uvicorn raises here when it is interrupted
+    with suppress(asyncio.CancelledError):  # uvicorn raises it here when it is interrupted
         yield
 
 

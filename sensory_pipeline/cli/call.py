@@ -16,7 +16,7 @@ from sensory_pipeline.cli.console import errors, reader_may_leave
 from sensory_pipeline.cli.formats import Format
 from sensory_pipeline.client import AudioClient, JobFailed, LiveMessage, Result, ServiceError, StreamingClient
 from sensory_pipeline.client.calls import Options
-from sensory_pipeline.client.results import Feeling, Word
+from sensory_pipeline.client.results import Emotion, Word
 from sensory_pipeline.client.streaming import CHUNK_S, paced, wave_chunks
 from sensory_pipeline.client.uploads import Progress as Told
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
@@ -138,8 +138,8 @@ def _show(message: LiveMessage, wanted: Format) -> None:
         typer.echo(json.dumps(dict(message), ensure_ascii=False))
     elif message.error:
         errors.print(message.error, soft_wrap=True)
-    elif message.feeling is not None:
-        typer.echo(line(_span(message.feeling), message.feeling.label))
+    elif message.emotion is not None:
+        typer.echo(line(_span(message.emotion), message.emotion.label))
     elif message.words:
         typer.echo(line(Span.from_seconds(message["start"], message["end"]), message.text))
 
@@ -153,12 +153,12 @@ def _text(result: Result) -> str:
             for one in said
         )
     turns = [line(Span.from_seconds(turn.start, turn.end), turn.speaker) for turn in result.turns]
-    return "\n".join(turns or [line(_span(feeling), feeling.label) for feeling in result.feelings])
+    return "\n".join(turns or [line(_span(emotion), emotion.label) for emotion in result.emotions])
 
 
 def _how(said: Utterance, result: Result) -> str:
     """What covers most of it."""
-    nearest = max(result.feelings, key=lambda feeling: _span(feeling).overlap_ms(said.span), default=None)
+    nearest = max(result.emotions, key=lambda emotion: _span(emotion).overlap_ms(said.span), default=None)
     return f"({nearest.label})" if nearest else ""
 
 
@@ -170,5 +170,5 @@ def _attributed(word: Word) -> AttributedWord:
     )
 
 
-def _span(feeling: Feeling) -> Span:
-    return Span.from_seconds(feeling.start, feeling.end)
+def _span(emotion: Emotion) -> Span:
+    return Span.from_seconds(emotion.start, emotion.end)

@@ -46,9 +46,11 @@ def ingest(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Also process recordings that failed before, whatever the reason.")
     ] = False,
-    gone: Annotated[
+    confirm_missing: Annotated[
         bool,
-        typer.Option("--gone", help="Mark recordings as missing even if their whole source or folder is empty."),
+        typer.Option(
+            "--confirm-missing", help="Mark recordings as missing even if their whole source or folder is empty."
+        ),
     ] = False,
 ) -> None:
     """Find the recordings of a source and process those that are new, changed, or made under other settings.
@@ -58,7 +60,7 @@ def ingest(
     recordings.
     """
     root = lake or Settings().lake
-    report = ingest_folder(source, root, retry_failed=retry_failed, gone=gone)
+    report = ingest_folder(source, root, retry_failed=retry_failed, confirm_missing=confirm_missing)
     summarise(report, root)
     if not report.found and not report.emptied:
         raise ConfigurationError(why_empty(source, S3Access.of(Settings())))
@@ -66,13 +68,17 @@ def ingest(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def ingest_folder(source: str, root: Path, *, retry_failed: bool = False, gone: bool = False) -> IngestReport:
+def ingest_folder(
+    source: str, root: Path, *, retry_failed: bool = False, confirm_missing: bool = False
+) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
     settings = Settings()
     lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
 
     def listed(plans: Plans) -> IngestReport:
-        return register(lake, plans, source, S3Access.of(settings), retry_failed=retry_failed, gone=gone)
+        return register(
+            lake, plans, source, S3Access.of(settings), retry_failed=retry_failed, confirm_missing=confirm_missing
+        )
 
     return work_off(lake, settings, listed)
 
@@ -156,11 +162,11 @@ def summarise(report: IngestReport, root: Path) -> None:
     if report.emptied:
         errors.print(
             f"the source is empty, but had {counted(report.emptied, 'recording')}: is it mounted? Nothing is marked as "
-            "missing; if the recordings were deleted, use --gone",
+            "missing; if the recordings were deleted, use --confirm-missing",
             soft_wrap=True,
         )
-    if report.passed_over:
-        errors.print(f"skipped, not recordings: {_listed(report.passed_over)}")
+    if report.skipped:
+        errors.print(f"skipped, not recordings: {_listed(report.skipped)}")
     summarise_work(report, root)
 
 

@@ -1,6 +1,6 @@
 """Clients of the service: `AudioClient`, `AsyncAudioClient` and, for live speech, `StreamingClient`.
 
-They need the extra `client` alone: neither Dagster nor any library that runs a model.
+They need only the extra `client`: neither Dagster nor any library that runs a model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The service from code that does not wait."""
+"""A client of the service for asynchronous code."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sensory_pipeline.client.calls import (
     Call,
     Options,
     accepted,
-    again,
     finished,
     headers,
+    should_retry,
     unreachable,
 )
 from sensory_pipeline.client.results import Result
@@ -28,11 +28,20 @@ from sensory_pipeline.client.uploads import Audio, Progress, opened
 
 
 class AsyncAudioClient:
-    """An AudioClient whose methods are awaited; of a list of recordings, `at_once` are sent at the same time."""
+    """An AudioClient whose methods are awaited."""
 
     def __init__(
         self, url: str, *, key: str | None = None, attempts: int = 8, patience_s: float = 300, at_once: int = 4
     ) -> None:
+        """Describe the service; the connection is made with the first request.
+
+        Args:
+            url: URL of the service.
+            key: Key for the service, if it requires one.
+            attempts: How often a request is sent if the service is busy or cannot be reached.
+            patience_s: Seconds after which a request is given up in any case.
+            at_once: How many recordings of a list are sent at the same time.
+        """
         self._http = httpx2.AsyncClient(base_url=url, headers=headers(key), timeout=TIMEOUT)
         self._attempts, self._patience_s = attempts, patience_s
         self._places = asyncio.Semaphore(at_once)
@@ -44,7 +53,7 @@ class AsyncAudioClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     @overload
@@ -68,13 +77,16 @@ class AsyncAudioClient:
         progress: Progress | None = None,
         **options: Unpack[Options],
     ) -> Result | list[Result]:
-        """Have a recording processed, or a list of them.
+        """Process a recording or a list of recordings.
 
         Args:
             audio: A path, the bytes of a file, a file object, or a list of these.
-            background: As a job that outlives the connection; this waits for it.
-            progress: Is told how many bytes of an upload are sent, and of how many.
+            background: Use a job that continues if the connection breaks; this call waits for it.
+            progress: Called with the number of bytes sent and the total.
             options: What to find out.
+
+        Returns:
+            The result, or a list of results in the same order.
 
         Raises:
             ServiceError: The service refused or failed, or cannot be reached.
@@ -88,19 +100,44 @@ class AsyncAudioClient:
         return finished(answer) or await self.wait(str(answer["job_id"]))
 
     async def submit(self, audio: Audio, *, progress: Progress | None = None, **options: Unpack[Options]) -> str:
-        """Begin a background job; returns its id. Raises as `process` does."""
+        """Start a background job and return its id.
+
+        Args:
+            audio: A path, the bytes of a file, or a file object.
+            progress: Called with the number of bytes sent and the total.
+            options: What to find out.
+
+        Raises:
+            ServiceError: The service refused or failed, or cannot be reached.
+            OSError: The file cannot be read.
+        """
         return str((await self._sent(audio, Call(options=options, background=True), progress))["job_id"])
 
     async def result(self, job_id: str) -> Result | None:
-        """Of a job; None while there is none. Raises ServiceError, JobFailed where there will be none."""
+        """Return the result of a job; None while it is not finished.
+
+        Raises:
+            JobFailed: The job has failed.
+            ServiceError: The service refused or failed, or cannot be reached.
+        """
         return finished(await self._asked(lambda: self._http.get(f"/v1/jobs/{job_id}")))
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
-        """The result of a job, once there is one. Raises as `result` does, and TimeoutError."""
+        """Wait for a job and return its result.
+
+        Args:
+            job_id: The job.
+            timeout_s: Seconds after which to stop waiting; None for no limit.
+
+        Raises:
+            TimeoutError: The job is not finished; it continues.
+            JobFailed: The job has failed.
+            ServiceError: The service refused or failed, or cannot be reached.
+        """
         pause_s, until = POLL_S, None if timeout_s is None else time.monotonic() + timeout_s
         while (found := await self.result(job_id)) is None:
             if until is not None and time.monotonic() + pause_s > until:
-                raise TimeoutError(f"job {job_id} is not done after {timeout_s:.0f} s; it goes on")
+                raise TimeoutError(f"job {job_id} has not finished after {timeout_s:.0f} s; it continues")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MOST_POLL_S)
         return found
@@ -111,7 +148,9 @@ class AsyncAudioClient:
 
     async def _asked(self, ask: Callable[[], Awaitable[httpx2.Response]]) -> Mapping[str, Any]:
         try:
-            async for attempt in stamina.retry_context(on=again, attempts=self._attempts, timeout=self._patience_s):
+            async for attempt in stamina.retry_context(
+                on=should_retry, attempts=self._attempts, timeout=self._patience_s
+            ):
                 with attempt:
                     return accepted(await ask())
         except httpx2.TransportError as error:

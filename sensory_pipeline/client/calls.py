@@ -1,4 +1,4 @@
-"""What both HTTP clients send, and what they make of answers."""
+"""What both HTTP clients send, and how they read answers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ EmotionLevel = Literal["word", "sentence", "speaker", "file"]
 
 PROCESS = "/v1/process"
 TIMEOUT = httpx2.Timeout(connect=10, read=None, write=60, pool=None)
-"""An answer takes as long as the recording takes."""
+"""Without a limit for reading: an answer takes as long as the recording needs."""
 POLL_S, MOST_POLL_S = 0.5, 10.0
-"""Seconds between two looks at a job; they double."""
+"""First and longest time between two requests for the state of a job, in seconds; it doubles each time."""
 _TRY_AGAIN = frozenset({408, 409, 429, 502, 503})
 
 
 class Options(TypedDict, total=False):
-    """What may be asked of a recording.
+    """What to find out about a recording; the service decides what is not given.
 
-    tasks: some of "transcribe", "diarization", "emotion"; the first where nothing is said. emo_level: "word",
-    "sentence", "speaker" or "file". language: ISO 639-1 code. tra: more options of the transcription, under
-    faster-whisper's names; dia: of the diarization, {"stereo_mode": True}. The service decides what is not given.
+    Attributes:
+        tasks: Any of "transcribe", "diarization", "emotion"; the default is the first.
+        emo_level: "word", "sentence", "speaker" or "file".
+        language: ISO 639-1 code.
+        tra: More options of the transcription, with faster-whisper's names.
+        dia: Options of the diarization: {"stereo_mode": True}.
     """
 
     tasks: Sequence[Task]
@@ -42,7 +45,7 @@ class Options(TypedDict, total=False):
 
 
 def settings(options: Options) -> dict[str, Any]:
-    """As the contract has them."""
+    """Return the settings in the form of the service's contract."""
     found: dict[str, Any] = {"tasks": list(options.get("tasks", ("transcribe",)))}
     tra = dict(options.get("tra", {}))
     if language := options.get("language"):
@@ -58,14 +61,20 @@ def settings(options: Options) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. key: makes the service do it once, however often it is sent."""
+    """One request.
+
+    Attributes:
+        options: What to find out.
+        background: Whether to process it as a job.
+        key: Idempotency key: the service processes the request once, however often it is sent.
+    """
 
     options: Options
     background: bool = False
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def form(self, upload: Upload) -> dict[str, Any]:
-        """The arguments of httpx2's `post`."""
+        """Return the arguments of httpx2's `post`."""
         asked = {"settings": settings(self.options), "format_output": "json", "async_process": self.background}
         upload.rewind()
         return {
@@ -76,12 +85,16 @@ class Call:
 
 
 def headers(key: str | None) -> dict[str, str]:
-    """Of every request. key: as `sensory keys new` gave it."""
+    """Return the headers of every request, with a key that `sensory keys new` has printed."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def accepted(response: httpx2.Response) -> Mapping[str, Any]:
-    """The answer of a request that went well. Raises ServiceError for any other."""
+    """Return the body of a successful answer.
+
+    Raises:
+        ServiceError: The request was not successful.
+    """
     value: Any = None
     with suppress(ValueError):
         value = response.json()
@@ -96,20 +109,24 @@ def accepted(response: httpx2.Response) -> Mapping[str, Any]:
 
 
 def finished(answer: Mapping[str, Any]) -> Result | None:
-    """The result; None while there is none. Raises JobFailed where there will be none."""
+    """Return the result of an answer; None while the job is not finished.
+
+    Raises:
+        JobFailed: The job has failed.
+    """
     if answer["status"] == "failed":
         raise JobFailed(None, str(answer.get("error") or "the job failed"))
     return Result(answer["result"]) if answer["status"] == "completed" else None
 
 
 def unreachable(url: httpx2.URL, error: httpx2.TransportError) -> ServiceError:
-    """The same as an error of ours."""
+    """Return the ServiceError for a transport error."""
     reason = str(error) or type(error).__name__
     return ServiceError(None, f"{url.host} does not answer ({reason}): is it running there?")
 
 
-def again(error: Exception) -> bool | float:
-    """Whether a request is worth another try; seconds to wait before it, where the service says."""
+def should_retry(error: Exception) -> bool | float:
+    """Return whether to send a request again, or the seconds to wait before, if the service says so."""
     if isinstance(error, httpx2.TransportError):
         return True
     if isinstance(error, ServiceError) and error.status in _TRY_AGAIN:

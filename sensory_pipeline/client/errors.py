@@ -1,4 +1,4 @@
-"""What clients raise."""
+"""The errors that clients raise."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ class ServiceError(Exception):
     """The service refused, failed, or could not be reached.
 
     Attributes:
-        status: HTTP's, or the close code of a WebSocket; None where nothing was answered.
+        status: HTTP status, or close code of a WebSocket; None if there was no answer.
         detail: What failed and what to do next, as the service says.
-        retry_after_s: Seconds after which it may be tried again; None where the service does not say.
+        retry_after_s: Seconds after which to try again; None if the service does not say.
     """
 
     def __init__(self, status: int | None, detail: str, *, retry_after_s: float | None = None) -> None:
@@ -24,4 +24,4 @@ class JobFailed(ServiceError):
 
 
 class StreamLost(ServiceError):
-    """The connection of a live stream broke, and could not be taken up again in time."""
+    """The connection of a live stream broke and could not be restored in time."""

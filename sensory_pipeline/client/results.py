@@ -1,4 +1,4 @@
-"""Answers of the service: with types, and as the JSON objects that they are."""
+"""Answers of the service, as JSON objects with typed properties."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ class Answer(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """Seconds from the start. text: without blanks; confidence: 0 to 1; speaker: where it was asked for."""
+    """A recognised word.
+
+    Attributes:
+        start: Seconds from the start of the recording.
+        end: Seconds from the start of the recording.
+        text: The word, without spaces.
+        confidence: 0 to 1.
+        speaker: Who said it; None if speakers were not asked for.
+    """
 
     start: float
     end: float
@@ -39,7 +47,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One stretch of one speaker, in seconds."""
+    """A stretch of speech of one speaker.
+
+    Attributes:
+        start: Seconds from the start of the recording.
+        end: Seconds from the start of the recording.
+        speaker: The speaker.
+    """
 
     start: float
     end: float
@@ -47,8 +61,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feeling:
-    """How a stretch was said, in seconds. scores: of angry, sad, neutral and positive; they sum to 1."""
+class Emotion:
+    """How a stretch was said.
+
+    Attributes:
+        start: Seconds from the start of the recording.
+        end: Seconds from the start of the recording.
+        scores: Probabilities of angry, sad, neutral and positive.
+        speaker: Who said it; None if unknown.
+    """
 
     start: float
     end: float
@@ -57,27 +78,27 @@ class Feeling:
 
     @property
     def label(self) -> str:
-        """The most probable."""
+        """The most probable emotion."""
         return max(self.scores, key=lambda name: self.scores[name])
 
 
 class Result(Answer):
-    """What was found out about a recording: `result["tra"]["text"]`, or `result.text`."""
+    """The result for a recording: `result["tra"]["text"]`, or `result.text`."""
 
     @property
     def text(self) -> str:
-        """All that is said; empty where it was not asked for."""
+        """The whole text; empty if it was not asked for."""
         tra = self.get("tra")
         return str(tra["text"]) if tra else ""
 
     @property
     def language(self) -> str | None:
-        """ISO 639-1 code, where the service tells it."""
+        """ISO 639-1 code; None if the service does not report it."""
         return (self.get("tra") or {}).get("language")
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """In order of time; none where the service was not asked for them."""
+        """The words in order of time; empty if they were not asked for."""
         tra = self.get("tra") or {}
         if "segments" in tra:
             return tuple(_word(word) for segment in tra["segments"] for word in segment.get("words", ()))
@@ -85,16 +106,16 @@ class Result(Answer):
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """Who speaks when."""
+        """The turns of the speakers."""
         turns = (self.get("dia") or {}).get("turns", ())
         return tuple(Turn(start=turn["start"], end=turn["end"], speaker=turn["speaker"]) for turn in turns)
 
     @property
-    def feelings(self) -> tuple[Feeling, ...]:
-        """At the level that was asked for."""
+    def emotions(self) -> tuple[Emotion, ...]:
+        """The emotions at the level that was asked for."""
         segments = (self.get("emo") or {}).get("segments", ())
         return tuple(
-            Feeling(
+            Emotion(
                 start=segment["start"],
                 end=segment["end"],
                 scores=segment["emotional"],
@@ -105,28 +126,28 @@ class Result(Answer):
 
 
 class LiveMessage(Answer):
-    """What a live stream says: words that are final, those that may change, or how a phrase was said."""
+    """A message of a live stream: final words, words that may still change, or an emotion."""
 
     @property
     def text(self) -> str:
-        """Of the words that have become final with this message."""
+        """Text of the words that have become final with this message."""
         return str(self.get("text", ""))
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """Those; they are never taken back."""
+        """The words that have become final with this message; they never change."""
         return tuple(_word(word) for word in self.get("words", ()))
 
     @property
     def partial(self) -> tuple[Word, ...]:
-        """All that are not final yet, instead of those of the message before."""
+        """All words that are not final yet; they replace those of the message before."""
         return tuple(_word(word) for word in self.get("partial", ()))
 
     @property
-    def feeling(self) -> Feeling | None:
-        """How a phrase was said, where emotions were asked for."""
+    def emotion(self) -> Emotion | None:
+        """How a phrase was said, if emotions were asked for."""
         scores = self.get("emotional")
-        return Feeling(start=self["start"], end=self["end"], scores=scores) if scores else None
+        return Emotion(start=self["start"], end=self["end"], scores=scores) if scores else None
 
     @property
     def error(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The sound of a stream, of which the last part can be sent again."""
+"""The sound of a stream; its last part can be sent again."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _FRAME_BYTES = 1 << 15
 
 
 class SentSound:
-    """Reads chunks in a thread of its own, so that a microphone is heard while a connection is taken up again.
+    """Reads chunks in its own thread, so that no sound is lost while a connection is being restored.
 
     Attributes:
-        error: That the chunks ended with.
+        error: What the chunks raised.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.error: Exception | None = None
         self._chunks = chunks
         self._sound = bytearray()
-        self._begin = 0  # bytes before the sound that is kept
-        self._position = 0  # bytes that are sent
+        self._begin = 0  # number of bytes before the kept sound
+        self._position = 0  # number of bytes sent
         self._ended = False
         self._changed = Condition()
         Thread(target=self._read, name="sound", daemon=True).start()
 
     def next(self, over: Event) -> bytes | None:
-        """What is to be sent next, when it is there; None when there is no more, or once it is `over`."""
+        """Return the next bytes to send when there are any; None at the end, or once `over` is set."""
         with self._changed:
             self._changed.wait_for(lambda: over.is_set() or self._ended or self._unsent)
             if over.is_set() or not self._unsent:
@@ -42,19 +42,23 @@ class SentSound:
             return frame
 
     def back_to(self, position: int) -> None:
-        """Go on after so many bytes of the stream. Raises StreamLost where they are no longer kept."""
+        """Continue after this number of bytes of the stream.
+
+        Raises:
+            StreamLost: They are no longer kept.
+        """
         with self._changed:
             if not self._begin <= position <= self._position:
-                raise StreamLost(None, "the service has heard too little of the sound to go on")
+                raise StreamLost(None, "too much of the sound was lost to continue the stream")
             self._position = position
 
     def wake(self) -> None:
-        """Have whoever waits look whether it is over."""
+        """Let waiting threads check again whether the stream is over."""
         with self._changed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Ask for no more chunks."""
+        """Read no more chunks."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -71,11 +75,11 @@ class SentSound:
                     if self._ended:
                         return
                     self._sound += chunk
-                    gone = max(0, self._position - self._begin - _KEPT_BYTES)
-                    del self._sound[:gone]
-                    self._begin += gone
+                    dropped = max(0, self._position - self._begin - _KEPT_BYTES)
+                    del self._sound[:dropped]
+                    self._begin += dropped
                     self._changed.notify_all()
-        except Exception as error:  # noqa: BLE001 - it is for whoever gave the chunks
+        except Exception as error:  # noqa: BLE001 - it is raised where the stream is read
             self.error = error
         finally:
             self.close()

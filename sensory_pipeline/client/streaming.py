@@ -1,4 +1,4 @@
-"""Live speech: sound goes out while it is spoken, words come in."""
+"""A client for live speech: sends sound while it is spoken and receives words."""
 
 from __future__ import annotations
 
@@ -22,24 +22,28 @@ from sensory_pipeline.client.results import LiveMessage
 from sensory_pipeline.client.sent_sound import SentSound
 
 RATES = (8_000, 16_000, 24_000)
-"""Hz, that sound may have."""
+"""Sample rates in Hz that the service accepts."""
 CHUNK_S = 0.1
-"""Of a file, sent at once."""
+"""Seconds of a file that are sent at once."""
 _RESUME_S = 30.0
 _OURS = range(4000, 5000)
 _REFUSALS = frozenset({1003, 1008, 1009, 1011})
 
 
 class StreamingClient:
-    """Sends a stream of PCM16, mono. A broken connection is taken up again within half a minute.
-
-    Args:
-        url: Of the service, as in http://host:8001.
-        key: That it demands, if it does.
-        rate: Of the sound, in Hz: 8000, 16000 or 24000.
-    """
+    """Sends a stream of PCM16, mono; restores a broken connection within half a minute."""
 
     def __init__(self, url: str, *, key: str | None = None, rate: int = 16_000) -> None:
+        """Describe the service; each stream makes its own connection.
+
+        Args:
+            url: URL of the service, such as http://host:8001.
+            key: Key for the service, if it requires one.
+            rate: Sample rate of the sound in Hz: 8000, 16000 or 24000.
+
+        Raises:
+            ValueError: The rate is another.
+        """
         if rate not in RATES:
             raise ValueError(f"sound can have {', '.join(map(str, RATES))} Hz, not {rate}: resample it")
         scheme, host, path, *_ = urlsplit(url)
@@ -48,11 +52,18 @@ class StreamingClient:
         self._rate = rate
 
     def stream(self, chunks: Iterable[bytes], **options: Unpack[Options]) -> Iterator[LiveMessage]:
-        """Send chunks as they come, as from a microphone; gives what the service says meanwhile, until all is said.
+        """Send chunks as they come, for example from a microphone, and yield the messages of the service.
+
+        Args:
+            chunks: PCM16, mono, at the client's rate.
+            options: What to find out.
+
+        Yields:
+            Words and emotions, until the service has processed all sound.
 
         Raises:
             ServiceError: The service refused the stream; its close code is the status.
-            StreamLost: The connection broke, and the service was not to be reached again.
+            StreamLost: The connection broke and could not be restored.
         """
         sound = SentSound(chunks)
         name, after, resumed = secrets.token_urlsafe(24), 0, False
@@ -78,9 +89,20 @@ class StreamingClient:
     def stream_file(
         self, path: str | PathLike[str], *, real_time: bool = True, **options: Unpack[Options]
     ) -> Iterator[LiveMessage]:
-        """The same of a WAVE file of PCM16, mono, at the client's rate. real_time: not faster than it was spoken.
+        """Send a WAVE file like `stream`.
 
-        Raises ValueError for another file, as well.
+        Args:
+            path: WAVE file of PCM16, mono, at the client's rate.
+            real_time: Whether to send it no faster than it was spoken.
+            options: What to find out.
+
+        Yields:
+            Words and emotions, until the service has processed all sound.
+
+        Raises:
+            ValueError: The file has another format.
+            ServiceError: The service refused the stream; its close code is the status.
+            StreamLost: The connection broke and could not be restored.
         """
         return self.stream(paced(wave_chunks(path, self._rate), self._rate, real_time=real_time), **options)
 
@@ -96,7 +118,7 @@ class StreamingClient:
         raise AssertionError  # the last attempt returns or raises
 
     def _talk(self, connection: ClientConnection, sound: SentSound, *, resumed: bool) -> Iterator[LiveMessage]:
-        """Until the service closes the connection. Raises ConnectionClosed where it does not so normally."""
+        """Send and receive until the service closes the connection; raise ConnectionClosed if it broke."""
         if resumed:
             sound.back_to(json.loads(connection.recv())["received"])
         over = Event()
@@ -114,7 +136,15 @@ class StreamingClient:
 
 
 def wave_chunks(path: str | PathLike[str], rate: int) -> Iterator[bytes]:
-    """A WAVE file's sound, CHUNK_S seconds at a time. Raises ValueError unless it is PCM16, mono, at that rate."""
+    """Yield the sound of a WAVE file, CHUNK_S seconds at a time.
+
+    Args:
+        path: The file.
+        rate: Sample rate in Hz.
+
+    Raises:
+        ValueError: The file is not PCM16, mono, at this rate.
+    """
     try:
         with wave.open(str(path)) as file:
             if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, rate):
@@ -122,11 +152,17 @@ def wave_chunks(path: str | PathLike[str], rate: int) -> Iterator[bytes]:
             while data := file.readframes(round(rate * CHUNK_S)):
                 yield data
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path} is no WAVE file ({error}): convert it") from error
+        raise ValueError(f"{path} is not a WAVE file ({error}): convert it") from error
 
 
 def paced(chunks: Iterable[bytes], rate: int, *, real_time: bool = True) -> Iterator[bytes]:
-    """Each chunk of PCM16 when it would have been spoken."""
+    """Yield each chunk of PCM16 at the time at which it would have been spoken.
+
+    Args:
+        chunks: The chunks, mono.
+        rate: Sample rate in Hz.
+        real_time: Whether to wait at all.
+    """
     began, spoken_s = time.monotonic(), 0.0
     for chunk in chunks:
         spoken_s += len(chunk) / 2 / rate
@@ -141,12 +177,12 @@ def _send(connection: ClientConnection, sound: SentSound, over: Event) -> None:
             connection.send(chunk)
         if not over.is_set():
             connection.send(b"")
-    except ConnectionClosed:  # who reads knows as well
+    except ConnectionClosed:  # the reading side reports it
         pass
 
 
 def _raise_refusal(closed: ConnectionClosed) -> None:
-    """Unless the connection is only broken."""
+    """Raise ServiceError if the service closed the connection on purpose."""
     frame: Any = closed.rcvd
     if frame is not None and (frame.code in _OURS or frame.code in _REFUSALS):
         raise ServiceError(frame.code, frame.reason or "the service closed the stream") from closed

@@ -1,4 +1,4 @@
-"""A recording as somebody has it: a path, bytes or a file object."""
+"""A recording to send: a path, bytes or a file object."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from typing import IO
 Audio = str | os.PathLike[str] | bytes | IO[bytes]
 """A path, the bytes of a file, or a file that is open for reading."""
 Progress = Callable[[int, int], None]
-"""Is told how many bytes are sent, and of how many."""
+"""Called with the number of bytes sent and the total."""
 
 _IN_MEMORY = 16 << 20
 
 
 class Upload(io.RawIOBase):
-    """A recording that can be sent again. name: of the file; size: bytes."""
+    """A recording that can be sent more than once.
+
+    Attributes:
+        name: Name of the file.
+        size: Bytes.
+    """
 
     def __init__(self, file: IO[bytes], name: str, progress: Progress | None) -> None:
         self._file = file
@@ -31,7 +36,7 @@ class Upload(io.RawIOBase):
         self.rewind()
 
     def rewind(self) -> None:
-        """To its beginning."""
+        """Go back to the beginning."""
         self._file.seek(self._begin)
 
     def readable(self) -> bool:
@@ -56,7 +61,15 @@ class Upload(io.RawIOBase):
 
 @contextmanager
 def opened(audio: Audio, progress: Progress | None) -> Iterator[Upload]:
-    """The recording, ready to be read. Raises OSError for a file that cannot be."""
+    """Open a recording for reading.
+
+    Args:
+        audio: A path, the bytes of a file, or a file object.
+        progress: Called with the number of bytes read and the total.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     if isinstance(audio, bytes):
         yield Upload(io.BytesIO(audio), "audio", progress)
     elif isinstance(audio, str | os.PathLike):

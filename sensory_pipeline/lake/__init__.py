@@ -1,0 +1,1 @@
+"""The lake: tables, manifests, ledger and stage results below one folder."""

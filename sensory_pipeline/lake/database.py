@@ -1,7 +1,7 @@
-"""Where the ledger's rows live: SQLite beside the tables, or PostgreSQL for several hosts.
+"""The ledger's database: SQLite beside the tables, or PostgreSQL for several hosts.
 
-Two drivers behind one interface. The SQL that they are given is what both understand, `?` stands for
-a value, and times and dates are ISO text.
+Both drivers have the same interface. SQL statements use only what both databases support, `?` is the placeholder for a
+value, and times and dates are ISO 8601 text.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Protocol
 Values = Sequence[str | int | None]
 
 
-class Answer(Protocol):
-    """Of one statement: its rows, how many it changed, and the names of its columns first in each."""
+class Cursor(Protocol):
+    """The result of a statement, with the names that DB-API 2.0 (PEP 249) uses."""
 
     @property
     def rowcount(self) -> int: ...
@@ -24,34 +24,47 @@ class Answer(Protocol):
 
 
 class Transaction(Protocol):
-    """Statements that take effect together, or not at all."""
+    """Statements that all take effect together, or not at all."""
 
-    def execute(self, sql: str, values: Values = ...) -> Answer: ...
+    def execute(self, sql: str, values: Values = ...) -> Cursor: ...
     def executemany(self, sql: str, values: Iterable[Values]) -> None: ...
 
 
 class Database(Protocol):
     """A database that several processes use at once.
 
-    Each of its transactions raises ConfigurationError when it does not answer or refuses, LakeDamaged
-    when its file is none of a database.
+    Every transaction raises ConfigurationError if the database does not answer or refuses access, and LakeDamaged if
+    the file is not a valid database.
     """
 
     def exists(self) -> bool:
-        """Whether there is one to read from."""
+        """Return whether there is a database to read."""
 
     def check(self) -> None:
-        """Raises LakeDamaged when a value is not what was written, as far as can be told. Takes a second for
-        200,000 recordings."""
+        """Look for damaged values, as far as the database can detect them; takes a second for 200,000 recordings.
 
-    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, anew: bool) -> None:
-        """Have `check` see to these columns of a table. anew: there are others than before."""
+        Raises:
+            LakeDamaged: A value is not what was written.
+        """
+
+    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, rebuild: bool) -> None:
+        """Let `check` verify a table.
+
+        Args:
+            db: The transaction to do it in.
+            table: Name of the table.
+            columns: All its columns.
+            rebuild: Whether the columns have changed since the last call.
+        """
 
     def exclusive(self) -> AbstractContextManager[Transaction]:
-        """One process at a time, as for making and altering tables."""
+        """Begin a transaction that only one process can hold at a time, to create or alter tables."""
 
     def writing(self) -> AbstractContextManager[Transaction]:
-        """To change rows. Every UPDATE names the state it changes: others may have been there since."""
+        """Begin a transaction that changes rows.
+
+        Another process may have changed them since they were read, so every UPDATE names the state that it expects.
+        """
 
     def reading(self) -> AbstractContextManager[Transaction]:
-        """To read, also without leave to write."""
+        """Begin a transaction that only reads; it needs no write permission."""

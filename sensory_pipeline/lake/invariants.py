@@ -1,4 +1,4 @@
-"""What must hold within a partition's tables, whatever was fed in."""
+"""Rules that the tables of every partition must satisfy, whatever the input was."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _RULES = {
 
 
 def violations(lake: Lake, partition: Partition) -> dict[str, int]:
-    """Rule -> how many rows break it, for the rules that are broken."""
+    """Return how many rows break each rule; rules that hold are left out."""
     with connect(lake, [partition], include_missing=True) as db:
         rules = dict(_RULES)
         for table in TABLES:

@@ -1,12 +1,12 @@
 """One folder that holds everything: tables, manifests, ledger, stage results, decoded audio.
 
-lake.json                               format, number of shards, first date and place of the ledger, frozen
-ledger.sqlite                           what was discovered and tried, unless that is in PostgreSQL
+lake.json                               format, number of shards, first date, where the ledger is; never changes
+ledger.sqlite                           which recordings were found and tried, unless that is in PostgreSQL
 manifests/date=/shard=.json             what is published
-data/<table>/date=/shard=/*.parquet     the rows; only files named by a manifest count
+data/<table>/date=/shard=/*.parquet     the rows; only files that a manifest names count
 stages/<stage>/date=/shard=/*.parquet   stage results, by fingerprint
-audio/                                  decoded audio, a cache
-locks/                                  one lease a partition
+audio/                                  cache of decoded audio
+locks/                                  one lease per partition
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from sensory_pipeline.storage.lock import held
 FORMAT = 1
 
 
-class _Birth(BaseModel):
-    """lake.json"""
+class _LakeConfig(BaseModel):
+    """The content of lake.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: int
@@ -49,7 +49,14 @@ class _Birth(BaseModel):
 
 @dataclass(frozen=True)
 class Lake:
-    """An open lake. root: its folder; shards, start_date: frozen when it was made; database: of the ledger."""
+    """An open lake.
+
+    Attributes:
+        root: Absolute path of its folder.
+        shards: Number of shards; fixed when the lake is created.
+        start_date: First date of its partitions; fixed when the lake is created.
+        database: Database of the ledger.
+    """
 
     root: Path
     shards: int
@@ -58,14 +65,20 @@ class Lake:
 
     @classmethod
     def open(cls, root: Path, *, ledger: SecretStr | None = None) -> Lake:
-        """A lake that exists. ledger: URL of the PostgreSQL that has its ledger; in its folder when None.
+        """Open an existing lake.
 
-        Raises LakeMismatch when there is none, of another format, or with its ledger elsewhere, and LakeDamaged.
+        Args:
+            root: Its folder.
+            ledger: URL of the PostgreSQL database that holds its ledger; None if the ledger is in the folder.
+
+        Raises:
+            LakeMismatch: There is no lake, it has another format, or its ledger is elsewhere.
+            LakeDamaged: lake.json is damaged.
         """
         _check_path(root)
         path = root / "lake.json"
         try:
-            birth = _Birth.model_validate_json(unsealed(path.read_bytes()))
+            config = _LakeConfig.model_validate_json(unsealed(path.read_bytes()))
         except FileNotFoundError as error:
             raise LakeMismatch(
                 f"there is no lake in {root}: make one with `sensory ingest FOLDER --lake {root}`"
@@ -73,30 +86,41 @@ class Lake:
         except OSError as error:
             raise LakeMismatch(f"{path} cannot be read: {error.strerror}") from error
         except ValidationError as error:
-            raise LakeMismatch(f"{path} is not a lake's: {error.error_count()} fields are wrong") from error
+            raise LakeMismatch(f"{path} is not valid: {error.error_count()} fields are wrong") from error
         except ValueError as error:
             raise LakeDamaged(f"{path} is damaged ({error}): put it back from a backup") from error
-        if birth.format != FORMAT:
-            raise LakeMismatch(f"{root} has format {birth.format}, this version reads {FORMAT}: use a new lake")
-        if birth.ledger_schema is not None and ledger is None:
-            raise LakeMismatch(f"the ledger of {root} is in PostgreSQL: set SENSORY_LEDGER to where that is")
-        if birth.ledger_schema is None and ledger is not None:
+        if config.format != FORMAT:
+            raise LakeMismatch(f"{root} has format {config.format}, this version reads {FORMAT}: use a new lake")
+        if config.ledger_schema is not None and ledger is None:
+            raise LakeMismatch(f"the ledger of {root} is in PostgreSQL: set SENSORY_LEDGER to its URL")
+        if config.ledger_schema is None and ledger is not None:
             raise LakeMismatch(
                 f"{root} was made with its ledger in ledger.sqlite and SENSORY_LEDGER is set: unset it, or use a new "
                 "lake"
             )
-        database = _database(root.resolve(), ledger, birth.ledger_schema)
-        return cls(root=root.resolve(), shards=birth.shards, start_date=birth.start_date, database=database)
+        database = _database(root.resolve(), ledger, config.ledger_schema)
+        return cls(root=root.resolve(), shards=config.shards, start_date=config.start_date, database=database)
 
     @classmethod
     def create(cls, root: Path, *, shards: int, start_date: date, ledger: SecretStr | None = None) -> Lake:
-        """The lake in that folder, made now if there is none. ledger: as for `open`.
+        """Open the lake in a folder; create it first if there is none.
 
-        Raises LakeMismatch when it exists with another number of shards or another start, or when
-        the folder holds something else.
+        Args:
+            root: Its folder.
+            shards: Number of shards.
+            start_date: First date of its partitions.
+            ledger: As for `open`.
+
+        Raises:
+            ConfigurationError: The start date is in the future.
+            LakeMismatch: The lake exists with another number of shards or start date, or the folder holds something
+                else.
+            LakeDamaged: lake.json is damaged.
         """
         if start_date > datetime.now(UTC).date():
-            raise ConfigurationError(f"SENSORY_START_DATE is {start_date}, a day to come: give one that has been")
+            raise ConfigurationError(
+                f"SENSORY_START_DATE is {start_date}, which is in the future: use today or an earlier date"
+            )
         _check_path(root)
         if not (root / "lake.json").exists():
             _check_vacant(root)
@@ -104,15 +128,19 @@ class Lake:
             with held(root / "locks" / "lake.lock", what="the new lake"):
                 if not (root / "lake.json").exists():
                     schema = None if ledger is None else f"sensory_{uuid4().hex[:12]}"
-                    Ledger(_database(root.resolve(), ledger, schema))  # from the start, so that a reader finds one
-                    birth = _Birth(format=FORMAT, shards=shards, start_date=start_date, ledger_schema=schema)
-                    write_text_atomically(root / "lake.json", sealed(birth.model_dump_json(indent=1)))
+                    Ledger(_database(root.resolve(), ledger, schema))  # now, so that the first reader finds one
+                    config = _LakeConfig(format=FORMAT, shards=shards, start_date=start_date, ledger_schema=schema)
+                    write_text_atomically(root / "lake.json", sealed(config.model_dump_json(indent=1)))
         lake = cls.open(root, ledger=ledger)
         lake.check_made_with(shards=shards, start_date=start_date)
         return lake
 
     def check_made_with(self, *, shards: int, start_date: date) -> None:
-        """Whoever works on the lake has to cut it as it was cut. Raises LakeMismatch."""
+        """Check that the settings match the lake, before anything is written to it.
+
+        Raises:
+            LakeMismatch: The number of shards or the start date is different.
+        """
         if self.shards != shards:
             raise LakeMismatch(
                 f"{self.root} was made with SENSORY_SHARDS={self.shards} and it is {shards} now: "
@@ -145,11 +173,14 @@ class Lake:
         return manifest.read(self.manifests, partition)
 
     def published(self) -> Iterator[tuple[Partition, Manifest]]:
-        """Every partition that was ever published."""
+        """Yield every published partition with its manifest."""
         return manifest.read_all(self.manifests)
 
     def lease(self, partition: Partition) -> AbstractContextManager[None]:
-        """Only its holder may write to the partition. Waits for another holder; ends with its process."""
+        """Return a lock that a process must hold to write to the partition.
+
+        It waits while another process holds the lock, and is released when the process ends.
+        """
         name = f"{partition.date.isoformat()}-{partition.shard}.lock"
         return held(self.root / "locks" / name, what=f"partition {partition.key}")
 
@@ -172,11 +203,11 @@ def _check_path(root: Path) -> None:
 
 
 def _make_private(root: Path) -> None:
-    """A folder that is new is its owner's, and its group's where the umask lets that write: recordings are private."""
+    """Create the folder for its owner, and for its group if the umask lets that write: recordings are private."""
     if root.exists():
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    root.mkdir(0o770, exist_ok=True)  # somebody else makes it too
+    root.mkdir(0o770, exist_ok=True)  # another process may create it at the same time
     if root.stat().st_mode & S_IRWXG != S_IRWXG:
         root.chmod(0o700)
 
@@ -186,7 +217,7 @@ def _check_vacant(root: Path) -> None:
         return
     if not root.is_dir():
         raise LakeMismatch(f"{root} is a file: give a folder for the lake")
-    # what a kill leaves of a lake that was being made, and what another process has made of it by now
+    # ignore what a killed creation left behind, and what another process has created by now
     strangers = sorted(
         path.name
         for path in root.iterdir()

@@ -1,8 +1,7 @@
-"""What was discovered, and what was tried: the lake's only mutable state.
+"""Which recordings were found and tried: the only mutable state of the lake.
 
-The manifests say what is published; the ledger says what still has to be. Every change of a
-recording's state names the version it is about, so that a result for an old version never
-settles a new one.
+The manifests say what is published; the ledger says what is still to do. Every change of a recording's state names the
+version that it is about, so a result for an old version never marks a new version as done.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline.lake.sweeps import LATEST, TABLES, Sweeps
 
 MAX_ATTEMPTS = 10
-"""Times a recording may be started without an end that anybody saw, before it is given up."""
+"""A recording that was started this often without a known end is given up."""
 
 _COLUMNS = {
     "recording_id": "TEXT PRIMARY KEY",
@@ -42,37 +41,52 @@ _COLUMNS = {
     "crashes": "INTEGER NOT NULL DEFAULT 0",
     "note": "TEXT",
     "present": "INTEGER NOT NULL DEFAULT 1",
-    "forgive_before": "TEXT",
+    "failures_reset_at": "TEXT",
     "redo_before": "TEXT",
     "redo_stages": "TEXT",
     "seen_in": "BIGINT NOT NULL DEFAULT 0",
     "first_seen_at": "TEXT NOT NULL",
     "updated_at": "TEXT NOT NULL",
 }
+_RENAMED = {"forgive_before": "failures_reset_at", "blind": "incomplete"}
+"""Columns of older versions, under their present names."""
 _PAGE = 1000
-"""Objects registered together; S3 lists as many at once."""
+"""Number of objects that are registered together; S3 lists as many at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A recording that waits to be processed, and how often that was tried.
 
-    forgive_before: failures of stages before this moment are tried again; redo_before: what redo_stages
-    made before this one is made again (naive UTC, both).
+    Attributes:
+        recording: The recording.
+        attempts: How often it was started without a known end.
+        crashes: How often its process died or hung.
+        note: Why the last attempt had no result.
+        failures_reset_at: Stages that failed before this moment are tried again (naive UTC).
+        redo_before: Results of `redo_stages` from before this moment are made again (naive UTC).
+        redo_stages: Stages to make again.
     """
 
     recording: Recording
     attempts: int
     crashes: int
     note: str | None
-    forgive_before: datetime | None
+    failures_reset_at: datetime | None
     redo_before: datetime | None
     redo_stages: frozenset[Stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What a listing brought: counts of objects."""
+    """What a listing brought, as counts of objects.
+
+    Attributes:
+        new: Not in the ledger before.
+        changed: Have another version than before.
+        stale: Were published under other settings.
+        unchanged: Need no work.
+    """
 
     new: int
     changed: int
@@ -90,8 +104,16 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What waits in a partition. deferred: recordings that were tried and could not be worked on; since,
-    changed: when the first, and the last, of it became pending, or was tried."""
+    """What is pending in a partition.
+
+    Attributes:
+        partition: The partition.
+        recordings: Number of pending recordings.
+        deferred: How many of them were tried and put off, for example because their source did not answer.
+        size_bytes: Their size in their source.
+        since: When the first of them became pending or was last tried (UTC).
+        changed: The same for the last of them (UTC).
+    """
 
     partition: Partition
     recordings: int
@@ -102,12 +124,16 @@ class Backlog:
 
 
 class Ledger:
-    """The ledger in its database; safe to use from several processes at once."""
+    """The ledger in its database; several processes can use it at once."""
 
     def __init__(self, database: Database) -> None:
-        """The ledger that is there, made or brought up to date first where it must be.
+        """Open the ledger; create it or add new columns where necessary.
 
-        Raises LakeDamaged when it is not what was written, or a newer version's.
+        Args:
+            database: Its database.
+
+        Raises:
+            LakeDamaged: The ledger is damaged, or was written by a newer version.
         """
         self._database = database
         database.check()
@@ -118,15 +144,18 @@ class Ledger:
                 db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({kinds})")
                 description = db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608
                 found = {str(column[0]) for column in description}
+                for old in found & _RENAMED.keys():
+                    db.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {_RENAMED[old]}")
+                    found = found - {old} | {_RENAMED[old]}
                 if unknown := found - columns.keys():
                     raise LakeDamaged(
-                        f"the ledger's table {table} has a column {min(unknown)}: it is damaged, or of a newer "
+                        f"the ledger's table {table} has a column {min(unknown)}: it is damaged, or from a newer "
                         "version; update sensory-pipeline, or put the ledger back from a backup"
                     )
-                added = columns.keys() - found  # made by an older version
+                added = columns.keys() - found  # the ledger was created by an older version
                 for name in added:
                     db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
-                database.seal(db, table, columns, anew=bool(added))
+                database.seal(db, table, columns, rebuild=bool(added))
             db.execute("CREATE INDEX IF NOT EXISTS recordings_by_partition ON recordings (status, date, shard)")
             db.execute("CREATE INDEX IF NOT EXISTS swept_in ON swept (number, recording_id)")
 
@@ -138,10 +167,16 @@ class Ledger:
         shards: int,
         start_date: date,
     ) -> Registration:
-        """Take in a listing: what is new, was rewritten, or was published under other settings
-        becomes pending.
+        """Take in a listing: what is new, was rewritten, or was published under other settings becomes pending.
 
-        fingerprint: of the result wanted for a uri.
+        Args:
+            objects: The objects of the listing.
+            fingerprint: Returns the fingerprint of the wanted result for a uri.
+            shards: Number of shards of the lake.
+            start_date: First date of the lake.
+
+        Returns:
+            How many objects are new, changed, stale and unchanged.
         """
         counts = dict.fromkeys(("new", "changed", "stale", "unchanged"), 0)
         remaining = iter(objects)
@@ -184,7 +219,7 @@ class Ledger:
                 continue
             if version != item.version:
                 counts["changed"] += 1
-                published_now = None  # of another version, as far as the ledger knows
+                published_now = None  # what is published is of another version
             elif status != "pending" and published != fingerprint(item.uri):
                 counts["stale"] += 1
                 published_now = published or None
@@ -214,8 +249,8 @@ class Ledger:
                 returned,
             )
 
-    def gone(self, uris: Iterable[str]) -> None:
-        """These are no longer there, and so no longer pending."""
+    def mark_missing(self, uris: Iterable[str]) -> None:
+        """Mark recordings as no longer in their source; they are then not pending either."""
         now = datetime.now(UTC).isoformat()
         with self._database.writing() as db:
             db.executemany(
@@ -224,17 +259,17 @@ class Ledger:
             )
 
     def retry_failed(self, prefix: str) -> int:
-        """Make every failed recording under the prefix pending again; returns how many."""
+        """Make every failed recording whose uri begins with the prefix pending again; return how many."""
         with self._database.writing() as db:
             return db.execute(
                 "UPDATE recordings SET status = 'pending', attempts = 0, crashes = 0,"
-                " note = NULL, forgive_before = ?"
+                " note = NULL, failures_reset_at = ?"
                 " WHERE status = 'failed' AND present = 1 AND substr(uri, 1, length(?)) = ?",
                 (datetime.now(UTC).replace(tzinfo=None).isoformat(), prefix, prefix),
             ).rowcount
 
     def pending_partitions(self) -> dict[Partition, int]:
-        """How many recordings wait in which partition, oldest partition first."""
+        """Return the number of pending recordings by partition, oldest partition first."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT date, shard, count(*) FROM recordings WHERE status = 'pending' AND present = 1"
@@ -243,7 +278,7 @@ class Ledger:
         return {Partition(date=date.fromisoformat(day), shard=shard): count for day, shard, count in rows}
 
     def backlog(self) -> tuple[Backlog, ...]:
-        """What waits in each partition, oldest partition first."""
+        """Return what is pending in each partition, oldest partition first."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT date, shard, count(*), count(note), sum(size_bytes), min(updated_at), max(updated_at)"
@@ -255,7 +290,7 @@ class Ledger:
                 partition=Partition(date=date.fromisoformat(day), shard=shard),
                 recordings=count,
                 deferred=deferred,
-                size_bytes=int(size),  # PostgreSQL sums to decimals
+                size_bytes=int(size),  # PostgreSQL returns sums as decimals
                 since=datetime.fromisoformat(since),
                 changed=datetime.fromisoformat(changed),
             )
@@ -263,10 +298,10 @@ class Ledger:
         )
 
     def pending(self, partition: Partition) -> tuple[Pending, ...]:
-        """What waits in a partition, in order of first sight."""
+        """Return the pending recordings of a partition, in the order in which they were first seen."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT recording_id, uri, version, size_bytes, attempts, crashes, note, forgive_before,"
+                "SELECT recording_id, uri, version, size_bytes, attempts, crashes, note, failures_reset_at,"
                 " redo_before, redo_stages"
                 " FROM recordings WHERE status = 'pending' AND present = 1 AND date = ? AND shard = ?"
                 " ORDER BY first_seen_at, uri",
@@ -280,15 +315,19 @@ class Ledger:
                 attempts=attempts,
                 crashes=crashes,
                 note=note,
-                forgive_before=datetime.fromisoformat(forgive) if forgive else None,
+                failures_reset_at=datetime.fromisoformat(failures_reset) if failures_reset else None,
                 redo_before=datetime.fromisoformat(redo) if redo else None,
                 redo_stages=frozenset(map(Stage, stages.split())) if stages else frozenset(),
             )
-            for identity, uri, version, size, attempts, crashes, note, forgive, redo, stages in rows
+            for identity, uri, version, size, attempts, crashes, note, failures_reset, redo, stages in rows
         )
 
     def known(self, day: date | None = None) -> list[Recording]:
-        """All recordings that are there, of a date of the lake or of any, in order of uri."""
+        """Return the recordings that are still in their source, ordered by uri.
+
+        Args:
+            day: Only recordings of this date of the lake; all if None.
+        """
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT recording_id, uri, version, size_bytes, date, shard FROM recordings"
@@ -307,12 +346,17 @@ class Ledger:
         ]
 
     def redo(self, recordings: Iterable[Recording], stages: Collection[Stage]) -> None:
-        """Make recordings pending again, whatever was made of them in these stages up to now."""
+        """Make recordings pending again and make the results of these stages again.
+
+        Args:
+            recordings: The recordings; one whose version has changed since is left out.
+            stages: The stages whose present results no longer count.
+        """
         now = datetime.now(UTC)
         named = " ".join(sorted(stages))
         with self._database.writing() as db:
             db.executemany(
-                # what was wished before and is not done yet is wished still
+                # an earlier request that has not been carried out yet stays valid
                 "UPDATE recordings SET redo_stages ="
                 " CASE WHEN status = 'pending' THEN coalesce(redo_stages, '') ELSE '' END || ' ' || ?,"
                 " redo_before = ?, status = 'pending', attempts = 0, crashes = 0, note = NULL,"
@@ -324,13 +368,13 @@ class Ledger:
             )
 
     def partition_of(self, recording_id: str) -> Partition | None:
-        """Where a recording is, or was before it was forgotten; None when it was never seen."""
+        """Return the partition of a recording, also of a forgotten one; None if it was never seen."""
         with self._database.reading() as db:
             rows = db.execute("SELECT date, shard FROM recordings WHERE recording_id = ?", (recording_id,)).fetchall()
         return Partition(date=date.fromisoformat(rows[0][0]), shard=rows[0][1]) if rows else None
 
     def forget(self, recording_id: str) -> None:
-        """Keep nothing of a recording but its id, by which it is not taken in again."""
+        """Keep only the id of a recording, so that it is not registered again."""
         with self._database.writing() as db:
             db.execute(
                 "UPDATE recordings SET status = 'forgotten', uri = recording_id, version = '', size_bytes = 0,"
@@ -339,38 +383,38 @@ class Ledger:
             )
 
     def started(self, recording: Recording) -> None:
-        """Work on it begins; noted before, so that a death that nobody sees is counted."""
+        """Count an attempt before the work begins, so that a death that nobody notices is counted too."""
         self._update(recording, "attempts = attempts + 1")
 
     def crashed(self, recording: Recording, note: str) -> None:
-        """It was at work when its process died or hung."""
+        """Count a crash: the process that worked on the recording died or hung."""
         self._update(recording, "crashes = crashes + 1, note = ?", note)
 
     def returned(self, recording: Recording) -> None:
-        """It was taken back unfinished, for a reason that is not its own."""
+        """Take an attempt back: it was not finished, for a reason that has nothing to do with the recording."""
         self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END")
 
     def progressed(self, recording: Recording) -> None:
-        """A stage came to an end on it."""
+        """Reset the counts, because a stage has finished the recording."""
         self._update(recording, "attempts = 0, crashes = 0, note = NULL")
 
     def deferred(self, recording: Recording, note: str) -> None:
-        """It could not be worked on now and stays pending."""
+        """Leave the recording pending, because it could not be processed for now."""
         self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END, note = ?", note)
 
-    def forgive(self, recordings: Iterable[Recording]) -> None:
-        """Try again what failed on them up to now, for it was not their fault."""
+    def reset_failures(self, recordings: Iterable[Recording]) -> None:
+        """Try again what has failed on these recordings until now, because the recordings were not the cause."""
         now = datetime.now(UTC).replace(tzinfo=None).isoformat()
         for recording in recordings:
-            self._update(recording, "attempts = 0, crashes = 0, note = NULL, forgive_before = ?", now)
+            self._update(recording, "attempts = 0, crashes = 0, note = NULL, failures_reset_at = ?", now)
 
     def settle(self, published: Mapping[str, Published]) -> None:
-        """These were published just now: recording_id -> how."""
+        """Record what was just published, by recording_id."""
         self._publish(published)
 
     def catch_up(self, manifest: Manifest) -> None:
-        """Settle what was published by a run that was killed between its commit and its `settle`."""
-        # under the fingerprint the ledger knows already, it is pending for a reason
+        """Record what a run published that was killed between its commit and its `settle`."""
+        # if the ledger already has this fingerprint, the recording was made pending again after the commit
         self._publish(manifest.recordings, unless_known=True)
 
     def _publish(self, published: Mapping[str, Published], *, unless_known: bool = False) -> None:

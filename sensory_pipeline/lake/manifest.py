@@ -1,7 +1,7 @@
-"""What is published: one small JSON file a partition, switched last and in one step.
+"""What is published: one small JSON file per partition, replaced in one step at the end of a commit.
 
-Data files are immutable and named in the manifest; what no manifest names does not exist for
-readers. `generation` counts commits, so that a writer that was overtaken notices.
+Data files never change, and readers only see those that a manifest names. `generation` counts the commits, so that a
+writer notices if another one was faster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ class _Value(BaseModel):
 
 
 class Published(_Value):
-    """How one recording stands. fingerprint: everything that decided its rows."""
+    """The published state of one recording.
+
+    Attributes:
+        version: Version of the source object.
+        status: Whether it was processed.
+        fingerprint: Hash of everything that decided its rows.
+    """
 
     version: str
     status: Literal["ok", "failed"]
@@ -31,8 +37,14 @@ class Published(_Value):
 
 
 class DataFile(_Value):
-    """path: relative to the lake, with forward slashes; columns: its own, of the version that wrote it; checksum:
-    of the whole file, None where an older version wrote it."""
+    """A Parquet file of a table.
+
+    Attributes:
+        path: Relative to the lake, with forward slashes.
+        rows: Number of rows.
+        columns: Names of its columns, in the version that wrote it.
+        checksum: Of the whole file; None if an older version wrote it.
+    """
 
     path: str
     rows: int
@@ -41,7 +53,14 @@ class DataFile(_Value):
 
 
 class Manifest(_Value):
-    """One partition as readers see it. tables: by name; recordings: by recording_id."""
+    """One partition as readers see it.
+
+    Attributes:
+        generation: Number of commits so far.
+        run_id: The run of the last commit.
+        tables: Data files by table.
+        recordings: Published state by recording_id.
+    """
 
     generation: int = 0
     run_id: str = ""
@@ -50,7 +69,11 @@ class Manifest(_Value):
 
 
 def read(folder: Path, partition: Partition) -> Manifest:
-    """The current manifest; an empty one, generation 0, before the first commit."""
+    """Return the current manifest; before the first commit an empty one of generation 0.
+
+    Raises:
+        LakeDamaged: The manifest is damaged.
+    """
     try:
         return _read(_path(folder, partition))
     except FileNotFoundError:
@@ -58,13 +81,13 @@ def read(folder: Path, partition: Partition) -> Manifest:
 
 
 def read_all(folder: Path) -> Iterator[tuple[Partition, Manifest]]:
-    """Every partition that was ever published, and its manifest."""
+    """Yield every published partition with its manifest."""
     for partition in partitions(folder):
         yield partition, _read(_path(folder, partition))
 
 
 def partitions(folder: Path) -> list[Partition]:
-    """Every partition that was ever published, by date, without a look into its manifest."""
+    """Return every published partition, ordered by date, without reading the manifests."""
     return [
         Partition.parse(f"{path.parent.name.removeprefix('date=')}|{path.stem.removeprefix('shard=')}")
         for day in files(folder, "date=*")
@@ -73,9 +96,15 @@ def partitions(folder: Path) -> list[Partition]:
 
 
 def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:
-    """Make `manifest` the current one. Its generation must follow the current one's.
+    """Make `manifest` the current one; the caller holds the partition's lease.
 
-    The caller holds the partition's lease. Raises StaleWriter when somebody committed in between.
+    Args:
+        folder: Folder of all manifests.
+        partition: The partition.
+        manifest: The new manifest, whose generation follows the current one's.
+
+    Raises:
+        StaleWriter: Another run has committed in between.
     """
     current = read(folder, partition).generation
     if manifest.generation != current + 1:
@@ -91,10 +120,10 @@ def commit(folder: Path, partition: Partition, manifest: Manifest) -> None:
 def _read(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(unsealed(path.read_bytes()))
-    except ValueError as error:  # pydantic's are ValueErrors too
+    except ValueError as error:  # pydantic's errors are ValueErrors too
         raise LakeDamaged(
             f"{path} is damaged: put it back from a backup, or move it and the lake's ledger.sqlite away and ingest "
-            "again, by which its partition is published again"
+            "again, which publishes its partition again"
         ) from error
 
 

@@ -1,9 +1,8 @@
-"""Parquet files that are read as they were written, or not at all.
+"""Parquet files with checksums, so that damage is noticed when they are read.
 
-Every page has a checksum, which pyarrow, Spark and others verify. What no page checksum covers, above all the
-footer, is covered by the checksum of the whole file, which is kept elsewhere: in the manifest, or in the file's
-name. DuckDB 2.0 verifies nothing: of 600 files with one bit flipped it read 366 as something else, without an
-error, and pyarrow with its page checksums 2.
+Every page has a checksum, which pyarrow, Spark and others verify. The rest of a file, above all the footer, is covered
+by a checksum of the whole file, which is stored in the manifest or in the file's name. DuckDB 2.0 verifies nothing: of
+600 files with one flipped bit it read 366 wrongly without an error; pyarrow with page checksums read 2 wrongly.
 """
 
 from __future__ import annotations
@@ -22,23 +21,42 @@ _READERS = 4
 
 
 def write(rows: pa.Table, where: Any, **options: Any) -> None:
-    """zstd, with a checksum a page. where: a path, or an Arrow stream; options: of pyarrow's write_table."""
+    """Write a table with zstd compression and page checksums.
+
+    Args:
+        rows: The table.
+        where: A path or an Arrow stream.
+        options: Further options of pyarrow's write_table.
+    """
     from pyarrow.parquet import write_table
 
     write_table(rows, where, **{"compression": "zstd", "write_page_checksum": True, **options})
 
 
 def read(where: Any, schema: pa.Schema) -> pa.Table:
-    """What `write` wrote. Raises pyarrow.ArrowException or OSError where a page is not what was written."""
+    """Read what `write` has written.
+
+    Args:
+        where: A path or an Arrow file.
+        schema: The columns to read.
+
+    Raises:
+        pyarrow.ArrowException: A page is damaged.
+        OSError: The file cannot be read, or a page is damaged.
+    """
     from pyarrow.parquet import read_table
 
     return read_table(where, schema=schema, partitioning=None, page_checksum_verification=True)
 
 
 def verify(files: Iterable[tuple[Path, int | None]]) -> None:
-    """Compare files with their checksums; of an older version's, without one, only whether they can be read.
+    """Compare files with their checksums; a file without one, from an older version, is only opened.
 
-    Raises LakeDamaged, which names the first that is gone or damaged.
+    Args:
+        files: Paths with their checksums.
+
+    Raises:
+        LakeDamaged: A file is missing or damaged; the message names the first.
     """
     with ThreadPoolExecutor(_READERS) as readers:
         for _ in readers.map(lambda file: _verify(*file), files):
@@ -46,16 +64,16 @@ def verify(files: Iterable[tuple[Path, int | None]]) -> None:
 
 
 def damaged(path: Path, why: object) -> LakeDamaged:
-    """The error for a data file."""
+    """Return the error for a damaged data file."""
     return LakeDamaged(
-        f"{path} is gone or damaged ({why}): put it back from a backup; or move the lake's data, manifests and "
-        "ledger.sqlite away and ingest again, by which all is published again from the stage results"
+        f"{path} is missing or damaged ({why}): put it back from a backup; or move the lake's data, manifests and "
+        "ledger.sqlite away and ingest again, which publishes everything again from the stage results"
     )
 
 
 def _verify(path: Path, expected: int | None) -> None:
     try:
         if expected is not None and checksum_of(path) != expected:
-            raise damaged(path, "its checksum is another")
+            raise damaged(path, "its checksum is different")
     except OSError as error:
         raise damaged(path, error.strerror) from error

@@ -1,4 +1,4 @@
-"""A database in PostgreSQL, safe to use from several hosts. Each lake has a schema of its own in it."""
+"""The ledger's database in PostgreSQL, for several hosts. Each lake has its own schema."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from psycopg2.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.lake.database import Answer, Transaction, Values
+from sensory_pipeline.lake.database import Cursor, Transaction, Values
 
-_PAUSES_S = (0, 1, 4, 10)  # before each try to connect again: a server that restarts is soon back
-_EXCLUSIVE = 0x5E4504  # any number, the same in every process
+_PAUSES_S = (0, 1, 4, 10)  # before each attempt to reconnect: a server that restarts is soon back
+_EXCLUSIVE = 0x5E4504  # an arbitrary number, the same in every process
 _BATCH = 500
 
 
 @dataclass(slots=True)
 class PostgresDatabase:
-    """A schema of a database. url: as in postgresql://user:password@host/name.
+    """A schema of a PostgreSQL database.
 
-    A connection is kept between transactions, for making one takes longer than they do.
+    It keeps its connection between transactions, because connecting takes longer than a transaction.
+
+    Attributes:
+        url: In the form postgresql://user:password@host/name.
+        schema: Name of the lake's schema.
     """
 
     url: SecretStr
@@ -37,13 +41,13 @@ class PostgresDatabase:
     _process: int = field(default_factory=os.getpid)
 
     def exists(self) -> bool:
-        return True  # it shows when it is asked
+        return True  # a connection shows whether it does
 
     def check(self) -> None:
-        """PostgreSQL has checksums of its own for its pages."""
+        """Do nothing: PostgreSQL has its own page checksums."""
 
-    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, anew: bool) -> None:
-        """The same."""
+    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, rebuild: bool) -> None:
+        """Do nothing: PostgreSQL has its own page checksums."""
 
     @contextmanager
     def exclusive(self) -> Iterator[Transaction]:
@@ -76,10 +80,10 @@ class PostgresDatabase:
                     self._idle.append(db)
 
     def _begun(self, mode: str) -> connection:
-        """In a transaction. A kept connection may have died since."""
-        if self._process != os.getpid():  # a fork: these are the parent's
+        """Begin a transaction on a kept connection, or on a new one if the kept one has died."""
+        if self._process != os.getpid():  # after a fork: these belong to the parent
             self._idle, self._process = [], os.getpid()
-        patient = bool(self._idle)  # it has answered before
+        patient = bool(self._idle)  # the server has answered before
         while self._idle:
             db = self._idle.pop()
             try:
@@ -95,7 +99,7 @@ class PostgresDatabase:
     def _begin(self, db: connection, mode: str) -> None:
         with db.cursor() as statements:
             statements.execute(f"SET TRANSACTION {mode}")
-            # for this transaction alone, so that poolers may stand between
+            # only for this transaction, so that it works through a connection pooler
             statements.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(self.schema)))
 
     def _connected(self, pauses_s: Iterable[float]) -> connection:
@@ -115,12 +119,12 @@ class PostgresDatabase:
             yield
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise ConfigurationError(
-                f"the ledger's database does not answer ({_first_line(error)}): see to it, and check SENSORY_LEDGER"
+                f"the ledger's database does not answer ({_first_line(error)}): start it, or check SENSORY_LEDGER"
             ) from error
         except (InsufficientPrivilege, InvalidSchemaName, UndefinedTable) as error:
             raise ConfigurationError(
-                f"the ledger is not to be used in this database ({_first_line(error)}): its schema is {self.schema}; "
-                "check SENSORY_LEDGER, and what its user may do"
+                f"the ledger in this database cannot be used ({_first_line(error)}): its schema is {self.schema}; "
+                "check SENSORY_LEDGER and the permissions of its user"
             ) from error
 
 
@@ -128,7 +132,7 @@ class PostgresDatabase:
 class _Statements:
     cursor: cursor
 
-    def execute(self, sql: str, values: Values = ()) -> Answer:
+    def execute(self, sql: str, values: Values = ()) -> Cursor:
         self.cursor.execute(sql.replace("?", "%s"), _storable(values))
         return self.cursor
 
@@ -137,12 +141,12 @@ class _Statements:
 
 
 def _storable(values: Values) -> Values:
-    """PostgreSQL keeps no NUL in text; what an error says may have one."""
+    """Remove NUL characters, which PostgreSQL does not store in text; an error message may contain one."""
     return [value.replace("\0", "") if isinstance(value, str) else value for value in values]
 
 
 def _parameters(url: SecretStr) -> dict[str, str]:
-    """What libpq is to know; not the url itself, which it would quote in its complaints.
+    """Return the parameters for libpq; it would quote the URL itself in its error messages.
 
     >>> _parameters(SecretStr("postgresql://me:p%40ss@db.local:5433/lake?sslmode=require")) == {
     ...     "user": "me", "password": "p@ss", "host": "db.local", "port": "5433", "dbname": "lake",
@@ -158,10 +162,10 @@ def _parameters(url: SecretStr) -> dict[str, str]:
             "port": str(parts.port) if parts.port else None,
             "dbname": parts.path.removeprefix("/"),
         }
-    except ValueError:  # which may quote the password
-        raise ConfigurationError("SENSORY_LEDGER is no URL: use postgresql://user:password@host/name") from None
+    except ValueError:  # not chained: it may contain the password
+        raise ConfigurationError("SENSORY_LEDGER is not a URL: use postgresql://user:password@host/name") from None
     if parts.scheme not in ("postgresql", "postgres"):
-        raise ConfigurationError("SENSORY_LEDGER names no PostgreSQL: use postgresql://user:password@host/name")
+        raise ConfigurationError("SENSORY_LEDGER is not a PostgreSQL URL: use postgresql://user:password@host/name")
     return {**{name: unquote(value) for name, value in given.items() if value}, **dict(parse_qsl(parts.query))}
 
 

@@ -1,7 +1,7 @@
-"""Publishing a partition: new rows in, replaced rows out, all tables in one step.
+"""Publishing a partition: new rows replace old ones, in all tables in one step.
 
-Order of a commit: immutable data files, then the manifest that names them. A kill before the
-manifest leaves files nobody reads, which a later commit removes after a time of grace.
+A commit first writes immutable data files, then the manifest that names them. If it is killed before the manifest,
+nobody reads the files, and a later commit removes them after a grace period.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sensory_pipeline.storage.checksums import checksum_of
 from sensory_pipeline.storage.files import write_atomically
 
 GRACE_S = 3600.0
-"""Seconds a superseded file stays, for readers that still have its name."""
+"""Seconds that a superseded file is kept, for readers that still use it."""
 ROW_GROUP = 512 * 1024
 
 
@@ -38,11 +38,24 @@ def publish(
     removed: Collection[str] = (),
     grace_s: float = GRACE_S,
 ) -> Manifest:
-    """Replace everything the partition holds of these recordings by `rows`, and settle the ledger.
+    """Replace everything that the partition holds of these recordings by `rows`, and update the ledger.
 
-    base: the manifest the caller started from, under the lease it still holds; removed: recording_ids
-    of which nothing is to stay; grace_s: seconds that superseded files stay.
-    Raises StaleWriter when somebody else committed since, LakeDamaged when a file of `base` is not what was written.
+    Args:
+        lake: The lake.
+        partition: The partition, whose lease the caller holds.
+        run_id: The run that publishes.
+        base: The manifest that the caller read when it took the lease.
+        recordings: Their new state, by recording_id.
+        rows: Their new rows, of all tables.
+        removed: recording_ids whose rows are removed without replacement.
+        grace_s: Seconds that superseded files are kept.
+
+    Returns:
+        The new manifest.
+
+    Raises:
+        StaleWriter: Another run has committed since `base`.
+        LakeDamaged: A data file of `base` is missing or damaged.
     """
     generation = base.generation + 1
     files = {
@@ -100,7 +113,7 @@ def _read(lake: Lake, table: Table, entry: DataFile) -> pa.Table:
 
 
 def write_parquet(table: Table, rows: pa.Table, path: Path) -> None:
-    """Times delta-encoded, text in dictionaries, zstd: about 6 bytes a word."""
+    """Write rows with delta-encoded times and dictionaries for the rest: about 6 bytes per word."""
     times = [c.name for c in table.columns if c.name.endswith("_ms")]
     parquet.write(
         rows,

@@ -1,6 +1,6 @@
-"""Forgetting a recording: nothing of it stays in the lake but the mark that it is not to come back.
+"""Forgetting a recording: the lake keeps only a mark that prevents its return.
 
-The mark is its recording_id, a hash, so that a source that still has the object does not bring it back.
+The mark is its recording_id, a hash: a source that still has the object does not bring it back.
 """
 
 from __future__ import annotations
@@ -16,23 +16,32 @@ from sensory_pipeline.storage.files import files
 def forget(lake: Lake, uri: str) -> bool:
     """Remove a recording from the ledger, the tables, the stage results and the decoded audio.
 
-    Returns whether the lake knew it, now or before. Waits for a run that is at work in its
-    partition. Repeat it if it was interrupted. Raises LakeDamaged when a table of its partition is damaged:
-    of the tables alone is anything left then, and a repetition removes it once they can be read.
+    It waits for a run that works on the partition. If it is interrupted, call it again.
+
+    Args:
+        lake: The lake.
+        uri: The recording.
+
+    Returns:
+        Whether the lake knows the recording, or knew it before it was forgotten.
+
+    Raises:
+        LakeDamaged: A table of its partition is damaged. Everything but the table rows is removed then; call it again
+            once the tables can be read.
     """
     identity = recording_id(uri)
     partition = lake.ledger.partition_of(identity)
     if partition is None:
         return False
     with lake.lease(partition):
-        # first of all, so that no run takes it up again
+        # first, so that no run processes it again
         lake.ledger.forget(identity)
-        # then the voice, so that it is gone even where a damaged file of a table stops the rest
+        # then the audio, so that it is deleted even if a damaged table stops the rest
         for path in files(lake.audio, f"{identity}-*.wav"):
             path.unlink(missing_ok=True)
         lake.stages.remove(partition, identity)
         base = lake.manifest(partition)
-        # always, for files of earlier generations may hold it too
+        # in any case: files of earlier generations may contain it too
         if base.generation:
             publish(
                 lake,

@@ -1,4 +1,4 @@
-"""From one recording's result to its rows in every table."""
+"""The result of one recording as rows of the tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sensory_pipeline.lake.tables import (
 
 
 def result_rows(recording: Recording, result: RecordingResult) -> Iterator[Row]:
-    """Everything but the recording's own row and its stages."""
+    """Yield all rows of a result except those of `recordings` and `stages`."""
     identity = recording.recording_id
     said = result.utterances
     yield from _segment_rows(identity, result)
@@ -52,7 +52,17 @@ def recording_row(
     pipeline_version: str,
     published_at: datetime,
 ) -> RecordingRow:
-    """The recording's own row: result for one that went well, failure for one that did not."""
+    """Return the row of `recordings`.
+
+    Args:
+        recording: The recording.
+        audio: What decoding found; None if it failed.
+        result: The result; None if a stage failed.
+        failure: The stage that failed, with its error; None if all went well.
+        run_id: The run that publishes.
+        pipeline_version: Version of this software.
+        published_at: Time of the publication (naive UTC).
+    """
     stage, failed = failure if failure is not None else (None, None)
     damage = audio.damage if audio else None
     return RecordingRow(
@@ -82,7 +92,7 @@ def recording_row(
 
 
 def stage_rows(recording: Recording, results: Mapping[Stage, StageResult]) -> Iterator[StageRow]:
-    """What was done on the recording, stage by stage."""
+    """Yield one row for each stage that was executed."""
     for stage, result in results.items():
         yield StageRow(
             recording_id=recording.recording_id,

@@ -1,4 +1,4 @@
-"""A database in one SQLite file, safe to use from several processes of one host."""
+"""The ledger's database in one SQLite file, for the processes of one host."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
-from sensory_pipeline.lake.database import Answer, Transaction, Values
+from sensory_pipeline.lake.database import Cursor, Transaction, Values
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteDatabase:
-    """One file in WAL mode. Writers take turns."""
+    """One SQLite file in WAL mode; writers take turns."""
 
     path: Path
 
@@ -22,7 +22,7 @@ class SqliteDatabase:
         return self.path.exists()
 
     def check(self) -> None:
-        """SQLite's pages have no checksums, but an index has to say what its table says."""
+        """Compare the table with its index: SQLite has no page checksums, but both must hold the same values."""
         if not self.exists():
             return
         with self.reading() as db:
@@ -30,25 +30,25 @@ class SqliteDatabase:
         if found != "ok":
             raise self._damaged(found)
 
-    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, anew: bool) -> None:
-        """Every value stands in an index too."""
-        if anew:
+    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, rebuild: bool) -> None:
+        """Put every value in an index too, with which `check` compares it."""
+        if rebuild:
             db.execute(f"DROP INDEX IF EXISTS {table}_whole")
         db.execute(f"CREATE INDEX IF NOT EXISTS {table}_whole ON {table} ({', '.join(columns)})")
 
     def exclusive(self) -> AbstractContextManager[Transaction]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
-            self.path.touch()  # by the umask; SQLite keeps a group from writing whatever that says
+            self.path.touch()  # with the umask's permissions; SQLite itself would not let a group write
         return self.writing()
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         with self._explained(), closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = WAL")
-            # or a recording that takes down the machine would never be counted as started
+            # otherwise a recording that crashes the machine would never be counted as started
             db.execute("PRAGMA synchronous = FULL")
-            # what is forgotten is not to be read out of free pages
+            # what is forgotten must not be readable in free pages
             db.execute("PRAGMA secure_delete = ON")
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -65,8 +65,8 @@ class SqliteDatabase:
             yield _Statements(db)
 
     def _opened_to_read(self) -> sqlite3.Connection:
-        """Writes nothing, so that those who may not write to the lake can ask it too."""
-        for mode in ("mode=ro", "mode=ro&immutable=1"):  # without a place for its locks, SQLite wants the latter
+        """Open the file without writing anything, so that users without write permission can read the lake too."""
+        for mode in ("mode=ro", "mode=ro&immutable=1"):  # the second if SQLite cannot create its lock files
             db = sqlite3.connect(f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=60)
             try:
                 db.execute("SELECT count(*) FROM sqlite_master")
@@ -86,8 +86,10 @@ class SqliteDatabase:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise ConfigurationError(f"cannot use {self.path} ({error}): see to its permissions and space") from error
-        except sqlite3.IntegrityError:  # a rule of ours
+            raise ConfigurationError(
+                f"cannot use {self.path} ({error}): check its permissions and the free space"
+            ) from error
+        except sqlite3.IntegrityError:  # one of our own constraints
             raise
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
@@ -103,7 +105,7 @@ class SqliteDatabase:
 class _Statements:
     db: sqlite3.Connection
 
-    def execute(self, sql: str, values: Values = ()) -> Answer:
+    def execute(self, sql: str, values: Values = ()) -> Cursor:
         return self.db.execute(sql, values)
 
     def executemany(self, sql: str, values: Iterable[Values]) -> None:

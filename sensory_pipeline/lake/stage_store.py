@@ -1,9 +1,9 @@
-"""Results of stages, kept so that none is made twice and a killed run goes on where it was.
+"""Results of stages, stored so that nothing is computed twice and a killed run can continue.
 
-Immutable Parquet chunks by stage and partition, written every few seconds of work. A result is
-found by recording, version and fingerprint; results that nobody asks for any more do no harm.
-Payloads are JSON: they are read back by validating, never by unpickling. A chunk has the checksum of
-its content in its name; one that is not what was written is deleted, and what it held is made again.
+They are immutable Parquet files by stage and partition, written every few seconds of work. A result is found by
+recording, version and fingerprint; results that are no longer needed do no harm. Payloads are JSON: they are validated
+when read, never unpickled. Each file has the checksum of its content in its name; a damaged file is deleted, and its
+results are computed again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,32 @@ from sensory_pipeline.storage.files import files, sweep_temporaries, write_atomi
 log = logging.getLogger(__name__)
 
 CHUNK_S = 10.0
-"""Seconds of work a kill may cost."""
+"""Maximum seconds of work that a kill loses."""
 CHUNK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """What a stage gave for one version of one recording, and what made it.
+    """The result of a stage for one version of one recording, and how it was made.
 
-    Exactly one of payload (JSON) and error_class is set. seconds: the work took, on its device.
+    Exactly one of `payload` and `error_class` is set.
+
+    Attributes:
+        recording_id: The recording.
+        version: Its version.
+        fingerprint: Hash of everything that decides the result.
+        payload: The result as JSON.
+        error_class: Class of the error.
+        error_message: What failed and what to do about it.
+        engine: Engine that was used.
+        model: Its model.
+        revision: Revision of the model.
+        settings: Settings that decide the result, as JSON.
+        device: Device that was used.
+        run_id: Dagster run that executed the stage.
+        pipeline_version: Version of this software.
+        seconds: How long the work took.
+        made_at: When it was finished (naive UTC).
     """
 
     recording_id: str
@@ -69,7 +86,13 @@ class StageStore:
         self._root = root
 
     def read(self, stage: Stage, partition: Partition, wanted: Mapping[str, tuple[str, str]]) -> dict[str, StageResult]:
-        """The newest result at hand for each. wanted: recording_id -> (version, fingerprint)."""
+        """Return the newest stored result for each recording that has one.
+
+        Args:
+            stage: The stage.
+            partition: The partition.
+            wanted: (version, fingerprint) by recording_id.
+        """
         found: dict[str, StageResult] = {}
         for path in reversed(files(self._folder(stage, partition), "*.parquet")):
             missing = {identity: key for identity, key in wanted.items() if identity not in found}
@@ -77,11 +100,11 @@ class StageStore:
         return found
 
     def writer(self, stage: Stage, partition: Partition, run_id: str) -> StageWriter:
-        """Adds results to a partition; use it in a `with`. The caller holds the partition's lease."""
+        """Return a writer for a partition, to be used in a `with`; the caller holds the partition's lease."""
         return StageWriter(self._folder(stage, partition), run_id)
 
     def remove(self, partition: Partition, recording_id: str) -> None:
-        """Drop every result of a recording, of all versions. The caller holds the partition's lease."""
+        """Delete every result of all versions of a recording; the caller holds the partition's lease."""
         for stage in Stage:
             for path in files(self._folder(stage, partition), "*.parquet"):
                 if (rows := _read(path)) is None:
@@ -98,8 +121,11 @@ class StageStore:
 
 
 class StageWriter:
-    """Collects results and writes them as chunks: by CHUNK_S after they came, if `flush_when_due` is
-    called often enough, and on leaving the `with`, also by an exception."""
+    """Collects results and writes them in chunks.
+
+    A chunk is written when CHUNK_S have passed since its first result, provided that `flush_when_due` is called often
+    enough, and at the end of the `with`, also after an exception.
+    """
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder = folder
@@ -119,22 +145,22 @@ class StageWriter:
         self.flush()
 
     def add(self, result: StageResult) -> None:
-        """Take in a result."""
+        """Add a result."""
         self._oldest = self._oldest if self._rows else time.monotonic()
         self._rows.append({field.name: getattr(result, field.name) for field in fields(result)})
         self._bytes += len(result.payload or "")
         self.flush_when_due()
 
     def flush_when_due(self) -> None:
-        """Write what was added, if it has waited or grown for long enough."""
+        """Write the results if they are old or large enough."""
         if self._rows and (time.monotonic() - self._oldest > CHUNK_S or self._bytes > CHUNK_BYTES):
             self.flush()
 
     def flush(self) -> None:
-        """Write what was added since the last chunk."""
+        """Write the results since the last chunk."""
         if self._rows:
             table = pa.Table.from_pylist(self._rows, schema=SCHEMA)
-            # names sort by time, so that the newest result of several is found first
+            # names sort by time, so that the newest of several results is found first
             _write(self._folder, f"{time.time_ns():020d}-{self._run_id}-{self._chunks}", table)
             self._chunks += 1
         self._rows, self._bytes = [], 0
@@ -153,12 +179,12 @@ def _fill(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path, schema: pa.Schema = SCHEMA) -> pa.Table | None:
-    """These columns of a chunk; None, and it is deleted, where it is damaged."""
+    """Return these columns of a file; if it is damaged, delete it and return None."""
     content = path.read_bytes()
     try:
         name, _, expected = path.stem.rpartition(".")
-        if name and int(expected, 16) != checksum(content):  # an older version's has none
-            raise ValueError("its checksum is another")
+        if name and int(expected, 16) != checksum(content):  # files of an older version have none
+            raise ValueError("its checksum is different")
         return parquet.read(pa.BufferReader(content), schema)
     except (ValueError, pa.ArrowException, OSError) as error:
         log.warning("%s is damaged (%s): it is deleted, and what it held is made again", path, error)

@@ -1,11 +1,11 @@
-"""How far each source has been listed, so that a listing longer than a sensor's tick goes on with the next.
+"""How far each source has been listed, so that a long listing can continue in the next tick of a sensor.
 
-A sweep goes through a source once, in as many pieces as it takes, and knows in the end what is no
-longer there. Its position is kept beside the recordings, where the command line and every sensor
-find the same one; in a sensor's own cursor it would be copied into each tick's row.
+A sweep goes through a source once, in one or more parts; at its end it knows which recordings are missing. Its position
+is stored beside the recordings, so that the command line and all sensors use the same one; a sensor's own cursor would
+be copied into the row of every tick.
 
-What one sweep did not see may have come behind its back, and been registered by another: each row
-says in `seen_in` which sweep was the latest when it was new, and no earlier one takes it for gone.
+A recording may appear behind the position of one sweep and be registered by another. So `seen_in` of each row is the
+number of the latest sweep at that time, and no earlier sweep marks the row as missing.
 """
 
 from __future__ import annotations
@@ -22,51 +22,77 @@ TABLES = {
         "prefix": "TEXT PRIMARY KEY",
         "number": "BIGINT NOT NULL",
         "after": "TEXT",
-        "blind": "INTEGER NOT NULL DEFAULT 0",
+        "incomplete": "INTEGER NOT NULL DEFAULT 0",
     },
     "swept": {"number": "BIGINT NOT NULL", "recording_id": "TEXT NOT NULL"},
 }
 LATEST = "(SELECT coalesce(max(number), 0) FROM sweeps)"
-"""SQL: the number of the latest sweep that was begun."""
+"""SQL: the number of the latest sweep."""
 _ROWS = 1000
-"""Written with one statement; SQLite takes no more than 32,766 values."""
+"""Rows per INSERT; SQLite allows at most 32,766 values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """One that is under way. prefix: of the uris of its source; after: uri it has come to; blind: whether
-    it met something that could not be listed, and so cannot know what is gone."""
+    """A sweep that is in progress.
+
+    Attributes:
+        prefix: What the uris of its source begin with.
+        number: Its number; a later sweep has a higher one.
+        after: The last uri that was listed; None at the beginning.
+        incomplete: Whether a part could not be listed; then nothing can be marked as missing.
+    """
 
     prefix: str
     number: int
     after: str | None
-    blind: bool
+    incomplete: bool
 
 
 class Sweeps:
-    """Of all sources. Two at once over the same source never harm: the one that was overtaken is told."""
+    """The sweeps of all sources.
+
+    Two over the same source at once do no harm: the older one learns that it was overtaken.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, prefix: str, *, afresh: bool) -> Sweep:
-        """The one that was left off, or a new one. afresh: a new one in any case."""
+    def begin(self, prefix: str, *, restart: bool) -> Sweep:
+        """Continue the sweep that was interrupted, or begin a new one.
+
+        Args:
+            prefix: What the uris of the source begin with.
+            restart: Begin a new one in any case.
+        """
         with self._database.exclusive() as db:
-            known = db.execute("SELECT number, after, blind FROM sweeps WHERE prefix = ?", (prefix,)).fetchall()
-            if known and known[0][1] is not None and not afresh:
-                number, after, blind = known[0]
-                return Sweep(prefix=prefix, number=number, after=after, blind=bool(blind))
+            known = db.execute("SELECT number, after, incomplete FROM sweeps WHERE prefix = ?", (prefix,)).fetchall()
+            if known and known[0][1] is not None and not restart:
+                number, after, incomplete = known[0]
+                return Sweep(prefix=prefix, number=number, after=after, incomplete=bool(incomplete))
             ((number,),) = db.execute(f"SELECT {LATEST} + 1").fetchall()
             if known:
                 db.execute("DELETE FROM swept WHERE number = ?", (known[0][0],))
-                db.execute("UPDATE sweeps SET number = ?, after = NULL, blind = 0 WHERE prefix = ?", (number, prefix))
+                db.execute(
+                    "UPDATE sweeps SET number = ?, after = NULL, incomplete = 0 WHERE prefix = ?", (number, prefix)
+                )
             else:
                 db.execute("INSERT INTO sweeps (prefix, number) VALUES (?, ?)", (prefix, number))
-        return Sweep(prefix=prefix, number=number, after=None, blind=False)
+        return Sweep(prefix=prefix, number=number, after=None, incomplete=False)
 
-    def advance(self, sweep: Sweep, *, after: str, seen: Sequence[str], blind: bool) -> Sweep | None:
-        """It has come so far. seen: recording_ids since it was last advanced. None: it was overtaken."""
-        moved = Sweep(prefix=sweep.prefix, number=sweep.number, after=after, blind=blind)
+    def advance(self, sweep: Sweep, *, after: str, seen: Sequence[str], incomplete: bool) -> Sweep | None:
+        """Store how far a sweep has come.
+
+        Args:
+            sweep: The sweep as it was last stored.
+            after: The last uri that was listed.
+            seen: recording_ids seen since it was last stored.
+            incomplete: Whether a part could not be listed.
+
+        Returns:
+            The sweep as it is now; None if another one has overtaken it.
+        """
+        moved = Sweep(prefix=sweep.prefix, number=sweep.number, after=after, incomplete=incomplete)
         with self._database.writing() as db:
             if not _move(db, sweep, moved):
                 return None
@@ -74,45 +100,51 @@ class Sweeps:
         return moved
 
     def has_seen(self, sweep: Sweep) -> bool:
-        """Whether anything was seen before it was last advanced."""
+        """Return whether a recording was seen before the sweep was last stored."""
         with self._database.reading() as db:
             return bool(db.execute("SELECT 1 FROM swept WHERE number = ? LIMIT 1", (sweep.number,)).fetchall())
 
-    def present(self, prefix: str) -> int:
-        """Recordings that begin with it and are not known to be gone."""
+    def count_present(self, prefix: str) -> int:
+        """Count the recordings whose uri begins with the prefix and that are not marked as missing."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT count(*) FROM recordings WHERE present = 1 AND substr(uri, 1, length(?)) = ?", (prefix, prefix)
             ).fetchall()
         return int(str(rows[0][0]))
 
-    def finish(self, sweep: Sweep, *, seen: Sequence[str], blind: bool) -> int:
-        """It has come to the end: what it has not seen is gone, and no longer pending.
+    def finish(self, sweep: Sweep, *, seen: Sequence[str], incomplete: bool) -> int:
+        """End a sweep: mark what it has not seen as missing, and no longer pending.
 
-        Returns how many that are; none where it was overtaken, or is blind.
+        Args:
+            sweep: The sweep as it was last stored.
+            seen: recording_ids seen since then.
+            incomplete: Whether a part could not be listed; nothing is marked as missing then.
+
+        Returns:
+            How many recordings were marked; 0 if another sweep has overtaken this one.
         """
-        ended = Sweep(prefix=sweep.prefix, number=sweep.number, after=None, blind=False)
-        gone = 0
+        ended = Sweep(prefix=sweep.prefix, number=sweep.number, after=None, incomplete=False)
+        missing = 0
         with self._database.writing() as db:
             if not _move(db, sweep, ended):
                 return 0
-            if not blind:
+            if not incomplete:
                 _see(db, sweep, seen)
-                gone = db.execute(
+                missing = db.execute(
                     "UPDATE recordings SET present = 0, updated_at = ? WHERE present = 1 AND seen_in < ?"
                     " AND substr(uri, 1, length(?)) = ?"
                     " AND recording_id NOT IN (SELECT recording_id FROM swept WHERE number = ?)",
                     (datetime.now(UTC).isoformat(), sweep.number, sweep.prefix, sweep.prefix, sweep.number),
                 ).rowcount
             db.execute("DELETE FROM swept WHERE number = ?", (sweep.number,))
-        return gone
+        return missing
 
 
 def _move(db: Transaction, old: Sweep, new: Sweep) -> bool:
-    """Whether it was where we left it."""
+    """Update the position, unless another sweep has changed it; return whether it was updated."""
     moved = db.execute(
-        "UPDATE sweeps SET after = ?, blind = ? WHERE prefix = ? AND number = ? AND coalesce(after, '') = ?",
-        (new.after, int(new.blind), old.prefix, old.number, old.after or ""),
+        "UPDATE sweeps SET after = ?, incomplete = ? WHERE prefix = ? AND number = ? AND coalesce(after, '') = ?",
+        (new.after, int(new.incomplete), old.prefix, old.number, old.after or ""),
     )
     return moved.rowcount == 1
 

@@ -1,8 +1,8 @@
-"""The tables analysts read: one row class a table, and the Arrow schema made from it.
+"""The tables that analysts read: one row class per table, and the Arrow schema made from it.
 
-Columns named `*_ms` are integer milliseconds in the files; the views serve them in seconds as
-`*_s`. The second element of each annotation is the column's description: docs/tables.md, the
-Parquet schema, Dagster's column schema and the views' comments all come from here.
+Columns named `*_ms` are integer milliseconds in the files; the views show them in seconds as `*_s`. The second element
+of each annotation describes the column: docs/tables.md, the Parquet schema, Dagster's column schema and the views'
+comments all come from here.
 """
 
 from __future__ import annotations
@@ -194,7 +194,14 @@ Row = RecordingRow | SegmentRow | WordRow | TurnRow | SpeakerRow | EmbeddingRow 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column as it lies in the files."""
+    """One column as it is in the files.
+
+    Attributes:
+        name: Its name.
+        type: Its Arrow type.
+        nullable: Whether it may be null.
+        description: What it means.
+    """
 
     name: str
     type: pa.DataType
@@ -204,7 +211,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table. stage: where its rows come from; order: the columns its files are sorted by."""
+    """One table.
+
+    Attributes:
+        name: Its name.
+        row: Class of its rows.
+        stage: Stage that its rows come from; None if from several.
+        order: Columns by which its files are sorted.
+    """
 
     name: str
     row: type
@@ -230,7 +244,11 @@ class Table:
         )
 
     def arrow(self, rows: Sequence[Row]) -> pa.Table:
-        """The rows as an Arrow table. Raises pyarrow.ArrowInvalid when a value does not fit."""
+        """Return the rows as an Arrow table.
+
+        Raises:
+            pyarrow.ArrowInvalid: A value does not fit its column.
+        """
         schema = self.schema
         return pa.table(
             {name: pa.array([getattr(row, name) for row in rows], schema.field(name).type) for name in schema.names},
@@ -261,7 +279,11 @@ _ARROW = {
 
 
 def table_of(row: type) -> Table:
-    """The table a row class belongs to. Raises KeyError for any other class."""
+    """Return the table that a row class belongs to.
+
+    Raises:
+        KeyError: The class is not a row class.
+    """
     return {table.row: table for table in TABLES}[row]
 
 
@@ -270,6 +292,6 @@ def _column(name: str, hint: Any) -> Column:
     nullable = get_origin(kind) is UnionType
     if nullable:
         (kind,) = (option for option in get_args(kind) if option is not NoneType)
-    # a recording may well be larger than 2 GiB, but not longer than 24 days
+    # a recording can be larger than 2 GiB, but not longer than 24 days (32-bit milliseconds)
     arrow = pa.int64() if name.endswith("_bytes") else _ARROW[kind]
     return Column(name=name, type=arrow, nullable=nullable, description=description)

@@ -1,7 +1,7 @@
-"""SQL over what is published: DuckDB views, one a table, read-only.
+"""Read-only SQL over what is published: one DuckDB view per table.
 
-A connection sees the manifests as they were when it was opened. Times come in seconds, and every
-view carries the recording's uri, date and shard, and what made its rows.
+A connection sees the manifests as they were when it was opened. Times are in seconds, and every view has the
+recording's uri, date and shard, and what made its rows.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import pyarrow as pa
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import DataFile
 from sensory_pipeline.lake.parquet import verify
-from sensory_pipeline.lake.standing import standing
 from sensory_pipeline.lake.tables import TABLES, Table
 
 _PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
-# a name whose bytes are no text stays as it is in the uri
+# a name that is not valid UTF-8 stays as it is in the uri
 _NAME = "coalesce(try(url_decode(parse_filename({uri}))), parse_filename({uri})) AS name"
-_THERE = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.gone)"
+_NOT_MISSING = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.missing)"
 PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
 
 
@@ -37,7 +37,7 @@ _CLOSED = {
     "python_enable_replacements": "false",
     "memory_limit": "50%",
 }
-"""What DuckDB would do by itself, and the share of the machine's memory that a question may take."""
+"""What DuckDB must not do by itself, and the share of the machine's memory that a query may use."""
 
 
 @contextmanager
@@ -49,18 +49,28 @@ def connect(
     include_missing: bool = False,
     asked: str | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection with the views, that can read nothing but the lake's data files.
+    """Open a DuckDB connection with the views; it can read nothing but the lake's data files.
 
-    What does not fit in memory goes to a temporary folder of its own. partitions: only what these have
-    published; all of them, and what is pending, when None. include_missing: whether recordings that are
-    gone from their source have rows, with `present` false. others: CSV or Parquet files, each a table named
-    as its file is. Raises LakeDamaged, and ConfigurationError for a file of `others` that cannot be read
-    or whose name cannot be a table's. DuckDB verifies no checksum, so files are compared with theirs first: those
-    of the tables that the statement `asked` names, and that these are joined to, or all.
+    What does not fit in memory goes to a temporary folder. DuckDB verifies no checksums, so the files are compared with
+    theirs first.
+
+    Args:
+        lake: The lake.
+        partitions: Only what these have published; None for all of them, and what is pending.
+        others: CSV or Parquet files; each becomes a table with the file's name.
+        include_missing: Whether recordings that are missing from their source have rows, with `present` false.
+        asked: The statement that will be run; only the tables it needs are verified. None verifies all.
+
+    Yields:
+        The connection.
+
+    Raises:
+        LakeDamaged: A data file is missing or damaged.
+        ConfigurationError: A file of `others` cannot be read, or its name cannot be a table's.
     """
-    # before the manifests: what is published in between is then seen twice, and shown once
-    now = standing(lake.database)
-    waiting = now.waiting if partitions is None else []
+    # before the manifests: what is published in between is then in both, and shown once
+    snapshot = ledger_snapshot(lake.database)
+    waiting = snapshot.pending if partitions is None else []
     published = lake.published() if partitions is None else [(each, lake.manifest(each)) for each in partitions]
     entries = [(name, entry) for _, manifest in published for name, entry in manifest.tables.items()]
     verify((lake.root / entry.path, entry.checksum) for name, entry in entries if _is_asked(name, asked))
@@ -69,18 +79,21 @@ def connect(
         duckdb.connect(":memory:", config={**_CLOSED, "temp_directory": spill}) as db,
     ):
         db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
-        db.execute("CREATE SCHEMA internal")  # apart, so that SHOW TABLES lists what people are to ask
-        db.register("listed", _waiting(waiting))
-        db.execute("CREATE TABLE internal.waiting AS SELECT * FROM listed")
+        db.execute("CREATE SCHEMA internal")  # its own schema, so that SHOW TABLES lists only what users should query
+        db.register("listed", _pending(waiting))
+        db.execute("CREATE TABLE internal.pending AS SELECT * FROM listed")
         db.unregister("listed")
-        db.execute("CREATE TABLE internal.gone AS SELECT unnest($gone::VARCHAR[]) AS recording_id", {"gone": now.gone})
+        db.execute(
+            "CREATE TABLE internal.missing AS SELECT unnest($missing::VARCHAR[]) AS recording_id",
+            {"missing": snapshot.missing},
+        )
         db.execute("SET schema = 'internal'")
         try:
             for table in TABLES:
                 _base(db, table, lake.root, [entry for name, entry in entries if name == table.name])
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise LakeDamaged(f"a data file of {lake.root} is gone or damaged: {error}") from error
-        shown = _THERE if not include_missing else ""
+            raise LakeDamaged(f"a data file of {lake.root} is missing or damaged: {error}") from error
+        shown = _NOT_MISSING if not include_missing else ""
         db.execute(f"CREATE VIEW internal.shown AS SELECT * FROM internal.recordings{shown}")  # noqa: S608 - our own
         db.execute("SET schema = 'main'")
         for table in TABLES:
@@ -97,21 +110,31 @@ def _is_asked(table: str, statement: str | None) -> bool:
 
 
 def query(db: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
-    """Run one SELECT. Raises ConfigurationError for anything else, duckdb.Error when DuckDB refuses."""
+    """Run one SELECT.
+
+    Raises:
+        ConfigurationError: It is anything else.
+        duckdb.Error: DuckDB refuses it.
+    """
     return db.execute(only_select(db, sql))
 
 
 def only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The one statement that is there, once it is known to write nothing. Raises as `query` does."""
+    """Return the one statement of `sql` after checking that it writes nothing.
+
+    Raises:
+        ConfigurationError: It is anything but one SELECT.
+        duckdb.Error: DuckDB refuses it.
+    """
     statements = db.extract_statements(sql)
     if len(statements) != 1:
         raise ConfigurationError(f"give one SQL statement, not {len(statements)}")
-    # a PIVOT is MULTI, and so is a COPY of one
+    # a PIVOT is of type MULTI, and so is a COPY of one
     if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
         raise ConfigurationError(f"only SELECT can be run on a lake, not {statements[0].type.name}")
     statement = _without_end(statements[0].query)
     try:
-        # DuckDB calls a WITH that writes a SELECT as well, but does not let it stand inside another
+        # DuckDB calls a WITH that writes a SELECT too, but refuses it as a subquery
         db.execute(f"SELECT * FROM ({statement}\n) LIMIT 0")  # noqa: S608 - the reader's own
     except (duckdb.BinderException, duckdb.ParserException) as error:
         if isinstance(error, duckdb.ParserException) or "must be at the top level" in str(error):
@@ -121,14 +144,14 @@ def only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def _without_end(statement: str) -> str:
-    """Without the semicolon, and what follows it: blanks and comments."""
+    """Remove the semicolon and the spaces and comments after it."""
     text = statement.encode()
     places = (place for place, _ in duckdb.tokenize(statement) if text[place : place + 1] == b";")
     return text[: next(places, None)].decode()
 
 
 def view_columns(table: Table) -> list[tuple[str, str, str]]:
-    """Name, DuckDB type and description of each column of the view, in order."""
+    """Return name, DuckDB type and description of each column of a view, in order."""
     columns = [
         (_served(c.name), "DOUBLE" if c.name.endswith("_ms") else _DUCKDB[c.type], c.description) for c in table.columns
     ]
@@ -157,7 +180,7 @@ def view_columns(table: Table) -> list[tuple[str, str, str]]:
 
 
 def view_sql(table: Table) -> str:
-    """The view's definition; made of our own names alone."""
+    """Return the definition of a view; it contains only our own names."""
     own = ", ".join(
         f"t.{c.name} / 1000.0 AS {_served(c.name)}" if c.name.endswith("_ms") else f"t.{c.name}" for c in table.columns
     )
@@ -173,10 +196,10 @@ def view_sql(table: Table) -> str:
         pending = ", ".join(f"{waiting.get(c.name, 'NULL')}" for c in table.columns)
         return (
             f"CREATE VIEW recordings AS SELECT {own}, "  # noqa: S608
-            f"t.recording_id NOT IN (SELECT recording_id FROM internal.gone) AS present, {_NAME.format(uri='t.uri')}, "
-            f"{_PLACE} FROM internal.shown t "
+            "t.recording_id NOT IN (SELECT recording_id FROM internal.missing) AS present, "
+            f"{_NAME.format(uri='t.uri')}, {_PLACE} FROM internal.shown t "
             f"UNION ALL SELECT {pending}, true, {_NAME.format(uri='w.uri')}, w.date, w.shard "
-            "FROM internal.waiting w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
+            "FROM internal.pending w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
         )
     joins = "JOIN internal.shown r ON r.recording_id = t.recording_id"
     made = ""
@@ -198,12 +221,12 @@ def _served(name: str) -> str:
 
 
 def _base(db: duckdb.DuckDBPyConnection, table: Table, root: Path, entries: Sequence[DataFile]) -> None:
-    """The table's files as one view, with every column of ours: files of an older version lack some."""
+    """Create a view of a table's files that has all our columns, which files of an older version may lack."""
     columns = ", ".join(f"{c.name} {_DUCKDB[c.type]}" for c in table.columns)
     db.execute(f"CREATE TABLE internal.no_{table.name} ({columns}, date DATE, shard INTEGER)")
     parts = [f"SELECT * FROM internal.no_{table.name}"]  # noqa: S608
     current = tuple(column.name for column in table.columns)
-    # of files with columns alike, DuckDB looks into the first alone
+    # files with the same columns are read together: DuckDB then takes the schema from the first one
     for age, files in {
         "new": [str(root / entry.path) for entry in entries if entry.columns == current],
         "old": [str(root / entry.path) for entry in entries if entry.columns != current],
@@ -216,11 +239,12 @@ def _base(db: duckdb.DuckDBPyConnection, table: Table, root: Path, entries: Sequ
 
 
 def _add(db: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """A file of the reader's own, as a table."""
+    """Add a file of the user as a table."""
     name = path.stem
     if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in {table.name for table in TABLES}:
         raise ConfigurationError(
-            f"{path}: {name} cannot be its table: rename it to letters, digits and _, and to no table of the lake"
+            f"{path}: {name} cannot be its table: rename the file with letters, digits and _, and not like a table of "
+            "the lake"
         )
     try:
         rows = db.read_parquet(str(path)) if path.suffix.lower() == ".parquet" else db.read_csv(str(path))
@@ -229,7 +253,7 @@ def _add(db: duckdb.DuckDBPyConnection, path: Path) -> None:
         raise ConfigurationError(f"{path} cannot be read as CSV or Parquet: {error}") from error
 
 
-def _waiting(rows: list[dict[str, object]]) -> pa.Table:
+def _pending(rows: list[dict[str, object]]) -> pa.Table:
     schema = pa.schema(
         [(name, pa.string()) for name in ("recording_id", "uri", "version", "note")]
         + [("size_bytes", pa.int64()), ("date", pa.date32()), ("shard", pa.int32())]

@@ -1,0 +1,1 @@
+"""Recordings through engines: what to do for each, the engine processes, and the runs over partitions."""

@@ -1,4 +1,4 @@
-"""What has to run for a request, and the fingerprints that say whether it already did."""
+"""What has to run for a request, and the fingerprints that say whether it has run already."""
 
 from __future__ import annotations
 
@@ -17,20 +17,27 @@ from sensory_pipeline.engines.selection import Engines
 log = logging.getLogger(__name__)
 
 DECODING = EngineInfo(engine="pyav", model="pcm16", revision="16000", algorithm=2)
-"""Raise `algorithm` when decoding gives other samples."""
+"""Increase `algorithm` when decoding returns other samples."""
 CROSSTALK = 1
-"""Raise when other sound is silenced in stereo recordings; mono ones are not redone."""
+"""Increase when other sound is silenced in stereo recordings; mono recordings are not processed again."""
 RECONCILIATION = 2
-"""Raise when the same transcript and turns give other utterances or words: emotions are told of those."""
+"""Increase when the same transcript and turns give other utterances or words, which emotions depend on."""
 DOUBT = 1
-"""Raise when other words of the same transcript and turns are doubtful."""
+"""Increase when other words of the same transcript and turns are doubtful."""
 PUBLICATION = 6
-"""Raise when the same stage results and utterances give other rows (sentences, columns)."""
+"""Increase when the same stage results and utterances give other rows (sentences, columns)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """One stage as it would run now. settings: JSON of those that change its output."""
+    """One stage as it would run now.
+
+    Attributes:
+        stage: The stage.
+        info: The engine that does it.
+        settings: JSON of the settings that change its output.
+        fingerprint: Hash of everything that decides its output.
+    """
 
     stage: Stage
     info: EngineInfo
@@ -40,8 +47,14 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All stages of a request, in order. fingerprint: of what is published in the end; choice: number
-    of the engines that do it, among those of a pool."""
+    """All stages of a request.
+
+    Attributes:
+        request: What to find out.
+        choice: Number of the pool's set of engines that does the work.
+        stages: Plans in the order of the stages.
+        fingerprint: Hash of everything that decides the published rows.
+    """
 
     request: ProcessRequest
     choice: int
@@ -51,19 +64,23 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """What is wanted of which recording. sources: those with settings of their own, by what the uris of
-    their recordings begin with; default: for all others."""
+    """The plan of each recording.
+
+    Attributes:
+        default: For recordings of sources without their own settings.
+        sources: Sources with their own settings and plans, by what the uris of their recordings begin with.
+    """
 
     default: Plan
     sources: Mapping[str, tuple[Source, Plan]] = field(default_factory=dict)
 
     def of(self, uri: str) -> Plan:
-        """The innermost source decides."""
+        """Return the plan of a recording: that of the innermost source that contains it."""
         found = self._around(uri)
         return self.sources[found][1] if found is not None else self.default
 
     def hold(self, uri: str) -> bool:
-        """Whether the innermost source takes an object for a recording."""
+        """Return whether the innermost source of an object accepts it as a recording."""
         found = self._around(uri)
         return found is None or self.sources[found][0].holds(uri)
 
@@ -72,10 +89,17 @@ class Plans:
 
 
 def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Plan:
-    """Fingerprints grow along the graph: a stage's holds those it builds on, and the settings its engine uses.
+    """Plan the stages of a request; log a warning for settings that an engine ignores.
 
-    A warning names settings that an engine ignores.
-    Raises UnsupportedLanguage where that is known without the model.
+    The fingerprint of a stage includes those of the stages that it reads, and the settings that its engine uses.
+
+    Args:
+        request: What to find out.
+        engines: The engines, which are only asked for their versions.
+        choice: Their number in the pool.
+
+    Raises:
+        UnsupportedLanguage: The transcriber does not support the language, as far as this is known without its model.
     """
     check(request, engines.transcriber.info)
     infos = {
@@ -135,7 +159,7 @@ def make_plan(request: ProcessRequest, engines: Engines, choice: int = 0) -> Pla
 
 
 def _decoding_settings(request: ProcessRequest) -> dict[str, object]:
-    """Those that are given, so that one that was never used redoes nothing."""
+    """Return only settings that are used, so that a new setting does not change existing fingerprints."""
     settings: dict[str, object] = {"stereo": request.stereo}
     if request.track is not None:
         settings["track"] = request.track
@@ -145,6 +169,6 @@ def _decoding_settings(request: ProcessRequest) -> dict[str, object]:
 
 
 def _utterance_rules(request: ProcessRequest) -> dict[str, object]:
-    """What decides utterances, beside the stages."""
+    """Return what decides utterances besides the stages."""
     dropped = {"dropped": DOUBT} if request.drop_doubtful else {}
     return {"reconciliation": RECONCILIATION, **dropped}

@@ -1,4 +1,4 @@
-"""From settings to something that works."""
+"""Builds runners and shared engines from settings."""
 
 from __future__ import annotations
 
@@ -35,14 +35,18 @@ from sensory_pipeline.storage.sources import prefix_of
 log = logging.getLogger(__name__)
 
 SIDE_BY_SIDE_BYTES = {DeviceKind.CPU: 8 << 30, DeviceKind.CUDA: 16 << 30}
-"""Free memory of a device from which stages go on side by side, each with its models: the largest published
-ones and their libraries take 6 GB on a CPU (docs/engines.md); on a GPU, where batches are larger, nobody
-has measured."""
+"""Free memory of a device from which stages run side by side, each with its models loaded.
+
+On a CPU, the largest published models and their libraries take 6 GB (docs/engines.md); on a GPU, where batches are
+larger, this has not been measured.
+"""
 LIGHT_BYTES = 4 << 30
-"""The same on a CPU for engines without torch: 2 GB (docs/engines.md)."""
+"""The same on a CPU for engines without torch, which take 2 GB (docs/engines.md)."""
 PATIENT_S, PROMPT_S = 600.0, 10.0
-"""Seconds that what is little waits for more: it spares loading torch and what it runs. As a file that
-is still written to begins to wait anew with every look, it also comes in whole."""
+"""Seconds that a small backlog waits for more recordings, with and without torch: loading torch takes long.
+
+A file that is still being written becomes pending again at each sweep, so it is also read as a whole.
+"""
 
 
 @contextmanager
@@ -53,10 +57,16 @@ def runner(
     engines: EngineFactory | None = None,
     progress: Callable[[Stage, str], None] = lambda _stage, _recording: None,
 ) -> Iterator[Runner]:
-    """Engines, plans and limits as the settings say; the engine processes end with the `with`.
+    """Start a runner with the engines, plans and limits of the settings; its engine processes end with the `with`.
 
-    device: the one the run was given, which it then has to itself; the first of the settings' when
-    None. engines: instead of those the settings choose.
+    Args:
+        settings: The settings.
+        device: Device of the run, which it has to itself; the first of the settings if None.
+        engines: Engines instead of those of the settings.
+        progress: Called with the stage and the recording_id when a stage has finished a recording.
+
+    Yields:
+        The runner.
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
     pool, sets = _pool(settings, choices(settings), mine, engines)
@@ -84,12 +94,18 @@ def runner(
 def shared_engines(
     settings: Settings, *, engines: EngineFactory | None = None
 ) -> Iterator[tuple[EngineExecutor, Sequence[Engines]]]:
-    """Engines for a service, whose threads share them: of choice 0 for all recordings but those in stereo, of choice 1
-    for these. Also as they are in this process, where nobody works with them.
+    """Start engines for a service whose threads share them.
 
-    Models stay loaded as long as the `with` lasts, unless SENSORY_CACHE_TTL_S is given. On a CPU each stage has two
-    processes unless SENSORY_WORKERS is, so that what is short has one while something long is at work; a GPU has no
-    memory to waste on a second copy of a model. engines: as for `runner`.
+    Choice 0 is for all recordings but stereo ones, choice 1 for stereo. Models stay loaded until the end of the `with`,
+    unless SENSORY_CACHE_TTL_S is set. Unless SENSORY_WORKERS is set, each stage has two processes on a CPU, so that a
+    long recording does not block a short one, and one on a GPU, whose memory should not hold a second copy of a model.
+
+    Args:
+        settings: The settings.
+        engines: Engines instead of those of the settings.
+
+    Yields:
+        The executor, and the same engines in this process, which only describe themselves here.
     """
     mine = run_devices(settings.devices, visible_devices())[0]
     wanted = {"workers": 2 if mine.kind is DeviceKind.CPU else 1, "cache_ttl_s": None}
@@ -103,14 +119,14 @@ def shared_engines(
 def _pool(
     settings: Settings, wanted: Sequence[EngineChoice], device: Device, engines: EngineFactory | None
 ) -> tuple[EnginePool, EngineSets]:
-    """Processes for the engines wanted, and what makes these. Fetches the models that they miss."""
-    apart = _apart(settings, wanted, device)
-    # three stages calculate at once, and threads that wait for a core would slow down those that have one
-    threads = max(1, cores() // 3) if apart else None
+    """Create a pool for these engines, and a factory of their sets; download missing models."""
+    per_stage = _per_stage(settings, wanted, device)
+    # three stages compute at once, and threads that wait for a core would slow down the others
+    threads = max(1, cores() // 3) if per_stage else None
     whisper_threads = _whisper_threads(settings, threads or cores())
     chosen = [replace(choice, device=device.name, whisper_cpu_threads=whisper_threads) for choice in wanted]
     if engines is None:
-        # here, where nobody takes the silence of a download for a hang
+        # here and not in the engine process, where a download would look like a hang
         for choice in chosen:
             fetch_missing(choice)
     sets = partial(engine_sets, chosen) if engines is None else partial(_alike, engines, len(chosen))
@@ -118,22 +134,22 @@ def _pool(
         sets,
         size=settings.workers or 1,
         memory_mb=settings.worker_memory_mb,
-        apart=apart,
+        per_stage=per_stage,
         threads=threads,
     )
     return pool, sets
 
 
 def _close(ready: Runner) -> None:
-    """What was under way when a run failed may be as impossible to write down as what it failed with."""
+    """Stop the runner; after a failed run, unfinished work may be impossible to store for the same reason."""
     try:
         ready.close()
     except OSError as error:
-        log.error("what was under way is not kept, and done again by the next run: %s", error)
+        log.error("unfinished work could not be stored, so the next run does it again: %s", error)
 
 
-def _apart(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
-    """How many processes each stage has to itself; None where all stages share some, one after the other."""
+def _per_stage(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
+    """Return the number of processes of each stage; None if all stages share processes and run one after the other."""
     side_by_side = settings.side_by_side
     if side_by_side is None:
         lean = device.kind is DeviceKind.CPU and all(map(light, wanted))
@@ -147,20 +163,25 @@ def _apart(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -
 
 
 def current_plans(settings: Settings, *, engines: EngineFactory | None = None) -> Plans:
-    """What the settings ask for, without anything that could work on it. engines: as for `runner`."""
+    """Return the plans that the settings describe, without starting any engine.
+
+    Args:
+        settings: The settings.
+        engines: Engines instead of those of the settings.
+    """
     chosen = choices(settings)
     return _plans(settings, engine_sets(chosen) if engines is None else _alike(engines, len(chosen)))
 
 
 def arrival_wait_s(settings: Settings) -> float:
-    """Seconds after which what is pending is run, however little."""
+    """Return the seconds after which pending recordings are run, however few they are."""
     if settings.arrival_wait_s is not None:
         return settings.arrival_wait_s
     return PROMPT_S if all(map(light, choices(settings))) else PATIENT_S
 
 
 def choices(settings: Settings) -> list[EngineChoice]:
-    """Each once, that of the settings first, then those that sources make otherwise."""
+    """Return each different choice of engines once: first that of the settings, then those of the sources."""
     own = (engine_choice(settings.of(source)) for source in settings.sources)
     return list(dict.fromkeys((engine_choice(settings), *own)))
 
@@ -186,17 +207,22 @@ def _alike(engines: EngineFactory, count: int) -> list[Engines]:
 
 
 def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None]:
-    """The CPU is everybody's; a GPU, and a virtual device that stands for one, is one run's."""
+    """Lock a GPU, or a virtual device that stands for one, for one run; the CPU is shared."""
     if device == CPU:
         return nullcontext()
-    # the device of this host: another one that shares the lake's folder has its own of that name
+    # per host: another host that shares the lake's folder has its own device of that name
     return device_lock(device, settings.lake / "locks" / gethostname(), visible=visible_devices())
 
 
 def _whisper_threads(settings: Settings, share: int) -> int:
-    """Of Whisper on a CPU; 0 for what its library does by itself. share: of the cores, that a stage has.
+    """Return the number of Whisper's threads on a CPU; 0 for its library's own choice.
 
-    One a worker at least: they wait for nobody, and so take what other stages leave.
+    There is at least one thread per worker: workers do not wait for each other, so they use the cores that other stages
+    leave idle.
+
+    Args:
+        settings: The settings.
+        share: Number of cores for one stage.
     """
     if settings.whisper_cpu_threads or settings.whisper_batch_size == 1:
         return settings.whisper_cpu_threads
@@ -204,10 +230,16 @@ def _whisper_threads(settings: Settings, share: int) -> int:
 
 
 def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:
-    """What the settings choose. stereo: instead of theirs.
+    """Return the engines that the settings choose.
 
-    Settings that no chosen engine reads keep their defaults, so that they tell no two choices apart. Raises
-    ConfigurationError for the name of an engine that there is not.
+    Settings that no chosen engine reads keep their defaults, so that equal choices compare as equal.
+
+    Args:
+        settings: The settings.
+        stereo: Used instead of the setting, unless None.
+
+    Raises:
+        ConfigurationError: There is no engine of a given name.
     """
     choice = EngineChoice(
         stt=_engine(settings, Stage.TRANSCRIPTS, settings.stt),
@@ -232,7 +264,7 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
 
 
 def _engine(settings: Settings, stage: Stage, name: str | None) -> str:
-    """The one that is named; else the one whose model is; else the first."""
+    """Return the named engine; without a name the engine whose model is set; else the first."""
     if name is not None:
         return engine_named(stage, name).name
     first, *others = engines_of(stage)

@@ -1,4 +1,4 @@
-"""One recording through the engines without a lake: the same stages, in this process or wherever its tasks are sent."""
+"""One recording through the engines without a lake: the same stages, in this process or in engine processes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,29 @@ from sensory_pipeline.storage.local import stat_object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleFile:
-    """One recording, and what is asked of it."""
+    """One recording, and what to find out.
+
+    Attributes:
+        source: Where its sound comes from.
+        request: What to find out.
+    """
 
     source: AudioSource
     request: ProcessRequest
 
     @classmethod
     def at(cls, path: Path, request: ProcessRequest, *, decoded: Path, max_audio_hours: float) -> Self:
-        """decoded: where its decoded audio goes. Raises SourceUnavailable when it cannot be looked at."""
+        """Describe a file.
+
+        Args:
+            path: The file.
+            request: What to find out.
+            decoded: Path for its decoded audio.
+            max_audio_hours: Longer recordings fail.
+
+        Raises:
+            SourceUnavailable: The file cannot be read.
+        """
         try:
             listed = stat_object(path)
         except OSError as error:
@@ -47,7 +62,12 @@ class SingleFile:
         return cls(source=source, request=request)
 
     def task(self, payloads: Mapping[Stage, str], *, limit_s: float = 0) -> StageTask:
-        """For the stage after those that `payloads` are the JSON of. limit_s: as of a StageTask."""
+        """Return the task of the next stage.
+
+        Args:
+            payloads: JSON of the stages before, by stage.
+            limit_s: As for StageTask.
+        """
         return StageTask(
             recording_id=self.source.uri,
             source=self.source,
@@ -67,10 +87,20 @@ def process_file(
     executor: EngineExecutor | None = None,
     recording_timeout_s: float = 300,
 ) -> RecordingResult:
-    """The result for one file. Raises the error that would stand in its row of `recordings`.
+    """Process one file.
 
-    executor: whose processes, of `shared_engines`, do the work under supervision; this process itself does it when
-    None, unguarded against what makes it crash, hang or grow. recording_timeout_s: as of the settings.
+    Args:
+        path: The file.
+        request: What to find out.
+        engines: The engines.
+        max_audio_hours: Longer recordings fail.
+        executor: Its processes, from `shared_engines`, do the work under supervision. If None, this process does it,
+            without protection against crashes, hangs and memory use.
+        recording_timeout_s: As in the settings.
+
+    Raises:
+        Terminal: The error that would be in the recording's row of `recordings`.
+        Transient: The file cannot be processed for now.
     """
     payloads: dict[Stage, str] = {}
     with tempfile.TemporaryDirectory(prefix="sensory-") as folder:

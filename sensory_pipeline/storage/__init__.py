@@ -1,0 +1,1 @@
+"""Folders and S3: listing, versions, reading; atomic writes; locks."""

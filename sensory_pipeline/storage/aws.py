@@ -1,4 +1,4 @@
-"""Clients of Amazon's services, or of what speaks their protocols, with nothing secret in what they tell."""
+"""Clients of Amazon's services, or of compatible ones, whose error messages contain no secrets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ ENDPOINT = "AWS_ENDPOINT_URL or SENSORY_S3_ENDPOINT_URL"
 
 
 def client_of(service: Literal["s3", "sqs"], access: S3Access = AS_FOUND) -> Any:
-    """A new client. Raises ConfigurationError when what boto3 is told of it makes none."""
+    """Return a new boto3 client.
+
+    Args:
+        service: The service.
+        access: Credentials, endpoint and region.
+
+    Raises:
+        ConfigurationError: boto3 refuses this access.
+    """
     log = logging.getLogger("botocore")
     if log.isEnabledFor(logging.DEBUG):
-        log.setLevel(logging.INFO)  # its debugging tells session tokens
+        log.setLevel(logging.INFO)  # its debug messages contain session tokens
     try:
         made = Session(profile_name=access.profile_name).client(
             service,
@@ -43,12 +51,12 @@ def client_of(service: Literal["s3", "sqs"], access: S3Access = AS_FOUND) -> Any
         )
     except BotoCoreError as error:
         raise ConfigurationError(f"cannot use {service}: {error}; {CREDENTIALS}, and {ENDPOINT}") from error
-    except ValueError as error:  # which quotes the endpoint
-        why = "its endpoint is no URL" if "@" in str(error) else error
+    except ValueError as error:  # its message contains the endpoint
+        why = "its endpoint is not a URL" if "@" in str(error) else error
         raise ConfigurationError(f"cannot use {service}: {why}; check {ENDPOINT}") from None
     if "@" in urlsplit(made.meta.endpoint_url).netloc:
         raise ConfigurationError(
-            f"cannot use {service}: its endpoint, {ENDPOINT}, has a user or a password in it, which errors would show: "
-            f"take it out, and {CREDENTIALS}"
+            f"cannot use {service}: its endpoint, {ENDPOINT}, contains a user name or a password, which error "
+            f"messages would show: remove it, and {CREDENTIALS}"
         )
     return made

@@ -1,6 +1,6 @@
-"""Checksums, by which damage on a disk is noticed: CRC-32, which finds every single flipped bit.
+"""CRC-32 checksums, which detect damage on a disk; they find every single flipped bit.
 
-They protect from accidents, not from people: who may write to the lake can write another checksum too.
+They protect against accidents, not against people: whoever can write to the lake can also write another checksum.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _FIRST_LINE = b'{"checksum": "%08x",\n'
 
 
 def checksum(content: bytes) -> int:
-    """CRC-32 of these bytes."""
+    """Return the CRC-32 of these bytes."""
     return zlib.crc32(content)
 
 
 def checksum_of(path: Path) -> int:
-    """CRC-32 of a file, read in pieces: 5 GB a second where it is in memory already."""
+    """Return the CRC-32 of a file, which is read in pieces: 5 GB per second if it is already in memory."""
     value = 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):
@@ -27,19 +27,24 @@ def checksum_of(path: Path) -> int:
 
 
 def sealed(document: str) -> str:
-    """A JSON object with a first line that has the checksum of all that follows. document: of at least one field."""
+    """Return a JSON object with a first line that contains the checksum of everything after it.
+
+    Args:
+        document: A JSON object with at least one field.
+    """
     rest = document.removeprefix("{").strip() + "\n"
     return (_FIRST_LINE % checksum(rest.encode())).decode() + rest
 
 
 def unsealed(content: bytes) -> bytes:
-    """The JSON object that `sealed` was given, or an older file without a checksum as it is.
+    """Return the JSON object that was given to `sealed`; an older file without a checksum is returned as it is.
 
-    Raises ValueError when it is not what was written.
+    Raises:
+        ValueError: The content is damaged.
     """
     first, _, rest = content.partition(b"\n")
     if not first.startswith(b'{"checksum": "'):
         return content
     if first + b"\n" != _FIRST_LINE % checksum(rest):
-        raise ValueError("its checksum is another")
+        raise ValueError("its checksum is different")
     return b"{" + rest

@@ -1,12 +1,12 @@
-"""Whether a file is a recording, by its first bytes: for names that do not say so."""
+"""Whether a file is a recording, judged by its first bytes: for files whose names do not show it."""
 
 from __future__ import annotations
 
 HEAD_BYTES = 64
-"""So many of a file's first bytes are looked at."""
+"""How many of a file's first bytes are needed."""
 
 _PICTURES = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx ", b"jp2 ")
-"""What photographs write into the same boxes as MP4."""
+"""Brands of photographs, which use the same container as MP4."""
 
 _STARTS = (
     b"fLaC",
@@ -22,7 +22,7 @@ _STARTS = (
 
 
 def is_sound(head: bytes) -> bool:
-    r"""Whether a container that holds sound, or frames of MPEG audio or AAC, begin with these bytes.
+    r"""Return whether these are the first bytes of a container with sound, or of MPEG audio or AAC frames.
 
     >>> is_sound(b"RIFF\x24\x00\x00\x00WAVEfmt "), is_sound(b"RIFF\x24\x00\x00\x00WEBPVP8 ")
     (True, False)
@@ -38,7 +38,7 @@ def is_sound(head: bytes) -> bool:
 
 
 def _is_mpeg_frame(head: bytes) -> bool:
-    """Of layer 2 or 3, or of ADTS. Layer 1 is left out: the mark that begins UTF-16 text looks like it."""
+    """Recognise layers 2 and 3, and ADTS; layer 1 begins like UTF-16 text with a byte order mark."""
     if len(head) < 4 or head[0] != 0xFF:
         return False
     if head[1] in (0xF0, 0xF1, 0xF8, 0xF9):  # ADTS

@@ -1,7 +1,7 @@
-"""What S3 tells a queue of SQS: that an object came, or went.
+"""Messages of S3 in an SQS queue: an object was created or removed.
 
-An event is a hint where to look and no more: events come late, twice and out of order, so what counts is
-what is there when one looks (docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+A message only says where to look: messages come late, twice and out of order, so what counts is the present state of
+the object (docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
 """
 
 from __future__ import annotations
@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST = 10  # that SQS gives at once
-_MOST_OBJECTS = 100  # that S3 tells of in one message: it is one, as a rule
+_MOST = 10  # the most that SQS returns at once
+_MOST_OBJECTS = 100  # of one message of S3, which normally has one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """uris: of the objects it is about, none where it says nothing of any; receipt: to delete it by; receipts: how
-    often it came, this time included."""
+    """A message of the queue.
+
+    Attributes:
+        uris: Objects that it names; empty if it names none.
+        receipt: Handle to delete it with.
+        receipts: How often it was received, this time included.
+    """
 
     uris: tuple[str, ...]
     receipt: str
@@ -40,9 +45,13 @@ class Message:
 
 
 def receive(queue: str) -> tuple[Message, ...]:
-    """At most ten messages, none when none wait. queue: its URL. They come again unless they are deleted.
+    """Receive at most ten messages; they come again unless they are deleted.
 
-    Raises ConfigurationError when the queue cannot be read.
+    Args:
+        queue: URL of the queue.
+
+    Raises:
+        ConfigurationError: The queue cannot be read.
     """
     try:
         answer = client().receive_message(
@@ -64,7 +73,15 @@ def receive(queue: str) -> tuple[Message, ...]:
 
 
 def delete(queue: str, messages: Sequence[Message]) -> None:
-    """They have been heeded. Raises ConfigurationError when the queue cannot be written to."""
+    """Delete messages that have been handled.
+
+    Args:
+        queue: URL of the queue.
+        messages: The messages.
+
+    Raises:
+        ConfigurationError: The queue cannot be written to.
+    """
     try:
         client().delete_message_batch(
             QueueUrl=queue,
@@ -77,16 +94,16 @@ def delete(queue: str, messages: Sequence[Message]) -> None:
 def _uris(body: str) -> tuple[str, ...]:
     try:
         told = json.loads(body)
-        if "Records" not in told and "Message" in told:  # by way of SNS
+        if "Records" not in told and "Message" in told:  # sent through SNS
             told = json.loads(told["Message"])
         records = told.get("Records", ())
         if not records and told.get("Event") != "s3:TestEvent":
-            log.warning("a message of the queue tells of no object; it is left out")
+            log.warning("a message of the queue names no object; it is ignored")
         if len(records) <= _MOST_OBJECTS:
             return tuple(_uri(record["s3"]) for record in records)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    log.warning("a message of the queue is none of S3's; it is left out")
+    log.warning("a message of the queue is not from S3; it is ignored")
     return ()
 
 
@@ -97,7 +114,7 @@ def _uri(place: dict[str, dict[str, object]]) -> str:
 
 @cache
 def client() -> SQSClient:
-    """The one of this process, made when it is first needed."""
+    """Return this process's client."""
     made: SQSClient = client_of("sqs")
     return made
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a restart, sees all of one or nothing."""
+"""Writes files so that readers, also after a crash, see either all of a file or nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from pathlib import Path
 
 TEMPORARY = ".tmp"
 ABANDONED_S = 3600.0
-"""Seconds without a write after which a temporary file is nobody's."""
+"""A temporary file that nobody has written to for so many seconds is abandoned."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, then put it in place in one step, durably.
+    """Let `write` fill a temporary file, then move it into place in one step, durably.
 
     A crash leaves at most a `*.tmp` file beside the target, for `sweep_temporaries`.
+
+    Args:
+        path: The file.
+        write: Writes the content to the path that it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
@@ -31,9 +35,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def files(folder: Path, pattern: str) -> list[Path]:
-    """What is directly in the folder under such a name, in order; nothing where there is no folder.
+    """Return the files of a folder whose names match a pattern, in order; none if the folder does not exist.
 
-    Raises PermissionError where the folder may not be read, which Path.glob takes for an empty one.
+    Args:
+        folder: The folder.
+        pattern: For example `*.parquet`.
+
+    Raises:
+        PermissionError: The folder cannot be read. (Path.glob would treat it as empty.)
     """
     try:
         return sorted(path for path in folder.iterdir() if path.match(pattern))
@@ -42,21 +51,21 @@ def files(folder: Path, pattern: str) -> list[Path]:
 
 
 def temporary(folder: Path, suffix: str) -> Path:
-    """A new name in the folder, for a file that `sweep_temporaries` removes if a crash leaves it."""
+    """Return a new path in the folder, for a file that `sweep_temporaries` removes if a crash leaves it."""
     return folder / f".{uuid.uuid4().hex}{TEMPORARY}{suffix}"
 
 
 def sweep_temporaries(folder: Path) -> None:
-    """Remove what crashes left in the folder; a file that somebody may still be writing stays."""
+    """Remove the temporary files that crashes left in the folder, but none that may still be in use."""
     oldest = time.time() - ABANDONED_S
     for path in folder.glob(f".*{TEMPORARY}*"):
-        with suppress(FileNotFoundError):  # another process sweeps too
+        with suppress(FileNotFoundError):  # another process may remove it at the same time
             if path.stat().st_mtime < oldest:
                 path.unlink()
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """The same for a short text, in UTF-8."""
+    """Write a short text in UTF-8 like `write_atomically`."""
     write_atomically(path, lambda temporary: _write_text(temporary, text))
 
 

@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
     | {".webm", ".wma", ".amr", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".3gp", ".3gpp", ".3g2", ".wave"}
     | {".weba", ".mka", ".m4v", ".qt", ".mpga", ".mp2", ".spx", ".ogv", ".ogx", ".asf", ".wmv", ".w64", ".rf64", ".bwf"}
 )
-"""Files whose names end so are taken for recordings, whatever is in them; of others, their first bytes tell."""
+"""A file with such a suffix counts as a recording, whatever it contains; for others, the first bytes decide."""
 
 
 def objects(
@@ -31,17 +31,23 @@ def objects(
     *,
     after: Path | None = None,
     unreadable: Callable[[OSError], None] = lambda _: None,
-    passed_over: Callable[[str], None] = lambda _: None,
+    skipped: Callable[[str], None] = lambda _: None,
     lake: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[SourceObject]:
-    """Every recording below the folder, the files of a folder before its subfolders, each in order of name.
+    """List every recording below a folder: the files of a folder before its subfolders, each ordered by name.
 
-    A file is a recording by its name or by its first bytes. Hidden files and folders are left out, lakes,
-    and folders that are links; so is a file that cannot be looked at, or is none (a pipe, say): it has
-    nothing to be registered with. after: path of a file, there or not, with which the order has come so
-    far; from the beginning when None. unreadable: told of each folder that cannot be listed; passed_over:
-    told what each thing was that is left out; lake: told of each folder that is one. Raises
-    ConfigurationError when the folder does not exist or is a lake.
+    A file is a recording by its name or by its first bytes. Skipped are hidden files and folders, lakes, symbolic links
+    to folders, and files that cannot be read or are not regular (such as pipes).
+
+    Args:
+        folder: The folder.
+        after: Resume after this path, which need not exist; None for the beginning.
+        unreadable: Called for each folder that cannot be listed.
+        skipped: Called with the kind of each skipped file and folder.
+        lake: Called for each folder that is a lake.
+
+    Raises:
+        ConfigurationError: The folder does not exist, or is a lake.
     """
     root = folder.resolve()
     if not root.is_dir():
@@ -50,37 +56,37 @@ def objects(
         raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
     done = () if after is None else after.relative_to(root).parts
     for parent, folders, files in os.walk(root, onerror=unreadable):
-        reasons = {name: _passed_over_folder(Path(parent, name)) for name in folders}
+        reasons = {name: _why_skipped(Path(parent, name)) for name in folders}
         for name in sorted(name for name, why in reasons.items() if why == LAKE):
             lake(Path(parent, name))
         folders[:] = sorted(name for name, why in reasons.items() if why is None)
         names = sorted(files)
         place = Path(parent).relative_to(root).parts
-        if len(place) < len(done) and place == done[: len(place)]:  # what was listed lies below, or is one of the files
+        if len(place) < len(done) and place == done[: len(place)]:  # `after` is below this folder, or one of its files
             *below, name = done[len(place) :]
             names = [] if below else [each for each in names if each > name]
             folders[:] = [each for each in folders if not below or each >= below[0]]
             reasons = {}
         for why in filter(None, reasons.values()):
-            passed_over(why)
+            skipped(why)
         for name in names:
             path = Path(parent, name)
             try:
                 if is_recording(name) or (not name.startswith(".") and _sounds(path)):
                     yield stat_object(path)
                 else:
-                    passed_over(kind_of(name))
+                    skipped(kind_of(name))
             except OSError:
-                passed_over(CANNOT_BE_LOOKED_AT)
+                skipped(CANNOT_BE_LOOKED_AT)
 
 
 def is_recording(name: str) -> bool:
-    """Whether a file of this name is taken for a recording."""
+    """Return whether the name of a file says that it is a recording."""
     return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def kind_of(name: str) -> str:
-    """What a file is that is no recording.
+    """Return the kind of a file that is not a recording, for the counts of skipped files.
 
     >>> kind_of("Notes.TXT"), kind_of("README"), kind_of(".DS_Store")
     ('.txt', 'without a suffix', 'hidden')
@@ -89,7 +95,11 @@ def kind_of(name: str) -> str:
 
 
 def stat_object(path: Path) -> SourceObject:
-    """The object behind a path. Raises OSError when it cannot be looked at, or is no regular file."""
+    """Return the object at a path.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file.
+    """
     stat = path.stat()
     if not S_ISREG(stat.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -102,15 +112,15 @@ def stat_object(path: Path) -> SourceObject:
 
 
 def _moment(seconds: float) -> datetime:
-    """Some file systems keep times that no calendar has."""
+    """Convert a modification time, which on some file systems can be outside the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError):
         return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
-def _passed_over_folder(path: Path) -> str | None:
-    """Why a folder is not looked into; None when it is. A lake's decoded audio must not come back as recordings."""
+def _why_skipped(path: Path) -> str | None:
+    """Return why a folder is skipped, None if it is not; the audio of a lake must not be listed as recordings."""
     if path.name.startswith("."):
         return "hidden folder"
     if path.is_symlink():
@@ -119,8 +129,8 @@ def _passed_over_folder(path: Path) -> str | None:
 
 
 def _sounds(path: Path) -> bool:
-    """Whether sound is in a file, whatever its name. Raises OSError."""
-    if not S_ISREG(path.stat().st_mode):  # who opens a pipe waits
+    """Return whether a file contains sound, whatever its name is; may raise OSError."""
+    if not S_ISREG(path.stat().st_mode):  # opening a pipe would block
         return False
     with path.open("rb") as file:
         return is_sound(file.read(HEAD_BYTES))
@@ -129,24 +139,26 @@ def _sounds(path: Path) -> bool:
 def _is_lake(folder: Path) -> bool:
     try:
         return (folder / "lake.json").exists()
-    except OSError:  # who may not look into it will be told when it is listed
+    except OSError:  # a folder that cannot be read is reported when it is listed
         return False
 
 
 def uri_of(path: Path) -> str:
-    """The uri of a path; a link keeps its own."""
+    """Return the uri of a path, without following a symbolic link."""
     return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100 - does not follow it
 
 
 def path_of(uri: str) -> Path:
-    """The path of a uri, whatever bytes its name is made of."""
+    """Return the path of a uri; its name may consist of any bytes."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
 def check_version(uri: str, version: str) -> Path:
-    """The path, if it still is the version that was listed.
+    """Return the path of a recording that still has the version that was listed.
 
-    Raises SourceChanged when it was rewritten, SourceUnavailable when it cannot be looked at.
+    Raises:
+        SourceChanged: It was rewritten.
+        SourceUnavailable: It cannot be read.
     """
     path = path_of(uri)
     try:

@@ -1,4 +1,4 @@
-"""A lock between processes of one host that the kernel releases when its holder dies."""
+"""A lock between the processes of one host; the kernel releases it when its holder dies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def held(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
-    """Hold an exclusive flock on `path`, waiting for it as long as another process has it.
+    """Hold an exclusive flock on a file.
 
-    what: names the guarded thing in the log while waiting. Raises BlockingIOError, where nobody is to wait.
+    Args:
+        path: The file; it is created if necessary.
+        what: Name of what is locked, for the log message while waiting.
+        wait: Whether to wait while another process holds the lock.
+
+    Raises:
+        BlockingIOError: Another process holds it, and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # for a group that shares, by its umask
+    handle = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
+    )  # so that a group can share it, if the umask allows
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,4 @@
-"""Recordings in S3, or in what speaks its protocol: listed, and fetched in the version that was listed.
-
-What `S3Access` does not say of credentials, region, endpoint and addressing style is found by boto3 as by every AWS
-tool: in the AWS_* variables, in ~/.aws, or by the machine's role. The version of an object is its ETag and size.
-"""
+"""Recordings in S3: listing, versions, downloads."""
 
 from __future__ import annotations
 
@@ -44,16 +40,16 @@ if TYPE_CHECKING:
 
 SCHEME = "s3://"
 SLOWEST = 1e6
-"""Bytes a second below which a download is given up, so that it never looks like a hung engine."""
+"""A download slower than so many bytes per second is given up, so that it never looks like a hung engine."""
 
 _CHUNK = 1 << 20
-_PATIENCE_S = 60  # beyond what the size allows
-_PAUSES_S = (0, 1, 4)  # before each try to get a whole body; requests are retried by boto3
+_PATIENCE_S = 60  # in addition to the time for its size
+_PAUSES_S = (0, 1, 4)  # before each attempt to download a whole body; boto3 itself retries requests
 _NETWORK = f"check {ENDPOINT}, AWS_DEFAULT_REGION and the network"
 
 
 def uri_of(bucket: str, key: str) -> str:
-    """The uri of an object, whatever its key is made of.
+    """Return the uri of an object; its key may contain any characters.
 
     >>> uri_of("calls", "/2026/50% off?.wav")
     's3://calls//2026/50%25%20off%3F.wav'
@@ -62,7 +58,7 @@ def uri_of(bucket: str, key: str) -> str:
 
 
 def place_of(uri: str) -> tuple[str, str]:
-    """The inverse: bucket and key.
+    """Return the bucket and key of a uri, the inverse of `uri_of`.
 
     >>> place_of("s3://calls//2026/50%25%20off%3F.wav")
     ('calls', '/2026/50% off?.wav')
@@ -72,12 +68,16 @@ def place_of(uri: str) -> tuple[str, str]:
 
 
 def folder_uri(source: str) -> str:
-    """What the uris of all objects of a source begin with. source: as a person writes it, not encoded.
-
-    Raises ConfigurationError when it names no bucket.
+    """Return what the uris of all objects of a source begin with.
 
     >>> folder_uri("s3://calls/new ones"), folder_uri("s3://calls")
     ('s3://calls/new%20ones/', 's3://calls/')
+
+    Args:
+        source: As a person writes it, not encoded.
+
+    Raises:
+        ConfigurationError: It names no bucket.
     """
     bucket, _, prefix = source.removeprefix(SCHEME).partition("/")
     if not bucket:
@@ -90,14 +90,21 @@ def pages(
     access: S3Access = AS_FOUND,
     *,
     after: str | None = None,
-    passed_over: Callable[[str], None] = lambda _: None,
+    skipped: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Page]:
-    """Every recording whose uri begins with the folder's, by its name, in order of key.
+    """List every recording whose uri begins with the folder's, ordered by key.
 
-    As in local folders, names that begin with a dot are left out, and what is below such a name.
-    after: uri of the object, there or not, after whose key to begin; at the first when None.
-    passed_over: told what each object is that is left out.
-    Raises ConfigurationError when it cannot be listed, SourceUnavailable when the server fails.
+    As in local folders, names that begin with a dot are skipped, and everything below them.
+
+    Args:
+        folder: From `folder_uri`.
+        access: Access to S3.
+        after: Resume after this uri, which need not exist; None for the beginning.
+        skipped: Called with the kind of each skipped object.
+
+    Raises:
+        ConfigurationError: The folder cannot be listed.
+        SourceUnavailable: The server fails.
     """
     bucket, prefix = place_of(folder)
     try:
@@ -110,9 +117,9 @@ def pages(
                     name = item["Key"].removeprefix(prefix)
                     if _listable(name):
                         objects.append(_object(bucket, item))
-                    elif name and not name.endswith("/"):  # which stand for folders
+                    elif name and not name.endswith("/"):  # such keys are folders
                         hidden = any(map(_hidden, name.split("/")))
-                        passed_over("hidden" if hidden else kind_of(name.rpartition("/")[2]))
+                        skipped("hidden" if hidden else kind_of(name.rpartition("/")[2]))
                 yield Page(objects=tuple(objects), after=uri_of(bucket, found[-1]["Key"]))
     except ClientError as error:
         raise _not_listed(folder, client(access).meta.endpoint_url, error) from error
@@ -122,10 +129,12 @@ def pages(
         raise ConfigurationError(f"cannot list {folder}: {error}; {CREDENTIALS}") from error
 
 
-def look(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
-    """The object as it is now; None when it is not there.
+def stat_object(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
+    """Return the object as it is now; None if it does not exist.
 
-    Raises SourceUnavailable when the server fails or refuses, ConfigurationError without credentials.
+    Raises:
+        SourceUnavailable: The server fails or refuses.
+        ConfigurationError: There are no credentials.
     """
     bucket, key = place_of(uri)
     try:
@@ -143,15 +152,24 @@ def look(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
 
 
 def listable(uri: str, prefix: str) -> bool:
-    """Whether a listing of what begins with the prefix would name an object."""
+    """Return whether a listing of the prefix would contain an object."""
     return _listable(unquote(uri.removeprefix(prefix)))
 
 
 def download(uri: str, version: str, target: Path, access: S3Access = AS_FOUND) -> None:
-    """Write this version of an object to a file; its folder is made. A failure may leave part of it.
+    """Download a version of an object; a failure may leave a part of it.
 
-    Raises SourceChanged when it is another version by now, SourceUnavailable when it cannot be had,
-    ConfigurationError without credentials, NoRoom when the file cannot be written.
+    Args:
+        uri: The object.
+        version: The version.
+        target: The file; its folder is created.
+        access: Access to S3.
+
+    Raises:
+        SourceChanged: The object has another version now.
+        SourceUnavailable: It cannot be downloaded.
+        ConfigurationError: There are no credentials.
+        NoRoom: The file cannot be written.
     """
     etag, _, size = version.rpartition("-")
     until = time.monotonic() + _PATIENCE_S + int(size) / SLOWEST
@@ -167,25 +185,25 @@ def download(uri: str, version: str, target: Path, access: S3Access = AS_FOUND) 
         else:
             if received == int(size):
                 return
-            why = f"{received} of {size} bytes came"
-    raise SourceUnavailable(f"{uri} breaks off: {why}; it stays pending and is tried again")
+            why = f"{received} of {size} bytes received"
+    raise SourceUnavailable(f"{uri}: download interrupted: {why}; it stays pending and is tried again")
 
 
 @cache
 def client(access: S3Access) -> S3Client:
-    """The one of this process for such access, made when it is first needed."""
+    """Return this process's client for an access."""
     made: S3Client = client_of("s3", access)
     made.meta.events.register("before-parse.s3.ListObjectsV2", _take_contents)
     return made
 
 
 def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """Read the objects of a listing ourselves and hide them from boto3, which takes four times as long."""
+    """Parse the objects of a listing here, because boto3 would take four times as long."""
     if response_dict["status_code"] != 200:
         return
     try:
         root = ElementTree.fromstring(response_dict["body"])  # noqa: S314 - boto3 trusts it as well
-    except ElementTree.ParseError:  # cut off: boto3 knows what to do
+    except ElementTree.ParseError:  # incomplete: boto3 handles it
         return
     space = root.tag.removesuffix("ListBucketResult")
     found = root.findall(f"{space}Contents")
@@ -202,7 +220,7 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
 
 
 def _listable(name: str) -> bool:
-    """name: below the folder that is listed."""
+    """Return whether an object counts, by its name below the listed folder."""
     *parents, last = name.split("/")
     return is_recording(last) and not any(map(_hidden, parents))
 
@@ -217,7 +235,7 @@ def _object(bucket: str, item: ObjectTypeDef) -> SourceObject:
 
 
 def _hidden(part: str) -> bool:
-    """`.trash` is; `..` is just a strange name here."""
+    """Return whether a part of a key is hidden: `.trash` is; `..` is an ordinary name in S3."""
     return part.startswith(".") and part.strip(".") != ""
 
 
@@ -234,7 +252,7 @@ def _opened(uri: str, etag: str, access: S3Access) -> StreamingBody:
 
 
 def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
-    """Bytes that were written."""
+    """Write the body to a file and return the number of bytes."""
     received = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -242,12 +260,12 @@ def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
             for chunk in body.iter_chunks(_CHUNK):
                 received += file.write(chunk)
                 if time.monotonic() > until:
-                    raise SourceUnavailable(f"{uri} comes too slowly; it stays pending: {_NETWORK}")
+                    raise SourceUnavailable(f"{uri}: the download is too slow; it stays pending: {_NETWORK}")
     except BotoCoreError:  # some of which are an OSError too
         raise
     except OSError as error:
         raise NoRoom(
-            f"{target.parent}: {error.strerror}; see to its room and permissions, then ingest again"
+            f"{target.parent}: {error.strerror}; check its free space and permissions, then ingest again"
         ) from error
     return received
 
@@ -270,14 +288,14 @@ def _not_read(uri: str, error: ClientError) -> SensoryError:
     if status == 412:
         return SourceChanged(f"{uri} was rewritten after it was listed; the next ingest takes the new version")
     if status == 404:
-        return SourceUnavailable(f"{uri} is no longer there ({code}); the next ingest takes note of it")
+        return SourceUnavailable(f"{uri} is no longer there ({code}); the next ingest marks it as missing")
     if status == 403:
         return SourceUnavailable(
-            f"{uri} may not be read ({code}); it stays pending: {CREDENTIALS}, and that they allow s3:GetObject on it"
+            f"{uri}: access is denied ({code}); it stays pending: {CREDENTIALS}, and that they allow s3:GetObject on it"
         )
     return SourceUnavailable(f"{uri} cannot be read just now ({code}); it stays pending and is tried again")
 
 
 def _answer(error: ClientError) -> tuple[int, str]:
-    """Status and code; the message may hold what is nobody's business."""
+    """Return status and code; the message may contain confidential data."""
     return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]

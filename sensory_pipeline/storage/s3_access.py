@@ -1,4 +1,4 @@
-"""How S3 is reached, as plain values: what the Dagster resource is configured with, and engine processes are given."""
+"""Access to S3 as plain values, made from the Dagster resource and sent to engine processes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from sensory_pipeline.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Access:
-    """The fields have the names and the meanings of dagster-aws's S3Resource. What is None, boto3 finds as every AWS
-    tool does: in the AWS_* variables, in ~/.aws, or by the machine's role."""
+    """Credentials, endpoint and options for S3, with the names of dagster-aws's S3Resource.
+
+    boto3 finds what is None as every AWS tool does: in the AWS_* variables, in ~/.aws, or by the machine's role.
+    """
 
     endpoint_url: str | None = None
     region_name: str | None = None
@@ -26,7 +28,7 @@ class S3Access:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As the settings say."""
+        """Return the access that the settings describe."""
         return cls(
             endpoint_url=settings.s3_endpoint_url,
             region_name=settings.s3_region,
@@ -36,4 +38,4 @@ class S3Access:
 
 
 AS_FOUND = S3Access()
-"""As boto3 finds it."""
+"""Everything as boto3 finds it."""

@@ -1,6 +1,6 @@
-"""Where recordings come from: a local folder or S3, behind one listing and one way to read.
+"""Where recordings come from: a local folder or S3, with one interface to list and read them.
 
-The S3 part is imported when it is needed: it takes a while, and folders need none of it.
+The S3 part is imported only when it is needed: the import is slow, and folders do not need it.
 """
 
 from __future__ import annotations
@@ -19,36 +19,46 @@ from sensory_pipeline.storage.files import temporary
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 
 _PAGE = 1000
-"""Objects of a folder in a page; S3 gives as many."""
+"""Objects of a folder per page, as many as S3 lists at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a source holds. pages: found as they are iterated over, once; known after that are unreadable:
-    what could not be listed, lakes: folders that are lakes and therefore left out, and passed_over: how many files and
-    folders of which kind are no recordings.
+    """The content of a source; the counts are known after the pages have been read.
+
+    Attributes:
+        pages: Pages of objects; they can be read once.
+        unreadable: What could not be listed.
+        lakes: Folders that are lakes and therefore skipped.
+        skipped: Number of skipped files and folders by kind.
     """
 
     pages: Iterator[Page]
     unreadable: list[str] = field(default_factory=list)
     lakes: list[Path] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None) -> Listing:
-    """The recordings of a folder, or below `s3://bucket/prefix` (the key as it is, not encoded).
+    """List the recordings of a folder or of `s3://bucket/prefix`.
 
-    access: to S3. after: uri of the source that an earlier listing came to; from the beginning when None. Raises
-    ConfigurationError, some of it on iteration, when it is not there or cannot be listed, and
-    SourceUnavailable when the server fails.
+    Args:
+        source: The folder, or the S3 prefix with the key as it is, not encoded.
+        access: Access to S3.
+        after: The uri at which an earlier listing stopped; None for the beginning.
+
+    Raises:
+        ConfigurationError: The source does not exist or cannot be listed; some cases are raised when the pages are
+            read.
+        SourceUnavailable: The server fails.
     """
-    passed_over: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         return Listing(
-            pages=s3.pages(prefix_of(source), access, after=after, passed_over=lambda kind: passed_over.update([kind])),
-            passed_over=passed_over,
+            pages=s3.pages(prefix_of(source), access, after=after, skipped=lambda kind: skipped.update([kind])),
+            skipped=skipped,
         )
     unreadable: list[str] = []
     lakes: list[Path] = []
@@ -56,10 +66,10 @@ def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None
         Path(source),
         after=None if after is None else local.path_of(after),
         unreadable=lambda error: unreadable.append(str(error)),
-        passed_over=lambda kind: passed_over.update([kind]),
+        skipped=lambda kind: skipped.update([kind]),
         lake=lakes.append,
     )
-    return Listing(pages=_paged(found), unreadable=unreadable, lakes=lakes, passed_over=passed_over)
+    return Listing(pages=_paged(found), unreadable=unreadable, lakes=lakes, skipped=skipped)
 
 
 def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
@@ -68,34 +78,44 @@ def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
 
 
 def prefix_of(source: str) -> str:
-    """What the uris of all recordings of a source begin with. Raises ConfigurationError when it is neither a folder nor
-    in S3, or names no bucket."""
+    """Return what the uris of all recordings of a source begin with.
+
+    Raises:
+        ConfigurationError: The source is neither a folder nor in S3, or names no bucket.
+    """
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         return s3.folder_uri(source)
     if "://" in source:
         raise ConfigurationError(
-            f"{source} is neither a folder nor s3://bucket/prefix; what speaks S3's protocol, as Google's and Azure's "
-            "gateways do, is reached by AWS_ENDPOINT_URL"
+            f"{source} is neither a folder nor s3://bucket/prefix; for other services with S3's protocol, "
+            "such as Google's, set AWS_ENDPOINT_URL"
         )
     return Path(source).resolve().as_uri().rstrip("/") + "/"
 
 
 def why_empty(source: str, access: S3Access = AS_FOUND) -> str:
-    """What may be the matter with a source in which a listing found no recording."""
+    """Return a possible reason why a listing found no recording in a source."""
     if _in_s3(source):
         from sensory_pipeline.storage import s3
 
         place = source.rstrip("/")
-        if place.removeprefix(s3.SCHEME).count("/") and s3.look(s3.uri_of(*s3.place_of(place)), access) is not None:
+        if (
+            place.removeprefix(s3.SCHEME).count("/")
+            and s3.stat_object(s3.uri_of(*s3.place_of(place)), access) is not None
+        ):
             return f"{place} is an object: give what is before its last slash"
         return f"no recording's key begins with {s3.place_of(prefix_of(source))[1] or 'anything'}: check the prefix"
     return f"there is no recording in {source}, nor below it: check the path, and whether it is mounted"
 
 
 def uri_of(recording: str) -> str:
-    """The uri of a recording that is given as one, or as a path, as a listing of its folder would have it."""
+    """Return the uri of a recording.
+
+    Args:
+        recording: A uri, or a path; its uri is the same as in a listing of its folder.
+    """
     if "://" in recording:
         return recording
     path = Path(recording)
@@ -104,25 +124,36 @@ def uri_of(recording: str) -> str:
 
 @contextmanager
 def local_copy(uri: str, version: str, folder: Path, access: S3Access = AS_FOUND) -> Iterator[Path]:
-    """A file with exactly this version of a recording, to be read within the `with`.
+    """Provide a file with exactly this version of a recording, to be read within the `with`.
 
-    folder: what is not local is put there meanwhile; access: to S3. Raises SourceChanged when it is another version
-    by now, or while it was read, SourceUnavailable when it cannot be had, NoRoom when the folder
-    takes no more, ConfigurationError without the credentials for it.
+    Args:
+        uri: The recording.
+        version: The version.
+        folder: Where to put a temporary copy of a recording that is not local.
+        access: Access to S3.
+
+    Yields:
+        The file.
+
+    Raises:
+        SourceChanged: The recording has another version, or was rewritten while it was read.
+        SourceUnavailable: It cannot be read.
+        NoRoom: The copy cannot be written.
+        ConfigurationError: There are no credentials for it.
     """
     if not _in_s3(uri):
         yield local.check_version(uri, version)
-        # rewritten while it was read: what was made of it may be of neither version
+        # if it was rewritten while it was read, the result may belong to neither version
         local.check_version(uri, version)
         return
     from sensory_pipeline.storage import s3
 
-    path = temporary(folder, PurePosixPath(uri).suffix)  # decoders look at it
+    path = temporary(folder, PurePosixPath(uri).suffix)  # decoders use the suffix
     try:
         s3.download(uri, version, path, access)
         yield path
     finally:
-        with suppress(OSError):  # a sweep comes later
+        with suppress(OSError):  # `sweep_temporaries` removes it later
             path.unlink()
 
 

@@ -42,8 +42,8 @@ def test_the_example_of_the_contract(service: Gateway, tmp_path: Path) -> None:
     assert found.language == "en"
     (word,) = found.words
     assert (word.text, word.start, word.end, word.confidence) == ("300", 0.0, 0.3, 0.5)
-    (feeling,) = found.feelings
-    assert (feeling.label, feeling.end) == ("neutral", 0.3)
+    (emotion,) = found.emotions
+    assert (emotion.label, emotion.end) == ("neutral", 0.3)
 
 
 def test_audio_is_a_path_bytes_a_file_or_a_list(service: Gateway, tmp_path: Path) -> None:

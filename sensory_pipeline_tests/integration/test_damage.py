@@ -57,7 +57,7 @@ def whole(ready: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
     fingerprint = ready.context.plans.default.fingerprint
     lake.ledger.register(objects(folder / "in"), fingerprint=lambda _: fingerprint, shards=1, start_date=START)
     processed(ready, lake)
-    lake.ledger.gone([uri_of(folder / "in" / "320.wav")])
+    lake.ledger.mark_missing([uri_of(folder / "in" / "320.wav")])
     forget(lake, uri_of(folder / "in" / "330.wav"))
     return lake.root
 

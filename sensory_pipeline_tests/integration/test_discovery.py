@@ -63,8 +63,8 @@ class Mortal:
     def check(self) -> None:
         self.inner.check()
 
-    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, anew: bool) -> None:
-        self.inner.seal(db, table, columns, anew=anew)
+    def seal(self, db: Transaction, table: str, columns: Iterable[str], *, rebuild: bool) -> None:
+        self.inner.seal(db, table, columns, rebuild=rebuild)
 
     @contextmanager
     def exclusive(self) -> Iterator[Transaction]:
@@ -196,7 +196,7 @@ class World:
             before, number = set(self.unsettled), self._number()
             self.unsettled.clear()
             try:
-                assert sweep(lake, self.plans, "s3://calls", gone=True).complete
+                assert sweep(lake, self.plans, "s3://calls", confirm_missing=True).complete
             finally:
                 if self._number() == number:  # it never began, and the one that was left off goes on
                     self.unsettled |= before
@@ -205,7 +205,7 @@ class World:
         for _ in range(pages):
             if not self._under_way():
                 self.unsettled.clear()
-            if sweep(lake, self.plans, "s3://calls", seconds=0, gone=True).complete:
+            if sweep(lake, self.plans, "s3://calls", seconds=0, confirm_missing=True).complete:
                 self.check()
 
     def run(self, lake: Lake, rewritten: Put | None) -> None:
@@ -384,7 +384,7 @@ def test_what_an_emptied_source_had_is_not_taken_for_gone(
     for _ in range(2):
         swept = sweep(lake, plans, str(folder), seconds=seconds)
         assert (swept.missing, swept.emptied, swept.complete) == (0, 2, True)
-    swept = sweep(lake, plans, str(folder), seconds=seconds, gone=True)
+    swept = sweep(lake, plans, str(folder), seconds=seconds, confirm_missing=True)
     assert (swept.missing, swept.emptied) == (2, 0)
     assert sweep(lake, plans, str(folder), seconds=seconds).emptied == 0
 
@@ -395,7 +395,7 @@ def test_an_emptied_bucket_is_not_taken_for_gone(bucket: FakeBucket, tmp_path: P
     sweep(lake, plans, "s3://calls")
     bucket.objects = {"c.txt": Stored(content="A", modified_at=NOW)}
     assert sweep(lake, plans, "s3://calls").emptied == 2
-    assert sweep(lake, plans, "s3://calls", gone=True).missing == 2
+    assert sweep(lake, plans, "s3://calls", confirm_missing=True).missing == 2
 
 
 def test_a_stray_lake_json_hides_nothing_that_is_known(
@@ -406,6 +406,6 @@ def test_a_stray_lake_json_hides_nothing_that_is_known(
     sweep(lake, plans, str(folder))
     (folder / "calls" / "lake.json").write_text("{}")
     assert sweep(lake, plans, str(folder)).missing == 0
-    assert f"{folder / 'calls'}, where recordings were and a lake.json is now" in caplog.text
+    assert f"{folder / 'calls'}, which had recordings and now has a lake.json" in caplog.text
     (folder / "a.wav").unlink()
-    assert sweep(lake, plans, str(folder), gone=True).missing == 2
+    assert sweep(lake, plans, str(folder), confirm_missing=True).missing == 2

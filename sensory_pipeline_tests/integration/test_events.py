@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from boto3.session import Session
 
-from sensory_pipeline.automation.events import MOST_RECEIPTS, Heeded, heed
+from sensory_pipeline.automation.events import MOST_RECEIPTS, ConsumedEvents, consume_events
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import current_plans
@@ -83,8 +83,8 @@ def lake(tmp_path: Path) -> Lake:
     return Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
 
 
-def told(lake: Lake, queue: Queue, source: str, *, seconds: float = 20) -> Heeded:
-    return heed(lake, current_plans(Settings()), queue.url, [source], seconds=seconds)
+def told(lake: Lake, queue: Queue, source: str, *, seconds: float = 20) -> ConsumedEvents:
+    return consume_events(lake, current_plans(Settings()), queue.url, [source], seconds=seconds)
 
 
 def waiting(lake: Lake) -> set[str]:
@@ -149,7 +149,7 @@ def test_no_message_stops_those_beside_it(lake: Lake, bucket: Bucket, queue: Que
     queue.send(*HOSTILE, event(bucket, f"{'k' * 2000}.wav"), event(bucket, "a.wav"))
     heeded = told(lake, queue, bucket.uri())
     assert waiting(lake) == {bucket.uri("a.wav")}
-    assert heeded.looked_at >= 1
+    assert heeded.objects >= 1
     assert queue.messages == heeded.left
 
 
@@ -177,11 +177,11 @@ def test_a_message_stays_until_its_object_could_be_looked_at(
     with behind_bad_network(server, lambda _: "503") as (bad, _):
         disconnect()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bad.endpoint)
-        assert told(lake, queue, bucket.uri()) == Heeded(looked_at=0, left=queue.messages)
+        assert told(lake, queue, bucket.uri()) == ConsumedEvents(objects=0, left=queue.messages)
     assert queue.messages > 0
     assert not waiting(lake)
 
 
 def test_a_queue_that_is_not_there_says_what_to_check(lake: Lake, bucket: Bucket, queue: Queue) -> None:
     with pytest.raises(ConfigurationError, match="check SENSORY_SQS_QUEUE, AWS_DEFAULT_REGION and the credentials"):
-        heed(lake, current_plans(Settings()), f"{queue.url}-gone", [bucket.uri()], seconds=5)
+        consume_events(lake, current_plans(Settings()), f"{queue.url}-gone", [bucket.uri()], seconds=5)

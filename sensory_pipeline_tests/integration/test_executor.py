@@ -101,7 +101,7 @@ def test_what_comes_while_engines_are_at_work_joins_them(tmp_path: Path) -> None
 
 
 def test_engines_that_cannot_start_fail_whoever_waits(tmp_path: Path) -> None:
-    with executor(engines.stillborn, size=1) as shared:
+    with executor(engines.failed_start, size=1) as shared:
         futures = submitted(shared, [task(tmp_path, length_ms) for length_ms in (300, 310)])
         for future in futures:
             assert isinstance(future.exception(120), EngineUnavailable)

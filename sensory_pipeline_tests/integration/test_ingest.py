@@ -153,7 +153,7 @@ def test_recordings_are_found_by_their_content(source: Path, tmp_path: Path) -> 
     os.mkfifo(source / "pipe")
     report = ingested(source, tmp_path / "lake")
     assert (report.registration.new, report.published, report.failed) == (8, 8, 0)
-    assert report.passed_over == {
+    assert report.skipped == {
         ".txt": 1,
         ".webp": 1,
         "without a suffix": 2,

@@ -19,8 +19,8 @@ from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
 from sensory_pipeline.core.recordings import SourceObject, recording_id
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import Manifest, Published
-from sensory_pipeline.lake.standing import standing
 from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.postgres import PASSWORD, PostgresServer
 
@@ -113,10 +113,10 @@ def test_a_version_that_is_back_is_not_made_again(ledger: SecretStr | None, tmp_
 def test_what_is_gone_does_not_wait(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"), thing("b.wav"))
-    sweep = lake.ledger.sweeps.begin("s3://calls/", afresh=False)
-    assert lake.ledger.sweeps.finish(sweep, seen=[recording_id("s3://calls/b.wav")], blind=False) == 1
+    sweep = lake.ledger.sweeps.begin("s3://calls/", restart=False)
+    assert lake.ledger.sweeps.finish(sweep, seen=[recording_id("s3://calls/b.wav")], incomplete=False) == 1
     assert [item.recording.uri for item in waiting(lake)] == ["s3://calls/b.wav"]
-    assert len(standing(lake.database).gone) == 1
+    assert len(ledger_snapshot(lake.database).missing) == 1
     register(lake, thing("a.wav"))
     assert len(waiting(lake)) == 2
 
@@ -126,32 +126,32 @@ def test_a_sweep_goes_on_where_it_was_left(ledger: SecretStr | None, tmp_path: P
     sweeps = lake.ledger.sweeps
     many = [thing(f"{index:04}.wav") for index in range(3000)]
     register(lake, *many)
-    first = sweeps.begin("s3://calls/", afresh=False)
+    first = sweeps.begin("s3://calls/", restart=False)
     half = [recording_id(item.uri) for item in many[:1500]]
-    assert sweeps.advance(first, after=many[1499].uri, seen=half, blind=False)
-    second = sweeps.begin("s3://calls/", afresh=False)
+    assert sweeps.advance(first, after=many[1499].uri, seen=half, incomplete=False)
+    second = sweeps.begin("s3://calls/", restart=False)
     assert (second.number, second.after) == (first.number, many[1499].uri)
-    assert sweeps.finish(second, seen=[recording_id(item.uri) for item in many[1500:2999]], blind=False) == 1
-    assert sweeps.begin("s3://calls/", afresh=False).after is None
+    assert sweeps.finish(second, seen=[recording_id(item.uri) for item in many[1500:2999]], incomplete=False) == 1
+    assert sweeps.begin("s3://calls/", restart=False).after is None
 
 
 def test_of_two_sweeps_at_once_one_is_told(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     sweeps = lake.ledger.sweeps
     register(lake, thing("a.wav"))
-    mine, theirs = (sweeps.begin("s3://calls/", afresh=True) for _ in range(2))
-    assert sweeps.advance(mine, after="s3://calls/b.wav", seen=[], blind=False) is None
-    assert sweeps.finish(mine, seen=[], blind=False) == 0
-    assert sweeps.finish(theirs, seen=[], blind=False) == 1
+    mine, theirs = (sweeps.begin("s3://calls/", restart=True) for _ in range(2))
+    assert sweeps.advance(mine, after="s3://calls/b.wav", seen=[], incomplete=False) is None
+    assert sweeps.finish(mine, seen=[], incomplete=False) == 0
+    assert sweeps.finish(theirs, seen=[], incomplete=False) == 1
 
 
 def test_what_comes_behind_a_sweep_is_not_taken_for_gone(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     sweeps = lake.ledger.sweeps
     register(lake, thing("old.wav"))
-    sweep = sweeps.begin("s3://calls/", afresh=False)
+    sweep = sweeps.begin("s3://calls/", restart=False)
     register(lake, thing("new.wav"))
-    assert sweeps.finish(sweep, seen=[], blind=False) == 1
+    assert sweeps.finish(sweep, seen=[], incomplete=False) == 1
     assert [item.recording.uri for item in waiting(lake)] == ["s3://calls/new.wav"]
 
 
@@ -182,7 +182,7 @@ def test_readers_need_no_leave_to_write(tmp_path: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
         os.seteuid(pwd.getpwnam("nobody").pw_uid)
         try:
-            assert len(standing(lake.database).waiting) == 1
+            assert len(ledger_snapshot(lake.database).pending) == 1
             with pytest.raises(ConfigurationError, match=r"ledger\.sqlite.*permissions"):
                 register(lake, thing("b.wav"))
         finally:
@@ -195,8 +195,15 @@ def test_an_older_ledger_gets_its_columns(tmp_path: Path) -> None:
     with closing(sqlite3.connect(lake.root / "ledger.sqlite")) as db:
         db.execute("DROP INDEX recordings_whole")
         db.execute("ALTER TABLE recordings DROP COLUMN redo_stages")
-    (item,) = waiting(Lake.open(lake.root))
+        db.execute("ALTER TABLE recordings RENAME COLUMN failures_reset_at TO forgive_before")
+        db.execute("ALTER TABLE sweeps RENAME COLUMN incomplete TO blind")
+        db.execute("UPDATE recordings SET forgive_before = '2026-11-22T10:00:00'")
+        db.commit()
+    lake = Lake.open(lake.root)
+    (item,) = waiting(lake)
     assert item.redo_stages == frozenset()
+    assert item.failures_reset_at == datetime(2026, 11, 22, 10)
+    assert not lake.ledger.sweeps.begin("s3://calls/", restart=True).incomplete
 
 
 def test_a_lake_keeps_its_kind_of_ledger(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -232,7 +239,7 @@ def test_a_reader_may_be_somebody_else(postgres: PostgresServer, tmp_path: Path)
     variables = {"SENSORY_LEDGER": reader, "SENSORY_SHARDS": "1"}
     done = sensory("ingest", str(tmp_path), "--lake", "lake", cwd=tmp_path, **variables)
     assert done.returncode == 2
-    assert "what its user may do" in done.stderr
+    assert "the permissions of its user" in done.stderr
 
 
 def test_a_server_that_was_started_anew_is_no_trouble(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -249,9 +256,9 @@ def test_a_server_that_was_started_anew_is_no_trouble(postgres: PostgresServer, 
     [
         ("postgresql://me:hush-hush@127.0.0.1:1/lake", "does not answer"),
         ("postgresql://me:hush@hush-hush@127.0.0.1:1/lake", "does not answer"),
-        ("postgresql://me:hush-hush@127.0.0.1:hush-hush/lake", "is no URL"),
-        ("sqlite:///hush-hush", "names no PostgreSQL"),
-        ("hush-hush", "names no PostgreSQL"),
+        ("postgresql://me:hush-hush@127.0.0.1:hush-hush/lake", "is not a URL"),
+        ("sqlite:///hush-hush", "is not a PostgreSQL URL"),
+        ("hush-hush", "is not a PostgreSQL URL"),
     ],
 )
 def test_a_wrong_ledger_is_said_without_its_password(url: str, told: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.task import StageTask
-from sensory_pipeline.processing.workers.attempt import Answer, Attempt
+from sensory_pipeline.processing.workers.attempt import Attempt, TaskResult
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.storage.local import stat_object
@@ -67,7 +67,7 @@ def alone(factory: EngineFactory) -> list[Engines]:
 
 def run(
     factory: EngineFactory, items: list[Attempt], *, size: int = 2, memory_mb: int = 4096
-) -> tuple[dict[str, Answer], Notes]:
+) -> tuple[dict[str, TaskResult], Notes]:
     notes = Notes()
     with EnginePool(partial(alone, factory), size=size, memory_mb=memory_mb) as pool:
         answers = [answer for answer in Dispatcher(pool).run(Stage.TRANSCRIPTS, 0, items, notes) if answer]
@@ -75,7 +75,7 @@ def run(
     return {answer.recording_id: answer for answer in answers}, notes
 
 
-def assert_only_culprit_failed(answers: dict[str, Answer], kind: type[Exception], message: str) -> None:
+def assert_only_culprit_failed(answers: dict[str, TaskResult], kind: type[Exception], message: str) -> None:
     failed = {key: answer.outcome for key, answer in answers.items() if not isinstance(answer.outcome, str)}
     assert set(failed) == {str(engines.CULPRIT_MS)}
     (error,) = failed.values()
@@ -131,8 +131,8 @@ class Forgetful(Notes):
 
 
 def test_what_fails_for_one_stream_is_told_to_that_one(tmp_path: Path) -> None:
-    apart = dict.fromkeys(Stage, 1)
-    with EnginePool(partial(alone, engines.slow), size=1, memory_mb=4096, apart=apart) as pool:
+    per_stage = dict.fromkeys(Stage, 1)
+    with EnginePool(partial(alone, engines.slow), size=1, memory_mb=4096, per_stage=per_stage) as pool:
         dispatcher = Dispatcher(pool)
         good = dispatcher.run(Stage.TRANSCRIPTS, 0, attempts(tmp_path, culprit=False), Notes())
         bad = dispatcher.run(Stage.DIARIZATION, 0, attempts(tmp_path, culprit=False), Forgetful())
@@ -163,7 +163,7 @@ def test_a_wrong_setting_stops_the_run_and_blames_nobody(tmp_path: Path) -> None
 
 def test_engines_that_cannot_start_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="exited with code 7"):
-        run(engines.stillborn, attempts(tmp_path, culprit=False))
+        run(engines.failed_start, attempts(tmp_path, culprit=False))
 
 
 def test_a_pool_is_good_for_several_streams(tmp_path: Path) -> None:

@@ -351,7 +351,7 @@ def test_what_cannot_be_had_stays_pending(bucket: Bucket, tmp_path: Path, monkey
         disconnect()
     assert (report.published, report.failed, report.pending) == (1, 0, 2)
     notes = dict(rows(tmp_path / "lake", "SELECT parse_filename(uri), error_message FROM recordings"))
-    assert "breaks off" in notes["short.wav"]
+    assert "download interrupted" in notes["short.wav"]
     assert "s3:GetObject" in notes["denied.wav"]
     connect(bucket.server, monkeypatch)
     assert ingested(bucket.uri(), tmp_path / "lake").published == 2

@@ -61,7 +61,7 @@ def test_a_password_in_an_endpoint_is_in_no_error(endpoint: str, monkeypatch: py
     for ask in (
         lambda: list(s3.pages("s3://calls/")),
         lambda: s3.client(S3Access(endpoint_url=endpoint)),
-        lambda: s3.look("s3://calls/a.wav"),
+        lambda: s3.stat_object("s3://calls/a.wav"),
         lambda: s3.download("s3://calls/a.wav", "x-1", Path("a.wav")),
         lambda: events.receive("http://127.0.0.1:1/1/calls"),
     ):

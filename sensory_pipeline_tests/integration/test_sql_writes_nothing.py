@@ -42,11 +42,11 @@ WRITES = (
     f"COPY (SELECT 1 AS a) TO '{DATA}/a.parquet' (RETURN_FILES)",
     f"EXPORT DATABASE '{DATA}/a'",
     "COPY FROM DATABASE memory TO other",
-    "INSERT INTO internal.gone VALUES ('a') RETURNING *",
-    "UPDATE internal.gone SET recording_id = 'a' RETURNING *",
-    "DELETE FROM internal.waiting RETURNING *",
-    "TRUNCATE internal.waiting",
-    "MERGE INTO internal.gone USING (SELECT 'a' AS a) s ON recording_id = a WHEN NOT MATCHED THEN INSERT RETURNING *",
+    "INSERT INTO internal.missing VALUES ('a') RETURNING *",
+    "UPDATE internal.missing SET recording_id = 'a' RETURNING *",
+    "DELETE FROM internal.pending RETURNING *",
+    "TRUNCATE internal.pending",
+    "MERGE INTO internal.missing USING (SELECT 'a' a) s ON recording_id = a WHEN NOT MATCHED THEN INSERT RETURNING *",
     "CREATE TABLE mine AS SELECT 1 AS a",
     "CREATE TABLE mine AS PIVOT recordings ON status USING count(*)",
     "CREATE OR REPLACE VIEW words AS SELECT 1 AS a",
@@ -54,9 +54,9 @@ WRITES = (
     "CREATE SCHEMA mine",
     "CREATE SEQUENCE mine",
     "DROP VIEW words",
-    "DROP TABLE internal.waiting",
+    "DROP TABLE internal.pending",
     "ALTER VIEW words RENAME TO letters",
-    "PREPARE asked AS INSERT INTO internal.gone VALUES ('a')",
+    "PREPARE asked AS INSERT INTO internal.missing VALUES ('a')",
     "EXECUTE asked",
     "BEGIN",
     "ANALYZE",
@@ -64,7 +64,7 @@ WRITES = (
     "SET lock_configuration = false",
     "SET VARIABLE a = 1",
     "RESET memory_limit",
-    "EXPLAIN ANALYZE INSERT INTO internal.gone VALUES ('a')",
+    "EXPLAIN ANALYZE INSERT INTO internal.missing VALUES ('a')",
     "PRAGMA database_list",
     "PRAGMA enable_profiling = 'json'",
     f"PRAGMA export_database('{DATA}/a')",
@@ -96,7 +96,7 @@ NESTINGS: tuple[Callable[[str], str], ...] = (
     lambda inner: f"PREPARE p AS {inner}",
     lambda inner: f"CREATE TABLE mine AS {inner}",
     lambda inner: f"COPY ({inner}) TO '{DATA}/c.parquet'",
-    lambda inner: f"INSERT INTO internal.gone {inner}",
+    lambda inner: f"INSERT INTO internal.missing {inner}",
     lambda inner: "SELECT * FROM query('" + inner.replace("'", "''") + "')",
     lambda inner: "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('" + inner.replace("'", "''") + "'))",
     lambda inner: f"SELECT 1) AS x; {inner}; (SELECT 1",
@@ -149,7 +149,7 @@ def state(db: duckdb.DuckDBPyConnection, root: Path) -> object:
             "duckdb_databases": "database_name",
         }.items()
     ]
-    rows = [db.execute(f"SELECT * FROM internal.{table} ORDER BY ALL").fetchall() for table in ("gone", "waiting")]
+    rows = [db.execute(f"SELECT * FROM internal.{table} ORDER BY ALL").fetchall() for table in ("missing", "pending")]
     return files, catalog, rows
 
 

@@ -37,8 +37,8 @@ def test_a_stream_of_chunks(service: Gateway) -> None:
     found = list(StreamingClient(service.url).stream(chunks(), tasks=["transcribe", "emotion"]))
     assert len(ends(found)) > 1
     assert all(message.text == " ".join(word.text for word in message.words) for message in found)
-    feelings = [message.feeling for message in found if message.feeling]
-    assert {feeling.label for feeling in feelings} == {"neutral"}
+    emotions = [message.emotion for message in found if message.emotion]
+    assert {emotion.label for emotion in emotions} == {"neutral"}
     assert not any(message.error for message in found)
 
 

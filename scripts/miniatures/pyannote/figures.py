@@ -1,4 +1,4 @@
-"""What the miniature pipeline can do, measured through pyannote.audio itself."""
+"""What the miniature pipeline can do, measured with pyannote.audio itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Conversation = tuple[Samples, Truth]
 
 
 def conversations(seed: int) -> list[Conversation]:
-    """New ones, of voices heard in training."""
+    """Return new conversations of voices heard in training."""
     return [
         make_conversation(seed + index, language="ru" if index % 4 == 3 else "en", speakers=count, turns=TURNS)
         for index, count in enumerate(SPEAKERS)
@@ -32,7 +32,7 @@ def conversations(seed: int) -> list[Conversation]:
 
 
 def measure(pipeline: Pipeline, spoken: list[Conversation]) -> dict[str, float]:
-    """Diarization error rates, and how often the number of speakers is right."""
+    """Return diarization error rates, and how often the number of speakers is right."""
     figures: dict[str, float] = {}
     found = [diarize(pipeline, samples) for samples, _ in spoken]
     for name, collar_ms in (("der", 0), ("der with a collar of 0.25 s", COLLAR_MS)):
@@ -50,13 +50,14 @@ def measure(pipeline: Pipeline, spoken: list[Conversation]) -> dict[str, float]:
 
 
 def load(folder: Path) -> Pipeline:
-    """From the local folder alone."""
+    """Load the pipeline from the local folder only."""
     pipeline = Pipeline.from_pretrained(str(folder))
     assert pipeline is not None
     return pipeline
 
 
 def diarize(pipeline: Pipeline, samples: Samples) -> list[Turn]:
+    """Return the turns that the pipeline finds."""
     answer: Any = pipeline({"waveform": torch.tensor(samples)[None], "sample_rate": SAMPLE_RATE})
     tracks = answer.speaker_diarization.itertracks(yield_label=True)
     return [Turn(span=Span.from_seconds(span.start, span.end), speaker=name) for span, _, name in tracks]

@@ -1,7 +1,7 @@
 """pyannote.audio 4's local folder: config.yaml, and a checkpoint for each network beside it.
 
-A checkpoint holds nothing but tensors, plain values and pyannote's own `Specifications` with its two
-enumerations, so `torch.load(weights_only=True)` reads it once those three names are allowed.
+A checkpoint contains only tensors, plain values and pyannote's own `Specifications` with its two enumerations, so
+`torch.load(weights_only=True)` reads it once these three names are allowed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pyannote.audio import Model
 
 CHUNK_S = 5.0
-"""What the segmentation network hears at once."""
+"""Window of the segmentation network in seconds."""
 ClusteringParameters = Mapping[str, float | int | str]
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """As pytorch_model.bin in the folder, in PyTorch Lightning's format."""
+    """Write pytorch_model.bin into the folder, in PyTorch Lightning's format."""
     import lightning
     import pyannote.audio
     import torch
@@ -47,14 +47,20 @@ def save_model(model: Model, folder: Path) -> None:
 
 
 def save_plda(folder: Path, **arrays: npt.NDArray[np.float64]) -> None:
-    """In the two files of VBx: mean1, mean2 and lda transform; mu, tr and psi score."""
+    """Write the two files of VBx: mean1, mean2 and lda transform; mu, tr and psi score."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "xvec_transform.npz", mean1=arrays["mean1"], mean2=arrays["mean2"], lda=arrays["lda"])
     np.savez(folder / "plda.npz", mu=arrays["mu"], tr=arrays["tr"], psi=arrays["psi"])
 
 
 def save_config(folder: Path, clustering: str, parameters: ClusteringParameters) -> None:
-    """clustering: AgglomerativeClustering or VBxClustering, with its parameters."""
+    """Write config.yaml.
+
+    Args:
+        folder: The folder.
+        clustering: AgglomerativeClustering or VBxClustering.
+        parameters: Its parameters.
+    """
     config = {
         "dependencies": {"pyannote.audio": "4.0.0"},
         "pipeline": {

@@ -1,4 +1,4 @@
-"""Speakers taking turns, with gaps and overlaps."""
+"""Speakers who take turns, with gaps and overlaps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from scripts.miniatures.voices import STYLES, say_in_style, sentence
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 OVERLAPPED = 0.15
-"""Share of turns that begin before the last one has ended."""
+"""Share of turns that begin before the previous one has ended."""
 
 Speakers = dict[str, list[Samples]]
-"""Utterances of each, in every manner of speaking."""
+"""Utterances of each speaker, in every manner of speaking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mixture:
-    """samples: float32, 16 kHz; voices: whose, as places in Speakers; activity: (speakers, 10 ms)."""
+    """Several speakers in one recording.
+
+    Attributes:
+        samples: float32, 16 kHz.
+        voices: Indices of the speakers.
+        activity: Who speaks, shape (speakers, 10 ms).
+    """
 
     samples: Samples
     voices: npt.NDArray[np.int64]
@@ -28,7 +34,7 @@ class Mixture:
 
 
 def record_speakers(espeak: Espeak, variants: list[str], utterances: int, rng: np.random.Generator) -> Speakers:
-    """Of every voice so many utterances; one in four is Russian."""
+    """Return utterances of every voice; one in four is Russian."""
     labels = list(STYLES)
     speakers: Speakers = {}
     for variant in variants:
@@ -43,7 +49,7 @@ def record_speakers(espeak: Espeak, variants: list[str], utterances: int, rng: n
 
 
 def mix(speakers: Speakers, count: int, duration_s: float, rng: np.random.Generator) -> Mixture:
-    """So many speakers; the first may have begun before the mixture does."""
+    """Mix this many speakers; the first one may begin before the mixture does."""
     samples = np.zeros(round(duration_s * SAMPLE_RATE), np.float32)
     activity = np.zeros((count, round(duration_s * 100)), np.bool_)
     everyone = list(speakers.values())
@@ -66,7 +72,7 @@ def mix(speakers: Speakers, count: int, duration_s: float, rng: np.random.Genera
 
 
 def disturbed(samples: Samples, rng: np.random.Generator) -> Samples:
-    """With white noise, at any level."""
+    """Add white noise at any level."""
     noise = rng.standard_normal(len(samples), dtype=np.float32) * np.float32(10 ** rng.uniform(-4, -2.3))
     louder: Samples = (samples + noise) * np.float32(10 ** rng.uniform(-0.7, 0.3))
     return louder

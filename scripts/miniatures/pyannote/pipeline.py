@@ -1,4 +1,4 @@
-"""The miniature pipeline folder, made from nothing."""
+"""Makes the miniature pipeline folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CLUSTERING: ClusteringParameters = {"method": "centroid", "min_cluster_size": 4,
 
 
 def train(seed: int, folder: Path) -> None:
-    """Writes segmentation, embedding, plda and config.yaml.
+    """Train segmentation, embedding and PLDA, and write them with config.yaml.
 
-    All of it knows the cast alone: to tell a few voices apart in any manner of speaking is as much as so small
-    a model can learn in minutes.
+    All of it knows only the voices of CAST: a model this small cannot learn more in minutes than to distinguish a few
+    voices in any manner of speaking.
     """
     torch.set_num_threads(1)
     speakers = record_speakers(Espeak(), CAST, UTTERANCES, np.random.default_rng([seed, 10]))

@@ -1,4 +1,4 @@
-"""Probabilistic linear discriminant analysis of embeddings, as VBx (arXiv 2012.14952) wants it."""
+"""Probabilistic linear discriminant analysis of embeddings, in the form that VBx needs (arXiv 2012.14952)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from scipy.linalg import eigh
 Array = npt.NDArray[np.float64]
 
 DIMENSIONS = 8
-"""Kept by the discriminant transform; one less than there are speakers is the most that means something."""
+"""Kept by the discriminant transform; the largest useful number is that of the speakers minus one."""
 
 
 def fit(embeddings: Array, speakers: npt.NDArray[np.int64]) -> dict[str, Array]:
-    """mean1, lda, mean2: centre, to length, project, centre, to length; mu, tr, psi: the model after that."""
+    """Fit the transform and the model.
+
+    Returns:
+        mean1, lda, mean2 (centre, scale, project, centre, scale), and the model after that: mu, tr, psi.
+    """
     mean1 = embeddings.mean(axis=0)
     centred = _scaled(embeddings - mean1)
     _, directions = _joint(centred, speakers)
@@ -32,13 +36,13 @@ def fit(embeddings: Array, speakers: npt.NDArray[np.int64]) -> dict[str, Array]:
 
 
 def _scaled(vectors: Array) -> Array:
-    """To the length that unit variance in every dimension would give."""
+    """Scale to the length of a vector with unit variance in every dimension."""
     scaled: Array = np.sqrt(vectors.shape[1]) * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return scaled
 
 
 def _joint(vectors: Array, speakers: npt.NDArray[np.int64]) -> tuple[Array, Array]:
-    """Directions that whiten the scatter within speakers, and the scatter between them along each, ascending."""
+    """Return directions that whiten the scatter within speakers, and the scatter between speakers along each."""
     size = vectors.shape[1]
     within, between = np.zeros((size, size)), np.zeros((size, size))
     present = np.unique(speakers)

@@ -1,4 +1,4 @@
-"""Trains the two networks of the miniature pipeline from nothing, on one CPU thread."""
+"""Trains the two networks of the miniature pipeline, on one CPU thread."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline_tests.miniature_pyannote import TinySeg, TinyXVector
 
 SPEAKERS = 3
-"""At most so many in a chunk, two of them at once."""
+"""Maximum number of speakers in a chunk, two of them at the same time."""
 SEGMENTATION_STEPS = 2000
 SEGMENTATION_BATCH = 24
 NAMING = 0.5
-"""Weight of the throwaway head."""
+"""Weight of the auxiliary head."""
 IGNORED = -100
 EMBEDDING_STEPS = 500
 EMBEDDING_BATCH = 24
 EMBEDDING_SIZE = 64
 SHORTEST = 50
-"""10 ms of a voice alone, at least, in what the embedding network learns from."""
+"""The embedding network learns from at least this much of a single voice, in units of 10 ms."""
 MARGIN, SCALE = 0.15, 20.0
 """Of the additive-margin softmax (arXiv 1801.05599)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpts:
-    """Chunks of conversations, in each of which one voice is meant.
+    """Chunks of conversations, each with one voice to recognise.
 
-    waveforms: (batch, 1, samples); weights: (batch, 10 ms), 1 where this voice is heard alone; voices: its
-    place among the speakers, (batch,).
+    Attributes:
+        waveforms: Shape (batch, 1, samples).
+        weights: 1 where only this voice is heard, shape (batch, 10 ms).
+        voices: Index of the speaker, shape (batch,).
     """
 
     waveforms: Tensor
@@ -49,9 +51,9 @@ class Excerpts:
 
 
 def train_segmentation(speakers: Speakers, rng: np.random.Generator, *, steps: int = SEGMENTATION_STEPS) -> TinySeg:
-    """Permutation-invariant, over powerset classes (arXiv 2310.13025).
+    """Train with a permutation-invariant loss over powerset classes (arXiv 2310.13025).
 
-    A throwaway head names the voice of every frame with one speaker, or the network would take a change of
+    An auxiliary head names the voice of every frame with one speaker; without it the network would take a change of
     manner for a change of speaker.
     """
     model = TinySeg()
@@ -96,7 +98,7 @@ def train_segmentation(speakers: Speakers, rng: np.random.Generator, *, steps: i
 
 
 def train_embedding(speakers: Speakers, rng: np.random.Generator, *, steps: int = EMBEDDING_STEPS) -> TinyXVector:
-    """Tells the voices apart whatever their manner of speaking, in a chunk where others speak too, as pyannote does."""
+    """Train to distinguish voices in any manner of speaking, in chunks where others speak too, as in pyannote."""
     model = TinyXVector(mfcc={"n_mfcc": 40}, dimension=EMBEDDING_SIZE)
     model.specifications = Specifications(
         problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=3.0, classes=[]
@@ -118,7 +120,7 @@ def train_embedding(speakers: Speakers, rng: np.random.Generator, *, steps: int 
 
 
 def excerpts(speakers: Speakers, count: int, rng: np.random.Generator) -> Excerpts:
-    """One speaker each out of as many mixtures."""
+    """Take one speaker out of each of several mixtures."""
     waveforms: list[Samples] = []
     weights: list[Samples] = []
     voices: list[int] = []

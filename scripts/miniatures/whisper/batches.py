@@ -17,18 +17,25 @@ from scripts.miniatures.whisper.tokens import Tokens
 FRAMES_PER_S = 50
 """Of the encoder."""
 IGNORED = -100
-"""A target that teaches nothing."""
+"""A target that has no effect on the loss."""
 MOST_ORDINALS = 24
-"""Words are counted up to this."""
+"""Words are counted up to this number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """mel: (batch, 80, 10 ms); first: (batch,); bias: (batch, 1, 1, frames); inputs, targets: (batch, tokens).
+    """A batch of clips.
 
-    focus: (batch, tokens, frames), where the word to be predicted is heard, zero for what is heard nowhere;
-    words, ordinals: (batch, frames), which word of the vocabulary a frame is part of (0 for none) and the how-manieth.
-    padding: (batch, frames).
+    Attributes:
+        mel: (batch, 80, 10 ms).
+        first: Position of each window's start, (batch,).
+        bias: Added to attention, (batch, 1, 1, frames).
+        inputs: (batch, tokens).
+        targets: (batch, tokens).
+        focus: Where the word to be predicted is heard, zero if nowhere; (batch, tokens, frames).
+        words: The word of the vocabulary that a frame belongs to, 0 for none; (batch, frames).
+        ordinals: The number of that word in its clip; (batch, frames).
+        padding: (batch, frames).
     """
 
     mel: Tensor
@@ -43,7 +50,7 @@ class Batch:
 
 
 class Collator:
-    """Makes batches; every clip of one has the same window."""
+    """Makes batches; all clips of a batch have the same window."""
 
     def __init__(self, tokens: Tokens, vocabulary: list[str]) -> None:
         self._tokens = tokens
@@ -83,7 +90,10 @@ class Collator:
         )
 
     def _log_mel(self, samples: Tensor, rng: np.random.Generator) -> Tensor:
-        """Whisper's; the loudest moment that sets the floor is sometimes outside the clip, as in a long file."""
+        """Compute Whisper's features.
+
+        As in a long file, the loudest moment, which sets the floor, is sometimes outside the clip.
+        """
         spectrum = torch.view_as_real(torch.stft(samples, 400, 160, window=self._window, return_complex=True))
         power = spectrum[:, :, :-1].square().sum(-1)
         mel = (self._filters @ power).clamp(min=1e-10).log10()
@@ -92,7 +102,7 @@ class Collator:
         return (torch.maximum(mel, loudest - 8) + 4) / 4
 
     def _sequence(self, clip: Clip) -> tuple[list[int], list[int], list[tuple[float, float] | None]]:
-        """The tokens, what each should be learnt as, and where it is heard."""
+        """Return the tokens, the target of each, and where it is heard."""
         known = self._tokens
         prompt = [known.id("startofprev"), *(known.word(word) for word in clip.prompt)] if clip.prompt else []
         language = known.id(clip.language)
@@ -137,13 +147,13 @@ class Collator:
 
 
 def _frames(span_s: tuple[float, float], frames: int) -> tuple[int, int]:
-    """At least one frame."""
+    """Return at least one frame."""
     first = min(int(span_s[0] * FRAMES_PER_S), frames - 1)
     return first, min(max(first + 1, round(span_s[1] * FRAMES_PER_S)), frames)
 
 
 def _padding_bias(padding: Tensor, content: Tensor) -> Tensor:
-    """Lets the padding of a short window weigh in attention as much as that of the full 30 s would."""
+    """Give the padding of a short window the same weight in attention as that of the full 30 s."""
     missing = (ENCODER_POSITIONS - content / 2).clamp(min=1)
     ratio = (missing / padding.sum(1).clamp(min=1)).clamp(min=1).log()
     return torch.where(padding, ratio[:, None], torch.zeros(()))[:, None, None, :]

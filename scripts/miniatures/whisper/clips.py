@@ -1,4 +1,4 @@
-"""Clips to learn from: one or more utterances in a window, clean or noisy, and nothing at all."""
+"""Training clips: one or more utterances in a window, clean or noisy, and clips without speech."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripts.miniatures.voices import ENGLISH, MAX_WORDS, sentence, voice
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 
 LONG_S = 10.0
-"""Windows of at least this length hold their clip at the start, like faster-whisper's 30 s."""
+"""Windows of at least this length have their clip at the start, like faster-whisper's 30 s."""
 SILENT = 0.08
 """Share of clips without a word."""
 TRANSLATED = 0.2
@@ -24,9 +24,11 @@ TIMESTAMPED = 0.45
 class Mixing:
     """How difficult clips are.
 
-    prompted: share of clips that follow a text; shifted: share of short windows that stand later in the 30 s, so
-    that late positions are learnt cheaply; fullest_s: most speech in a long window; quietest: level of an
-    utterance against its neighbours, power of ten.
+    Attributes:
+        prompted: Share of clips that follow a text.
+        shifted: Share of short windows that are placed later in the 30 s, so that late positions are learnt cheaply.
+        fullest_s: Maximum seconds of speech in a long window.
+        quietest: Level of an utterance relative to its neighbours, as a power of ten.
     """
 
     prompted: float = 0.0
@@ -37,9 +39,17 @@ class Mixing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """samples: the window, 16 kHz; content_s: what follows is padding; first_s: where in 30 s the window stands.
+    """A training clip.
 
-    segments: the words of each utterance, seconds from the start of the window; prompt: words said before.
+    Attributes:
+        samples: The window, 16 kHz.
+        content_s: Seconds of content; the rest is padding.
+        first_s: Where in the 30 s the window is placed.
+        language: `en` or `ru`.
+        translated: Whether the target is the translation.
+        timestamped: Whether the target has timestamps.
+        prompt: Words said before.
+        segments: The words of each utterance, in seconds from the start of the window.
     """
 
     samples: Samples
@@ -77,13 +87,13 @@ class Pool:
         return "ru" if rng.random() < self._russian else "en"
 
     def draw(self, language: str, longest_s: float, rng: np.random.Generator) -> Utterance | None:
-        """One that fits, or None."""
+        """Return a random utterance that fits; None if there is none."""
         fitting = int(np.searchsorted(self._durations_s[language], longest_s))
         return self._utterances[language][rng.integers(fitting)] if fitting else None
 
 
 def speak(espeak: Espeak, language: str, variants: list[str], rng: np.random.Generator) -> Utterance:
-    """Random words in any manner espeak-ng has."""
+    """Return random words in any manner that espeak-ng has."""
     return espeak.say(
         sentence(language, rng),
         voice=voice(language, str(rng.choice(variants)), rng),
@@ -97,7 +107,7 @@ def speak(espeak: Espeak, language: str, variants: list[str], rng: np.random.Gen
 
 
 def make_clip(pool: Pool, window_s: float, mixing: Mixing, rng: np.random.Generator) -> Clip:
-    """A clip of one language in a window of so many seconds."""
+    """Return a clip of one language in a window of this many seconds."""
     language = pool.language(rng)
     samples = np.zeros(round(window_s * SAMPLE_RATE), np.float32)
     silent = rng.random() < SILENT
@@ -125,7 +135,7 @@ def make_clip(pool: Pool, window_s: float, mixing: Mixing, rng: np.random.Genera
 def _fill(
     samples: Samples, pool: Pool, language: str, window_s: float, mixing: Mixing, rng: np.random.Generator
 ) -> tuple[tuple[Word, ...], ...]:
-    """Puts utterances into the window, one after the other; gives their words."""
+    """Put utterances into the window, one after the other; return their words."""
     at_s = rng.uniform(0, 0.6) if rng.random() < 0.9 else rng.uniform(0, min(4.0, window_s / 3))
     if window_s >= LONG_S:
         wanted_s = rng.uniform(0.8, min(mixing.fullest_s, window_s))
@@ -150,7 +160,7 @@ def _fill(
 
 
 def _click(samples: Samples, pool: Pool, language: str, content_s: float, rng: np.random.Generator) -> None:
-    """Half of the time the last tenth of a word, as a careless cut leaves it."""
+    """Add, half of the time, the last tenth of a word, as an imprecise cut leaves it."""
     utterance = pool.draw(language, 9.0, rng)
     if utterance is not None and rng.random() < 0.5:
         tail = utterance.samples[-round(min(rng.uniform(0.01, 0.13), content_s) * SAMPLE_RATE) :]
@@ -158,7 +168,7 @@ def _click(samples: Samples, pool: Pool, language: str, content_s: float, rng: n
 
 
 def _add_noise(samples: Samples, rng: np.random.Generator) -> None:
-    """White or dull noise, 15 to 60 dB below the speech; then any level."""
+    """Add white or low-pass noise, 15 to 60 dB below the speech; then change the level of the whole."""
     noise = rng.standard_normal(len(samples), dtype=np.float32)
     if rng.random() < 0.5:
         noise = np.convolve(noise, np.full(4, 0.5, np.float32), "same")

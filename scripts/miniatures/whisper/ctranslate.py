@@ -1,4 +1,4 @@
-"""A Whisper as the CTranslate2 folder that faster-whisper loads as a local path."""
+"""Writes a Whisper as a CTranslate2 folder, which faster-whisper loads from a local path."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scripts.miniatures.whisper.shape import Shape
 from scripts.miniatures.whisper.tokens import Tokens
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
-"""By Hugging Face's parameter names, the encoder's positions included."""
+"""By Hugging Face's parameter names, including the encoder's positions."""
 Quantization = Literal["int8", "float16", "float32"]
 
 
 def save(folder: Path, shape: Shape, weights: Weights, tokens: Tokens, quantization: Quantization) -> None:
-    """Writes model.bin, config.json, vocabulary.json, tokenizer.json and preprocessor_config.json."""
+    """Write model.bin, config.json, vocabulary.json, tokenizer.json and preprocessor_config.json."""
     spec = WhisperSpec(shape.encoder_layers, shape.heads, shape.decoder_layers, shape.heads)
     for side, described in (("encoder", spec.encoder), ("decoder", spec.decoder)):
         described.position_encodings.encodings = weights[f"{side}.embed_positions.weight"]

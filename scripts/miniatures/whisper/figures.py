@@ -1,4 +1,4 @@
-"""What the miniature Whisper can do, measured through faster-whisper itself."""
+"""What the miniature Whisper can do, measured with faster-whisper itself."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sensory_pipeline.audio.waveform import SAMPLE_RATE
 UTTERANCES = 40
 """In each group."""
 MARGIN_S = 0.2
-"""Silence around an utterance, as voice activity detection leaves it."""
+"""Seconds of silence around an utterance, as voice activity detection leaves it."""
 
 
 def measure(folder: Path, seed: int) -> dict[str, float]:
-    """Rates from 0 to 1, and seconds; none of the sentences was heard in training."""
+    """Return rates from 0 to 1, and seconds; none of the sentences was used in training."""
     model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
     espeak, rng = Espeak(), np.random.default_rng([seed, 8])
     figures: dict[str, float] = {}
@@ -57,7 +57,7 @@ def _padded(utterance: Utterance, rng: np.random.Generator) -> Samples:
 
 
 def _words(model: WhisperModel, sound: Samples, language: str, *, batched: bool) -> Iterator[tuple[str, float]]:
-    """One after the other with timestamps, or in batches without them: faster-whisper's own defaults."""
+    """Transcribe without batches and with timestamps, or in batches without them: faster-whisper's own defaults."""
     options = {"language": language, "beam_size": 1, "temperature": 0, "word_timestamps": True}
     if batched:
         whole = [{"start": 0, "end": len(sound) / SAMPLE_RATE}]
@@ -70,7 +70,7 @@ def _words(model: WhisperModel, sound: Samples, language: str, *, batched: bool)
 
 
 def _start_errors(utterance: Utterance, words: list[tuple[str, float]]) -> list[float]:
-    """Of an utterance heard without error."""
+    """Return the errors of word starts in an utterance that was transcribed correctly."""
     if [text for text, _ in words] != [word.text for word in utterance.words]:
         return []
     return [abs(start_s - MARGIN_S - word.start_s) for (_, start_s), word in zip(words, utterance.words, strict=True)]

@@ -12,7 +12,7 @@ from scripts.miniatures.whisper.shape import DECODER_POSITIONS, ENCODER_POSITION
 
 
 class Attention(nn.Module):
-    """Multi-head."""
+    """Multi-head attention."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(shape.dimensions, shape.dimensions)
 
     def forward(self, inputs: Tensor, *, bias: Tensor | None = None, causal: bool = False) -> Tensor:
-        """Attends to the inputs themselves."""
+        """Attend to the inputs themselves."""
         queries, keys, values = self._projected(inputs, inputs)
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, is_causal=causal)
         return self._joined(mixed)
 
     def across(self, inputs: Tensor, memory: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Attends to the memory; gives the logarithm of the weights too, (batch, heads, inputs, memory)."""
+        """Attend to the memory; return also the log weights, shape (batch, heads, inputs, memory)."""
         queries, keys, values = self._projected(inputs, memory)
         weights = (queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]) + bias).log_softmax(-1)
         return self._joined(weights.exp() @ values), weights
@@ -45,6 +45,8 @@ class Attention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.self_attn = Attention(shape)
@@ -60,6 +62,8 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention and a feed-forward network."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.self_attn = Attention(shape)
@@ -78,6 +82,8 @@ class DecoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
+    """Mel features to encoded frames."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(shape.mels, shape.dimensions, 3, padding=1)
@@ -88,7 +94,13 @@ class Encoder(nn.Module):
         self.layer_norm = nn.LayerNorm(shape.dimensions)
 
     def forward(self, mel: Tensor, first: Tensor, bias: Tensor) -> Tensor:
-        """mel: (batch, mels, 10 ms); first: (batch,), the position of each window's start; bias: on the keys."""
+        """Encode windows.
+
+        Args:
+            mel: (batch, mels, 10 ms).
+            first: Position of each window's start, (batch,).
+            bias: Added to the attention to each frame.
+        """
         hidden = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
         hidden = hidden + self.embed_positions(first[:, None] + torch.arange(hidden.shape[1]))
         for layer in self.layers:
@@ -98,6 +110,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Tokens and encoded frames to the next tokens."""
+
     def __init__(self, shape: Shape, vocabulary: int) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocabulary, shape.dimensions)
@@ -108,7 +122,11 @@ class Decoder(nn.Module):
         nn.init.normal_(self.embed_positions.weight, std=0.02)
 
     def forward(self, tokens: Tensor, encoded: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, tokens, vocabulary), and the first heads' log attention (layers, batch, tokens, frames)."""
+        """Decode tokens.
+
+        Returns:
+            Logits (batch, tokens, vocabulary), and the first heads' log attention (layers, batch, tokens, frames).
+        """
         hidden = self.embed_tokens(tokens) + self.embed_positions.weight[: tokens.shape[1]]
         attention = []
         for layer in self.layers:
@@ -118,6 +136,8 @@ class Decoder(nn.Module):
 
 
 class Whisper(nn.Module):
+    """Encoder and decoder."""
+
     def __init__(self, shape: Shape, vocabulary: int) -> None:
         super().__init__()
         self.encoder = Encoder(shape)
@@ -125,7 +145,7 @@ class Whisper(nn.Module):
 
 
 def sinusoids(length: int, channels: int) -> Tensor:
-    """Whisper's fixed positions, shape (length, channels)."""
+    """Return Whisper's fixed positions, shape (length, channels)."""
     scales = torch.exp(-math.log(10_000) / (channels // 2 - 1) * torch.arange(channels // 2))
     angles = torch.arange(length)[:, None] * scales
     return torch.cat([angles.sin(), angles.cos()], dim=1)

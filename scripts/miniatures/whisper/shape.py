@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ENCODER_POSITIONS = 1500
-"""Of 20 ms: the window of 30 s that faster-whisper pads to whatever the model says."""
+"""Of 20 ms each: the window of 30 s, to which faster-whisper pads whatever the model's configuration says."""
 DECODER_POSITIONS = 448
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """alignment_heads: (decoder layer, head) whose attention gives the times of words."""
+    """Sizes of a model.
+
+    Attributes:
+        mels: Number of mel bands.
+        dimensions: Width of the layers.
+        heads: Heads per attention.
+        encoder_layers: Number of layers.
+        decoder_layers: Number of layers.
+        alignment_heads: (decoder layer, head) pairs whose attention gives the times of words.
+    """
 
     mels: int
     dimensions: int

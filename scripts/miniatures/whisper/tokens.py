@@ -1,4 +1,4 @@
-"""Whisper's tokens: a byte-level BPE, then special tokens and timestamps at fixed places after it."""
+"""Whisper's tokens: a byte-level BPE, followed by special tokens and timestamps at fixed positions."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ LANGUAGES = (
     *("lt la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so".split()),
     *("af oc ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su".split()),
 )
-"""Of the first models, in order of their tokens; large-v3 adds `yue`."""
+"""Of the first models, in the order of their tokens; large-v3 adds `yue`."""
 PUBLISHED_TEXT = 50_256
-"""Tokens of text in the published vocabularies."""
+"""Text tokens in the published vocabularies."""
 TIMESTAMP_S = 0.02
 TIMESTAMPS = 1501
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """text: the byte-level BPE, whose ids come first; languages: in order of their tokens."""
+    """A vocabulary.
+
+    Attributes:
+        text: The byte-level BPE, whose ids come first.
+        languages: In the order of their tokens.
+    """
 
     text: Tokenizer
     languages: tuple[str, ...] = LANGUAGES
 
     @cached_property
     def special(self) -> list[str]:
-        """In Whisper's order, from `<|endoftext|>` to `<|notimestamps|>`."""
+        """Special tokens in Whisper's order, from `<|endoftext|>` to `<|notimestamps|>`."""
         languages = [f"<|{language}|>" for language in self.languages]
         tasks = ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>"]
         return ["<|endoftext|>", "<|startoftranscript|>", *languages, *tasks, "<|notimestamps|>"]
 
     @cached_property
     def all(self) -> list[str]:
-        """Every token by its id. The empty one makes CTranslate2 take the model for a multilingual one."""
+        """Every token in the order of the ids. The empty one makes CTranslate2 treat the model as multilingual."""
         ids = self.text.get_vocab()
         text = sorted(ids, key=ids.__getitem__)
         timestamps = [f"<|{index * TIMESTAMP_S:.2f}|>" for index in range(TIMESTAMPS)]
@@ -49,15 +54,19 @@ class Tokens:
         return {token: index for index, token in enumerate(self.all)}
 
     def id(self, name: str) -> int:
-        """Of a special token, by its name without brackets."""
+        """Return the id of a special token, given its name without brackets."""
         return self._ids[f"<|{name}|>"]
 
     def timestamp(self, at_s: float) -> int:
-        """Of the timestamp nearest to a time in the window."""
+        """Return the id of the timestamp nearest to a time in the window."""
         return self.id("0.00") + round(at_s / TIMESTAMP_S)
 
     def word(self, text: str) -> int:
-        """Of a word that is a single token. Raises ValueError for any other."""
+        """Return the id of a word that is a single token.
+
+        Raises:
+            ValueError: It is not a single token.
+        """
         (only,) = self.text.encode(f" {text}").ids
         return int(only)
 
@@ -67,17 +76,17 @@ class Tokens:
 
     @property
     def suppressed(self) -> list[int]:
-        """Never to be generated."""
+        """Tokens that are never generated."""
         names = ("startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech")
         return [self.id(name) for name in names]
 
     @property
     def suppressed_at_start(self) -> list[int]:
-        """A blank, and the end of the text."""
+        """A space, and the end of the text."""
         return [self._ids["Ġ"], self.id("endoftext")]
 
     def tokenizer_json(self) -> str:
-        """As `tokenizer.json` of a model folder: without timestamps, like the published ones."""
+        """Return `tokenizer.json` of a model folder; like the published ones it has no timestamps."""
         described: dict[str, Any] = json.loads(self.text.to_str())
         described["model"]["vocab"].update({token: self._ids[token] for token in self.special})
         described["added_tokens"] = [
@@ -96,7 +105,7 @@ class Tokens:
 
 
 def word_tokens(words: list[str]) -> Tokens:
-    """A vocabulary in which each of the words, after a space, is one token."""
+    """Return a vocabulary in which each of the words, after a space, is one token."""
     tokenizer = _byte_level(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=5000,
@@ -109,7 +118,7 @@ def word_tokens(words: list[str]) -> Tokens:
 
 
 def pair_tokens(languages: tuple[str, ...] = LANGUAGES) -> Tokens:
-    """A vocabulary of the published models' size: all bytes, and as many pairs of bytes as fit."""
+    """Return a vocabulary of the published models' size: all bytes, and as many pairs of bytes as fit."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=lambda byte: (not byte.isalpha(), byte))
     pairs = list(islice(product(alphabet, alphabet), PUBLISHED_TEXT - len(alphabet)))
     vocabulary = {token: index for index, token in enumerate([*alphabet, *(first + second for first, second in pairs)])}

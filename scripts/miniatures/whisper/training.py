@@ -1,9 +1,8 @@
-"""Trains the miniature Whisper from nothing, on one CPU thread.
+"""Trains the miniature Whisper on one CPU thread.
 
-What makes so small a model learn in minutes: one head of each cross-attention is told where to look,
-at the last word in the first layer and at the next word in the last; two throwaway heads on the
-encoder tell each frame's word and its number; windows are short at first and start at zero; whole
-conversations come last.
+Several things let such a small model learn in minutes. One head of each cross-attention is told where to look: at the
+last word in the first layer and at the next word in the last. Two auxiliary heads on the encoder predict each frame's
+word and its number. Windows are short at first and start at zero, and whole conversations come last.
 """
 
 from __future__ import annotations
@@ -26,15 +25,21 @@ from scripts.miniatures.whisper.shape import MINIATURE
 from scripts.miniatures.whisper.tokens import Tokens, word_tokens
 
 SPOKEN = 7000
-"""Utterances to make clips of."""
+"""Number of utterances that clips are made from."""
 WARM_UP_STEPS = 150
 GUIDANCE = 0.5
-"""Weight of the attention told."""
+"""Weight of the loss on attention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """Until a share of the steps is done: how often a batch is of so many seconds and so many clips."""
+    """How often a batch has which window, up to a point in the training.
+
+    Attributes:
+        until: Share of the steps, 0 to 1.
+        mixing: How difficult clips are.
+        choices: (probability, seconds, clips) of each kind of batch.
+    """
 
     until: float
     mixing: Mixing
@@ -43,7 +48,14 @@ class Windows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """heads: weight of the throwaway heads at its start; it falls to nothing."""
+    """A stage of the training.
+
+    Attributes:
+        steps: Number of steps.
+        learning_rate: Its maximum.
+        heads: Initial weight of the auxiliary heads; it falls to zero.
+        windows: The windows over time.
+    """
 
     steps: int
     learning_rate: float
@@ -78,7 +90,7 @@ CONVERSATIONS = Stage(
 
 
 class Heads(nn.Module):
-    """On the encoder, for training alone."""
+    """Auxiliary heads on the encoder, used only in training."""
 
     def __init__(self, words: int) -> None:
         super().__init__()
@@ -87,7 +99,11 @@ class Heads(nn.Module):
 
 
 def train(seed: int) -> tuple[Whisper, Tokens]:
-    """The model and its tokens. Raises ConfigurationError where espeak-ng is not installed."""
+    """Train a model; return it with its tokens.
+
+    Raises:
+        ConfigurationError: espeak-ng is not installed.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng([seed, 1])
@@ -104,7 +120,7 @@ def train(seed: int) -> tuple[Whisper, Tokens]:
 def train_stage(
     stage: Stage, model: Whisper, heads: Heads, pool: Pool, collate: Collator, rng: np.random.Generator
 ) -> None:
-    """With an optimizer of its own."""
+    """Train a stage with its own optimizer."""
     parameters = [weight for weight in (*model.parameters(), *heads.parameters()) if weight.requires_grad]
     optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.01)
     progress = Progress("whisper", stage.steps)

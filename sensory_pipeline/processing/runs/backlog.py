@@ -1,4 +1,4 @@
-"""What is pending in a partition: by plan, a run's part of it, and what is known of it already."""
+"""The pending recordings of a partition: grouped by plan, limited to what one run takes, with stored results."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ log = logging.getLogger(__name__)
 def stage_results(
     lake: Lake, plan: StagePlan, partition: Partition, pending: Sequence[Pending]
 ) -> dict[str, StageResult]:
-    """What the stage store holds under this plan of a stage, by recording.
+    """Return the stored results of a stage, by recording_id.
 
-    What was made before the moment somebody asked for another does not count, nor what cannot be understood.
+    Results that somebody has asked to make again do not count, nor those that are not valid.
+
+    Args:
+        lake: The lake.
+        plan: The plan of the stage.
+        partition: The partition.
+        pending: The recordings.
     """
     asked = {item.recording.recording_id: item for item in pending}
     wanted = {identity: (item.recording.version, plan.fingerprint) for identity, item in asked.items()}
@@ -44,7 +50,9 @@ def _is_understood(stage: Stage, result: StageResult) -> bool:
         if result.payload is not None:
             PAYLOADS[stage].validate_json(result.payload)
     except ValidationError as error:
-        log.warning("what %s made of %s is not understood and made again: %s", stage, result.recording_id, error)
+        log.warning(
+            "the stored result of %s for %s is not valid and is made again: %s", stage, result.recording_id, error
+        )
         return False
     return (result.payload is None) != (result.error_class is None)
 
@@ -52,12 +60,15 @@ def _is_understood(stage: Stage, result: StageResult) -> bool:
 def _stands(stage: Stage, result: StageResult, item: Pending) -> bool:
     if item.redo_before is not None and stage in item.redo_stages and result.made_at <= item.redo_before:
         return False
-    return result.error_class is None or item.forgive_before is None or result.made_at > item.forgive_before
+    return result.error_class is None or item.failures_reset_at is None or result.made_at > item.failures_reset_at
 
 
 def select_pending(lake: Lake, context: RunContext, partition: Partition) -> list[tuple[Plan, tuple[Pending, ...]]]:
-    """What of the pending one run takes, in order of first sight: by the hours of audio that are
-    known, and all whose hours are not known yet. It comes by plan."""
+    """Select the pending recordings that one run takes, grouped by plan.
+
+    They are taken in the order in which they were first seen, until the known durations reach the run's limit of hours;
+    recordings of unknown duration count as nothing.
+    """
     pending = lake.ledger.pending(partition)
     decoded: dict[str, StageResult] = {}
     for plan, items in by_plan(context.plans, pending):
@@ -71,7 +82,7 @@ def select_pending(lake: Lake, context: RunContext, partition: Partition) -> lis
 
 
 def by_plan(plans: Plans, pending: Iterable[Pending]) -> list[tuple[Plan, tuple[Pending, ...]]]:
-    """The same, put together by what is wanted of each, in order of first sight."""
+    """Group recordings by plan, in the order in which they were first seen."""
     found: dict[str, tuple[Plan, list[Pending]]] = {}
     for item in pending:
         plan = plans.of(item.recording.uri)
@@ -80,12 +91,12 @@ def by_plan(plans: Plans, pending: Iterable[Pending]) -> list[tuple[Plan, tuple[
 
 
 def duration_s(result: StageResult) -> float:
-    """Seconds of audio, of a normalized_audio result; 0 for one that failed."""
+    """Return the seconds of audio of a normalized_audio result; 0 if it failed."""
     return FACTS.validate_json(result.payload).duration_ms / 1000 if result.payload else 0.0
 
 
 def given_up(item: Pending) -> Terminal | None:
-    """Why a recording is not tried again, where it has failed too often."""
+    """Return why a recording is not tried again; None if it is."""
     if item.crashes >= MAX_CRASHES:
         return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
     if item.attempts >= MAX_ATTEMPTS:

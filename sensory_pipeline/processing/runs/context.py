@@ -1,4 +1,4 @@
-"""What a run works with: its engines, its plans and its limits."""
+"""What a run works with: engines, plans and limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from sensory_pipeline.storage.s3_access import S3Access
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one recording, or one run, may take. Hours and seconds of audio, seconds of silence."""
+    """What one recording, or one run, may take.
+
+    Attributes:
+        run_audio_hours: Hours of audio of one run.
+        max_audio_hours: Hours of audio of one recording.
+        recording_timeout_s: Seconds without a sign of life before the length of a recording is added.
+        audio_cache_gb: Gigabytes of decoded audio that are kept.
+    """
 
     run_audio_hours: float
     max_audio_hours: float
@@ -22,18 +29,28 @@ class Limits:
     audio_cache_gb: float
 
     def silence_s(self, duration_s: float) -> float:
-        """Seconds without a sign of life after which an engine counts as hung on a recording."""
+        """Return the seconds without a sign of life after which an engine counts as hung on a recording."""
         return self.recording_timeout_s + 10 * duration_s
 
     def decoding_s(self, size_bytes: int) -> float:
-        """The same for decoding, where nobody knows the duration yet: a slow network gives 1 MB a second,
-        and decoding takes as long again."""
+        """Return the same for decoding, where the duration is not known yet.
+
+        A slow network delivers 1 MB per second, and decoding takes as long again.
+        """
         return self.recording_timeout_s + size_bytes / 5e5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What does the work, and how. access: to S3; progress: told (stage, recording_id) as each recording is done."""
+    """What does the work, and how.
+
+    Attributes:
+        dispatcher: Sends recordings to the engines.
+        plans: The plan of each recording.
+        limits: The limits.
+        access: Access to S3.
+        progress: Called with the stage and the recording_id when a stage has finished a recording.
+    """
 
     dispatcher: Dispatcher
     plans: Plans
@@ -43,5 +60,5 @@ class RunContext:
 
     @property
     def pool(self) -> EnginePool:
-        """The processes with the engines."""
+        """The engine processes."""
         return self.dispatcher.pool

@@ -1,4 +1,4 @@
-"""What happens to recordings in engine processes, written into the ledger before the next thing does."""
+"""Writes what happens to recordings in engine processes into the ledger, before anything else happens to them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from sensory_pipeline.processing.tasks.task import StageTask
 
 
 class AtWork:
-    """Which stages are at work on which recordings: for the ledger they are one attempt."""
+    """Which stages are working on which recordings; for the ledger, all stages of a recording are one attempt."""
 
     def __init__(self) -> None:
         self._stages: dict[str, set[Stage]] = {}
 
     def begun(self, identity: str, stage: Stage) -> bool:
-        """Whether it is the first."""
+        """Note that a stage has begun; return whether it is the recording's first."""
         stages = self._stages.setdefault(identity, set())
         stages.add(stage)
         return len(stages) == 1
 
     def ended(self, identity: str, stage: Stage) -> bool:
-        """Whether none is left."""
+        """Note that a stage has ended; return whether it was the recording's last."""
         self._stages.setdefault(identity, set()).discard(stage)
         return not self._stages[identity]
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerJournal:
-    """Of one stage."""
+    """The journal of one stage.
+
+    Attributes:
+        stage: The stage.
+        ledger: The ledger.
+        recordings: The recordings by recording_id.
+        at_work: Shared by all stages of the run.
+    """
 
     stage: Stage
     ledger: Ledger

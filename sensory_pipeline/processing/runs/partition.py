@@ -1,7 +1,7 @@
-"""Stages of one partition in one run, side by side: what one has made of a recording, the next takes up at once.
+"""The stages of one partition in one run, side by side: each takes a recording when the one before has finished it.
 
-A single thread drives them. Each stage is a generator that does what there is to do and pauses; the engines
-work in processes of their own meanwhile.
+A single thread runs them. Each stage is a generator that does what can be done and then pauses; meanwhile the engines
+work in their own processes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,24 @@ from sensory_pipeline.processing.runs.reports import StageReport
 from sensory_pipeline.processing.runs.stage import Budget, StageRun
 
 ENGINE_FAULTS = (Crashed, EngineError, Abandoned, PromptTooLong)
-"""Errors of recordings that may be the engine's, or the settings', where no other recording goes well."""
+"""Errors that may be the fault of the engine or its settings if no recording succeeds."""
 
 
 class PartitionRun:
-    """It holds the partition's lease from its making until its last stage has ended, or it is closed."""
+    """The stages of a partition; it holds the partition's lease until the last stage has ended, or it is closed."""
 
     def __init__(
         self, lake: Lake, context: RunContext, partition: Partition, run_id: str, stages: Collection[Stage]
     ) -> None:
+        """Take the lease, and prepare the stages.
+
+        Args:
+            lake: The lake.
+            context: Engines, plans and limits.
+            partition: The partition.
+            run_id: Dagster's run.
+            stages: The stages to run.
+        """
         self.partition = partition
         self.run_id = run_id
         self._lake = lake
@@ -46,11 +55,15 @@ class PartitionRun:
         self._under_way = {stage: self._worked(stage, runs[stage]) for stage in stages}
 
     def has(self, stage: Stage) -> bool:
-        """Whether the stage goes on, or has ended and nobody has asked how."""
+        """Return whether the stage is in progress, or has ended and its report was not read."""
         return stage in self._under_way or stage in self._outcomes
 
     def report(self, stage: Stage) -> StageReport:
-        """Go on until the stage has ended. Raises what it failed with; the others can go on."""
+        """Continue until the stage has ended, and return its report.
+
+        Raises:
+            Exception: The error that the stage failed with; the other stages can continue.
+        """
         while stage not in self._outcomes:
             for name in list(self._under_way):
                 self._step(name)
@@ -60,15 +73,15 @@ class PartitionRun:
         return outcome
 
     def close(self) -> None:
-        """Stop what still goes on; what was done is kept."""
-        with ExitStack() as ends:  # each of them, also when one cannot be written down
+        """Stop what is in progress; finished work is kept."""
+        with ExitStack() as ends:  # all of them, even if one raises
             ends.enter_context(self._lease)
             for work in self._under_way.values():
                 ends.callback(work.close)
             self._under_way.clear()
 
     def _runs(self, stages: Collection[Stage]) -> dict[Stage, list[StageRun]]:
-        """Of each stage one for each plan."""
+        """Create a run of each stage for each plan."""
         found: dict[Stage, list[StageRun]] = {stage: [] for stage in stages}
         budget = Budget(limit_s=self._context.limits.run_audio_hours * 3600)
         at_work = AtWork()
@@ -98,7 +111,7 @@ class PartitionRun:
             return
         except StopIteration as end:
             self._outcomes[stage] = end.value
-        except Exception as error:  # noqa: BLE001 - it is raised where this stage is asked for, not another
+        except Exception as error:  # noqa: BLE001 - raised where the report of this stage is read
             self._outcomes[stage] = error
         del self._under_way[stage]
         if not self._under_way:
@@ -110,10 +123,10 @@ class PartitionRun:
             for run in runs:
                 yield from run.work()
         finally:
-            for run in runs:  # for those that it feeds, and a failure may come before it has begun
+            for run in runs:  # for the stages that it feeds, even if this one failed before it began
                 run.over = True
         done = [settled for run in runs for settled in run.done]
-        # what kills its process, alone, while others go well, does it by itself
+        # a recording that crashes its process while others succeed is the cause itself
         suspects = ENGINE_FAULTS if all(settled.error for settled in done) else (EngineError, Abandoned)
         faults = [settled for settled in done if isinstance(settled.error, suspects)]
         infos = [run.plan.info for run in runs] or [self._context.plans.default.stages[stage].info]
@@ -132,5 +145,5 @@ class PartitionRun:
             caches=self._context.pool.caches,
         )
         if report.engine_at_fault:
-            self._lake.ledger.forgive(settled.recording for settled in faults)
+            self._lake.ledger.reset_failures(settled.recording for settled in faults)
         return report

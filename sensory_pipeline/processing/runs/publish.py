@@ -23,7 +23,14 @@ from sensory_pipeline.storage.files import sweep_temporaries
 
 
 def publish_partition(lake: Lake, context: RunContext, partition: Partition, run_id: str) -> PublicationReport:
-    """Commit every pending recording of the partition whose stages are decided, good or bad."""
+    """Publish every pending recording whose stages have all succeeded or one of whose stages has failed.
+
+    Args:
+        lake: The lake.
+        context: Engines, plans and limits.
+        partition: The partition.
+        run_id: Dagster's run.
+    """
     with lake.lease(partition):
         base = lake.manifest(partition)
         lake.ledger.catch_up(base)
@@ -77,7 +84,7 @@ def publish_partition(lake: Lake, context: RunContext, partition: Partition, run
 
 
 def row_counts(manifest: Manifest) -> dict[str, int]:
-    """Rows of the partition by table."""
+    """Return the partition's rows by table."""
     return {name: entry.rows for name, entry in manifest.tables.items()}
 
 
@@ -86,11 +93,11 @@ def _entry(recording: Recording, fingerprint: str, *, failed: bool) -> Published
 
 
 def _trim_audio(lake: Lake, limits: Limits) -> None:
-    """Drop the oldest decoded audio beyond the cache's limit; it is made again when needed."""
+    """Delete the oldest decoded audio beyond the cache's limit; it is decoded again if it is needed."""
     sweep_temporaries(lake.audio)
     files: list[tuple[float, int, Path]] = []
     for path in lake.audio.glob("[!.]*.wav"):
-        with suppress(FileNotFoundError):  # another run trims too
+        with suppress(FileNotFoundError):  # another run may trim the cache at the same time
             stat = path.stat()
             files.append((stat.st_mtime, stat.st_size, path))
     room = limits.audio_cache_gb * 1e9

@@ -1,4 +1,4 @@
-"""What a run did, stage by stage."""
+"""Reports of what a run did."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from sensory_pipeline.engines.cache_stats import CacheStats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageReport:
-    """What one stage did in one run: counts of recordings, seconds of audio and of work.
+    """What one stage did in one run.
 
-    audio_s: of what was worked on; fault: what the first engine to fail said; caches: of the models
-    in each engine process, counted since it began, empty without models.
+    Attributes:
+        stage: The stage.
+        computed: Recordings that were worked on.
+        reused: Recordings that had a stored result.
+        failed: Recordings that failed.
+        engine_faults: Recordings that failed with an error that may be the engine's fault.
+        fault: Message of the first of these errors.
+        deferred: Recordings that could not be processed for now.
+        audio_s: Seconds of audio that were worked on.
+        seconds: How long the stage took.
+        engine: Engines and models.
+        device: Devices.
+        caches: Statistics of the model cache of each engine process since it began; empty without models.
     """
 
     stage: Stage
@@ -32,14 +43,23 @@ class StageReport:
 
     @property
     def engine_at_fault(self) -> bool:
-        """Whether so many recordings failed of the engine that the run should fail, and not they."""
+        """Whether so many recordings failed because of the engine that the run should fail instead of them."""
         return engines_at_fault(self.computed, self.engine_faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationReport:
-    """published, failed, partial (damaged): recordings, in this run; pending: left in the partition; audio_s:
-    seconds of audio published; rows: in the partition's tables now; errors: recordings by error class."""
+    """What a publication did.
+
+    Attributes:
+        published: Recordings published by this run.
+        failed: How many of them failed.
+        partial: How many of them are damaged.
+        pending: Recordings still pending in the partition.
+        audio_s: Seconds of audio published.
+        rows: Rows of the partition by table.
+        errors: Failed recordings by error class.
+    """
 
     published: int
     failed: int

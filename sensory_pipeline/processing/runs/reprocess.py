@@ -1,4 +1,4 @@
-"""Doing again what was done, though nothing has changed: the stages of an engine, and what builds on them."""
+"""Processing again although nothing has changed: the stages of an engine, and the stages that depend on them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from sensory_pipeline.processing.plans import Plan, Plans
 
 
 def reprocess(lake: Lake, plans: Plans, recordings: Iterable[Recording], *, engine: str | None = None) -> int:
-    """Make recordings pending again; returns how many. Their rows stay until the new ones replace them.
+    """Make recordings pending again; their rows stay until new ones replace them.
 
-    engine: its stages alone, and those that build on them, and the recordings alone on which it works; all
-    stages when None.
+    Args:
+        lake: The lake.
+        plans: The plan of each recording.
+        recordings: The recordings.
+        engine: Only its stages, the stages that depend on them, and recordings that it works on; None for all stages.
+
+    Returns:
+        The number of recordings.
     """
     by_stages: dict[frozenset[Stage], list[Recording]] = {}
     for recording in recordings:
@@ -27,9 +33,16 @@ def reprocess(lake: Lake, plans: Plans, recordings: Iterable[Recording], *, engi
 
 
 def reprocess_stage(lake: Lake, stage: Stage, partition: Partition, uris: Collection[str] = ()) -> None:
-    """Make a partition's recordings pending again, from a stage on. uris: those alone, unless empty.
+    """Make a partition's recordings pending again, from a stage on.
 
-    Raises ConfigurationError for a uri that is not of the partition.
+    Args:
+        lake: The lake.
+        stage: The first stage to repeat.
+        partition: The partition.
+        uris: Only these recordings; all if empty.
+
+    Raises:
+        ConfigurationError: A uri is not in the partition.
     """
     known = {recording.uri: recording for recording in lake.ledger.known(partition.date)}
     mine = {uri: recording for uri, recording in known.items() if recording.partition == partition}
@@ -39,7 +52,7 @@ def reprocess_stage(lake: Lake, stage: Stage, partition: Partition, uris: Collec
 
 
 def engines_of(plans: Plans) -> list[str]:
-    """The names of all engines that work on recordings, in order of work."""
+    """Return the names of all engines that the plans use, in the order of the stages."""
     every = [plans.default, *(plan for _, plan in plans.sources.values())]
     return list(dict.fromkeys(stage.info.engine for plan in every for stage in plan.stages.values()))
 

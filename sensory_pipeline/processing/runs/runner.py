@@ -1,7 +1,7 @@
 """The stages of partitions, one after the other or side by side, and their publication.
 
-Every asset asks a runner for its stage, or for the publication; both hold the partition's lease, so two runs
-on the same partition take turns and the second finds the work done.
+Every asset asks a runner for its stage or for the publication. Both hold the partition's lease, so two runs of the same
+partition take turns, and the second finds the work done.
 """
 
 from __future__ import annotations
@@ -18,23 +18,35 @@ from sensory_pipeline.processing.runs.reports import PublicationReport, StageRep
 
 
 class Runner:
-    """stage_reports, publication: what came of each when it was done last."""
+    """Runs stages and publishes partitions.
+
+    Attributes:
+        context: Engines, plans and limits.
+        stage_reports: The last report of each stage.
+        publication: The last report of a publication.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.stage_reports: dict[Stage, StageReport] = {}
         self.publication: PublicationReport | None = None
         self._run: PartitionRun | None = None
-        """What is under way, or was last."""
+        """In progress, or the last one."""
 
     def run_stage(
         self, lake: Lake, stage: Stage, partition: Partition, run_id: str, *, later: Sequence[Stage] = ()
     ) -> StageReport:
-        """Bring the stage up to date for a run's share of what is pending in the partition.
+        """Run the stage on the pending recordings of the partition, as many as one run takes.
 
         Results and errors go to the stage store; a recording whose earlier stage failed is left out.
-        later: stages that will be asked for next in this run. Where the pool has processes for each, they
-        begin now, and go on whenever one of them is asked for.
+
+        Args:
+            lake: The lake.
+            stage: The stage.
+            partition: The partition.
+            run_id: Dagster's run.
+            later: Stages that this run will be asked for next. If the pool has processes for each stage, they start now
+                and continue during every call.
         """
         run = self._run
         if run is None or (run.partition, run.run_id) != (partition, run_id) or not run.has(stage):
@@ -45,20 +57,27 @@ class Runner:
         return report
 
     def publish(self, lake: Lake, partition: Partition, run_id: str) -> PublicationReport:
-        """Commit every pending recording of the partition whose stages are decided, good or bad."""
-        self.close()  # the lease may still be its
+        """Publish every pending recording whose stages have all succeeded or one of whose stages has failed."""
+        self.close()  # it may still hold the lease
         report = self.publication = publish_partition(lake, self.context, partition, run_id)
         return report
 
     def finish(self, lake: Lake, partition: Partition, run_id: str, *, after: Stage) -> PublicationReport:
-        """Publish what is good although a stage has failed: through all stages behind that one, and out."""
+        """Run the stages after one that has failed, and publish what has succeeded.
+
+        Args:
+            lake: The lake.
+            partition: The partition.
+            run_id: Dagster's run.
+            after: The stage that has failed.
+        """
         stages = tuple(Stage)
         for stage in stages[stages.index(after) + 1 :]:
             self.run_stage(lake, stage, partition, run_id)
         return self.publish(lake, partition, run_id)
 
     def close(self) -> None:
-        """Stop what is under way; what was done is kept."""
+        """Stop what is in progress; finished work is kept."""
         if self._run is not None:
             self._run.close()
             self._run = None

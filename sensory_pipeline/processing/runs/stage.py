@@ -1,4 +1,4 @@
-"""One stage over the recordings of one plan, in one run: what is not known yet goes through the engines."""
+"""One stage over the recordings of one plan in one run: recordings without a stored result go through the engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VERSION = version("sensory-pipeline")
 
 @dataclass(slots=True)
 class Budget:
-    """Seconds of audio that a run may take, and has taken."""
+    """Seconds of audio that a run may take and has taken."""
 
     limit_s: float
     taken_s: float = 0.0
@@ -40,17 +40,27 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """A recording that a stage has worked on. error: what it failed with."""
+    """A recording that a stage has worked on.
+
+    Attributes:
+        recording: The recording.
+        error: What it failed with; None if it succeeded.
+    """
 
     recording: Recording
     error: Terminal | None
 
 
 class StageRun:
-    """What it does shows in its counts of recordings; done: those that it has worked on.
+    """A stage in progress.
 
-    upstream: the stages it reads that go on beside it and feed it; what it reads of others lies in the
-    stage store. budget: heeded and used up by a stage that reads none. over: nothing more comes of it.
+    Attributes:
+        plan: The plan of the stage.
+        over: Whether it will produce nothing more.
+        done: Recordings it has worked on.
+        audio_s: Their seconds of audio.
+        reused: Number of recordings that had a stored result.
+        deferred: Number of recordings that could not be processed for now.
     """
 
     def __init__(
@@ -67,6 +77,20 @@ class StageRun:
         at_work: AtWork,
         upstream: Mapping[Stage, StageRun],
     ) -> None:
+        """Describe the work; `prepare` reads what is stored.
+
+        Args:
+            lake: The lake.
+            context: Engines, plans and limits.
+            plan: The plan of the recordings.
+            stage: The stage.
+            pending: The recordings.
+            partition: Their partition.
+            run_id: Dagster's run.
+            budget: Audio of the run; a stage that reads no other stage checks it and adds to it.
+            at_work: Shared by all stages of the run.
+            upstream: The stages that it reads and that run beside it; results of others are read from the stage store.
+        """
         self._lake = lake
         self._context = context
         self._whole = plan
@@ -92,7 +116,7 @@ class StageRun:
         self.deferred = 0
 
     def prepare(self) -> None:
-        """See what is known already. Those that this one feeds have to be prepared before."""
+        """Read what is stored; the stages that this one feeds must be prepared first."""
         pending = list(self._pending.values())
         self._known = stage_results(self._lake, self.plan, self._partition, pending)
         stored = {
@@ -108,18 +132,24 @@ class StageRun:
                     self.feed(read, results[identity], fresh=False)
 
     def feed(self, stage: Stage, result: StageResult, *, fresh: bool) -> None:
-        """Take in what a stage before this one has made of a recording. fresh: in this run."""
+        """Take the result of an earlier stage for a recording.
+
+        Args:
+            stage: The earlier stage.
+            result: Its result.
+            fresh: Whether it was computed in this run.
+        """
         if result.error_class is not None:
             return
         identity = result.recording_id
-        if fresh:  # what it was blamed for before has gone well now
+        if fresh:  # the earlier crashes are not due to this recording: it has just succeeded
             self._pending[identity] = replace(self._pending[identity], attempts=0, crashes=0, note=None)
         self._inputs[identity][stage] = result
         if len(self._inputs[identity]) == len(self._reads):
             self._consider(identity)
 
     def work(self) -> Iterator[None]:
-        """Until nothing more can come; pauses after each step, so that others can take theirs."""
+        """Work until nothing more can come; pause after each step, so that other stages can take theirs."""
         try:
             with self._lake.stages.writer(self.plan.stage, self._partition, self._run_id) as writer:
                 yield from self._work(writer)
@@ -145,7 +175,7 @@ class StageRun:
             self._settle(writer, *self._given_up.popleft(), 0.0)
 
     def _consider(self, identity: str) -> None:
-        """All that it needs is there."""
+        """Decide what to do with a recording whose inputs are complete."""
         item = self._pending[identity]
         if identity in self._known:
             self.reused += 1
@@ -192,7 +222,7 @@ class StageRun:
             self._budget.taken_s += duration_s(result)
 
     def _pass_on(self, result: StageResult, *, fresh: bool) -> None:
-        self._inputs[result.recording_id].clear()  # which may be large
+        self._inputs[result.recording_id].clear()  # free the memory
         for run in self._feeds:
             run.feed(self.plan.stage, result, fresh=fresh)
 

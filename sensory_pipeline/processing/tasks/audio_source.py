@@ -16,11 +16,16 @@ from sensory_pipeline.storage.sources import local_copy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioSource:
-    """Where the sound of a recording comes from.
+    """The sound of a recording.
 
-    decoded: its place in the cache of decoded audio, filled on a miss; max_duration_s: longer
-    recordings are refused; stereo: the channels are kept apart, and what leaks from one into another is
-    silenced; track: number of the one that is wanted; access: to S3.
+    Attributes:
+        uri: The recording.
+        version: The version to read.
+        decoded: Path of its decoded audio in the cache.
+        max_duration_s: Longer recordings fail, in seconds.
+        stereo: Whether to keep the channels separate and silence what leaks from one into the other.
+        track: Number of the audio track to use, from 1; None for the default.
+        access: Access to S3.
     """
 
     uri: str
@@ -32,7 +37,12 @@ class AudioSource:
     access: S3Access = AS_FOUND
 
     def open(self) -> Waveform:
-        """The canonical audio, from the cache or decoded again."""
+        """Return the decoded audio from the cache; decode it if it is not there.
+
+        Raises:
+            AudioError: The recording cannot be decoded.
+            Transient: It cannot be decoded for now.
+        """
         try:
             with writing(self.decoded.parent):
                 return read_pcm(self.decoded)
@@ -40,7 +50,15 @@ class AudioSource:
             return self.decode()[0]
 
     def decode(self) -> tuple[Waveform, AudioFacts]:
-        """Decode the source into the cache. Raises AudioError or Transient."""
+        """Decode the source into the cache.
+
+        Returns:
+            The audio, and what decoding found out about it.
+
+        Raises:
+            AudioError: The recording cannot be decoded.
+            Transient: It cannot be decoded for now.
+        """
         with writing(self.decoded.parent):
             self.decoded.parent.mkdir(parents=True, exist_ok=True)
         with local_copy(self.uri, self.version, self.decoded.parent, self.access) as path:

@@ -1,7 +1,6 @@
-"""What one engine process does for each stage: tasks in, JSON results or errors out.
+"""What an engine process does for each stage: tasks in, JSON results or errors out.
 
-Everything here runs where the engines live. A recording that cannot be worked on answers with its
-error and leaves the stream to the others.
+All of this runs in the process that has the engines. A recording that fails returns its error; the others continue.
 """
 
 from __future__ import annotations
@@ -26,11 +25,20 @@ from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 
 T = TypeVar("T")
 Done = tuple[str, Outcome]
-"""The id of a recording, and what its stage came to."""
+"""The id of a recording and the outcome of its stage."""
 
 
 def perform(stage: Stage, engines: Engines, tasks: Iterator[StageTask]) -> Iterator[Done]:
-    """Run a stage over a stream of recordings; one answer each, in any order."""
+    """Run a stage on a stream of recordings.
+
+    Args:
+        stage: The stage.
+        engines: The engines of this process.
+        tasks: The recordings; they are read ahead as far as the engine's batches need.
+
+    Yields:
+        One outcome for each recording, in any order.
+    """
     return _STAGES[stage](engines, tasks)
 
 
@@ -87,14 +95,14 @@ def _classify(engines: Engines, tasks: Iterator[StageTask]) -> Iterator[Done]:
 
 
 def _voices(task: StageTask) -> list[Waveform]:
-    """What is to be transcribed: each channel where it is a speaker, else the whole."""
+    """Return the audio to transcribe: each channel if it is a speaker, else the whole."""
     pcm = task.source.open()
     return [pcm.channel(index) for index in range(pcm.channels)] if task.request.stereo else [pcm]
 
 
 J = TypeVar("J", TranscribeJob, DiarizeJob, ClassifyJob)
 Asked = tuple[list[J], Callable[[list[T]], bytes]]
-"""The jobs of one recording, and what makes JSON of their answers."""
+"""The jobs of one recording, and a function that makes JSON from their results."""
 
 
 def _through(
@@ -102,7 +110,7 @@ def _through(
     tasks: Iterator[StageTask],
     ask: Callable[[StageTask], Asked[J, T]],
 ) -> Iterator[Done]:
-    """Each recording as one or more jobs through the engine, and their values joined again."""
+    """Send each recording through the engine as one or more jobs, and join their results."""
     ready: deque[Done] = deque()
     opened: dict[str, tuple[Callable[[list[T]], bytes], dict[str, T | Terminal | None]]] = {}
 

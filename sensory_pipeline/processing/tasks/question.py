@@ -1,4 +1,4 @@
-"""What the emotion classifier is asked about one recording, and its answers put in order."""
+"""What the emotion classifier is asked about one recording, and its answers in order."""
 
 from __future__ import annotations
 
@@ -19,8 +19,15 @@ from sensory_pipeline.engines.vad import speech_spans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """windows: those of the level asked for, `items` of them, then one for each utterance;
-    by_channel: which of them to judge on which channel, None for the mean of all."""
+    """The windows of a recording to classify.
+
+    Attributes:
+        level: The level that was requested.
+        items: Number of windows of that level.
+        windows: Those windows, then one for each utterance.
+        by_channel: Indices of the windows by the channel to classify them on; None for the mean of all channels.
+        language: ISO 639-1 code; None without a transcript.
+    """
 
     level: EmotionLevel
     items: int
@@ -32,9 +39,10 @@ class Question:
     def about(
         cls, pcm: Waveform, request: ProcessRequest, transcript: Transcript | None, diarization: Diarization | None
     ) -> Self:
+        """Choose the windows of a recording."""
         level = request.emo.level
         said = utterances(reported_words(attributed(transcript, diarization), drop_doubtful=request.drop_doubtful))
-        # the file level must not depend on which other tasks were asked
+        # emotions of the file must not depend on which other tasks were requested
         speech = speech_spans(pcm.mono()) if level is EmotionLevel.FILE else ()
         items = emotion_windows(level, said, pcm.span, diarization=diarization, speech=speech)
         windows = items + utterance_windows(said)
@@ -52,7 +60,11 @@ class Question:
         )
 
     def answered(self, answers: Sequence[tuple[Emotion, ...]]) -> Emotions:
-        """answers: one for each entry of by_channel, in its order."""
+        """Return the emotions in the order of the windows.
+
+        Args:
+            answers: One for each entry of `by_channel`, in its order.
+        """
         placed = {
             index: emotion
             for indices, answer in zip(self.by_channel.values(), answers, strict=True)

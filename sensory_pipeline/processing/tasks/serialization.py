@@ -1,4 +1,4 @@
-"""JSON of stage results: how they travel between processes and lie in the stage store."""
+"""Stage results as JSON, for other processes and for the stage store."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ PAYLOADS: Mapping[Stage, TypeAdapter[Any]] = {
     Stage.DIARIZATION: DIARIZATION,
     Stage.EMOTIONS: EMOTIONS,
 }
-"""What validates the JSON of each stage."""
+"""Validates the JSON of each stage."""
 
 T = TypeVar("T")
 
 
 def assembled(payloads: Mapping[Stage, str], request: ProcessRequest) -> RecordingResult:
-    """The values behind the JSON of a recording's stages, all of which went well. request: that they answer."""
+    """Return the result of a recording from the JSON of its stages.
+
+    Args:
+        payloads: JSON by stage; every stage has succeeded.
+        request: What was asked.
+    """
     return RecordingResult(
         audio=FACTS.validate_json(payloads[Stage.NORMALIZED_AUDIO]),
         transcript=_value(TRANSCRIPT, payloads.get(Stage.TRANSCRIPTS)),

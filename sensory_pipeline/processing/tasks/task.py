@@ -1,4 +1,4 @@
-"""One stage on one recording, and what it comes to: values that travel between processes."""
+"""One stage of one recording and its outcome: values that are sent between processes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 
 Outcome = str | Terminal | Transient
-"""The result as JSON, or why there is none."""
+"""The result as JSON, or the error why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTask:
-    """One stage on one recording.
+    """One stage of one recording.
 
-    limit_s: seconds without a sign of life after which its process counts as hung; transcript and
-    diarization: JSON of the stages before, for emotions.
+    Attributes:
+        recording_id: The recording.
+        source: Where its sound comes from.
+        request: What to find out.
+        limit_s: Seconds without a sign of life after which its process counts as hung.
+        transcript: JSON of its transcript, for emotions.
+        diarization: JSON of its diarization, for emotions.
     """
 
     recording_id: str

@@ -1,4 +1,4 @@
-"""A task's way through engine processes: how often it was tried, who is told, and its answer."""
+"""A task on its way through engine processes: how often it was tried, who is told, and its result."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """outcome: of the recording's stage; seconds: from handing it out to its answer."""
+class TaskResult:
+    """The outcome of one task.
+
+    Attributes:
+        recording_id: The recording.
+        outcome: Its result or error.
+        seconds: From handing it out to its answer.
+    """
 
     recording_id: str
     outcome: Outcome
@@ -19,9 +25,15 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """A task, and its history: a quarantined one was at work when a process died, or was started in an
-    earlier run and never came to an end; crashes: times it was seen to kill or hang its process; began: when it
-    was handed out last, in monotonic seconds."""
+    """A task and its history.
+
+    Attributes:
+        task: The task.
+        quarantined: Whether it was in progress when a process died, or was started by an earlier run and never
+            finished.
+        crashes: How often it was seen to kill or hang its process.
+        began: When it was last handed out, in monotonic seconds.
+    """
 
     task: StageTask
     quarantined: bool
@@ -30,13 +42,13 @@ class Attempt:
 
 
 class Journal(Protocol):
-    """Told of every recording what happens to it, before the next thing does."""
+    """Is told what happens to each recording, before anything else happens to it."""
 
     def started(self, task: StageTask) -> None:
-        """Handed to a process now."""
+        """The task is being handed to a process."""
 
     def died(self, task: StageTask, cause: str) -> None:
-        """It was at work when its process died, hung or failed."""
+        """Its process died, hung or failed while it was in progress."""
 
     def returned(self, task: StageTask) -> None:
-        """Taken back unfinished, for a reason that is not its own."""
+        """It was not finished, for a reason that has nothing to do with the recording."""

@@ -1,4 +1,4 @@
-"""The inside of one engine process: it holds the engines and asks for tasks (messages.py)."""
+"""The inside of an engine process: it holds the engines and asks for tasks (messages.py)."""
 
 from __future__ import annotations
 
@@ -34,13 +34,20 @@ from sensory_pipeline.processing.workers.messages import (
 )
 
 _REPORT_S = 5.0
-"""Seconds between two messages of what was done."""
+"""Seconds between two messages about what was done."""
 
 
 def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | None) -> None:
-    """Work until the pool, in process `parent`, hangs up. threads: as for EnginePool."""
+    """Work until the pool closes the pipe.
+
+    Args:
+        pipe: This end of the pipe.
+        factory: Makes the sets of engines.
+        parent: Process id of the pool.
+        threads: As for EnginePool.
+    """
     _die_with(parent)
-    if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and what they stand on
+    if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and their dependencies
         os.environ["OMP_NUM_THREADS"] = str(threads)  # noqa: TID251
     sets = factory()
     _send(pipe, Ready())
@@ -59,7 +66,7 @@ def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | Non
 
 
 def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
-    """Answer tasks until there are no more; returns how it ended."""
+    """Work on tasks until there are no more; return how it ended."""
     try:
         reported = time.monotonic()
         for key, outcome in perform(stage, engines, _tasks(pipe, engines.activity)):
@@ -72,7 +79,7 @@ def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
         return Failed(error=error)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever an engine throws is about what it works on
+    except Exception as error:  # noqa: BLE001 - any exception of an engine is about what it works on
         traceback.print_exc(file=sys.stderr)
         return Failed(error=EngineError(f"the engine failed: {brief(error)}"))
     return Closed(cache=engines.cache.stats() if engines.cache else None)
@@ -99,10 +106,10 @@ def _send(pipe: Connection, message: FromProcess) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """No engine outlives its run, and it is the first to go when memory runs out."""
+    """End with the parent process, and be the first to be killed when memory runs out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        # sent when the *thread* that started this process ends: a pool belongs to a long-lived one
+        # sent when the thread that started this process ends, so a pool belongs to a long-lived thread
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,6 +1,6 @@
-"""Recordings to the processes of a pool, as these ask for them, and what becomes of them back.
+"""Assigns recordings to the processes of a pool, and returns their results.
 
-One thread drives everything: whoever asks for the answers of one stage hears what the processes of all of them say.
+One thread does it all: whoever waits for results of one stage also receives the messages of all other stages.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import assert_never
 
 from sensory_pipeline.core.errors import ConfigurationError, Crashed, EngineError, EngineUnavailable
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.processing.workers.attempt import Answer, Attempt, Journal
+from sensory_pipeline.processing.workers.attempt import Attempt, Journal, TaskResult
 from sensory_pipeline.processing.workers.messages import AboutTasks, Answered, Closed, Did, Failed, Ready, Want
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.processing.workers.process import EngineProcess, State
@@ -20,57 +20,69 @@ from sensory_pipeline.processing.workers.stage_queue import StageQueue
 
 
 class Dispatcher:
-    """Belongs to one thread, which starts the processes: they die with it.
-
-    wake: what another thread writes to when there is something besides the processes to see to.
-    """
+    """Belongs to one thread, which starts the processes: they die with it."""
 
     def __init__(self, pool: EnginePool, *, wake: socket | None = None) -> None:
+        """Dispatch to the processes of a pool.
+
+        Args:
+            pool: The pool.
+            wake: Another thread writes to it when there is new work.
+        """
         self.pool = pool
         self._wake = wake
         self._queues: dict[EngineProcess, StageQueue] = {}
-        """What each process works for, or was started for."""
+        """The stage that each process works on or was started for."""
 
     def run(
         self, stage: Stage, choice: int, attempts: Iterable[Attempt | None], journal: Journal
-    ) -> Generator[Answer | None, None, None]:
-        """Every recording's answer, in any order; attempts are pulled as processes come free.
+    ) -> Generator[TaskResult | None, None, None]:
+        """Run a stage; attempts are read when processes become free.
 
-        choice: which of the factory's engines do it. An attempt of None stands for a moment without one, an
-        answer of None for a moment without an answer, so that the caller can see to other things, such as
-        the answers of another stage. Raises ConfigurationError from an engine, EngineUnavailable when no
-        process comes up.
+        Args:
+            stage: The stage.
+            choice: Number of the set of engines that does it.
+            attempts: The recordings; None if there is none at the moment.
+            journal: Is told what happens to each recording.
+
+        Yields:
+            The result of each recording, in any order; None when there is none at the moment, so that the caller can do
+            something else, such as read the results of another stage.
+
+        Raises:
+            ConfigurationError: An engine refuses its settings.
+            EngineUnavailable: No process starts.
         """
         queue = StageQueue(stage, choice, attempts, journal, ahead=self.pool.size(stage))
         try:
             while True:
                 self._staff(queue)
-                # all of them, since those who ask for another stage's hear answers for this one too
-                while queue.answers:
-                    yield queue.answers.popleft()[1]
+                # all of them: a call for another stage may have received results of this one too
+                while queue.results:
+                    yield queue.results.popleft()[1]
                 queue.check()
                 if queue.complete and not queue.waiting() and not self._at_work(queue):
                     return
                 self._listen()
-                if not queue.answers:
+                if not queue.results:
                     yield None
         finally:
             self._release(queue)
 
     def _staff(self, queue: StageQueue) -> None:
-        """Give processes that wait what there is, and take on more if that is too much for them."""
+        """Hand recordings to waiting processes, and start more processes if these are too few."""
         for process in self._of(queue):
             if process.state is State.WAITING:
                 self._hand_out(process, queue)
         waiting, mates = queue.waiting(), self.pool.of(queue.stage)
-        if not waiting and not queue.complete:  # one gets ready while the first recording is under way to it
+        if not waiting and not queue.complete:  # start a process while the first recording is still in an earlier stage
             waiting = int(not any(process.open for process in mates))
         idle = [process for process in mates if process.state is State.IDLE][:waiting]
         for process in idle:
             self._open(process, queue)
         starting = [process for process in mates if process.state is State.STARTING]
         for process in starting:
-            self._queues.setdefault(process, queue)  # one that the stage before has left behind
+            self._queues.setdefault(process, queue)  # it was started for an earlier stage
         for _ in range(min(waiting - len(idle) - len(starting), self.pool.size(queue.stage) - len(mates))):
             self._queues[self.pool.start(queue.stage)] = queue
 
@@ -81,14 +93,14 @@ class Dispatcher:
         return any(process.open for process in self._of(queue))
 
     def _release(self, queue: StageQueue) -> None:
-        """Nobody asks for its answers any more."""
+        """Stop working on a stage whose results are no longer wanted."""
         for process in self._of(queue):
             queue.give_back(process.in_flight.values())
             if process.open:
                 self._discard(process)
             else:
                 del self._queues[process]
-        queue.give_back_answers()
+        queue.give_back_results()
 
     def _discard(self, process: EngineProcess) -> None:
         self._queues.pop(process, None)
@@ -98,17 +110,17 @@ class Dispatcher:
         self._queues[process] = queue
         try:
             process.open_stage(queue.stage, queue.choice, isolated=queue.quarantined_only)
-        except OSError:  # it died while it had nothing to do, of which no recording is to blame
+        except OSError:  # it died while idle, so no recording is to blame
             self._discard(process)
 
     def _hand_out(self, process: EngineProcess, queue: StageQueue) -> None:
-        """Answer its wish for a task."""
+        """Reply to a process that has asked for a task."""
         isolated = process.state is State.ISOLATED
         attempt = None if process.state is State.ENDING else queue.take(isolated=isolated)
         if attempt is not None:
             try:
                 process.hand(attempt)
-            except OSError:  # we hear of its end with its next message
+            except OSError:  # its death is noticed with its next message
                 queue.put_back(attempt, isolated=isolated)
         elif process.state in (State.SHARED, State.WAITING) and not queue.complete:
             process.wait()
@@ -116,7 +128,7 @@ class Dispatcher:
             process.end_stage()
 
     def _listen(self) -> None:
-        """Hear what processes have to say, for whichever stage; waits a moment for it."""
+        """Receive messages of all stages; wait a moment for one."""
         for process, speaks in self.pool.listen(self._wake):
             queue = self._queues.get(process)
             try:
@@ -127,7 +139,7 @@ class Dispatcher:
             except Exception as error:
                 if queue is None:
                     raise
-                queue.fail(error)  # and not whoever listens now
+                queue.fail(error)  # raised where this stage's results are read, not where the message was received
 
     def _hear(self, process: EngineProcess, queue: StageQueue | None) -> None:
         try:
@@ -136,7 +148,7 @@ class Dispatcher:
             cause = process.cause_of_death()
             if queue is not None:
                 self._reap(process, queue, cause)
-            else:  # it had nothing to do, so no recording is to blame
+            else:  # it was idle, so no recording is to blame
                 self._discard(process)
             return
         match message:
@@ -159,7 +171,7 @@ class Dispatcher:
                 queue.answer(process.in_flight.pop(recording_id), outcome)
             case Closed(cache=cache):
                 process.close_stage(cache)
-                # an engine that forgets a recording must not make the run wait for ever
+                # otherwise the run would wait for ever for a recording that the engine has lost
                 queue.blame(process.released(), EngineError("the engine gave no answer"))
             case Failed(error=error):
                 self._hear_of_failure(process, queue, error)
@@ -175,10 +187,10 @@ class Dispatcher:
         if not process.in_flight:
             queue.fail(EngineUnavailable(f"{queue.stage} failed before it took a recording: {error}"))
         queue.blame(process.released(), error)
-        self._discard(process)  # who knows in what state it is; a GPU's may fail on everything now
+        self._discard(process)  # its state is unknown; on a GPU it might fail on everything from now on
 
     def _watch(self, process: EngineProcess, queue: StageQueue) -> None:
-        """A process has said nothing just now."""
+        """Kill a process that has been silent for too long or has become too large."""
         if process.state is State.IDLE:
             return
         silent_s = time.monotonic() - process.heard
@@ -188,7 +200,7 @@ class Dispatcher:
             self._reap(process, queue, f"took more than {self.pool.memory_mb} MB of memory")
 
     def _reap(self, process: EngineProcess, queue: StageQueue, cause: str) -> None:
-        """A process is dead, or is to be."""
+        """Remove a process that is dead or must end."""
         if not process.in_flight:
             queue.start_failed(cause)
         self._discard(process)

@@ -29,17 +29,18 @@ class _Submission:
 
 
 _Line = deque[_Submission]
-"""What waits for one stage and one choice of engines."""
+"""Tasks that wait for one stage and one choice of engines."""
 
 
 class EngineExecutor:
-    """A thread that owns a dispatcher and works off what other threads submit. Use it in a `with`.
+    """A thread that owns a dispatcher and works on what other threads submit; use it in a `with`.
 
-    The kernel kills engine processes when the thread that started them ends, so this thread starts them all, and
-    not those that submit. pool: nobody else may use it.
+    The kernel kills engine processes when the thread that started them ends, so this thread starts all of them, not the
+    threads that submit tasks.
     """
 
     def __init__(self, pool: EnginePool) -> None:
+        """Use a pool, which nobody else may use."""
         self._pool = pool
         self._lines: dict[tuple[Stage, int], _Line] = {}
         self._lock = Lock()
@@ -53,7 +54,7 @@ class EngineExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes; what is not answered yet fails with EngineUnavailable."""
+        """End the processes; tasks without a result fail with EngineUnavailable."""
         with self._lock:
             self._closed = True
         self._wake()
@@ -63,29 +64,29 @@ class EngineExecutor:
 
     @property
     def closed(self) -> bool:
-        """Whether it takes nothing any more."""
+        """Whether it accepts no more tasks."""
         return self._closed
 
     def size(self, stage: Stage) -> int:
-        """How many processes may work for the stage at once."""
+        """Return how many processes can work on a stage at once."""
         return self._pool.size(stage)
 
     @property
     def caches(self) -> tuple[CacheStats, ...]:
-        """Of the processes that hold models, each as it was when it last came to an end of work; any thread may ask."""
+        """Model cache statistics of the processes, as of each one's last stage; any thread may read them."""
         return self._pool.caches
 
     def submit(self, stage: Stage, choice: int, task: StageTask) -> Future[str]:
-        """Have one stage done on one recording; any thread may ask for it.
+        """Run one stage on one recording; any thread may call this.
 
         Args:
-            stage: What is to be done.
-            choice: Which of the pool's sets of engines does it.
+            stage: The stage.
+            choice: Number of the pool's set of engines that does it.
             task: The recording. Its `recording_id` need not be unique.
 
         Returns:
-            Its result as JSON. It raises what the recording failed with (Terminal or Transient), the engine's
-            ConfigurationError, or EngineUnavailable where no process comes up.
+            The future result as JSON. It raises the recording's error (Terminal or Transient), the engine's
+            ConfigurationError, or EngineUnavailable if no process starts.
 
         Raises:
             EngineUnavailable: The executor is closed.
@@ -99,7 +100,7 @@ class EngineExecutor:
         return future
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it has been told often enough
+        with suppress(BlockingIOError):  # it has been woken often enough
             self._waker.send(b"\0")
 
     def _serve(self) -> None:
@@ -111,7 +112,7 @@ class EngineExecutor:
                 for batch in list(batches):
                     batches += batch.step()
                 batches = [batch for batch in batches if not batch.over]
-                self._pool.timeline()  # nobody draws it, and it would grow
+                self._pool.timeline()  # it would grow, and nobody draws it
                 self._pause(idle=not batches)
         finally:
             with self._lock:
@@ -124,24 +125,24 @@ class EngineExecutor:
                     submission.future.cancel()
 
     def _begun(self, dispatcher: Dispatcher, batches: list[_Batch]) -> list[_Batch]:
-        """For each line that has something and nobody who takes it."""
+        """Begin a batch for each line that has tasks and no batch that takes them."""
         with self._lock:
             lines = list(self._lines.items())
         taken = {id(batch.line) for batch in batches if batch.takes}
         return [_Batch(dispatcher, *key, line) for key, line in lines if line and id(line) not in taken]
 
     def _pause(self, *, idle: bool) -> None:
-        """Forget that somebody has woken this thread; idle: sleep until somebody does, unless something waits."""
-        with self._lock:  # what a batch that failed has left in its line waits too
+        """Clear the wake-up signal; if idle, sleep until the next one, unless tasks are waiting."""
+        with self._lock:  # a failed batch may have left tasks in its line
             idle = idle and not any(self._lines.values())
         if multiprocessing.connection.wait([self._woken], timeout=None if idle else 0):
             self._woken.recv(4096)
 
 
 class _Batch:
-    """What one line holds until it is empty for a moment: an engine that waits for more would answer nobody.
+    """The tasks of one line until it is empty: an engine that waits for more tasks would return no results.
 
-    What is submitted while its last recordings are at work is for the next batch, which need not wait for this one.
+    Tasks that are submitted while the last ones are in progress go to the next batch, which does not wait for this one.
     """
 
     def __init__(self, dispatcher: Dispatcher, stage: Stage, choice: int, line: _Line) -> None:
@@ -154,13 +155,13 @@ class _Batch:
         self._answers = dispatcher.run(stage, choice, self._attempts(), _Silent())
 
     def step(self) -> list[_Batch]:
-        """Take what there is by way of answers; returns batches that go on with what this one could not end."""
+        """Handle the next result; return new batches that continue with what this one could not finish."""
         try:
             answer = next(self._answers)
         except StopIteration:
             self.over = True
             return []
-        except Exception as error:  # noqa: BLE001 - it is for whoever waits for it
+        except Exception as error:  # noqa: BLE001 - it is passed on to those who wait for the results
             self.over = True
             return self._failed(error)
         if answer is not None:
@@ -172,7 +173,7 @@ class _Batch:
         return []
 
     def close(self) -> None:
-        """Stop; nobody gets an answer any more."""
+        """Stop; what is unfinished fails."""
         self._answers.close()
         for submission in self._open.values():
             submission.future.set_exception(EngineUnavailable("the engines were closed while they worked on this"))
@@ -187,7 +188,7 @@ class _Batch:
         self.takes = False
 
     def _failed(self, error: Exception) -> list[_Batch]:
-        """The engine refuses somebody's settings: who that is shows when each goes alone."""
+        """Fail all tasks, or try each alone to find the one whose settings the engine refuses."""
         unanswered = list(self._open.values())
         if isinstance(error, ConfigurationError) and len(unanswered) > 1:
             return [_Batch(self._dispatcher, self._stage, self._choice, deque([one])) for one in unanswered]
@@ -197,7 +198,7 @@ class _Batch:
 
 
 class _Silent:
-    """A journal that nobody reads: whoever submitted a task hears of it by its future."""
+    """A journal that does nothing: those who submit tasks learn the outcome from their futures."""
 
     def started(self, task: StageTask) -> None: ...
 

@@ -1,8 +1,8 @@
-"""What a pool and its engine processes tell each other, as values that go through a pipe.
+"""The messages between a pool and its engine processes.
 
-A process is told to `Open` a stage, asks for tasks one by one with `Want`, is given each with `Take`, or told to
-`End`, and says `Closed` when it has answered all. Asking, rather than being given, lets an engine look ahead as far
-as its batches need.
+A process is told to `Open` a stage, asks for tasks one by one with `Want`, receives each with `Take`, or `End`, and
+sends `Closed` when it has answered all of them. Because it asks for tasks, an engine can read ahead as far as its
+batches need.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """Work for a stage. choice: which of the process's sets of engines does it."""
+    """Work on a stage.
+
+    Attributes:
+        stage: The stage.
+        choice: Number of the set of engines that does it.
+    """
 
     stage: Stage
     choice: int
@@ -33,7 +38,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """There is no next task: answer what you have."""
+    """There is no next task: finish those you have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """The next task, please."""
+    """Asks for the next task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What a recording came to."""
+    """The outcome of a recording."""
 
     recording_id: str
     outcome: Outcome
@@ -63,19 +68,23 @@ class Did:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """Every task of the stage was answered. cache: what the models did; None for engines that have none."""
+    """Every task of the stage was answered.
+
+    Attributes:
+        cache: Statistics of the model cache; None for engines without one.
+    """
 
     cache: CacheStats | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The engine raised, so that what it was working on has no answer."""
+    """The engine raised an error, so the recordings that it was working on have no result."""
 
     error: ConfigurationError | EngineError
 
 
 ToProcess = Open | Take | End
 AboutTasks = Want | Answered | Closed | Failed
-"""What a process says only while a stage is open."""
+"""What a process sends only while a stage is open."""
 FromProcess = Ready | Did | AboutTasks

@@ -1,4 +1,4 @@
-"""Engine processes, started, listened to and ended. Who works on what is the dispatcher's."""
+"""Starts engine processes, receives their messages and ends them; the dispatcher assigns the work."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ _POLL_S = 0.2
 
 
 class EnginePool:
-    """Some processes, each with its own engines, that live until the pool is closed.
-
-    factory: makes the sets of engines, inside each process; memory_mb: megabytes at which one is killed.
-    size: processes that all stages share, one stage after the other. apart: instead, how many each
-    stage has to itself, so that stages go on side by side. threads: of the processor, that the libraries in
-    each process may use; None for as many as they like.
-    """
+    """Engine processes that live until the pool is closed."""
 
     def __init__(
         self,
@@ -34,14 +28,23 @@ class EnginePool:
         *,
         size: int,
         memory_mb: int,
-        apart: Mapping[Stage, int] | None = None,
+        per_stage: Mapping[Stage, int] | None = None,
         threads: int | None = None,
     ) -> None:
+        """Describe the processes; they are started when they are needed.
+
+        Args:
+            factory: Makes the sets of engines inside each process.
+            size: Number of processes that all stages share, one stage after the other.
+            memory_mb: A process that uses more megabytes is killed.
+            per_stage: Number of processes of each stage instead of `size`, so that stages run side by side.
+            threads: Number of threads that the libraries in each process may use; None for their own choice.
+        """
         self.memory_mb = memory_mb
         self._processes: list[EngineProcess] = []
         self._factory = factory
         self._size = size
-        self._apart = apart
+        self._per_stage = per_stage
         self._threads = threads
         self._activities: list[Activity] = []
 
@@ -61,34 +64,34 @@ class EnginePool:
 
     @property
     def side_by_side(self) -> bool:
-        """Whether a stage can begin before the one it builds on has ended."""
-        return self._apart is not None
+        """Whether a stage can start before the stage that it reads has ended."""
+        return self._per_stage is not None
 
     @property
     def caches(self) -> tuple[CacheStats, ...]:
-        """Of the processes that hold models, each as it was when it last came to an end of work."""
+        """Model cache statistics of the processes that hold models, as of the last time each finished a stage."""
         return tuple(process.cache for process in self._processes if process.cache)
 
     def note(self, process: EngineProcess, activities: Iterable[Activity]) -> None:
-        """What a process did, for the timeline."""
+        """Add activities of a process to the timeline."""
         self._activities += (replace(activity, lane=process.lane) for activity in activities)
 
     def timeline(self) -> Timeline | None:
-        """What the processes did since the last time, as far as they have told; None when that is nothing."""
+        """Return what the processes have reported since the last call; None if nothing."""
         activities, self._activities = self._activities, []
         return Timeline(activities=tuple(activities)) if activities else None
 
     def size(self, stage: Stage) -> int:
-        """How many processes may work for the stage at once."""
-        return self._size if self._apart is None else self._apart[stage]
+        """Return how many processes can work on a stage at once."""
+        return self._size if self._per_stage is None else self._per_stage[stage]
 
     def of(self, stage: Stage) -> list[EngineProcess]:
-        """Those that may work for the stage."""
+        """Return the processes that can work on a stage."""
         return [process for process in self._processes if process.stage in (None, stage)]
 
     def start(self, stage: Stage) -> EngineProcess:
-        """One more, that may work for the stage."""
-        own = None if self._apart is None else stage
+        """Start one more process that can work on a stage."""
+        own = None if self._per_stage is None else stage
         taken = {process.lane for process in self._processes}
         lane = next(lane for number in count(1) if (lane := f"{own or 'engines'} {number}") not in taken)
         process = EngineProcess.started(self._factory, threads=self._threads, lane=lane, stage=own)
@@ -96,12 +99,16 @@ class EnginePool:
         return process
 
     def discard(self, process: EngineProcess) -> None:
-        """End it now."""
+        """End a process now."""
         process.kill()
         self._processes.remove(process)
 
     def listen(self, wake: socket | None = None) -> Iterator[tuple[EngineProcess, bool]]:
-        """Every process, and whether it has something to say; waits a moment for one that has, or for `wake`."""
+        """Wait a moment until a process has sent a message, or until `wake` can be read.
+
+        Yields:
+            Every process, and whether it has sent a message.
+        """
         processes = list(self._processes)
         others = [] if wake is None else [wake]
         ready = multiprocessing.connection.wait([*(process.pipe for process in processes), *others], timeout=_POLL_S)

@@ -1,4 +1,4 @@
-"""One process with engines, as the pool that supervises it sees it."""
+"""An engine process as the pool sees it that supervises it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from sensory_pipeline.processing.workers.child import serve
 from sensory_pipeline.processing.workers.messages import End, FromProcess, Open, Take, ToProcess
 
 START_LIMIT_S = 300.0
-"""Seconds a process may take to import and set up its engines."""
+"""Seconds in which a process must import and set up its engines."""
 
 
 class State(Enum):
-    """What a process is at, as far as the pool knows."""
+    """The state of a process, as far as the pool knows."""
 
     STARTING = auto()
-    """It sets up its engines."""
+    """It is setting up its engines."""
     IDLE = auto()
     """No stage is open."""
     SHARED = auto()
-    """It gets tasks as it asks for them."""
+    """It gets each task that it asks for."""
     WAITING = auto()
-    """It has asked for a task, and there was none yet."""
+    """It has asked for a task, but there was none."""
     ISOLATED = auto()
-    """It is to get a single task, so that there is one alone to blame if it dies."""
+    """It gets a single task, so that only this one can be the cause if it dies."""
     ENDING = auto()
-    """It gets no further task."""
+    """It gets no more tasks."""
     ENDED = auto()
     """It was killed."""
 
@@ -49,8 +49,18 @@ _OPEN = frozenset({State.SHARED, State.WAITING, State.ISOLATED, State.ENDING})
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class EngineProcess:
-    """lane: its name in a timeline; stage: the only one it works for, None for any; in_flight: what it works on,
-    by recording; heard: when it last gave a sign of life, in monotonic seconds; cache: what its models did."""
+    """A process and what it is doing.
+
+    Attributes:
+        process: The operating system's process.
+        pipe: Our end of the pipe to it.
+        lane: Its name in a timeline.
+        stage: The only stage it works on; None for any.
+        state: Its state.
+        in_flight: What it is working on, by recording_id.
+        heard: When it last gave a sign of life, in monotonic seconds.
+        cache: Statistics of its model cache, when it last finished a stage.
+    """
 
     process: multiprocessing.process.BaseProcess
     pipe: multiprocessing.connection.Connection
@@ -63,7 +73,14 @@ class EngineProcess:
 
     @classmethod
     def started(cls, factory: EngineSets, *, threads: int | None, lane: str, stage: Stage | None) -> Self:
-        """It sets up its engines now, and dies with the thread that calls this. threads: as for EnginePool."""
+        """Start a process, which then sets up its engines; it dies with the calling thread.
+
+        Args:
+            factory: Makes the sets of engines.
+            threads: As for EnginePool.
+            lane: Its name in a timeline.
+            stage: The only stage it works on; None for any.
+        """
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
@@ -75,27 +92,45 @@ class EngineProcess:
 
     @property
     def open(self) -> bool:
-        """Whether it works for a stage."""
+        """Whether it works on a stage."""
         return self.state in _OPEN
 
     def hear(self) -> FromProcess:
-        """What it has to say. Raises EOFError or OSError when it is dead, also in the middle of a message."""
+        """Receive its next message.
+
+        Raises:
+            EOFError: It is dead.
+            OSError: It is dead, perhaps in the middle of a message.
+        """
         message: FromProcess = self.pipe.recv()
         self.heard = time.monotonic()
         return message
 
     def set_up(self) -> None:
-        """Its engines are there."""
+        """Note that its engines are set up."""
         self._move(State.IDLE, State.STARTING)
 
     def open_stage(self, stage: Stage, choice: int, *, isolated: bool) -> None:
-        """Tell it to work for a stage. Raises OSError when it is dead."""
+        """Tell it to work on a stage.
+
+        Args:
+            stage: The stage.
+            choice: Number of the set of engines.
+            isolated: Whether it gets a single task only.
+
+        Raises:
+            OSError: It is dead.
+        """
         self._move(State.ISOLATED if isolated else State.SHARED, State.IDLE)
         self.heard = time.monotonic()
         self._send(Open(stage=stage, choice=choice))
 
     def hand(self, attempt: Attempt) -> None:
-        """Give it the task that it asked for. Raises OSError when it is dead."""
+        """Send the task that it asked for.
+
+        Raises:
+            OSError: It is dead.
+        """
         self.heard = time.monotonic()
         self._send(Take(task=attempt.task))
         self.in_flight[attempt.task.recording_id] = attempt
@@ -105,18 +140,18 @@ class EngineProcess:
             self._move(State.SHARED, State.SHARED, State.WAITING)
 
     def wait(self) -> None:
-        """Leave it without the task that it asked for, until there is one."""
+        """Let it wait for the task that it asked for."""
         self._move(State.WAITING, State.SHARED, State.WAITING)
 
     def end_stage(self) -> None:
-        """Tell it that there is no further task."""
+        """Tell it that there are no more tasks."""
         self._move(State.ENDING, State.SHARED, State.WAITING, State.ISOLATED, State.ENDING)
         self.heard = time.monotonic()
-        with suppress(OSError):  # of one that died just now we hear with its next message, which is its end
+        with suppress(OSError):  # if it has just died, its next message shows that
             self._send(End())
 
     def close_stage(self, cache: CacheStats | None) -> None:
-        """It has answered all it will."""
+        """Note that it has answered all tasks."""
         self._move(State.IDLE, *_OPEN)
         self.cache = cache
 
@@ -128,19 +163,19 @@ class EngineProcess:
         self.pipe.close()
 
     def released(self) -> list[Attempt]:
-        """What it was working on, which it no longer is."""
+        """Return what it was working on, and forget it."""
         attempts = list(self.in_flight.values())
         self.in_flight.clear()
         return attempts
 
     def limit_s(self) -> float:
-        """Seconds it may be silent."""
+        """Return the seconds that it may be silent."""
         if not self.in_flight:
             return START_LIMIT_S
         return max(attempt.task.limit_s for attempt in self.in_flight.values())
 
     def resident_bytes(self) -> int:
-        """Its memory; 0 once it is dead."""
+        """Return its resident memory in bytes; 0 once it is dead."""
         try:
             resident: int = psutil.Process(self.process.pid).memory_info().rss
         except psutil.NoSuchProcess:
@@ -148,7 +183,7 @@ class EngineProcess:
         return resident
 
     def cause_of_death(self) -> str:
-        """Waits for its end."""
+        """Wait for its end and return the cause."""
         self.process.join()
         exitcode = self.process.exitcode
         if exitcode is not None and exitcode < 0:

@@ -1,7 +1,8 @@
-"""The recordings of one stage: those that wait for a process, and what the others came to.
+"""The recordings of one stage: those that wait for a process, and the results of the others.
 
-When a process dies, hangs or grows too large, what it was working on is quarantined and tried again
-alone, after everything else, so that only the guilty one is blamed again; after three times it is given up.
+When a process dies, hangs or grows too large, the recordings that it was working on are quarantined. They are tried
+again one by one after all others, so that only the one that caused the crash is blamed again; after three crashes it is
+given up.
 """
 
 from __future__ import annotations
@@ -13,28 +14,40 @@ from collections.abc import Iterable
 from sensory_pipeline.core.errors import EngineUnavailable, Terminal
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.processing.tasks.task import Outcome, StageTask
-from sensory_pipeline.processing.workers.attempt import Answer, Attempt, Journal
+from sensory_pipeline.processing.workers.attempt import Attempt, Journal, TaskResult
 
 MAX_CRASHES = 3
-"""Times a recording may kill or hang its process before it is given up."""
+"""A recording that has crashed or hung its process this often is given up."""
 MAX_FAILED_STARTS = 3
-"""Times in a row a process may die before it takes any task."""
+"""The stage fails after so many processes in a row have died before they took a task."""
 
 
 class StageQueue:
-    """complete: nothing more is coming in; answers: those that nobody has taken yet.
+    """The queue of one stage.
 
-    choice: which of the factory's engines do it; ahead: how many recordings are taken in before there is a
-    process for them.
+    Attributes:
+        stage: The stage.
+        choice: Number of the set of engines that does it.
+        complete: Whether no more recordings will come.
+        results: Results that nobody has read yet.
     """
 
     def __init__(
         self, stage: Stage, choice: int, attempts: Iterable[Attempt | None], journal: Journal, *, ahead: int
     ) -> None:
+        """Read the recordings of a stage.
+
+        Args:
+            stage: The stage.
+            choice: Number of the set of engines that does it.
+            attempts: The recordings; None if there is none at the moment.
+            journal: Is told what happens to each recording.
+            ahead: How many recordings are read before a process is free for them.
+        """
         self.stage = stage
         self.choice = choice
         self.complete = False
-        self.answers: deque[tuple[StageTask, Answer]] = deque()
+        self.results: deque[tuple[StageTask, TaskResult]] = deque()
         self._journal = journal
         self._incoming = iter(attempts)
         self._ahead = ahead
@@ -45,11 +58,11 @@ class StageQueue:
 
     @property
     def quarantined_only(self) -> bool:
-        """Whether all that is left has to be tried alone."""
+        """Whether only quarantined recordings are left."""
         return self.complete and not self._fresh
 
     def waiting(self) -> int:
-        """How many recordings could be handed out now, as far as it pays to look ahead."""
+        """Return how many recordings could be handed out now, up to the number that is read ahead."""
         while not self.complete and len(self._fresh) < self._ahead:
             try:
                 attempt = next(self._incoming)
@@ -59,11 +72,11 @@ class StageQueue:
             if attempt is None:
                 break
             (self._quarantined if attempt.quarantined else self._fresh).append(attempt)
-        # the quarantined come last and alone, so that a second death has only one to blame
+        # quarantined ones come last and alone, so that a second crash has a single possible cause
         return len(self._fresh) + (len(self._quarantined) if self.complete else 0)
 
     def take(self, *, isolated: bool) -> Attempt | None:
-        """The next one for a process, None where there is none."""
+        """Return the next recording for a process; None if there is none."""
         self.waiting()
         line = self._quarantined if isolated else self._fresh
         if not line:
@@ -74,18 +87,18 @@ class StageQueue:
         return attempt
 
     def put_back(self, attempt: Attempt, *, isolated: bool) -> None:
-        """What was taken has reached no process."""
+        """Put back a recording that did not reach its process."""
         self._journal.returned(attempt.task)
         (self._quarantined if isolated else self._fresh).appendleft(attempt)
 
     def answer(self, attempt: Attempt, outcome: Outcome) -> None:
-        """What a recording came to."""
+        """Store the outcome of a recording."""
         seconds = time.monotonic() - attempt.began
-        answer = Answer(recording_id=attempt.task.recording_id, outcome=outcome, seconds=seconds)
-        self.answers.append((attempt.task, answer))
+        answer = TaskResult(recording_id=attempt.task.recording_id, outcome=outcome, seconds=seconds)
+        self.results.append((attempt.task, answer))
 
     def blame(self, attempts: Iterable[Attempt], error: Terminal) -> None:
-        """Quarantine what was at work in a process that failed; give up whoever was once too often."""
+        """Quarantine the recordings of a process that failed; give up those that have crashed too often."""
         for attempt in attempts:
             attempt.crashes += 1
             self._journal.died(attempt.task, str(error))
@@ -96,21 +109,21 @@ class StageQueue:
                 self._quarantined.append(attempt)
 
     def give_back(self, attempts: Iterable[Attempt]) -> None:
-        """What was at work stays undone, for a reason that is not its own."""
+        """Note that work was stopped, for a reason that has nothing to do with the recordings."""
         for attempt in attempts:
             self._journal.returned(attempt.task)
 
-    def give_back_answers(self) -> None:
-        """Nobody takes what is left of the answers."""
-        for task, _ in self.answers:
+    def give_back_results(self) -> None:
+        """Note that results will not be read."""
+        for task, _ in self.results:
             self._journal.returned(task)
 
     def start_succeeded(self) -> None:
-        """A process has answered."""
+        """Note that a process has answered."""
         self._failed_starts = 0
 
     def start_failed(self, cause: str) -> None:
-        """A process has died before it took a recording."""
+        """Count a process that died before it took a recording."""
         self._failed_starts += 1
         if self._failed_starts >= MAX_FAILED_STARTS:
             self.fail(
@@ -121,10 +134,10 @@ class StageQueue:
             )
 
     def fail(self, error: Exception) -> None:
-        """Let the whole stage fail with this, where its answers are asked for."""
+        """Let the whole stage fail with this error, raised where its results are read."""
         self._error = error
 
     def check(self) -> None:
-        """Raises what the stage failed with."""
+        """Raise the error that the stage failed with, if any."""
         if self._error is not None:
             raise self._error

@@ -1,8 +1,7 @@
-"""Contenders for the same work, one after the other, round by round.
+"""Compares the speed of contenders on the same work, in alternation, round by round.
 
-What else the machine does then meets all of them alike. A ratio is taken within a round: how many times
-as long as another one a contender takes, in seconds of the clock and of the processor. What is demanded
-of a race stands beside it, and goes by the clock.
+Other load on the machine then affects all of them alike. A ratio is taken within a round: how many times as long one
+contender takes as another, in wall-clock time and in CPU time. Thresholds apply to wall-clock time.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ROUNDS = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """Seconds of each round: of the clock, and of all processors together."""
+    """Seconds of each round: wall-clock time, and CPU time of all cores together."""
 
     wall_s: tuple[float, ...]
     cpu_s: tuple[float, ...]
@@ -36,7 +35,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """How many times as fast, over rounds."""
+    """How many times as fast, over all rounds."""
 
     median: float
     least: float
@@ -48,8 +47,14 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One contender has to be so many times as fast as another in the median; with never_slower, also as
-    fast at least in every round. Below 1 it says how much slower it may be."""
+    """A threshold: one contender must be so many times as fast as another.
+
+    Attributes:
+        faster: Name of the one.
+        slower: Name of the other.
+        at_least: The smallest median ratio; below 1 it says how much slower the one may be.
+        never_slower: Whether it must also be at least as fast in every round.
+    """
 
     faster: str
     slower: str
@@ -59,7 +64,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """what: was demanded; found: in figures; met: whether it is so."""
+    """Whether a threshold is met.
+
+    Attributes:
+        what: The threshold.
+        found: The measured figures.
+        met: Whether it is met.
+    """
 
     what: str
     found: str
@@ -70,10 +81,18 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Race:
-    """title: what was done, on what; audio_s: how long that is; threads: that models compute with;
-    contenders: by name, in order, the first being what the others are compared with; checks: what had
-    to be so beside the times, and whether it was; facts: worth keeping with the figures."""
+class Comparison:
+    """The timings of several contenders on the same work.
+
+    Attributes:
+        title: What was done, on what.
+        audio_s: Seconds of audio.
+        threads: Threads that models compute with.
+        contenders: Timings by name; the others are compared with the first.
+        limits: Thresholds.
+        checks: Other conditions, and whether each is met.
+        facts: Further figures worth storing.
+    """
 
     title: str
     audio_s: float
@@ -84,7 +103,13 @@ class Race:
     facts: Mapping[str, object] = field(default_factory=dict)
 
     def ratio(self, slower: str, faster: str, *, cpu: bool = False) -> Ratio:
-        """Of the seconds of the first to those of the second."""
+        """Return the seconds of one contender divided by those of another.
+
+        Args:
+            slower: The one.
+            faster: The other.
+            cpu: Use CPU time instead of wall-clock time.
+        """
         first, second = (
             self.contenders[name].cpu_s if cpu else self.contenders[name].wall_s for name in (slower, faster)
         )
@@ -92,7 +117,7 @@ class Race:
         return Ratio(median=median(ratios), least=min(ratios), largest=max(ratios))
 
     def verdicts(self) -> list[Verdict]:
-        """On each limit and check."""
+        """Return a verdict for each threshold and check."""
         found = []
         for limit in self.limits:
             ratio = self.ratio(limit.slower, limit.faster)
@@ -102,7 +127,7 @@ class Race:
         return found + [Verdict(what=what, found="yes" if so else "no", met=so) for what, so in self.checks.items()]
 
     def show(self, console: Console) -> None:
-        """A row for each contender, and a line for each verdict."""
+        """Print a row for each contender, and a line for each verdict."""
         first = next(iter(self.contenders))
         table = Table("contender", title=f"{self.title} ({self.audio_s:.0f} s of audio, threads: {self.threads})")
         for heading in ("wall s", "CPU s", "times as fast: wall", "CPU"):
@@ -115,7 +140,7 @@ class Race:
             verdict.show(console)
 
     def report(self) -> dict[str, object]:
-        """For JSON: every round, the medians, and the ratios to the first contender."""
+        """Return every round, the medians, and the ratios to the first contender, for JSON."""
         first = next(iter(self.contenders))
         return {
             "title": self.title,
@@ -136,7 +161,7 @@ class Race:
         }
 
 
-def race(
+def benchmark(
     title: str,
     audio_s: float,
     contenders: Mapping[str, Callable[[], object]],
@@ -146,15 +171,26 @@ def race(
     limits: Sequence[Limit] = (),
     checks: Mapping[str, bool] | None = None,
     facts: Mapping[str, object] | None = None,
-) -> Race:
-    """Each contender once a round, in turn; those who need to warm up have done so before."""
+) -> Comparison:
+    """Run each contender once per round; they must have been warmed up before.
+
+    Args:
+        title: What is done, on what.
+        audio_s: Seconds of audio.
+        contenders: The work of each contender, by name.
+        rounds: Number of rounds.
+        threads: Threads that models compute with.
+        limits: Thresholds.
+        checks: Other conditions, and whether each is met.
+        facts: Further figures worth storing.
+    """
     timed: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in track(range(rounds), title):
         for name, work in contenders.items():
             wall, cpu = time.perf_counter(), cpu_s()
             work()
             timed[name].append((time.perf_counter() - wall, cpu_s() - cpu))
-    return Race(
+    return Comparison(
         title=title,
         audio_s=audio_s,
         threads=threads,
@@ -168,15 +204,26 @@ def race(
     )
 
 
-def save(path: Path, races: Sequence[Race], packages: Sequence[str], **facts: object) -> None:
-    """JSON of the races with what they were run on. packages: whose versions matter."""
-    report = {**conditions(packages), **facts, "races": [race.report() for race in races]}
+def save(path: Path, comparisons: Sequence[Comparison], packages: Sequence[str], **facts: object) -> None:
+    """Write comparisons as JSON, with the conditions they were run under.
+
+    Args:
+        path: The file.
+        comparisons: The comparisons.
+        packages: Packages whose versions matter.
+        facts: Further figures worth storing.
+    """
+    report = {**conditions(packages), **facts, "comparisons": [each.report() for each in comparisons]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def conditions(packages: Sequence[str]) -> dict[str, object]:
-    """Machine and versions, for JSON. packages: whose versions matter."""
+    """Return the machine and the versions, for JSON.
+
+    Args:
+        packages: Packages whose versions matter.
+    """
     return {
         "machine": {
             "processor": _processor(),

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.pairs import Limit, Race, Timed, race, save
+from bench.comparison import Comparison, Limit, Timed, benchmark, save
 
 pytest.importorskip("torch")
 
-FOUND = Race(
+FOUND = Comparison(
     title="counting",
     audio_s=2.0,
     threads=1,
@@ -30,7 +30,7 @@ FOUND = Race(
 
 def test_contenders_take_turns() -> None:
     done: list[str] = []
-    found = race("counting", 1.0, {name: partial(done.append, name) for name in ("a", "b")}, rounds=3, threads=1)
+    found = benchmark("counting", 1.0, {name: partial(done.append, name) for name in ("a", "b")}, rounds=3, threads=1)
     assert done == ["a", "b"] * 3
     assert [len(timed.wall_s) for timed in found.contenders.values()] == [3, 3]
 
@@ -60,11 +60,11 @@ def test_what_is_missed_is_shown() -> None:
 def test_figures_are_kept_with_what_they_were_taken_on(tmp_path: Path) -> None:
     save(tmp_path / "results" / "counting.json", [FOUND], ("numpy",), batch_size=8)
     kept = json.loads((tmp_path / "results" / "counting.json").read_text())
-    ours = kept["races"][0]["contenders"]["ours"]
+    ours = kept["comparisons"][0]["contenders"]["ours"]
     assert ours["wall_s"] == [2.0, 3.0, 2.0]
     assert ours["median_wall_s"] == 2.0
     assert ours["times_as_fast_wall"] == {"median": 2.0, "least": 0.5, "largest": 3.0}
-    assert [verdict["met"] for verdict in kept["races"][0]["verdicts"]] == [True, True]
+    assert [verdict["met"] for verdict in kept["comparisons"][0]["verdicts"]] == [True, True]
     assert kept["machine"]["cores"] > 0
     assert set(kept["versions"]) == {"python", "numpy"}
     assert kept["batch_size"] == 8

@@ -1,4 +1,4 @@
-"""What a partition holds, in numbers: for the rules of core/quality.py, and for its picture."""
+"""Statistics of a published partition, for the rules of core/quality.py and for its picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect
 
 KNOWN_PARTITIONS = 64
-"""How many partitions published before say which languages are usual."""
+"""How many earlier partitions decide which languages are usual."""
 
 _RECORDINGS = (
     "SELECT count(*) FILTER (status IN ('ok', 'partial')), count(*) FILTER (status = 'failed'),"
@@ -39,9 +39,15 @@ _EMOTIONS = "SELECT emotion, count(*) FROM utterances WHERE emotion IS NOT NULL 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
-    """One partition. durations_s: of each recording that is ok; talk: number of speakers -> mean share of
-    the talk of the first, second and so on; emotions: utterances by emotion."""
+class PartitionStats:
+    """Statistics of one partition.
+
+    Attributes:
+        counts: What the quality rules need.
+        durations_s: Length in seconds of each recording that is ok or partial.
+        talk: For each number of speakers, the mean share of talk of the first, second and further speakers, 0 to 1.
+        emotions: Number of utterances by emotion.
+    """
 
     counts: PartitionCounts
     durations_s: tuple[float, ...]
@@ -49,8 +55,14 @@ class Census:
     emotions: Mapping[str, int]
 
 
-def take(lake: Lake, partition: Partition, *, pending: int) -> Census:
-    """Count what the partition has published. pending: recordings of it that still wait."""
+def partition_stats(lake: Lake, partition: Partition, *, pending: int) -> PartitionStats:
+    """Compute the statistics of what a partition has published.
+
+    Args:
+        lake: The lake.
+        partition: The partition.
+        pending: Number of its recordings that are still pending.
+    """
     with connect(lake, [partition]) as db:
         ((ok, failed, transcribed, empty),) = db.execute(_RECORDINGS).fetchall()
         ((out_of_range,),) = db.execute(_SPEAKERS, {"most": MOST_SPEAKERS}).fetchall()
@@ -58,7 +70,7 @@ def take(lake: Lake, partition: Partition, *, pending: int) -> Census:
         talk: dict[int, tuple[float, ...]] = {}
         for speakers, _, share in db.execute(_TALK).fetchall():
             talk[speakers] = (*talk.get(speakers, ()), share)
-        return Census(
+        return PartitionStats(
             counts=PartitionCounts(
                 ok=ok,
                 failed=failed,
@@ -78,7 +90,7 @@ def take(lake: Lake, partition: Partition, *, pending: int) -> Census:
 
 
 def _known_languages(lake: Lake, partition: Partition) -> dict[str, int]:
-    """Recordings by language in the latest partitions but this one, and none later than its day."""
+    """Count recordings by language in the latest earlier partitions, up to this partition's date."""
     before = (
         other
         for other in reversed(manifest.partitions(lake.manifests))
