@@ -6,5 +6,7 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
+    """How the result of one recording is printed."""
+
     JSON = "json"
     TEXT = "text"

@@ -128,8 +128,11 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestR
 
 @contextmanager
 def watched_for_stop() -> Iterator[Callable[[], bool]]:
-    """Tells whether there was a Ctrl-C. Dagster has a handler of its own while it runs, and forgets one that comes
-    between two steps; what is written to this socket comes before any handler."""
+    """Gives a function that tells whether Ctrl-C was pressed.
+
+    Dagster has a handler of its own while it runs, and loses a Ctrl-C between two steps; Python writes to this socket
+    before it calls any handler.
+    """
     asked, told = socket.socketpair()
     with asked, told:
         asked.setblocking(False)

@@ -26,6 +26,8 @@ from sensory_pipeline.settings import Settings
 
 
 class Format(StrEnum):
+    """How rows are printed."""
+
     TABLE = "table"
     CSV = "csv"
     JSON = "json"

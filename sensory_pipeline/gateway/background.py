@@ -28,8 +28,14 @@ Work = Callable[[Job, Path], Awaitable[dict[str, Any]]]
 
 
 class Background:
-    """Belongs to one event loop. folder: of the store and the recordings; limit_s: seconds of audio that wait at most;
-    ttl_s: that a result is kept; work: what makes the result of a job and its recording."""
+    """The background jobs of a service, on its event loop.
+
+    Args:
+        folder: Holds the store and the recordings.
+        limit_s: Seconds of audio that may wait.
+        ttl_s: Seconds for which a result is kept.
+        work: Makes the result of a job from its recording.
+    """
 
     def __init__(self, folder: Path, *, limit_s: float, ttl_s: float, work: Work) -> None:
         self.store = JobStore(folder / "jobs.sqlite")
@@ -69,8 +75,12 @@ class Background:
     async def add(
         self, upload: Path, *, client: str, request: str, digest: str, idempotency_key: str | None, audio_s: float
     ) -> Job:
-        """Take a recording over; once this returns, it will be done. Raises Problem when there is no room for it,
-        KeyError where the client has a job with this key."""
+        """Take over a recording; once this returns, it will be processed.
+
+        Raises:
+            Problem: The queue is full.
+            KeyError: The client has a job with this key.
+        """
         await self.check(audio_s)
         job = Job(
             id=uuid.uuid4().hex,

@@ -40,8 +40,16 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """client: whose it is; request: its request_json; digest: of request and recording; starts: how often it was begun;
-    status, kind and error: of the problem that it failed with."""
+    """A background job.
+
+    Attributes:
+        id: Its identity.
+        client: Whose it is.
+        request: Its request_json.
+        digest: Hash of the request and the recording.
+        starts: How often it was started.
+        status: HTTP status of the problem it failed with; kind and error belong to it.
+    """
 
     id: str
     client: str

@@ -35,8 +35,14 @@ class Decoded:
 
 
 class Recognition:
-    """executor and sets: as of `shared_engines`. folder: of decoded audio, all of which is this service's own; told: of
-    each stage and the seconds of audio that it has done."""
+    """Recordings through the shared engines.
+
+    Args:
+        executor: From `shared_engines`.
+        sets: From `shared_engines`.
+        folder: For decoded audio; everything in it belongs to this service.
+        told: Called with each stage and the seconds of audio it has processed.
+    """
 
     def __init__(
         self,

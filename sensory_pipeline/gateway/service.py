@@ -44,8 +44,14 @@ _RETRY_S = 10.0  # until models that did not answer are tried again
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """default: what is asked of a recording where a request does not say; uploads: the folder they come to; ready: the
-    models have answered; lake_home: where background jobs are done instead."""
+    """The parts of a running service.
+
+    Attributes:
+        default: What is asked of a recording unless a request says otherwise.
+        uploads: The folder for uploads.
+        ready: Whether the models have answered.
+        lake_home: Does the background jobs instead, in lake mode.
+    """
 
     settings: Settings
     service_settings: ServiceSettings

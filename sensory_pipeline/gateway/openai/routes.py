@@ -1,5 +1,4 @@
-"""`/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: a form comes in, and a format of OpenAI's goes
-out."""
+"""`/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: forms in, OpenAI's formats out."""
 
 from __future__ import annotations
 
