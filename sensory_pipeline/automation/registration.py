@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.latest import is_shown
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
@@ -52,7 +53,9 @@ def register(
     plans: what was published under another is pending again; access: to S3; gone: as for `sweep`.
     """
     for partition in lake.ledger.pending_partitions():
-        lake.ledger.catch_up(lake.manifest(partition))
+        published = lake.manifest(partition)
+        if is_shown(lake.root, published):  # else its commit is for a run to finish, which holds the lease
+            lake.ledger.catch_up(published)
     swept = sweep(lake, plans, source, access, gone=gone)
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))

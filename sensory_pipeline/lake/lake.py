@@ -3,7 +3,8 @@
 lake.json                               format, number of shards, first date and place of the ledger, frozen
 ledger.sqlite                           what was discovered and tried, unless that is in PostgreSQL
 manifests/date=/shard=.json             what is published
-data/<table>/date=/shard=/*.parquet     the rows; only files named by a manifest count
+generations/<table>/date=/shard=/       the rows; only files named by a manifest count
+data/<table>/date=/shard=/rows.parquet  the same files, under a name for plain Parquet readers
 stages/<stage>/date=/shard=/*.parquet   stage results, by fingerprint
 audio/                                  decoded audio, a cache
 locks/                                  one lease a partition

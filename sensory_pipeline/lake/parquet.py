@@ -48,8 +48,8 @@ def verify(files: Iterable[tuple[Path, int | None]]) -> None:
 def damaged(path: Path, why: object) -> LakeDamaged:
     """The error for a data file."""
     return LakeDamaged(
-        f"{path} is gone or damaged ({why}): put it back from a backup; or move the lake's data, manifests and "
-        "ledger.sqlite away and ingest again, by which all is published again from the stage results"
+        f"{path} is gone or damaged ({why}): put it back from a backup; or move the lake's data, generations, "
+        "manifests and ledger.sqlite away and ingest again, by which all is published again from the stage results"
     )
 
 

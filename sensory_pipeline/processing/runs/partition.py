@@ -14,6 +14,7 @@ from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, Prompt
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.publication import recover
 from sensory_pipeline.processing.runs.backlog import select_pending
 from sensory_pipeline.processing.runs.context import RunContext
 from sensory_pipeline.processing.runs.journal import AtWork
@@ -38,7 +39,7 @@ class PartitionRun:
         self._outcomes: dict[Stage, StageReport | Exception] = {}
         self._lease.enter_context(lake.lease(partition))
         try:
-            lake.ledger.catch_up(lake.manifest(partition))
+            recover(lake, partition)
             runs = self._runs(stages)
         except BaseException:
             self._lease.close()
