@@ -33,12 +33,15 @@ recording. `make docs` writes this page from `sensory_pipeline/lake/tables.py`.
 
 ```python
 import pandas as pd
+
 words = pd.read_parquet("LAKE/data/words")
 
 import polars as pl
+
 words = pl.scan_parquet("LAKE/data/words/**/*.parquet", hive_partitioning=True, missing_columns="insert").collect()
 
 import duckdb
+
 words = duckdb.sql(
     "SELECT * FROM read_parquet('LAKE/data/words/**/*.parquet', hive_partitioning = true, union_by_name = true)"
 )

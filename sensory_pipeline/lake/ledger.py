@@ -45,6 +45,7 @@ _COLUMNS = {
     "forgive_before": "TEXT",
     "redo_before": "TEXT",
     "redo_stages": "TEXT",
+    "sound": "TEXT",
     "seen_in": "BIGINT NOT NULL DEFAULT 0",
     "first_seen_at": "TEXT NOT NULL",
     "updated_at": "TEXT NOT NULL",
@@ -295,16 +296,7 @@ class Ledger:
                 " WHERE present = 1 AND (? = '' OR date = ?) ORDER BY uri",
                 (str(day or ""), str(day or "")),
             ).fetchall()
-        return [
-            Recording(
-                recording_id=identity,
-                uri=uri,
-                version=version,
-                size_bytes=size,
-                partition=Partition(date=date.fromisoformat(on), shard=shard),
-            )
-            for identity, uri, version, size, on, shard in rows
-        ]
+        return [_recording(*row) for row in rows]
 
     def redo(self, recordings: Iterable[Recording], stages: Collection[Stage]) -> None:
         """Make recordings pending again, whatever was made of them in these stages up to now."""
@@ -323,6 +315,15 @@ class Ledger:
                 ],
             )
 
+    def missing(self) -> list[tuple[str, Recording]]:
+        """All recordings that are not there any more and were decoded, each with the hash of its sound."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT sound, recording_id, uri, version, size_bytes, date, shard FROM recordings"
+                " WHERE present = 0 AND sound IS NOT NULL ORDER BY updated_at DESC"
+            ).fetchall()
+        return [(sound, _recording(*row)) for sound, *row in rows]
+
     def partition_of(self, recording_id: str) -> Partition | None:
         """Where a recording is, or was before it was forgotten; None when it was never seen."""
         with self._database.reading() as db:
@@ -334,7 +335,7 @@ class Ledger:
         with self._database.writing() as db:
             db.execute(
                 "UPDATE recordings SET status = 'forgotten', uri = recording_id, version = '', size_bytes = 0,"
-                " fingerprint = NULL, note = NULL, present = 0, updated_at = ? WHERE recording_id = ?",
+                " fingerprint = NULL, note = NULL, sound = NULL, present = 0, updated_at = ? WHERE recording_id = ?",
                 (datetime.now(UTC).isoformat(), recording_id),
             )
 
@@ -350,9 +351,9 @@ class Ledger:
         """It was taken back unfinished, for a reason that is not its own."""
         self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END")
 
-    def progressed(self, recording: Recording) -> None:
-        """A stage came to an end on it."""
-        self._update(recording, "attempts = 0, crashes = 0, note = NULL")
+    def progressed(self, recording: Recording, *, sound: str | None = None) -> None:
+        """A stage came to an end on it. sound: hash of its sound, where it was decoded."""
+        self._update(recording, "attempts = 0, crashes = 0, note = NULL, sound = coalesce(?, sound)", sound)
 
     def deferred(self, recording: Recording, note: str) -> None:
         """It could not be worked on now and stays pending."""
@@ -392,3 +393,13 @@ class Ledger:
                 f"UPDATE recordings SET {change}, updated_at = ? WHERE recording_id = ? AND version = ?",  # noqa: S608
                 (*values, datetime.now(UTC).isoformat(), recording.recording_id, recording.version),
             )
+
+
+def _recording(identity: str, uri: str, version: str, size: int, day: str, shard: int) -> Recording:
+    return Recording(
+        recording_id=identity,
+        uri=uri,
+        version=version,
+        size_bytes=size,
+        partition=Partition(date=date.fromisoformat(day), shard=shard),
+    )

@@ -1,4 +1,4 @@
-"""What a run works with: its engines, its plans and its limits."""
+"""What a run works with: its engines, its plans, its limits and its budget."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ class Limits:
         """The same for decoding, where nobody knows the duration yet: a slow network gives 1 MB a second,
         and decoding takes as long again."""
         return self.recording_timeout_s + size_bytes / 5e5
+
+
+@dataclass(slots=True)
+class Budget:
+    """Seconds of audio that a run may take, and has taken."""
+
+    limit_s: float
+    taken_s: float = 0.0
+
+    @property
+    def spent(self) -> bool:
+        return self.taken_s >= self.limit_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

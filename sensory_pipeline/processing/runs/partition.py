@@ -16,10 +16,10 @@ from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.publication import recover
 from sensory_pipeline.processing.runs.backlog import select_pending
-from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.runs.context import Budget, RunContext
 from sensory_pipeline.processing.runs.journal import AtWork
 from sensory_pipeline.processing.runs.reports import StageReport
-from sensory_pipeline.processing.runs.stage import Budget, StageRun
+from sensory_pipeline.processing.runs.stage import StageRun
 
 ENGINE_FAULTS = (Crashed, EngineError, Abandoned, PromptTooLong)
 """Errors of recordings that may be the engine's, or the settings', where no other recording goes well."""
