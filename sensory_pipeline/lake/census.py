@@ -27,6 +27,8 @@ _SPEAKERS = (
     " coalesce((s.settings->>'speakers')::INTEGER, (s.settings->>'min_speakers')::INTEGER, 1)"
     " AND coalesce((s.settings->>'speakers')::INTEGER, (s.settings->>'max_speakers')::INTEGER, $most)"
 )
+_DAMAGED = "SELECT count(*) FROM recordings WHERE status = 'partial'"
+_ERRORS = "SELECT error_class, count(*) FROM recordings WHERE status = 'failed' GROUP BY ALL ORDER BY ALL"
 _WORDS = "SELECT count(*), avg(probability) FROM words"
 _LANGUAGES = "SELECT language, count(*) FROM recordings WHERE language IS NOT NULL GROUP BY language ORDER BY language"
 _DURATIONS = "SELECT duration_s FROM recordings WHERE status IN ('ok', 'partial') ORDER BY recording_id"
@@ -41,18 +43,22 @@ _EMOTIONS = "SELECT emotion, count(*) FROM utterances WHERE emotion IS NOT NULL 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
     """One partition. durations_s: of each recording that is ok; talk: number of speakers -> mean share of
-    the talk of the first, second and so on; emotions: utterances by emotion."""
+    the talk of the first, second and so on; emotions: utterances by emotion; damaged: recordings that are partial;
+    errors: recordings that failed, by error class."""
 
     counts: PartitionCounts
     durations_s: tuple[float, ...]
     talk: Mapping[int, tuple[float, ...]]
     emotions: Mapping[str, int]
+    damaged: int
+    errors: Mapping[str, int]
 
 
 def take(lake: Lake, partition: Partition, *, pending: int) -> Census:
     """Count what the partition has published. pending: recordings of it that still wait."""
     with connect(lake, [partition]) as db:
         ((ok, failed, transcribed, empty),) = db.execute(_RECORDINGS).fetchall()
+        ((damaged,),) = db.execute(_DAMAGED).fetchall()
         ((out_of_range,),) = db.execute(_SPEAKERS, {"most": MOST_SPEAKERS}).fetchall()
         ((words, probability),) = db.execute(_WORDS).fetchall()
         talk: dict[int, tuple[float, ...]] = {}
@@ -74,6 +80,8 @@ def take(lake: Lake, partition: Partition, *, pending: int) -> Census:
             durations_s=tuple(duration for (duration,) in db.execute(_DURATIONS).fetchall()),
             talk=talk,
             emotions=_by_name(db, _EMOTIONS),
+            damaged=damaged,
+            errors=_by_name(db, _ERRORS),
         )
 
 
