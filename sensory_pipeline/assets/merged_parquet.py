@@ -8,7 +8,7 @@ import dagster as dg
 from sensory_pipeline.assets import checks
 from sensory_pipeline.assets.metadata import RUN, column_schemas, partition_metadata, run_metadata
 from sensory_pipeline.assets.picture import picture
-from sensory_pipeline.assets.stages import PATIENCE
+from sensory_pipeline.assets.stages import GROUP, PATIENCE
 from sensory_pipeline.assets.timeline_picture import timeline_metadata
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
@@ -31,7 +31,7 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
         description=ABOUT,
         deps=[stage.value for stage in Stage],
         partitions_def=partitions,
-        group_name="tables",
+        group_name=GROUP,
         kinds={"parquet", "duckdb"},
         owners=settings.owners,
         metadata=column_schemas(),

@@ -1,7 +1,11 @@
 """date x shard: the unit of one run."""
 
+from datetime import date
+
 import dagster as dg
 
+from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.settings import Settings
 
 
@@ -10,7 +14,19 @@ def partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
     return dg.MultiPartitionsDefinition(
         {
             # end_offset=1: today's recordings are processed today
-            "date": dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), end_offset=1),
+            "date": dg.DailyPartitionsDefinition(start_date=first_date(settings).isoformat(), end_offset=1),
             "shard": dg.StaticPartitionsDefinition([str(shard) for shard in range(settings.shards)]),
         }
     )
+
+
+def first_date(settings: Settings) -> date:
+    """SENSORY_START_DATE where it is set, else the date of the lake's first recording, so that no days are shown as
+    missing on which there was nothing. SENSORY_START_DATE's default while there is no recording."""
+    if settings.start_date != Settings.model_fields["start_date"].default:
+        return settings.start_date
+    try:
+        first = Lake.open(settings.lake, ledger=settings.ledger).first_date()
+    except SensoryError:  # there is none yet; or whoever opens it to work on it will say what is the matter
+        first = None
+    return first or settings.start_date

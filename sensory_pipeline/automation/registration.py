@@ -19,11 +19,13 @@ from sensory_pipeline.storage.sources import prefix_of
 
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
-    """What an ingest did, in recordings. registration, missing, emptied: of the sweep, as is passed_over: how many
-    files and folders of which kind are no recordings; partial: published, and damaged;
+    """What an ingest did, in recordings. source: that was swept, empty for none; registration, missing, emptied: of
+    the sweep, as is passed_over: how many files and folders of which kind are no recordings; partial: published, and
+    damaged;
     computed: by stage; errors: by class; audio_hours: published; runs: Dagster runs, and run_failures the
     reasons of those that failed."""
 
+    source: str = ""
     registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
     missing: int = 0
     emptied: int = 0
@@ -60,5 +62,9 @@ def register(
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))
     return IngestReport(
-        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, passed_over=swept.passed_over
+        source=source,
+        registration=swept.registration,
+        missing=swept.missing,
+        emptied=swept.emptied,
+        passed_over=swept.passed_over,
     )

@@ -129,6 +129,14 @@ class Lake:
     def ledger(self) -> Ledger:
         return Ledger(self.database)
 
+    def first_date(self) -> date | None:
+        """The earliest date that a recording has; None where none was ever registered."""
+        if not self.database.exists():
+            return None
+        with self.database.reading() as db:
+            ((first,),) = db.execute("SELECT min(date) FROM recordings").fetchall()
+        return None if first is None else date.fromisoformat(first)
+
     @property
     def stages(self) -> StageStore:
         return StageStore(self.root / "stages")
