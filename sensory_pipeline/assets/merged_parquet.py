@@ -61,7 +61,7 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
 
 
 def _before(context: dg.AssetExecutionContext) -> dict[str, dg.MetadataValue]:
-    """What the partition's last run that published something did; nothing where there is none."""
+    """Return what describes the last run that published something, from the previous materialisation."""
     asked = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
     for record in context.instance.fetch_materializations(asked, limit=1).records:
         if (shown := record.asset_materialization) is not None:

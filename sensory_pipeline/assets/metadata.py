@@ -61,7 +61,12 @@ def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]
 
 
 def partition_metadata(census: Census, rows: Mapping[str, int]) -> Mapping[str, dg.MetadataValue]:
-    """What the partition holds now, whichever runs brought it. rows: by table."""
+    """Return what the partition contains now, whichever runs have published it.
+
+    Args:
+        census: The partition in numbers.
+        rows: Number of rows by table.
+    """
     counts = census.counts
     return {
         "recordings": dg.MetadataValue.int(counts.ok + counts.failed),
@@ -79,7 +84,14 @@ def partition_metadata(census: Census, rows: Mapping[str, int]) -> Mapping[str, 
 def run_metadata(
     report: PublicationReport, run_id: str, device_s: float, price_per_hour: float | None
 ) -> dict[str, dg.MetadataValue]:
-    """What one run did, and what it took. device_s: seconds since it has begun, for so long it has had its device."""
+    """Return what one run did, and what it cost.
+
+    Args:
+        report: What it published.
+        run_id: Its id.
+        device_s: Seconds since it began; it has had its device for this time.
+        price_per_hour: Price of a device for an hour; None to show no cost.
+    """
     return {
         "run": dg.MetadataValue.dagster_run(run_id),
         "run_published": dg.MetadataValue.int(report.published),
@@ -94,11 +106,11 @@ RUN = (
     "run", "run_published", "run_failed", "run_partial", "run_audio_hours",
     "device_seconds", "real_time_factor", "cost_per_audio_hour", "timeline", "timeline_json", "device_idle_share",
 )  # fmt: skip
-"""Names of what is of one run; after one that had nothing to do, those of the run before stay."""
+"""Names of the values that describe a run. A run that has nothing to do repeats those of the run before it."""
 
 
 def _rounded(value: float) -> dg.MetadataValue:
-    """To four significant digits, or to a whole number where that is more."""
+    """Return the value with four significant digits, or as a whole number if it is larger."""
     return dg.MetadataValue.float(float(f"{value:.4g}") if abs(value) < 1000 else float(round(value)))
 
 

@@ -21,12 +21,15 @@ def partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
 
 
 def first_date(settings: Settings) -> date:
-    """SENSORY_START_DATE where it is set, else the date of the lake's first recording, so that no days are shown as
-    missing on which there was nothing. SENSORY_START_DATE's default while there is no recording."""
+    """Return the first date that Dagster shows.
+
+    It is SENSORY_START_DATE if that is set, else the date of the lake's first recording, so that days before it do not
+    count as missing. While the lake has no recording, it is the default of SENSORY_START_DATE.
+    """
     if settings.start_date != Settings.model_fields["start_date"].default:
         return settings.start_date
     try:
         first = Lake.open(settings.lake, ledger=settings.ledger).first_date()
-    except SensoryError:  # there is none yet; or whoever opens it to work on it will say what is the matter
+    except SensoryError:  # there is no lake yet; if it is damaged, whoever works on it reports that
         first = None
     return first or settings.start_date

@@ -1,4 +1,4 @@
-"""Where recordings come from, in front of the assets that are made of them. Dagster only shows it: others fill it."""
+"""The asset that stands for the sources of recordings. Dagster shows it and does not execute it."""
 
 import dagster as dg
 
@@ -7,7 +7,7 @@ from sensory_pipeline.settings import Settings
 
 
 def sources(settings: Settings) -> dg.AssetSpec:
-    """All sources of the lake as one asset."""
+    """Return one asset for all sources of the lake."""
     watched = [source.uri for source in settings.sources]
     return dg.AssetSpec(
         SOURCES,

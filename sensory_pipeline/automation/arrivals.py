@@ -107,7 +107,7 @@ def _swept(
 ) -> Lake:
     """The lake, its ledger up to date with every source that answers, as far as the time goes.
 
-    begins: the first date that Dagster has been told of; what is older and new gets it.
+    begins: the first date that Dagster knows; a new recording that is older gets it.
     """
     log = context.log
     access = context.resources.s3.access if settings.in_s3 else AS_FOUND
@@ -150,7 +150,7 @@ def _heed(lake: Lake, plans: Plans, queue: str, sources: list[str], access: S3Ac
 
 
 def _backlog(lake: Lake, begins: date, log: logging.Logger) -> tuple[Backlog, ...]:
-    """What waits, as far as Dagster knows its partitions."""
+    """Return what waits in the partitions that Dagster knows; a warning names the others."""
     waiting = lake.ledger.backlog()
     if before := [item.partition.key for item in waiting if item.partition.date < begins]:
         log.warning(

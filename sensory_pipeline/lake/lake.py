@@ -130,7 +130,7 @@ class Lake:
         return Ledger(self.database)
 
     def first_date(self) -> date | None:
-        """The earliest date that a recording has; None where none was ever registered."""
+        """Return the earliest date of all recordings; None if no recording was ever registered."""
         if not self.database.exists():
             return None
         with self.database.reading() as db:

@@ -1,7 +1,7 @@
-"""What plain Parquet readers see: for each table and partition one file, the generation that the manifest names.
+"""The files that plain Parquet readers see: one for each table and partition, which is what the manifest names.
 
-It is a second name of that file, and is replaced in one step: `read_parquet('data/words/**/*.parquet')` never finds a
-row twice, nor half a file.
+Each is a second name (a hard link) of a file in generations/ and is replaced in one step, so
+`read_parquet('data/words/**/*.parquet')` never finds a row twice or half a file.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from sensory_pipeline.lake.manifest import DataFile, Manifest
 from sensory_pipeline.storage.files import files, write_atomically
 
 GENERATIONS = "generations"
-"""Folder of the lake with all generations, where no reader's pattern for data/ finds the superseded ones."""
+"""Folder of the lake with all generations of data files, outside data/ so that readers do not find superseded ones."""
 DATA = "data"
 _NAME = "rows.parquet"
 
 
 def show(root: Path, manifest: Manifest) -> None:
-    """Bring the files of one partition up to date with its manifest, and remove all others.
+    """Make the files of a partition in data/ those that its manifest names, and remove all others.
 
-    root: of the lake. The caller holds the partition's lease.
+    The caller must hold the partition's lease.
+
+    Args:
+        root: Folder of the lake.
+        manifest: The partition's current manifest.
     """
     for generation, shown in _pairs(root, manifest):
         if not _is_same(generation, shown):
@@ -34,16 +38,16 @@ def show(root: Path, manifest: Manifest) -> None:
 
 
 def is_shown(root: Path, manifest: Manifest) -> bool:
-    """Whether plain readers see what the manifest names."""
+    """Return whether the files in data/ are those that the manifest names."""
     return all(_is_same(generation, shown) for generation, shown in _pairs(root, manifest))
 
 
 def _pairs(root: Path, manifest: Manifest) -> list[tuple[Path, Path]]:
-    """Each data file, and its place for plain readers."""
+    """Return each data file in generations/ with its second name in data/."""
     return [
         (root / entry.path, root / DATA / _folder(entry) / _NAME)
         for entry in manifest.tables.values()
-        if entry.path.startswith(f"{GENERATIONS}/")  # an older version's are where plain readers look already
+        if entry.path.startswith(f"{GENERATIONS}/")  # an older version wrote into data/ itself
     ]
 
 
@@ -62,5 +66,5 @@ def _is_same(generation: Path, shown: Path) -> bool:
 def _link(source: Path, path: Path) -> None:
     try:
         os.link(source, path)
-    except OSError:  # not every file system has hard links, and not every file of others may be linked to
+    except OSError:  # the file system has no hard links, or the file is another user's
         shutil.copy2(source, path)

@@ -316,7 +316,7 @@ class Ledger:
             )
 
     def missing(self) -> list[tuple[str, Recording]]:
-        """All recordings that are not there any more and were decoded, each with the hash of its sound."""
+        """Return the recordings that are missing from their source and were decoded, with the hash of their sound."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT sound, recording_id, uri, version, size_bytes, date, shard FROM recordings"

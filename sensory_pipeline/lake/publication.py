@@ -72,9 +72,10 @@ def publish(
 
 
 def recover(lake: Lake, partition: Partition) -> Manifest:
-    """Finish a commit that was killed after its manifest; returns what is published.
+    """Finish a commit that was killed after it had written its manifest. The caller must hold the partition's lease.
 
-    The caller holds the partition's lease.
+    Returns:
+        The current manifest.
     """
     current = lake.manifest(partition)
     show(lake.root, current)
@@ -134,7 +135,7 @@ def _folder(table: Table, partition: Partition) -> Path:
 
 
 def _begin_grace(lake: Lake, superseded: Manifest) -> None:
-    """A file's age counts from here: it may have been current for months."""
+    """Let the superseded files' time of grace begin now: they may have been written months ago."""
     for entry in superseded.tables.values():
         with suppress(PermissionError):  # another user's file: no grace
             os.utime(lake.root / entry.path)

@@ -1,6 +1,7 @@
-"""Recordings that were moved or renamed: what engines made of one under its old uri holds for it under the new one.
+"""Finds the stage results of a recording that was moved or renamed, which are stored under its old uri.
 
-The proof is the decoded sound, sample for sample: size and modification time can agree by chance.
+A new recording counts as moved if its decoded sound equals that of a missing one, sample for sample. Size and
+modification time are no proof: they can be equal by chance.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sensory_pipeline.processing.tasks.serialization import FACTS
 
 
 class Moved:
-    """What is missing from its source when a run begins, by its sound."""
+    """The recordings that are missing from their source when a run begins, by the hash of their sound."""
 
     def __init__(self, lake: Lake, plan: Plan) -> None:
         self._lake = lake
@@ -29,9 +30,15 @@ class Moved:
             self._missing.setdefault(sound, []).append(recording)
 
     def result(self, stage: Stage, item: Pending, inputs: Mapping[Stage, StageResult]) -> StageResult | None:
-        """What the stage made of the same inputs under another uri, as this recording's; None where there is none.
+        """Return the stage's result for a missing recording with the same inputs, rewritten for this recording.
 
-        inputs: what the stage reads of this recording. Its decoded sound is among them, except for decoding itself.
+        Args:
+            stage: The stage.
+            item: The recording that waits.
+            inputs: What the stage reads of this recording: its decoded audio, unless the stage is decoding, and others.
+
+        Returns:
+            The result, or None if there is none.
         """
         sound = sound_of(inputs.get(Stage.NORMALIZED_AUDIO))
         for recording in self._missing.get(sound, []) if sound else []:
@@ -50,7 +57,7 @@ class Moved:
 
 
 def sound_of(decoded: StageResult | None) -> str | None:
-    """Hash of the sound, of a normalized_audio result; None for one that failed, or of an older version."""
+    """Return the hash of the sound in a normalized_audio result; None if it failed or is of an older version."""
     return FACTS.validate_json(decoded.payload).sound if decoded and decoded.payload else None
 
 
