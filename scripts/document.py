@@ -26,6 +26,42 @@ TABLES_HEAD = """# Tables
 
 To ask questions about recordings, use these views in `sensory sql`. Times are in seconds from the start of the
 recording. `make docs` writes this page from `sensory_pipeline/lake/tables.py`.
+
+## Without `sensory sql`
+
+`LAKE/data` has the same rows as Parquet files, one per table, date and shard, for any other reader:
+
+```python
+import pandas as pd
+
+words = pd.read_parquet("LAKE/data/words")
+
+import polars as pl
+
+words = pl.scan_parquet("LAKE/data/words/**/*.parquet", hive_partitioning=True, missing_columns="insert").collect()
+
+import duckdb
+
+words = duckdb.sql(
+    "SELECT * FROM read_parquet('LAKE/data/words/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+)
+
+words = spark.read.option("mergeSchema", "true").parquet("LAKE/data/words")  # spark: a SparkSession
+```
+
+A file is replaced in one step and holds only what is published now, so no row is there twice. The tables of a partition
+are replaced one after another within milliseconds; joins may see the new version of one and the old one of another
+during that time. Earlier versions lie in `LAKE/generations` for an hour or more, for queries that are still running;
+leave that folder to `sensory`.
+
+The files differ from the views below in three ways:
+
+- Times are integers in milliseconds, such as `start_ms` instead of `start_s`.
+- They have no `uri` (except in `recordings`), no `name`, and not the columns about the engine: join `recordings` and
+  `stages` by `recording_id`.
+- Recordings that are missing from their source still have rows, and recordings that wait (`pending`) have none. Only
+  the views know `present`: `sensory sql "SELECT recording_id, present FROM recordings" --include-missing --format
+  parquet > present.parquet` writes it to a file that you can join.
 """
 TASKS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", Stage.EMOTIONS: "emotion"}
 

@@ -9,6 +9,7 @@ from resources.engines import engines
 from resources.lake import lake
 from sensory_pipeline.assets.merged_parquet import merged_parquet
 from sensory_pipeline.assets.partitions import partitions
+from sensory_pipeline.assets.sources import sources
 from sensory_pipeline.assets.stages import stage_asset
 from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.executors import executor
@@ -30,6 +31,7 @@ def build(settings: Settings, **resources: Any) -> dg.Definitions:
     all_partitions = partitions(settings)
     return dg.Definitions(
         assets=[
+            sources(settings),
             *(stage_asset(stage, settings, all_partitions) for stage in Stage),
             merged_parquet(settings, all_partitions),
         ],

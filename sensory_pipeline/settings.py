@@ -110,7 +110,11 @@ class Settings(Variables, RecordingSettings):
         None, description="Folder for downloaded models; unset: ~/.cache/sensory_pipeline/models."
     )
     shards: int = Field(8, ge=1, le=256, description="Number of shards of a new lake; cannot change once it exists.")
-    start_date: date = Field(date(2024, 1, 1), description="First date of a new lake; older recordings get this date.")
+    start_date: date = Field(
+        date(2024, 1, 1),
+        description="First date of a new lake; older recordings get this date. If it is the default, the UI shows "
+        "dates from the first recording on.",
+    )
     run_audio_hours: float = Field(8, gt=0, description="Maximum hours of audio in one run.")
     max_audio_hours: float = Field(12, gt=0, description="Longer recordings fail as AudioTooLong.")
     audio_cache_gb: float = Field(10, ge=0, description="Gigabytes of decoded audio kept for later stages.")

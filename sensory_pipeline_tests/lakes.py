@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 
 from sensory_pipeline.automation.ingest import ingest
@@ -17,7 +18,7 @@ from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.tables import TABLES
-from sensory_pipeline.lake.views import connect
+from sensory_pipeline.lake.views import connect, view_columns
 from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import trivial
@@ -67,11 +68,36 @@ def tables(root: Path) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
+def plain(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """What a plain Parquet reader finds in data/: each table, its times in seconds, in order."""
+    found = {}
+    for table in TABLES:
+        own = ", ".join(f"{c.name} / 1000.0" if c.name.endswith("_ms") else c.name for c in table.columns)
+        rows = duckdb.execute(
+            f"SELECT {own}, date, shard FROM read_parquet('{root}/data/{table.name}/**/*.parquet',"
+            " hive_partitioning = true, union_by_name = true)"
+        )
+        found[table.name] = sorted(rows.fetchall(), key=repr)
+    return found
+
+
+def published(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The same from the views, also of recordings that are missing, without those that wait."""
+    found = {}
+    with connect(Lake.open(root, ledger=Settings().ledger), include_missing=True) as db:
+        for table in TABLES:
+            own = ", ".join(name for name, _, _ in view_columns(table)[: len(table.columns)])
+            only = " WHERE status <> 'pending'" if table.name == "recordings" else ""
+            rows = db.execute(f"SELECT {own}, date, shard FROM {table.name}{only}")
+            found[table.name] = sorted(rows.fetchall(), key=repr)
+    return found
+
+
 def data_files(root: Path) -> dict[str, str]:
     """Published data files and manifests by path, as digests of their bytes."""
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("data", "manifests")
+        for folder in ("generations", "manifests")
         for path in sorted((root / folder).rglob("*"))
         if path.is_file()
     }
@@ -79,7 +105,7 @@ def data_files(root: Path) -> dict[str, str]:
 
 def as_of_an_older_version(root: Path, table: str, columns: Sequence[str]) -> None:
     """The table's files without these columns, and manifests without checksums."""
-    for file in (root / "data" / table).rglob("*.parquet"):
+    for file in (root / "generations" / table).rglob("*.parquet"):
         pq.write_table(pq.read_table(file, partitioning=None).drop_columns(list(columns)), file)
     for file in (root / "manifests").rglob("*.json"):
         document = json.loads(file.read_text())

@@ -6,9 +6,9 @@ from datetime import timedelta
 import dagster as dg
 
 from sensory_pipeline.assets import checks
-from sensory_pipeline.assets.metadata import column_schemas, publication_metadata
+from sensory_pipeline.assets.metadata import RUN, column_schemas, partition_metadata, run_metadata
 from sensory_pipeline.assets.picture import picture
-from sensory_pipeline.assets.stages import PATIENCE
+from sensory_pipeline.assets.stages import GROUP, PATIENCE
 from sensory_pipeline.assets.timeline_picture import timeline_metadata
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
@@ -31,7 +31,7 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
         description=ABOUT,
         deps=[stage.value for stage in Stage],
         partitions_def=partitions,
-        group_name="tables",
+        group_name=GROUP,
         kinds={"parquet", "duckdb"},
         owners=settings.owners,
         metadata=column_schemas(),
@@ -48,13 +48,25 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
         stats = partition_stats(lake, partition, pending=report.pending)
         found = checks.results(violations(lake, partition), stats.counts)
         drawn = {"picture": picture(stats)} if stats.durations_s else {}
+        did = run_metadata(report, context.run.run_id, _age_s(context), settings.price_per_hour)
         timeline = engines.context.pool.timeline()
-        if timeline is not None:  # else other processes have executed the stages
-            drawn |= timeline_metadata(timeline)
-        metadata = publication_metadata(report, _age_s(context), settings.price_per_hour)
-        return dg.MaterializeResult(metadata={**drawn, **metadata}, check_results=list(found))
+        if timeline is not None:  # else the stages were done by other processes than this one
+            did |= timeline_metadata(timeline)
+        if not report.published:
+            did = _before(context) or did
+        metadata = partition_metadata(stats, report.rows)
+        return dg.MaterializeResult(metadata={**drawn, **metadata, **did}, check_results=list(found))
 
     return published
+
+
+def _before(context: dg.AssetExecutionContext) -> dict[str, dg.MetadataValue]:
+    """Return what describes the last run that published something, from the previous materialisation."""
+    asked = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
+    for record in context.instance.fetch_materializations(asked, limit=1).records:
+        if (shown := record.asset_materialization) is not None:
+            return {name: value for name, value in shown.metadata.items() if name in RUN}
+    return {}
 
 
 def _age_s(context: dg.AssetExecutionContext) -> float:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache_stats import CacheStats
+from sensory_pipeline.lake.partition_stats import PartitionStats
 from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.views import view_columns
@@ -31,7 +32,7 @@ def stage_metadata(report: StageReport, price_per_hour: float | None) -> Mapping
         "reused": dg.MetadataValue.int(report.reused),
         "failed": dg.MetadataValue.int(report.failed),
         "deferred": dg.MetadataValue.int(report.deferred),
-        "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
+        "audio_hours": _rounded(report.audio_s / 3600),
         "engine": dg.MetadataValue.text(report.engine),
         "device": dg.MetadataValue.text(report.device),
     }
@@ -40,11 +41,11 @@ def stage_metadata(report: StageReport, price_per_hour: float | None) -> Mapping
 
 def _effort(device_s: float, audio_s: float, price_per_hour: float | None) -> dict[str, dg.MetadataValue]:
     """Return the seconds that the device was taken, also per second of audio, and the price per hour of audio."""
-    values: dict[str, dg.MetadataValue] = {"device_seconds": dg.MetadataValue.float(device_s)}
+    values: dict[str, dg.MetadataValue] = {"device_seconds": _rounded(device_s)}
     if audio_s:
-        values["real_time_factor"] = dg.MetadataValue.float(device_s / audio_s)
+        values["real_time_factor"] = _rounded(device_s / audio_s)
         if price_per_hour is not None:
-            values["cost_per_audio_hour"] = dg.MetadataValue.float(price_per_hour * device_s / audio_s)
+            values["cost_per_audio_hour"] = _rounded(price_per_hour * device_s / audio_s)
     return values
 
 
@@ -58,34 +59,64 @@ def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]
         "model_misses": dg.MetadataValue.int(sum(cache.misses for cache in caches)),
         "model_loads": dg.MetadataValue.int(sum(cache.loads for cache in caches)),
         "model_evictions": dg.MetadataValue.int(sum(cache.evictions for cache in caches)),
-        "model_load_seconds": dg.MetadataValue.float(sum(cache.load_s for cache in caches)),
+        "model_load_seconds": _rounded(sum(cache.load_s for cache in caches)),
         "resident_models": dg.MetadataValue.json(sorted(model.key for model in resident)),
         "resident_bytes": dg.MetadataValue.int(sum(model.size_bytes for model in resident)),
     }
 
 
-def publication_metadata(
-    report: PublicationReport, device_s: float, price_per_hour: float | None
-) -> Mapping[str, dg.MetadataValue]:
-    """Return rows by table, published and failed recordings, error classes, and what the whole run cost.
+def partition_metadata(stats: PartitionStats, rows: Mapping[str, int]) -> Mapping[str, dg.MetadataValue]:
+    """Return what the partition contains now, whichever runs have published it.
 
     Args:
-        report: What was published.
-        device_s: Seconds since the run began; it has had its device for this time.
+        stats: The partition in numbers.
+        rows: Number of rows by table.
+    """
+    counts = stats.counts
+    return {
+        "recordings": dg.MetadataValue.int(counts.ok + counts.failed),
+        "audio_hours": _rounded(sum(stats.durations_s) / 3600),
+        "failed": dg.MetadataValue.int(counts.failed),
+        "errors": dg.MetadataValue.json(dict(stats.errors)),
+        "partial": dg.MetadataValue.int(stats.damaged),
+        "pending": dg.MetadataValue.int(counts.pending),
+        "dagster/partition_row_count": dg.MetadataValue.int(rows.get("recordings", 0)),
+        **{f"rows_{name}": dg.MetadataValue.int(count) for name, count in rows.items()},
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(_lineage()),
+    }
+
+
+def run_metadata(
+    report: PublicationReport, run_id: str, device_s: float, price_per_hour: float | None
+) -> dict[str, dg.MetadataValue]:
+    """Return what one run did, and what it cost.
+
+    Args:
+        report: What it published.
+        run_id: Its id.
+        device_s: Seconds since it began; it has had its device for this time.
         price_per_hour: Price of a device for an hour; None to show no cost.
     """
     return {
-        "published": dg.MetadataValue.int(report.published),
-        "failed": dg.MetadataValue.int(report.failed),
-        "partial": dg.MetadataValue.int(report.partial),
-        "pending": dg.MetadataValue.int(report.pending),
-        "audio_hours": dg.MetadataValue.float(report.audio_s / 3600),
-        "errors": dg.MetadataValue.json(dict(report.errors)),
+        "run": dg.MetadataValue.dagster_run(run_id),
+        "run_published": dg.MetadataValue.int(report.published),
+        "run_failed": dg.MetadataValue.int(report.failed),
+        "run_partial": dg.MetadataValue.int(report.partial),
+        "run_audio_hours": _rounded(report.audio_s / 3600),
         **_effort(device_s, report.audio_s, price_per_hour),
-        "dagster/partition_row_count": dg.MetadataValue.int(report.rows.get("recordings", 0)),
-        **{f"rows_{name}": dg.MetadataValue.int(count) for name, count in report.rows.items()},
-        "dagster/column_lineage": dg.MetadataValue.column_lineage(_lineage()),
     }
+
+
+RUN = (
+    "run", "run_published", "run_failed", "run_partial", "run_audio_hours",
+    "device_seconds", "real_time_factor", "cost_per_audio_hour", "timeline", "timeline_json", "device_idle_share",
+)  # fmt: skip
+"""Names of the values that describe a run. A run that has nothing to do repeats those of the run before it."""
+
+
+def _rounded(value: float) -> dg.MetadataValue:
+    """Return the value with four significant digits, or as a whole number if it is larger."""
+    return dg.MetadataValue.float(float(f"{value:.4g}") if abs(value) < 1000 else float(round(value)))
 
 
 def column_schemas() -> Mapping[str, dg.MetadataValue]:

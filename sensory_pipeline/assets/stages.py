@@ -27,13 +27,23 @@ PATIENCE = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL
 """For steps that only read and write: a network drive or a database may be unavailable for seconds."""
 
 
+GROUP = "speech"
+"""Of all assets: with a single group, the lineage is drawn open."""
+SOURCES = "sources"
+"""Name of the asset in front of all others."""
+
+
 class StageConfig(dg.Config):
     """What a run can be given in its launchpad."""
 
     reprocess: bool = Field(
-        False, description="Process the whole partition again, in this asset and those that depend on it."
+        False,
+        description="Process the whole partition again, in this asset and those that depend on it, although nothing "
+        "has changed.",
     )
-    recordings: list[str] = Field([], description="Process only these recordings again, given by their uris.")
+    recordings: list[str] = Field(
+        [], description="Process only these recordings again: their uris, as in the table recordings."
+    )
 
 
 ABOUT = {
@@ -57,9 +67,9 @@ def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefin
     @dg.asset(
         name=stage.value,
         description=ABOUT[stage],
-        deps=[read.value for read in READS[stage]],
+        deps=[SOURCES] if decodes else [read.value for read in READS[stage]],
         partitions_def=partitions,
-        group_name="audio" if decodes else "speech",
+        group_name=GROUP,
         op_tags=None if decodes else GPU,
         kinds={"python"},
         owners=settings.owners,

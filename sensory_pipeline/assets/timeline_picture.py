@@ -31,7 +31,9 @@ def timeline_metadata(timeline: Timeline) -> dict[str, dg.MetadataValue]:
     return {
         "timeline": dg.MetadataValue.md(f"![what each engine process did when](data:image/png;base64,{image})"),
         "timeline_json": dg.MetadataValue.json(timeline.as_json(most=MOST_LISTED)),
-        "device_idle_share": dg.MetadataValue.float(1 - timeline.busy_s("device") / seconds if seconds else 0.0),
+        "device_idle_share": dg.MetadataValue.float(
+            round(1 - timeline.busy_s("device") / seconds, 3) if seconds else 0.0
+        ),
     }
 
 

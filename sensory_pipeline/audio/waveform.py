@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,14 @@ class Waveform:
     @property
     def span(self) -> Span:
         return Span(start_ms=0, end_ms=self.duration_ms)
+
+    @property
+    def sha256(self) -> str:
+        """Of the samples and the number of channels, in hexadecimal digits."""
+        digest = hashlib.sha256(self.channels.to_bytes(2))
+        for channel in self.samples:
+            digest.update(np.ascontiguousarray(channel).data)
+        return digest.hexdigest()
 
     def mono(self) -> Floats:
         """The mean of the channels: float32 in [-1, 1), shape (frames,)."""

@@ -6,12 +6,15 @@ waits until some have gathered, because a run for each file would load the model
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 
 import dagster as dg
 
+from sensory_pipeline.assets.partitions import first_date
 from sensory_pipeline.automation.discovery import sweep_all
-from sensory_pipeline.automation.jobs import process_recordings
+from sensory_pipeline.automation.jobs import SOURCE_TAG, process_recordings
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
@@ -20,6 +23,7 @@ from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
+from sensory_pipeline.storage.sources import prefix_of
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -41,6 +45,7 @@ EVENTS_S = 10.0
 def arrivals(settings: Settings) -> dg.SensorDefinition:
     """Return the sensor that watches the sources."""
     watches = bool(settings.sources) and settings.arrivals
+    begins = first_date(settings)
 
     @dg.sensor(
         name="arrivals",
@@ -51,9 +56,9 @@ def arrivals(settings: Settings) -> dg.SensorDefinition:
         description="Sweeps SENSORY_SOURCES and runs partitions after SENSORY_ARRIVAL_GB or SENSORY_ARRIVAL_WAIT_S.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        lake = _swept(settings, context)
+        lake = _swept(settings, context, begins)
         now = datetime.now(UTC)
-        backlog = lake.ledger.backlog()
+        backlog = _backlog(lake, begins, context.log)
         wait_s = arrival_wait_s(settings)
         resting = _resting(backlog, context.instance, now)
         ripe = [
@@ -62,7 +67,7 @@ def arrivals(settings: Settings) -> dg.SensorDefinition:
             if (item.size_bytes >= settings.arrival_gb * 1e9 or (now - item.since).total_seconds() >= wait_s)
             and item.partition not in resting
         ]
-        requests = list(_requests(ripe, now, context.instance))[:MOST_RUNS]
+        requests = list(islice(_requests(lake, settings, ripe, now, context.instance), MOST_RUNS))
         yield from requests
         if not requests:
             waiting = sum(item.recordings for item in backlog)
@@ -74,6 +79,7 @@ def arrivals(settings: Settings) -> dg.SensorDefinition:
 
 def nightly(settings: Settings) -> dg.ScheduleDefinition:
     """Return the schedule that runs everything pending."""
+    begins = first_date(settings)
 
     @dg.schedule(
         name="nightly",
@@ -85,8 +91,9 @@ def nightly(settings: Settings) -> dg.ScheduleDefinition:
         description="Sweeps SENSORY_SOURCES and runs everything pending.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        lake = _swept(settings, context)
-        yield from _requests(lake.ledger.backlog(), datetime.now(UTC), context.instance)
+        lake = _swept(settings, context, begins)
+        waiting = _backlog(lake, begins, context.log)
+        yield from _requests(lake, settings, waiting, datetime.now(UTC), context.instance)
 
     return schedule
 
@@ -95,11 +102,20 @@ def _resources(settings: Settings) -> set[str]:
     return {"s3"} if settings.in_s3 else set()
 
 
-def _swept(settings: Settings, context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> Lake:
-    """Return the lake after sweeping the sources into its ledger, as far as time allows."""
+def _swept(
+    settings: Settings, context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext, begins: date
+) -> Lake:
+    """Return the lake after sweeping the sources into its ledger, as far as time allows.
+
+    Args:
+        settings: The settings.
+        context: Of the tick.
+        begins: The first date that Dagster knows; an older new recording gets it.
+    """
     log = context.log
     access = context.resources.s3.access if settings.in_s3 else AS_FOUND
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    lake = replace(lake, start_date=max(lake.start_date, begins))
     plans = current_plans(settings)
     sources = [source.uri for source in settings.sources]
     if settings.sqs_queue:
@@ -138,6 +154,17 @@ def _consume_events(
         log.info(f"the queue named {consumed.objects} objects{left}")
 
 
+def _backlog(lake: Lake, begins: date, log: logging.Logger) -> tuple[Backlog, ...]:
+    """Return what waits in the partitions that Dagster knows; a warning names the others."""
+    waiting = lake.ledger.backlog()
+    if before := [item.partition.key for item in waiting if item.partition.date < begins]:
+        log.warning(
+            f"recordings wait in {', '.join(before)}, before the first date that the UI knows: reload definitions "
+            "(Deployment), or run sensory ingest again"
+        )
+    return tuple(item for item in waiting if item.partition.date >= begins)
+
+
 def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: datetime) -> set[Partition]:
     """Return the partitions whose last run, within the hour, failed or put off everything that is left.
 
@@ -154,7 +181,9 @@ def _resting(backlog: Iterable[Backlog], instance: dg.DagsterInstance, now: date
     }
 
 
-def _requests(backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
+def _requests(
+    lake: Lake, settings: Settings, backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterInstance
+) -> Iterator[dg.RunRequest]:
     """Request a run for each partition that has none in progress."""
     busy = {run.tags.get("dagster/partition") for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))}
     for item in backlog:
@@ -164,4 +193,12 @@ def _requests(backlog: Iterable[Backlog], now: datetime, instance: dg.DagsterIns
                 # with the hour, so that a failed run is tried again once per hour and not in every tick
                 run_key=f"{partition.key}|{item.recordings}|{item.changed.isoformat()}|{now:%Y-%m-%dT%H}",
                 partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
+                tags=_source_tag(lake, settings, partition),
             )
+
+
+def _source_tag(lake: Lake, settings: Settings, partition: Partition) -> dict[str, str]:
+    uris = [item.recording.uri for item in lake.ledger.pending(partition)]
+    prefixes = {source.uri: prefix_of(source.uri) for source in settings.sources}
+    named = [source for source, prefix in prefixes.items() if any(uri.startswith(prefix) for uri in uris)]
+    return {SOURCE_TAG: ", ".join(named)} if named else {}

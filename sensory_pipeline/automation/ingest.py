@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from sensory_pipeline.automation.jobs import SOURCE_TAG
 from sensory_pipeline.automation.orphans import fail_orphans, this_process
 from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.core.recordings import Partition
@@ -67,7 +68,7 @@ def _run(
     result = job.execute_in_process(
         instance=instance,
         partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
-        tags=this_process(),
+        tags={**this_process(), **({SOURCE_TAG: report.source} if report.source else {})},
         run_config=QUIET,
         raise_on_error=False,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.latest import is_shown
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
@@ -21,6 +22,7 @@ class IngestReport:
     """What an ingest did, as numbers of recordings where nothing else is said.
 
     Attributes:
+        source: The source that was swept; empty for none.
         registration: What the listing brought.
         missing: Recordings that were marked as missing.
         emptied: Recordings of a source that is empty now; they are not marked as missing.
@@ -36,6 +38,7 @@ class IngestReport:
         run_failures: Why runs failed.
     """
 
+    source: str = ""
     registration: Registration = field(default_factory=lambda: Registration(new=0, changed=0, stale=0, unchanged=0))
     missing: int = 0
     emptied: int = 0
@@ -77,10 +80,16 @@ def register(
         confirm_missing: As for `sweep`.
     """
     for partition in lake.ledger.pending_partitions():
-        lake.ledger.catch_up(lake.manifest(partition))
+        published = lake.manifest(partition)
+        if is_shown(lake.root, published):  # else its commit is for a run to finish, which holds the lease
+            lake.ledger.catch_up(published)
     swept = sweep(lake, plans, source, access, confirm_missing=confirm_missing)
     if retry_failed:
         lake.ledger.retry_failed(prefix_of(source))
     return IngestReport(
-        registration=swept.registration, missing=swept.missing, emptied=swept.emptied, skipped=swept.skipped
+        source=source,
+        registration=swept.registration,
+        missing=swept.missing,
+        emptied=swept.emptied,
+        skipped=swept.skipped,
     )

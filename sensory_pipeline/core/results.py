@@ -33,6 +33,7 @@ class AudioFacts:
         damage: What is damaged, in words; None if nothing is.
         undecoded_ms: Milliseconds of sound lost by the damage; None if unknown.
         remarks: What was decided about its sound.
+        sound: SHA-256 of the decoded samples; None if an older version decoded them.
     """
 
     duration_ms: int
@@ -43,6 +44,7 @@ class AudioFacts:
     damage: str | None = None
     undecoded_ms: int | None = None
     remarks: tuple[str, ...] = ()
+    sound: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that words are attributed once

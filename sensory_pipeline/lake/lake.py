@@ -3,7 +3,8 @@
 lake.json                               format, number of shards, first date, where the ledger is; never changes
 ledger.sqlite                           which recordings were found and tried, unless that is in PostgreSQL
 manifests/date=/shard=.json             what is published
-data/<table>/date=/shard=/*.parquet     the rows; only files that a manifest names count
+generations/<table>/date=/shard=/       the rows; only files that a manifest names count
+data/<table>/date=/shard=/rows.parquet  the same files, under a name for plain Parquet readers
 stages/<stage>/date=/shard=/*.parquet   stage results, by fingerprint
 audio/                                  cache of decoded audio
 locks/                                  one lease per partition
@@ -155,6 +156,14 @@ class Lake:
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.database)
+
+    def first_date(self) -> date | None:
+        """Return the earliest date of all recordings; None if no recording was ever registered."""
+        if not self.database.exists():
+            return None
+        with self.database.reading() as db:
+            ((first,),) = db.execute("SELECT min(date) FROM recordings").fetchall()
+        return None if first is None else date.fromisoformat(first)
 
     @property
     def stages(self) -> StageStore:

@@ -44,6 +44,7 @@ _COLUMNS = {
     "failures_reset_at": "TEXT",
     "redo_before": "TEXT",
     "redo_stages": "TEXT",
+    "sound": "TEXT",
     "seen_in": "BIGINT NOT NULL DEFAULT 0",
     "first_seen_at": "TEXT NOT NULL",
     "updated_at": "TEXT NOT NULL",
@@ -334,16 +335,7 @@ class Ledger:
                 " WHERE present = 1 AND (? = '' OR date = ?) ORDER BY uri",
                 (str(day or ""), str(day or "")),
             ).fetchall()
-        return [
-            Recording(
-                recording_id=identity,
-                uri=uri,
-                version=version,
-                size_bytes=size,
-                partition=Partition(date=date.fromisoformat(on), shard=shard),
-            )
-            for identity, uri, version, size, on, shard in rows
-        ]
+        return [_recording(*row) for row in rows]
 
     def redo(self, recordings: Iterable[Recording], stages: Collection[Stage]) -> None:
         """Make recordings pending again and make the results of these stages again.
@@ -367,6 +359,15 @@ class Ledger:
                 ],
             )
 
+    def missing(self) -> list[tuple[str, Recording]]:
+        """Return the recordings that are missing from their source and were decoded, with the hash of their sound."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT sound, recording_id, uri, version, size_bytes, date, shard FROM recordings"
+                " WHERE present = 0 AND sound IS NOT NULL ORDER BY updated_at DESC"
+            ).fetchall()
+        return [(sound, _recording(*row)) for sound, *row in rows]
+
     def partition_of(self, recording_id: str) -> Partition | None:
         """Return the partition of a recording, also of a forgotten one; None if it was never seen."""
         with self._database.reading() as db:
@@ -378,7 +379,7 @@ class Ledger:
         with self._database.writing() as db:
             db.execute(
                 "UPDATE recordings SET status = 'forgotten', uri = recording_id, version = '', size_bytes = 0,"
-                " fingerprint = NULL, note = NULL, present = 0, updated_at = ? WHERE recording_id = ?",
+                " fingerprint = NULL, note = NULL, sound = NULL, present = 0, updated_at = ? WHERE recording_id = ?",
                 (datetime.now(UTC).isoformat(), recording_id),
             )
 
@@ -394,9 +395,14 @@ class Ledger:
         """Take an attempt back: it was not finished, for a reason that has nothing to do with the recording."""
         self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END")
 
-    def progressed(self, recording: Recording) -> None:
-        """Reset the counts, because a stage has finished the recording."""
-        self._update(recording, "attempts = 0, crashes = 0, note = NULL")
+    def progressed(self, recording: Recording, *, sound: str | None = None) -> None:
+        """Reset the counts, because a stage has finished the recording.
+
+        Args:
+            recording: The recording.
+            sound: Hash of its sound, if it was decoded.
+        """
+        self._update(recording, "attempts = 0, crashes = 0, note = NULL, sound = coalesce(?, sound)", sound)
 
     def deferred(self, recording: Recording, note: str) -> None:
         """Leave the recording pending, because it could not be processed for now."""
@@ -436,3 +442,13 @@ class Ledger:
                 f"UPDATE recordings SET {change}, updated_at = ? WHERE recording_id = ? AND version = ?",  # noqa: S608
                 (*values, datetime.now(UTC).isoformat(), recording.recording_id, recording.version),
             )
+
+
+def _recording(identity: str, uri: str, version: str, size: int, day: str, shard: int) -> Recording:
+    return Recording(
+        recording_id=identity,
+        uri=uri,
+        version=version,
+        size_bytes=size,
+        partition=Partition(date=date.fromisoformat(day), shard=shard),
+    )

@@ -66,8 +66,8 @@ def verify(files: Iterable[tuple[Path, int | None]]) -> None:
 def damaged(path: Path, why: object) -> LakeDamaged:
     """Return the error for a damaged data file."""
     return LakeDamaged(
-        f"{path} is missing or damaged ({why}): put it back from a backup; or move the lake's data, manifests and "
-        "ledger.sqlite away and ingest again, which publishes everything again from the stage results"
+        f"{path} is missing or damaged ({why}): put it back from a backup; or move the lake's data, generations, "
+        "manifests and ledger.sqlite away and ingest again, which publishes everything again from the stage results"
     )
 
 

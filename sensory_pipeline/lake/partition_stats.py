@@ -27,6 +27,8 @@ _SPEAKERS = (
     " coalesce((s.settings->>'speakers')::INTEGER, (s.settings->>'min_speakers')::INTEGER, 1)"
     " AND coalesce((s.settings->>'speakers')::INTEGER, (s.settings->>'max_speakers')::INTEGER, $most)"
 )
+_DAMAGED = "SELECT count(*) FROM recordings WHERE status = 'partial'"
+_ERRORS = "SELECT error_class, count(*) FROM recordings WHERE status = 'failed' GROUP BY ALL ORDER BY ALL"
 _WORDS = "SELECT count(*), avg(probability) FROM words"
 _LANGUAGES = "SELECT language, count(*) FROM recordings WHERE language IS NOT NULL GROUP BY language ORDER BY language"
 _DURATIONS = "SELECT duration_s FROM recordings WHERE status IN ('ok', 'partial') ORDER BY recording_id"
@@ -47,12 +49,16 @@ class PartitionStats:
         durations_s: Length in seconds of each recording that is ok or partial.
         talk: For each number of speakers, the mean share of talk of the first, second and further speakers, 0 to 1.
         emotions: Number of utterances by emotion.
+        damaged: Number of recordings that are partial.
+        errors: Number of failed recordings by error class.
     """
 
     counts: PartitionCounts
     durations_s: tuple[float, ...]
     talk: Mapping[int, tuple[float, ...]]
     emotions: Mapping[str, int]
+    damaged: int
+    errors: Mapping[str, int]
 
 
 def partition_stats(lake: Lake, partition: Partition, *, pending: int) -> PartitionStats:
@@ -65,6 +71,7 @@ def partition_stats(lake: Lake, partition: Partition, *, pending: int) -> Partit
     """
     with connect(lake, [partition]) as db:
         ((ok, failed, transcribed, empty),) = db.execute(_RECORDINGS).fetchall()
+        ((damaged,),) = db.execute(_DAMAGED).fetchall()
         ((out_of_range,),) = db.execute(_SPEAKERS, {"most": MOST_SPEAKERS}).fetchall()
         ((words, probability),) = db.execute(_WORDS).fetchall()
         talk: dict[int, tuple[float, ...]] = {}
@@ -86,6 +93,8 @@ def partition_stats(lake: Lake, partition: Partition, *, pending: int) -> Partit
             durations_s=tuple(duration for (duration,) in db.execute(_DURATIONS).fetchall()),
             talk=talk,
             emotions=_by_name(db, _EMOTIONS),
+            damaged=damaged,
+            errors=_by_name(db, _ERRORS),
         )
 
 

@@ -1,13 +1,16 @@
 """Publishing a partition: new rows replace old ones, in all tables in one step.
 
-A commit first writes immutable data files, then the manifest that names them. If it is killed before the manifest,
-nobody reads the files, and a later commit removes them after a grace period.
+A commit first writes immutable data files, then the manifest that names them, then their names for plain Parquet
+readers, then the ledger. If it is killed before the manifest, nobody reads the files, and a later commit removes them
+after a grace period; if it is killed after the manifest, the next run finishes the commit (`recover`).
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +20,7 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake import manifest as manifests
 from sensory_pipeline.lake import parquet
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.latest import GENERATIONS, show
 from sensory_pipeline.lake.manifest import DataFile, Manifest, Published
 from sensory_pipeline.lake.tables import TABLES, Row, Table, table_of
 from sensory_pipeline.storage.checksums import checksum_of
@@ -72,9 +76,23 @@ def publish(
             if identity not in removed
         },
     )
+    _begin_grace(lake, base)
     manifests.commit(lake.manifests, partition, current)
+    show(lake.root, current)
     lake.ledger.settle(recordings)
     _sweep(lake, partition, current, grace_s)
+    return current
+
+
+def recover(lake: Lake, partition: Partition) -> Manifest:
+    """Finish a commit that was killed after it had written its manifest. The caller must hold the partition's lease.
+
+    Returns:
+        The current manifest.
+    """
+    current = lake.manifest(partition)
+    show(lake.root, current)
+    lake.ledger.catch_up(current)
     return current
 
 
@@ -126,7 +144,14 @@ def write_parquet(table: Table, rows: pa.Table, path: Path) -> None:
 
 
 def _folder(table: Table, partition: Partition) -> Path:
-    return Path("data", table.name, f"date={partition.date.isoformat()}", f"shard={partition.shard}")
+    return Path(GENERATIONS, table.name, f"date={partition.date.isoformat()}", f"shard={partition.shard}")
+
+
+def _begin_grace(lake: Lake, superseded: Manifest) -> None:
+    """Let the superseded files' time of grace begin now: they may have been written months ago."""
+    for entry in superseded.tables.values():
+        with suppress(PermissionError):  # another user's file: no grace
+            os.utime(lake.root / entry.path)
 
 
 def _sweep(lake: Lake, partition: Partition, current: Manifest, grace_s: float) -> None:

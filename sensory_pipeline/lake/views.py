@@ -19,6 +19,7 @@ import pyarrow as pa
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.latest import DATA, GENERATIONS
 from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import DataFile
 from sensory_pipeline.lake.parquet import verify
@@ -78,7 +79,8 @@ def connect(
         TemporaryDirectory(prefix="sensory-sql-", ignore_cleanup_errors=True) as spill,
         duckdb.connect(":memory:", config={**_CLOSED, "temp_directory": spill}) as db,
     ):
-        db.execute("SET allowed_directories = [$folder]", {"folder": str(lake.root / "data")})
+        folders = [str(lake.root / GENERATIONS), str(lake.root / DATA)]
+        db.execute("SET allowed_directories = $folders", {"folders": folders})
         db.execute("CREATE SCHEMA internal")  # its own schema, so that SHOW TABLES lists only what users should query
         db.register("listed", _pending(waiting))
         db.execute("CREATE TABLE internal.pending AS SELECT * FROM listed")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from sensory_pipeline.assets.partitions import first_date
+from sensory_pipeline.assets.partitions import partitions as partitions_of
 from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.recordings import shard_of
@@ -53,6 +55,30 @@ def test_little_waits_and_is_run_in_the_end(source: Path, tmp_path: Path, monkey
         assert "6 recordings wait for more" in str(skipped.skip_message)
         monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
         assert keys(ticked(instance)) == partitions(source)
+
+
+def test_dates_begin_with_the_first_recording(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
+    now = datetime.now(UTC)
+    first = (now - timedelta(days=10)).date()
+    _backdate(source / "300.wav", 10)
+    assert first_date(Settings()) == date(2024, 1, 1), "while nothing is known"
+    with open_instance(tmp_path / "home") as instance:
+        found = ticked(instance)
+        assert first_date(Settings()) == first
+        assert min(keys(found)).startswith(first.isoformat())
+        assert {item.tags["sensory/source"] for item in found if isinstance(item, dg.RunRequest)} == {str(source)}
+        _backdate(tone(source / "older.wav", 310), 20)
+        assert min(keys(ticked(instance))).startswith(first.isoformat()), "a running UI knows no date before"
+        known = partitions_of(Settings()).get_partitions_def_for_dimension("date").get_partition_keys()
+        assert len(known) == 11
+    monkeypatch.setenv("SENSORY_START_DATE", "2025-01-01")
+    assert first_date(Settings()) == date(2025, 1, 1)
+
+
+def _backdate(path: Path, days: int) -> None:
+    then = datetime.now(UTC).timestamp() - days * 24 * 3600
+    os.utime(path, (then, then))
 
 
 def test_much_is_run_at_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

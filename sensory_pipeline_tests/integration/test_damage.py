@@ -118,7 +118,7 @@ def redone(ready: Runner, root: Path) -> None:
 
 def test_a_damaged_data_file_is_told_by_name(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "lake")
-    (words,) = (tmp_path / "lake" / "data" / "words").rglob("*.parquet")
+    (words,) = (tmp_path / "lake" / "generations" / "words").rglob("*.parquet")
     flip(words, 8 * 40)
     with pytest.raises(LakeDamaged, match=words.name), connect(Lake.open(tmp_path / "lake")):
         pass
@@ -146,7 +146,7 @@ def test_forgetting_leaves_no_voice_beside_a_damaged_chunk_or_table(whole: Path,
     uri = next(item.uri for item in lake.ledger.known() if item.uri.endswith("300.wav"))
     (chunk,) = (lake.root / "stages" / "transcripts").rglob("*.parquet")
     chunk.write_bytes(b"junk" * 100)
-    (words,) = (lake.root / "data" / "words").rglob("*.parquet")
+    (words,) = (lake.root / "generations" / "words").rglob("*.parquet")
     content = words.read_bytes()
     flip(words, 8 * 40)
     with pytest.raises(LakeDamaged, match=words.name):

@@ -49,6 +49,7 @@ def test_the_ui_answers_and_ends_with_its_command(tmp_path: Path) -> None:
     with running(tmp_path / "lake") as server:
         answer = server.ask(ASKED)
         partitioned = {"/".join(node["assetKey"]["path"]): node["isPartitioned"] for node in answer["assetNodes"]}
+        assert partitioned.pop("sources") is False
         assert partitioned == dict.fromkeys(
             ("normalized_audio", "transcripts", "diarization", "emotions", "merged_parquet"), True
         )

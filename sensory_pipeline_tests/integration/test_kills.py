@@ -20,7 +20,7 @@ from sensory_pipeline.lake.manifest import Manifest
 from sensory_pipeline.lake.publication import publish
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.lakes import ingested, rows, tables
+from sensory_pipeline_tests.lakes import ingested, plain, published, rows, tables
 from sensory_pipeline_tests.live_processes import lives
 
 RECORDINGS = 12
@@ -104,9 +104,10 @@ def test_a_kill_between_commit_and_ledger_is_noticed(source: Path, tmp_path: Pat
 def test_files_of_a_commit_that_never_happened_do_not_exist(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake")
     before = tables(tmp_path / "lake")
-    for path in (tmp_path / "lake" / "data").rglob("*.parquet"):
+    for path in (tmp_path / "lake" / "generations").rglob("*.parquet"):
         (path.parent / "000099-killed.parquet").write_bytes(path.read_bytes())
     assert tables(tmp_path / "lake") == before
+    assert plain(tmp_path / "lake") == published(tmp_path / "lake")
 
 
 def test_a_writer_that_was_overtaken_fails(source: Path, tmp_path: Path) -> None:

@@ -273,3 +273,17 @@ def test_a_wrong_password_is_said_without_it(postgres: PostgresServer, tmp_path:
     with pytest.raises(ConfigurationError, match="password authentication failed") as caught:
         lake_in(tmp_path / "lake", SecretStr(url))
     assert "not-this-one" not in str(caught.value)
+
+
+def test_what_is_missing_is_known_by_its_sound(ledger: SecretStr | None, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path / "lake", ledger)
+    register(lake, thing("a.wav"), thing("b.wav"), thing("c.wav"))
+    for item in waiting(lake)[:2]:
+        lake.ledger.progressed(item.recording, sound=f"of {item.recording.uri}")
+        lake.ledger.progressed(item.recording)
+    assert lake.ledger.missing() == []
+    lake.ledger.mark_missing(["s3://calls/a.wav", "s3://calls/c.wav"])
+    ((sound, recording),) = lake.ledger.missing()
+    assert (sound, recording.uri) == ("of s3://calls/a.wav", "s3://calls/a.wav")
+    lake.ledger.forget(recording.recording_id)
+    assert lake.ledger.missing() == []

@@ -188,7 +188,7 @@ def test_a_path_that_looks_like_a_column_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "uri=prod").exists()
 
 
-@pytest.mark.parametrize("file", ["ledger.sqlite", "manifests", "data"])
+@pytest.mark.parametrize("file", ["ledger.sqlite", "manifests", "generations"])
 def test_a_damaged_lake_says_which_file(file: str, source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=1)
     path = tmp_path / "lake" / file

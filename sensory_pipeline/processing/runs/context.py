@@ -1,4 +1,4 @@
-"""What a run works with: engines, plans and limits."""
+"""What a run works with: engines, plans, limits and budget."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ class Limits:
         A slow network delivers 1 MB per second, and decoding takes as long again.
         """
         return self.recording_timeout_s + size_bytes / 5e5
+
+
+@dataclass(slots=True)
+class Budget:
+    """Seconds of audio that a run may take, and has taken."""
+
+    limit_s: float
+    taken_s: float = 0.0
+
+    @property
+    def spent(self) -> bool:
+        return self.taken_s >= self.limit_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

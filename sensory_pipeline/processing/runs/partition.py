@@ -14,11 +14,12 @@ from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, Prompt
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.publication import recover
 from sensory_pipeline.processing.runs.backlog import select_pending
-from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.runs.context import Budget, RunContext
 from sensory_pipeline.processing.runs.journal import AtWork
 from sensory_pipeline.processing.runs.reports import StageReport
-from sensory_pipeline.processing.runs.stage import Budget, StageRun
+from sensory_pipeline.processing.runs.stage import StageRun
 
 ENGINE_FAULTS = (Crashed, EngineError, Abandoned, PromptTooLong)
 """Errors that may be the fault of the engine or its settings if no recording succeeds."""
@@ -47,7 +48,7 @@ class PartitionRun:
         self._outcomes: dict[Stage, StageReport | Exception] = {}
         self._lease.enter_context(lake.lease(partition))
         try:
-            lake.ledger.catch_up(lake.manifest(partition))
+            recover(lake, partition)
             runs = self._runs(stages)
         except BaseException:
             self._lease.close()

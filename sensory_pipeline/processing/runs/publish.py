@@ -11,7 +11,7 @@ from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Manifest, Published
-from sensory_pipeline.lake.publication import publish
+from sensory_pipeline.lake.publication import publish, recover
 from sensory_pipeline.lake.rows import recording_row, result_rows, stage_rows
 from sensory_pipeline.lake.tables import Row
 from sensory_pipeline.processing.runs.backlog import select_pending, stage_results
@@ -32,8 +32,7 @@ def publish_partition(lake: Lake, context: RunContext, partition: Partition, run
         run_id: Dagster's run.
     """
     with lake.lease(partition):
-        base = lake.manifest(partition)
-        lake.ledger.catch_up(base)
+        base = recover(lake, partition)
         rows: list[Row] = []
         entries: dict[str, Published] = {}
         audio_s, partial = 0.0, 0

@@ -17,25 +17,14 @@ from sensory_pipeline.lake.ledger import Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
 from sensory_pipeline.processing.plans import Plan
 from sensory_pipeline.processing.runs.backlog import duration_s, given_up, stage_results
-from sensory_pipeline.processing.runs.context import RunContext
+from sensory_pipeline.processing.runs.context import Budget, RunContext
 from sensory_pipeline.processing.runs.journal import AtWork, LedgerJournal
+from sensory_pipeline.processing.runs.moved import Moved, sound_of
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 from sensory_pipeline.processing.workers.attempt import Attempt
 
 VERSION = version("sensory-pipeline")
-
-
-@dataclass(slots=True)
-class Budget:
-    """Seconds of audio that a run may take and has taken."""
-
-    limit_s: float
-    taken_s: float = 0.0
-
-    @property
-    def spent(self) -> bool:
-        return self.taken_s >= self.limit_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +96,9 @@ class StageRun:
         self._reads = tuple(read for read in plan.stages if read in READS[stage])
         self._inputs: dict[str, dict[Stage, StageResult]] = {identity: {} for identity in self._pending}
         self._known: dict[str, StageResult] = {}
+        self._moved = Moved(lake, plan)
+        self._found: deque[StageResult] = deque()
+        """Under another uri, to be stored under this one."""
         self._ready: deque[str] = deque()
         self._given_up: deque[tuple[str, Terminal]] = deque()
         self.over = False
@@ -165,22 +157,27 @@ class StageRun:
                 if answer is not None:
                     self._settle(writer, answer.recording_id, answer.outcome, answer.seconds)
                     continue
-                self._settle_given_up(writer)
+                self._settle_without_work(writer)
                 writer.flush_when_due()
                 yield
-        self._settle_given_up(writer)
+        self._settle_without_work(writer)
 
-    def _settle_given_up(self, writer: StageWriter) -> None:
+    def _settle_without_work(self, writer: StageWriter) -> None:
+        while self._found:
+            writer.add(self._found.popleft())
         while self._given_up:
             self._settle(writer, *self._given_up.popleft(), 0.0)
 
     def _consider(self, identity: str) -> None:
         """Decide what to do with a recording whose inputs are complete."""
         item = self._pending[identity]
-        if identity in self._known:
+        known = self._known.pop(identity, None)
+        if known is None and (known := self._moved.result(self.plan.stage, item, self._inputs[identity])):
+            self._found.append(known)
+        if known is not None:
             self.reused += 1
-            self._take_account(self._known[identity])
-            self._pass_on(self._known.pop(identity), fresh=False)
+            self._take_account(known)
+            self._pass_on(known, fresh=False)
         elif (error := given_up(item)) is not None:
             self._given_up.append((identity, error))
         else:
@@ -209,7 +206,7 @@ class StageRun:
         result = self._result(recording, outcome, seconds)
         writer.add(result)
         if self._at_work.ended(identity, self.plan.stage):
-            self._lake.ledger.progressed(recording)
+            self._lake.ledger.progressed(recording, sound=None if self._reads else sound_of(result))
         self._take_account(result)
         decoded = self._inputs[identity].get(Stage.NORMALIZED_AUDIO, result)
         self.audio_s += duration_s(decoded)

@@ -85,5 +85,6 @@ class AudioSource:
             damage=found.damage,
             undecoded_ms=None if found.undecoded_s is None else round(found.undecoded_s * 1000),
             remarks=remarks,
+            sound=found.pcm.sha256,
         )
         return found.pcm, facts
