@@ -17,6 +17,7 @@ from sensory_pipeline.automation.notifications import doubts, failures
 from sensory_pipeline.automation.resumption import resumption
 from sensory_pipeline.automation.retention import retention
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.processing.agreement import in_force
 from sensory_pipeline.settings import Settings
 
 
@@ -52,5 +53,5 @@ def _s3(settings: Settings) -> Mapping[str, Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return what Dagster loads from this module, with the settings of the environment and `.env`."""
-    return build(Settings())
+    """Return what Dagster loads from this module, with the settings of the environment, `.env` and the lake."""
+    return build(in_force(Settings()))

@@ -26,6 +26,7 @@ COMMANDS = (
     "demo",
     "ingest",
     "reprocess",
+    "configure",
     "forget",
     "sql",
     "process",

@@ -17,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sensory_pipeline.automation.registration import IngestReport, register
+from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.models import fetch_with_progress
+from sensory_pipeline.cli.preview import preview
 from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError, without_class
@@ -52,28 +54,43 @@ def ingest(
             "--confirm-missing", help="Mark recordings as missing even if their whole source or folder is empty."
         ),
     ] = False,
+    redo: RedoOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what is new, changed, to redo and missing; change nothing.")
+    ] = False,
 ) -> None:
     """Find the recordings of a source and process those that are new, changed, or made under other settings.
+
+    The lake keeps the settings that shape its results. If those of the environment and .env differ from them and
+    recordings would be processed again, the command asks first; without a terminal it needs --redo.
 
     Finished work is never repeated, so you can stop the command and run it again at any time. Exit code 0 when the
     work is done, even if some recordings are bad; 1 if a run failed; 2 for wrong use, such as a source without
     recordings.
     """
-    root = lake or Settings().lake
-    report = ingest_folder(source, root, retry_failed=retry_failed, confirm_missing=confirm_missing)
-    summarise(report, root)
+    settings = settings_of(lake)
+    if dry_run:
+        preview(source, settings, confirm_missing=confirm_missing, retry_failed=retry_failed)
+        return
+    report = ingest_folder(source, settings, retry_failed=retry_failed, confirm_missing=confirm_missing, redo=redo)
+    summarise(report, settings.lake)
     if not report.found and not report.emptied:
-        raise ConfigurationError(why_empty(source, S3Access.of(Settings())))
+        raise ConfigurationError(why_empty(source, S3Access.of(settings)))
     if report.run_failures:
         raise typer.Exit(ExitCode.FAILED)
 
 
 def ingest_folder(
-    source: str, root: Path, *, retry_failed: bool = False, confirm_missing: bool = False
+    source: str,
+    settings: Settings,
+    *,
+    retry_failed: bool = False,
+    confirm_missing: bool = False,
+    redo: bool = False,
 ) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
-    settings = Settings()
-    lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    agree(lake, settings, redo=redo)
 
     def listed(plans: Plans) -> IngestReport:
         return register(
