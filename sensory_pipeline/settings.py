@@ -81,6 +81,11 @@ class Settings(Variables, LakeSettings):
     webhook_url: SecretStr | None = Field(
         None, description="Failure webhook URL, in the form of Slack's incoming webhooks; unset: none."
     )
+    ui_url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="Address of Dagster's UI as its users reach it, for links in messages; unset: that of sensory dev.",
+    )
     keep_runs_days: int = Field(
         90, ge=1, description="Days that Dagster keeps runs and their events; the last run of each partition stays."
     )

@@ -26,6 +26,7 @@ COMMANDS = (
     "demo",
     "ingest",
     "reprocess",
+    "status",
     "configure",
     "forget",
     "sql",

@@ -45,9 +45,12 @@ def dev(
     agree(opened, settings, redo=redo)
     root = opened.root
     home = prepare_home(dagster_home() or root / ".dagster")
-    errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    errors.print(f"lake {root}, Dagster's UI at {address} (Ctrl-C to stop)", soft_wrap=True)
     errors.print("\n".join(habits(settings)), soft_wrap=True)
-    environment = environment_with(DAGSTER_HOME=str(home), SENSORY_LAKE=str(root))
+    environment = environment_with(
+        DAGSTER_HOME=str(home), SENSORY_LAKE=str(root), SENSORY_UI_URL=settings.ui_url or address
+    )
     serve(home, environment, host=host, port=port)
 
 

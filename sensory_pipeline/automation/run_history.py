@@ -1,0 +1,81 @@
+"""The runs of a lake as Dagster's instance has them, and what goes on now; changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from sensory_pipeline.automation.arrivals import UNFINISHED
+from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.notifications import causes
+from sensory_pipeline.dagster_internals import schedule_execution_time_iterator
+from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage.lock import held
+
+MOST = 5
+"""Runs shown of those that ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """One run. partition: "date|shard", or a range's first; seconds: that it took, or has taken; why: what failed,
+    empty where nothing has."""
+
+    run_id: str
+    partition: str
+    status: str
+    began: datetime
+    seconds: float
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """now: runs that are queued or going on; last: that ended, the newest first; served: whether `sensory dev` runs
+    on this host."""
+
+    now: Sequence[PastRun]
+    last: Sequence[PastRun]
+    served: bool
+
+
+def history(home: Path) -> History:
+    """Of the instance in that folder."""
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    with open_instance(home) as instance:
+        now = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
+        last = instance.get_run_records(dg.RunsFilter(statuses=ended), limit=MOST)
+        return History(
+            now=[_past(instance, record) for record in now],
+            last=[_past(instance, record) for record in last],
+            served=_served(home),
+        )
+
+
+def next_night(settings: Settings) -> datetime:
+    """When the nightly schedule is due next, in its time zone."""
+    return next(schedule_execution_time_iterator(datetime.now(UTC).timestamp(), settings.nightly, settings.time_zone))
+
+
+def _past(instance: dg.DagsterInstance, record: dg.RunRecord) -> PastRun:
+    run = record.dagster_run
+    began = record.start_time or record.create_timestamp.timestamp()
+    failed = run.status is dg.DagsterRunStatus.FAILURE
+    return PastRun(
+        run_id=run.run_id,
+        partition=run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "",
+        status=run.status.value.lower(),
+        began=datetime.fromtimestamp(began, UTC),
+        seconds=(record.end_time or datetime.now(UTC).timestamp()) - began,
+        why=tuple(causes(instance, run.run_id)) if failed else (),
+    )
+
+
+def _served(home: Path) -> bool:
+    try:
+        with held(home / "services.lock", what="Dagster on this lake", wait=False):
+            return False
+    except BlockingIOError:
+        return True
