@@ -56,6 +56,11 @@ class IngestReport:
         found = self.registration
         return found.new + found.changed + found.stale + found.unchanged
 
+    @property
+    def problems(self) -> bool:
+        """Whether somebody should look: not everything was done, or not all of it is good."""
+        return bool(self.failed or self.partial or self.pending or self.emptied or self.run_failures)
+
 
 def register(
     lake: Lake,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -30,6 +30,16 @@ class PastRun:
     seconds: float
     why: tuple[str, ...]
 
+    @property
+    def ended(self) -> datetime:
+        """When it ended, or was looked at."""
+        return self.began + timedelta(seconds=self.seconds)
+
+    def line(self) -> str:
+        """It all, for the console."""
+        took = timedelta(seconds=round(self.seconds))
+        return ": ".join([f"run {self.run_id[:8]}, partition {self.partition}, {self.status} after {took}", *self.why])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
@@ -41,17 +51,26 @@ class History:
     served: bool
 
 
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
 def history(home: Path) -> History:
     """Of the instance in that folder."""
-    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     with open_instance(home) as instance:
         now = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
-        last = instance.get_run_records(dg.RunsFilter(statuses=ended), limit=MOST)
+        last = instance.get_run_records(dg.RunsFilter(statuses=_ENDED), limit=MOST)
         return History(
             now=[_past(instance, record) for record in now],
             last=[_past(instance, record) for record in last],
             served=_served(home),
         )
+
+
+def ended_since(instance: dg.DagsterInstance, moment: datetime) -> list[PastRun]:
+    """Runs that have ended after a moment, in order."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=_ENDED, updated_after=moment))
+    runs = [_past(instance, record) for record in records if (record.end_time or 0) > moment.timestamp()]
+    return sorted(runs, key=lambda run: run.ended)
 
 
 def next_night(settings: Settings) -> datetime:

@@ -51,7 +51,14 @@ def dev(
     environment = environment_with(
         DAGSTER_HOME=str(home), SENSORY_LAKE=str(root), SENSORY_UI_URL=settings.ui_url or address
     )
-    serve(home, environment, host=host, port=port)
+    serve(
+        home,
+        environment,
+        host=host,
+        port=port,
+        log_level=settings.log_level,
+        tell=lambda line: errors.print(line, soft_wrap=True),
+    )
 
 
 def habits(settings: Settings) -> Iterator[str]:

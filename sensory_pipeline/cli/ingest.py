@@ -58,6 +58,9 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what is new, changed, to redo and missing; change nothing.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing unless something failed or is left: for cron.")
+    ] = False,
 ) -> None:
     """Find the recordings of a source and process those that are new, changed, or made under other settings.
 
@@ -72,8 +75,11 @@ def ingest(
     if dry_run:
         preview(source, settings, confirm_missing=confirm_missing, retry_failed=retry_failed)
         return
-    report = ingest_folder(source, settings, retry_failed=retry_failed, confirm_missing=confirm_missing, redo=redo)
-    summarise(report, settings.lake)
+    report = ingest_folder(
+        source, settings, retry_failed=retry_failed, confirm_missing=confirm_missing, redo=redo, quiet=quiet
+    )
+    if not quiet or report.problems:
+        summarise(report, settings.lake)
     if not report.found and not report.emptied:
         raise ConfigurationError(why_empty(source, S3Access.of(settings)))
     if report.run_failures:
@@ -87,6 +93,7 @@ def ingest_folder(
     retry_failed: bool = False,
     confirm_missing: bool = False,
     redo: bool = False,
+    quiet: bool = False,
 ) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
@@ -97,24 +104,30 @@ def ingest_folder(
             lake, plans, source, S3Access.of(settings), retry_failed=retry_failed, confirm_missing=confirm_missing
         )
 
-    return work_off(lake, settings, listed)
+    return work_off(lake, settings, listed, quiet=quiet)
 
 
-def work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
-    """Process what is pending, in this process, with progress on standard error. prepare: makes it pending first."""
-    logging.getLogger("dagster").setLevel(logging.ERROR)
+def work_off(
+    lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport], *, quiet: bool = False
+) -> IngestReport:
+    """Process what is pending, in this process, with progress on standard error unless it is to be quiet.
+
+    prepare: makes it pending first.
+    """
+    if settings.log_level == "WARNING":  # nobody has asked for more, and Dagster warns of what is of no concern here
+        logging.getLogger("dagster").setLevel(logging.ERROR)
     try:
         fetch_with_progress(choices(settings))
-        return _work_off(lake, settings, prepare)
+        return _work_off(lake, settings, prepare, quiet=quiet)
     except KeyboardInterrupt:
         errors.print("stopped; finished work is kept, and the next ingest continues")
         raise typer.Exit(ExitCode.STOPPED) from None
 
 
-def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
+def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport], *, quiet: bool) -> IngestReport:
     with (
         watched_for_stop() as stop_asked,
-        IngestProgress() as progress,
+        IngestProgress(shown=not quiet) as progress,
         runner(settings, progress=progress.step) as engines,
     ):
         report = prepare(engines.context.plans)
@@ -136,7 +149,7 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestR
 
         with open_instance(dagster_home() or lake.root / ".dagster") as instance:
             job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
-            run_ingest(lake, job, instance, engines, report, run_started=started)
+            run_ingest(lake, job, instance, engines, report, log_level=settings.log_level, run_started=started)
         if stop_asked():  # Dagster makes a failed run of it, if anything
             raise KeyboardInterrupt
         progress.left(report.pending)
