@@ -1,4 +1,4 @@
-"""The settings that shape the results of a lake: it keeps them, so that no command changes them unasked."""
+"""The settings that shape the results of a lake, which keeps them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _listed(value: Any) -> Any:
 
 
 class LakeSettings(RecordingSettings):
-    """What enters the fingerprints of results. None of it is a secret."""
+    """Settings that are part of the fingerprints of results. None of them is a secret."""
 
     sources: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
@@ -56,4 +56,4 @@ class LakeSettings(RecordingSettings):
 
 
 ONE_CHOICE = (*TOGETHER, frozenset({"stt", "whisper_model_size", "default_model_name"}))
-"""Settings of which nothing is taken from the lake where one of them is given."""
+"""Groups of settings: where one of a group is given, none of it is taken from the lake."""

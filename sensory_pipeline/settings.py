@@ -217,6 +217,11 @@ def environment_with(**variables: str) -> dict[str, str]:
     return {**os.environ, **variables}  # noqa: TID251
 
 
+def completing() -> bool:
+    """Return whether a shell asks for completions."""
+    return "_SENSORY_COMPLETE" in os.environ  # noqa: TID251
+
+
 def visible_devices() -> str | None:
     """Return CUDA_VISIBLE_DEVICES, None if it is not set; an empty value hides all GPUs, unlike in other settings."""
     return os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251

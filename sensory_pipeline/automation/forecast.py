@@ -15,11 +15,17 @@ from sensory_pipeline.storage.sources import listed, prefix_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What would be found and done, in recordings.
+    """What an ingest would find and do, as numbers of recordings where nothing else is said.
 
-    counts: of the listing; waiting: unchanged, and pending still; retried: unchanged, and tried again because they
-    failed; missing, emptied, skipped: as of a sweep; again: recording_ids of what would be processed and is not
-    new or changed, so that its length may be known; unreadable: what cannot be listed.
+    Attributes:
+        counts: Recordings of the listing by verdict.
+        waiting: Unchanged ones that are still pending.
+        retried: Unchanged ones that failed and would be tried again.
+        missing: Recordings that would be marked as missing.
+        emptied: Recordings of a source that is empty now; they would not be marked as missing.
+        again: recording_ids of what would be processed and is neither new nor changed, so its length may be known.
+        unreadable: What cannot be listed.
+        skipped: Number of files and folders that are not recordings, by kind.
     """
 
     counts: Mapping[Verdict, int]
@@ -33,16 +39,22 @@ class Forecast:
 
     @property
     def work(self) -> int:
-        """Recordings that would be processed."""
+        """Number of recordings that would be processed."""
         return self.counts[Verdict.NEW] + self.counts[Verdict.CHANGED] + len(self.again)
 
 
 def forecast(
     database: Database | None, plans: Plans, source: str, access: S3Access, *, retry_failed: bool, confirm_missing: bool
 ) -> Forecast:
-    """As `register` would find it. database: of the ledger; None where there is no lake yet; access: to S3.
+    """Return what `register` would find. Errors of the listing are raised.
 
-    Raises what the listing raises.
+    Args:
+        database: The ledger's database; None if there is no lake yet.
+        plans: The plan of each recording.
+        source: A folder or S3 prefix.
+        access: Access to S3.
+        retry_failed: As for `register`.
+        confirm_missing: As for `register`.
     """
     unseen = present(database, prefix_of(source))
     expected = len(unseen)

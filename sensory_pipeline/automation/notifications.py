@@ -122,7 +122,7 @@ def post(url: str, text: str, log: logging.Logger) -> bool:
 
 
 def causes(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What a run failed of, a line each: its steps, or the run itself where no step has failed."""
+    """Return why a run failed: a line for each failed step, or one for the run itself."""
     steps = [
         f"{event.step_key} failed: {_first_line(event.step_failure_data.error, event.message)}"
         for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE)
@@ -170,7 +170,7 @@ def _tell(
 
 
 def _cause(what: Iterable[str]) -> str:
-    """The same for runs that differ only in numbers, as in how many recordings, or which partition."""
+    """Return a key that is the same for reasons that differ only in numbers."""
     plain = sorted({re.sub(r"[0-9a-f]*\d[0-9a-f|:.-]*", "#", line) for line in what})
     return hashlib.sha256("\n".join(plain).encode()).hexdigest()[:16]
 

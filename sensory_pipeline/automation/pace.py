@@ -1,4 +1,4 @@
-"""How fast runs were, as Dagster has noted."""
+"""How fast the last runs were, from the metadata in Dagster's instance."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import dagster as dg
 from sensory_pipeline.automation.instance import open_instance
 
 RUNS = 20
-"""The last ones that count."""
+"""Number of the last publications that are considered."""
 
 
 def real_time_factor(home: Path) -> float | None:
-    """Seconds for which a run has its device, for a second of audio that it publishes; None before the first."""
+    """Return the seconds for which runs held their device per second of published audio; None before the first."""
     with open_instance(home) as instance:
         records = instance.fetch_materializations(dg.AssetKey("merged_parquet"), limit=RUNS).records
     found = [record.asset_materialization.metadata for record in records if record.asset_materialization]

@@ -58,7 +58,7 @@ class IngestReport:
 
     @property
     def problems(self) -> bool:
-        """Whether somebody should look: not everything was done, or not all of it is good."""
+        """Whether something failed, is damaged or is left, so that somebody should look."""
         return bool(self.failed or self.partial or self.pending or self.emptied or self.run_failures)
 
 

@@ -20,8 +20,16 @@ MOST = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
-    """One run. partition: "date|shard", or a range's first; seconds: that it took, or has taken; why: what failed,
-    empty where nothing has."""
+    """One run.
+
+    Attributes:
+        run_id: Its id in Dagster.
+        partition: "date|shard", or the first of a range.
+        status: Dagster's name of its status, in lower case.
+        began: When it started.
+        seconds: How long it took, or has taken so far.
+        why: What failed.
+    """
 
     run_id: str
     partition: str
@@ -32,19 +40,24 @@ class PastRun:
 
     @property
     def ended(self) -> datetime:
-        """When it ended, or was looked at."""
+        """When it ended, or was read."""
         return self.began + timedelta(seconds=self.seconds)
 
     def line(self) -> str:
-        """It all, for the console."""
+        """Return a line about the run, for the console."""
         took = timedelta(seconds=round(self.seconds))
         return ": ".join([f"run {self.run_id[:8]}, partition {self.partition}, {self.status} after {took}", *self.why])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """now: runs that are queued or going on; last: that ended, the newest first; served: whether `sensory dev` runs
-    on this host."""
+    """The runs of a lake.
+
+    Attributes:
+        now: Runs that are queued or running.
+        last: The last runs that ended, the newest first.
+        served: Whether `sensory dev` runs on this host.
+    """
 
     now: Sequence[PastRun]
     last: Sequence[PastRun]
@@ -55,7 +68,7 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 
 def history(home: Path) -> History:
-    """Of the instance in that folder."""
+    """Return the runs of the instance in a folder."""
     with open_instance(home) as instance:
         now = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
         last = instance.get_run_records(dg.RunsFilter(statuses=_ENDED), limit=MOST)
@@ -67,14 +80,14 @@ def history(home: Path) -> History:
 
 
 def ended_since(instance: dg.DagsterInstance, moment: datetime) -> list[PastRun]:
-    """Runs that have ended after a moment, in order."""
+    """Return the runs that ended after a moment, in order."""
     records = instance.get_run_records(dg.RunsFilter(statuses=_ENDED, updated_after=moment))
     runs = [_past(instance, record) for record in records if (record.end_time or 0) > moment.timestamp()]
     return sorted(runs, key=lambda run: run.ended)
 
 
 def next_night(settings: Settings) -> datetime:
-    """When the nightly schedule is due next, in its time zone."""
+    """Return when the nightly schedule is due next, in its time zone."""
     return next(schedule_execution_time_iterator(datetime.now(UTC).timestamp(), settings.nightly, settings.time_zone))
 
 

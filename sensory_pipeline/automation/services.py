@@ -163,7 +163,7 @@ def serve(
 
 
 def _tell_ended(home: Path, since: datetime, tell: Callable[[str], None]) -> datetime:
-    """Returns when the last run that it told of has ended."""
+    """Report the runs that ended after a moment, and return when the last of them ended."""
     with open_instance(home) as instance:
         runs = ended_since(instance, since)
     for run in runs:

@@ -28,15 +28,21 @@ RedoOption = Annotated[
 
 
 def settings_of(lake: Path | None) -> Settings:
-    """Those of the environment and `.env`; what they do not say, as the lake has it. lake: given as an option."""
+    """Return the settings of the environment and `.env`, and of the lake where they say nothing.
+
+    Args:
+        lake: The lake of the option; None for that of the settings.
+    """
     given = Settings()
     return in_force(given if lake is None else given.model_copy(update={"lake": lake}))
 
 
 def agree(lake: Lake, settings: Settings, *, redo: bool) -> None:
-    """Let the lake keep the settings; where that would process recordings again, ask before, unless `redo`.
+    """Make the settings those of the lake; ask first if recordings would be processed again, unless `redo`.
 
-    Raises LakeMismatch where there is nobody to ask, typer.Abort for a no.
+    Raises:
+        LakeMismatch: There is nobody to ask.
+        typer.Abort: The answer is no.
     """
     if differing := changed(lake, settings):
         show(differing)
@@ -48,7 +54,7 @@ def agree(lake: Lake, settings: Settings, *, redo: bool) -> None:
 
 
 def confirm(lake: Lake, again: Collection[str], differing: Iterable[str], *, redo: bool) -> None:
-    """Say what would be done again, and ask, unless `redo`. Raises as `agree` does."""
+    """Say what would be processed again, and ask, unless `redo`. Raises the errors of `agree`."""
     from sensory_pipeline.lake.durations import audio_hours  # DuckDB, which a command that agrees does not need
 
     number = counted(len(again), "recording")
@@ -65,7 +71,7 @@ def confirm(lake: Lake, again: Collection[str], differing: Iterable[str], *, red
 
 
 def show(differing: Mapping[str, tuple[object, object]]) -> None:
-    """Which settings differ, on standard error."""
+    """Print the settings that differ to standard error."""
     table = Table(*(Column(name, overflow="fold") for name in ("setting", "of the lake", "given")))
     for name, (was, given) in differing.items():
         table.add_row(name, written(was), written(given))
@@ -73,7 +79,7 @@ def show(differing: Mapping[str, tuple[object, object]]) -> None:
 
 
 def effort(root: Path, hours: float) -> str:
-    """Hours of audio, and how long that takes by the last runs where there were some: ": 2.5 h of audio, ..."."""
+    """Return the hours of audio as text, and how long they take at the pace of the last runs, if there were any."""
     if not hours:
         return ""
     audio = f": {_hours(hours)} of audio"
@@ -91,7 +97,7 @@ def effort(root: Path, hours: float) -> str:
 
 
 def written(value: object) -> str:
-    """A value as the variable would have it."""
+    """Return a JSON value as text."""
     match value:
         case None | [] | ():
             return "unset"

@@ -110,9 +110,13 @@ def ingest_folder(
 def work_off(
     lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport], *, quiet: bool = False
 ) -> IngestReport:
-    """Process what is pending, in this process, with progress on standard error unless it is to be quiet.
+    """Process what is pending, in this process.
 
-    prepare: makes it pending first.
+    Args:
+        lake: The lake.
+        settings: The settings.
+        prepare: Makes recordings pending first.
+        quiet: Whether to print no progress to standard error.
     """
     if settings.log_level == "WARNING":  # nobody has asked for more, and Dagster warns of what is of no concern here
         logging.getLogger("dagster").setLevel(logging.ERROR)

@@ -16,7 +16,11 @@ from sensory_pipeline.storage.sources import why_empty
 
 
 def preview(source: str, settings: Settings, *, retry_failed: bool, confirm_missing: bool) -> None:
-    """Tell it, and change nothing. Raises as an ingest does for a source without recordings."""
+    """Print what an ingest would do.
+
+    Raises:
+        ConfigurationError: The source has no recordings.
+    """
     plans, access = current_plans(settings), S3Access.of(settings)
     lake = Lake.open(settings.lake, ledger=settings.ledger) if (settings.lake / "lake.json").exists() else None
     if lake is None:

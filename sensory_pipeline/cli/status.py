@@ -24,10 +24,10 @@ from sensory_pipeline.settings import Settings, dagster_home
 
 
 def status(lake: LakeOption = None) -> None:
-    """Show how a lake stands: what is done, waits or failed and why, the last runs, what runs now and when the next
-    night is, what would be processed again, and the lake's settings.
+    """Show how a lake stands.
 
-    Changes nothing.
+    What is done, waits or failed and why, the last runs, what runs now and when the next night is, what would be
+    processed again, and the lake's settings. Changes nothing.
     """
     settings = settings_of(lake)
     opened = Lake.open(settings.lake, ledger=settings.ledger)

@@ -8,7 +8,7 @@ from sensory_pipeline.core.characters import visible
 
 
 class PlainFormatter(logging.Formatter):
-    """Control characters are shown, not sent: anybody may have written what is logged."""
+    """Shows control characters instead of sending them: anybody may have written what is logged."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or several with a traceback."""
@@ -16,7 +16,7 @@ class PlainFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Log what is of that level or above, unless this process logs somewhere already."""
+    """Log from a level on to standard error, unless logging is configured already."""
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])

@@ -11,7 +11,7 @@ from sensory_pipeline.lake.database import Database, Transaction
 
 
 class Verdict(StrEnum):
-    """How an object of a listing stands. forgotten: it is not to be taken in again."""
+    """How an object of a listing compares with the ledger; a forgotten one is not taken in again."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -22,7 +22,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A recording as the ledger has it. fingerprint: of what is published, empty where nothing is."""
+    """A recording in the ledger.
+
+    Attributes:
+        version: Its version.
+        status: As in the ledger.
+        fingerprint: Fingerprint of the published result; empty if there is none.
+        present: Whether it was in its source at the last listing.
+    """
 
     version: str
     status: str
@@ -31,7 +38,7 @@ class Known:
 
 
 def known(db: Transaction, identities: Collection[str]) -> dict[str, Known]:
-    """Those of these recordings that the ledger has, by recording_id."""
+    """Return those of the recordings that the ledger has, by recording_id."""
     places = ", ".join("?" * len(identities))
     rows = db.execute(
         "SELECT recording_id, version, status, coalesce(fingerprint, ''), present FROM recordings"  # noqa: S608
@@ -45,7 +52,13 @@ def known(db: Transaction, identities: Collection[str]) -> dict[str, Known]:
 
 
 def verdict(item: SourceObject, found: Known | None, fingerprint: Callable[[str], str]) -> Verdict:
-    """fingerprint: of the result wanted for a uri."""
+    """Return how an object compares with the ledger.
+
+    Args:
+        item: The object.
+        found: The recording in the ledger, if there is one.
+        fingerprint: Returns the fingerprint of the wanted result for a uri.
+    """
     if found is None:
         return Verdict.NEW
     if found.status == "forgotten":
@@ -60,7 +73,13 @@ def verdict(item: SourceObject, found: Known | None, fingerprint: Callable[[str]
 def verdicts(
     database: Database | None, items: Iterable[SourceObject], fingerprint: Callable[[str], str]
 ) -> dict[str, tuple[Verdict, Known | None]]:
-    """Of a page of a listing, by recording_id. database: None where there is no lake yet."""
+    """Return how a page of a listing compares with the ledger, by recording_id.
+
+    Args:
+        database: The ledger's database; None if there is no lake yet.
+        items: The objects of the page.
+        fingerprint: Returns the fingerprint of the wanted result for a uri.
+    """
     page = {recording_id(item.uri): item for item in items}
     if database is None or not database.exists():
         return dict.fromkeys(page, (Verdict.NEW, None))
@@ -73,7 +92,7 @@ def verdicts(
 
 
 def present(database: Database | None, prefix: str) -> set[str]:
-    """recording_ids of those whose uris begin so and that are not known to be missing."""
+    """Return the recording_ids of present recordings whose uris begin with a prefix."""
     if database is None or not database.exists():
         return set()
     with database.reading() as db:
@@ -84,7 +103,7 @@ def present(database: Database | None, prefix: str) -> set[str]:
 
 
 def stale(database: Database, fingerprint: Callable[[str], str]) -> list[str]:
-    """recording_ids of what was made under other settings than those wanted now."""
+    """Return the recording_ids of results that were made under other settings than those wanted now."""
     if not database.exists():
         return []
     with database.reading() as db:

@@ -11,7 +11,7 @@ _ROWS = 10_000
 
 
 def audio_hours(lake: Lake, identities: Collection[str]) -> float:
-    """Hours of audio of these recordings, as far as their length is known."""
+    """Return the hours of audio of these recordings, as far as their length is known."""
     wanted = set(identities)
     seconds = 0.0
     if wanted:

@@ -219,7 +219,7 @@ class Ledger:
                 returned.append((identity, before.version))
             if how in (Verdict.UNCHANGED, Verdict.FORGOTTEN):
                 continue
-            # of another version, as far as the ledger knows, where it has changed
+            # of a changed recording, what is published is of another version
             published_now = (before.fingerprint or None) if how is Verdict.STALE else None
             change = (item.version, item.size_bytes, published_now, now.isoformat())
             renewed.append((*change, identity, before.version, before.status, before.fingerprint))

@@ -18,9 +18,10 @@ FILE = "settings.json"
 
 
 def read(root: Path) -> LakeSettings | None:
-    """The settings of the lake in that folder; None before its first ingest, and in a lake of an older version.
+    """Return the settings of the lake in a folder; None before its first ingest, and in a lake of an older version.
 
-    Raises ConfigurationError when the file cannot be read.
+    Raises:
+        ConfigurationError: The file cannot be read.
     """
     path = root / FILE
     try:
@@ -35,19 +36,23 @@ def read(root: Path) -> LakeSettings | None:
 
 
 def write(root: Path, settings: LakeSettings) -> None:
-    """Make these the settings of the lake in that folder."""
+    """Make these the settings of the lake in a folder."""
     write_text_atomically(root / FILE, json.dumps(values(settings), indent=1, ensure_ascii=False) + "\n")
 
 
 def parsed(found: Mapping[str, object]) -> LakeSettings:
-    """From values by variable; what is not there has its default. Raises pydantic's ValidationError."""
+    """Return the settings from their values by variable; missing ones have their defaults.
+
+    Raises:
+        ValidationError: A value is wrong.
+    """
     variables = {Settings.variable(name): name for name in LakeSettings.model_fields}
     known = {variables[variable]: value for variable, value in found.items() if variable in variables}
     return LakeSettings.model_validate(known, by_name=True)
 
 
 def values(settings: LakeSettings) -> dict[str, object]:
-    """By variable, as JSON has them."""
+    """Return the settings by variable, as JSON values."""
     plain = settings.model_dump(mode="json", include=set(LakeSettings.model_fields))
     # of a source what it gives: what it does not give is as everywhere
     plain["sources"] = [source.model_dump(mode="json", exclude_unset=True) for source in settings.sources]
@@ -55,6 +60,6 @@ def values(settings: LakeSettings) -> dict[str, object]:
 
 
 def differences(old: LakeSettings, new: LakeSettings) -> dict[str, tuple[object, object]]:
-    """By variable what it was and what it is, of those that are not the same."""
+    """Return the old and the new value of each setting that differs, by variable."""
     was, is_now = values(old), values(new)
     return {name: (was[name], value) for name, value in is_now.items() if was[name] != value}

@@ -24,7 +24,12 @@ _MODELS = ("whisper_model_size", "default_model_name", "pyannote_model", "gigaam
 
 
 def in_force(given: Settings) -> Settings:
-    """As given, for the lake that they name; what is not given is as that lake has it."""
+    """Return the settings as given, with those of the lake that they name where nothing is given.
+
+    Raises:
+        LakeMismatch: The folder is not a lake that can be opened.
+        ConfigurationError: The settings of the lake cannot be read.
+    """
     if not (given.lake / "lake.json").exists():
         return given
     lake = Lake.open(given.lake, ledger=given.ledger)
@@ -37,7 +42,7 @@ def in_force(given: Settings) -> Settings:
 
 
 def to_keep(settings: Settings) -> LakeSettings:
-    """What a lake keeps of settings: engines by name, and paths that hold in every folder."""
+    """Return what a lake keeps of settings: engines by name, and paths that hold in every folder."""
     own = {name: getattr(settings, name) for name in LakeSettings.model_fields}
     own |= {
         "stt": engine_name(settings, Stage.TRANSCRIPTS),
@@ -56,27 +61,31 @@ def to_keep(settings: Settings) -> LakeSettings:
 
 
 def changed(lake: Lake, settings: Settings) -> Mapping[str, tuple[object, object]]:
-    """By variable what the lake keeps and what is in force, where they differ; nothing where it keeps none yet."""
+    """Return the differing settings by variable: the value of the lake, and that in force.
+
+    A lake that keeps no settings yet differs in nothing.
+    """
     kept = own_settings.read(lake.root)
     return own_settings.differences(kept, to_keep(settings)) if kept is not None else {}
 
 
 def redone(lake: Lake, plans: Plans) -> list[str]:
-    """recording_ids of what would be processed again under these plans."""
+    """Return the recording_ids of what would be processed again under these plans."""
     return stale(lake.database, lambda uri: plans.of(uri).fingerprint)
 
 
 def keep(lake: Lake, settings: Settings) -> None:
-    """Let the lake keep these settings from now on."""
+    """Make these the settings of the lake."""
     wanted = to_keep(settings)
     if own_settings.read(lake.root) != wanted:
         own_settings.write(lake.root, wanted)
 
 
 def unattended(lake: Lake, settings: Settings) -> None:
-    """Where there is nobody to ask: keep the settings, unless recordings would be processed again.
+    """Keep the settings where nobody can be asked.
 
-    Raises LakeMismatch.
+    Raises:
+        LakeMismatch: Recordings would be processed again.
     """
     differing = changed(lake, settings)
     if differing and (again := redone(lake, current_plans(settings))):
@@ -89,6 +98,6 @@ def unattended(lake: Lake, settings: Settings) -> None:
 
 
 def _anywhere(model: str | None) -> str | None:
-    """The name of a model as it is, the path of one from the root."""
+    """Return the name of a model as it is, and the path of one as an absolute path."""
     path = Path(model).expanduser() if model else None
     return str(path.absolute()) if path is not None and path.exists() else model
