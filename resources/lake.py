@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.agreement import unattended
 from sensory_pipeline.settings import Settings
 
 
@@ -22,14 +23,17 @@ class LakeResource(dg.ConfigurableResource[Lake]):
         """Open the lake.
 
         Raises:
-            LakeMismatch: It has other shards or another start date than the fields say.
+            LakeMismatch: It has other shards or another start date than the fields say, or the settings would have its
+                recordings processed again.
         """
-        return Lake.create(
+        found = Lake.create(
             Path(self.folder),
             shards=self.shards,
             start_date=date.fromisoformat(self.start_date),
             ledger=self.settings.ledger,
         )
+        unattended(found, self.settings)
+        return found
 
 
 def lake(settings: Settings) -> LakeResource:

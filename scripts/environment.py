@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sensory_pipeline.core.sources import RecordingSettings
 from sensory_pipeline.env_file import Variables
+from sensory_pipeline.lake_settings import LakeSettings
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 
@@ -21,11 +22,13 @@ _WIDTH = 110
 def example() -> str:
     """Return the text of the file."""
     everywhere = [name for name in Settings.model_fields if name in RecordingSettings.model_fields]
-    installation = [name for name in Settings.model_fields if name not in RecordingSettings.model_fields]
+    lake = [name for name in LakeSettings.model_fields if name not in RecordingSettings.model_fields]
+    installation = [name for name in Settings.model_fields if name not in LakeSettings.model_fields]
     return "".join(
         [
             _HEAD,
             *_section("This installation", Settings, installation),
+            *_section("The lake, which keeps these and the next ones (sensory configure)", Settings, lake),
             *_section("Every recording; may differ from source to source (docs/sources.md)", Settings, everywhere),
             *_section("The service alone (sensory serve)", ServiceSettings, ServiceSettings.model_fields),
         ]

@@ -40,8 +40,9 @@ from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionRes
 # for a class in dagster.yaml, with UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 
-# whether a cron expression is valid; ScheduleDefinition reports it only with a traceback
-from dagster._utils.schedules import is_valid_cron_schedule
+# whether a cron expression is valid, which ScheduleDefinition reports only with a traceback; when it is next due, which
+# only the daemon and the UI say
+from dagster._utils.schedules import is_valid_cron_schedule, schedule_execution_time_iterator
 
 __all__ = [
     "DAEMON",
@@ -57,6 +58,7 @@ __all__ = [
     "event_files",
     "execute_in_process_executor",
     "is_valid_cron_schedule",
+    "schedule_execution_time_iterator",
     "started_process",
     "workspace_context",
 ]

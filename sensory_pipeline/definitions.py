@@ -1,5 +1,6 @@
 """The only place where the parts are put together."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.automation.notifications import doubts, failures
 from sensory_pipeline.automation.resumption import resumption
 from sensory_pipeline.automation.retention import retention
+from sensory_pipeline.core.log_lines import configure
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.processing.agreement import in_force
 from sensory_pipeline.settings import Settings
 
 
@@ -54,5 +57,8 @@ def _s3(settings: Settings) -> Mapping[str, Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return what Dagster loads from this module, with the settings of the environment and `.env`."""
-    return build(Settings())
+    """Return what Dagster loads from this module, with the settings of the environment, `.env` and the lake."""
+    settings = in_force(Settings())
+    configure(settings.log_level)
+    logging.getLogger("dagster").propagate = False  # Dagster shows its own lines
+    return build(settings)

@@ -10,38 +10,23 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import EnvSettingsSource, NoDecode
 
 from sensory_pipeline.core.languages import Codes
-from sensory_pipeline.core.sources import RecordingSettings, Source
+from sensory_pipeline.core.sources import Source
 from sensory_pipeline.env_file import RUNS_CODE, OwnEnvFile, Variables
+from sensory_pipeline.lake_settings import LakeSettings
 
 Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$")]
 """In Dagster's required format."""
 
 
-def _listed(value: Any) -> Any:
-    """Return the list itself, or the one in the YAML file of that name."""
-    if not isinstance(value, str):
-        return value
-    try:
-        found = yaml.safe_load(value if value.lstrip().startswith("[") else Path(value).read_text())
-    except OSError as error:
-        raise ValueError(f"it is neither a list nor a file that can be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, list):
-        raise ValueError('it should contain a list, for example ["/recordings", "s3://bucket/calls"]')
-    return found
-
-
-class Settings(Variables, RecordingSettings):
-    """How this installation runs, and the settings of every recording.
+class Settings(Variables, LakeSettings):
+    """How this installation runs, and the settings of its lake and of every recording.
 
     Every setting of a request is here too, under the same name.
     """
@@ -49,19 +34,12 @@ class Settings(Variables, RecordingSettings):
     model_config = Variables.model_config  # not that of a request
 
     # as for a recording, but also accepts commas instead of JSON
-    languages: Annotated[Codes, NoDecode] = Field(
-        (), description=RecordingSettings.model_fields["languages"].description
-    )
+    languages: Annotated[Codes, NoDecode] = Field((), description=LakeSettings.model_fields["languages"].description)
     lake: Path = Field(Path("lake"), description="Folder for the tables and all state.")
     ledger: SecretStr | None = Field(
         None,
         description="PostgreSQL database for the ledger, as postgresql://user:password@host/name; unset: SQLite in the "
         "lake's folder. Cannot change once the lake exists.",
-    )
-    sources: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_listed)] = Field(
-        (),
-        description='Folders and S3 prefixes to watch: ["/recordings", "s3://bucket/calls"], or a YAML file '
-        "with such a list, where each entry can have its own settings (docs/sources.md).",
     )
     sqs_queue: str | None = Field(
         None,
@@ -102,6 +80,11 @@ class Settings(Variables, RecordingSettings):
     )
     webhook_url: SecretStr | None = Field(
         None, description="Failure webhook URL, in the form of Slack's incoming webhooks; unset: none."
+    )
+    ui_url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="Address of Dagster's UI as its users reach it, for links in messages; unset: that of sensory dev.",
     )
     keep_runs_days: int = Field(
         90, ge=1, description="Days that Dagster keeps runs and their events; the last run of each partition stays."
@@ -151,9 +134,6 @@ class Settings(Variables, RecordingSettings):
         "recording's length.",
     )
 
-    default_model_name: str = Field(
-        "base", validation_alias="DEFAULT_MODEL_NAME", description="Whisper model if WHISPER_MODEL_SIZE is unset."
-    )
     whisper_device: str = Field(
         "auto", validation_alias="WHISPER_DEVICE", description="auto, cpu, cuda or cuda:1; auto falls back to the CPU."
     )
@@ -169,13 +149,6 @@ class Settings(Variables, RecordingSettings):
         description="Whisper's threads on a CPU, shared by up to four workers that each decode their own clips; 0: "
         "chosen by the number of cores.",
     )
-    whisper_batch_size: int | None = Field(
-        None,
-        ge=1,
-        validation_alias="WHISPER_BATCH_SIZE",
-        description="Number of clips decoded together, from any recordings; unset: chosen for the device; 1: one "
-        "after the other, in segments as Whisper cuts them.",
-    )
     pyannote_auth_token: SecretStr | None = Field(
         None,
         validation_alias="PYANNOTE_AUTH_TOKEN",
@@ -183,14 +156,6 @@ class Settings(Variables, RecordingSettings):
     )
     pyannote_use_gpu: bool = Field(
         True, validation_alias="PYANNOTE_USE_GPU", description="Use a GPU for pyannote if there is one."
-    )
-    pyannote_window_step: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        validation_alias="PYANNOTE_WINDOW_STEP",
-        description="Distance between pyannote's windows, as a fraction of a window; unset: the model's own, 0.1. "
-        "0.25 takes half as long and is less exact.",
     )
     pyannote_trusted_classes: frozenset[str] = Field(
         frozenset(),
@@ -254,6 +219,11 @@ def dagster_home() -> Path | None:
 def environment_with(**variables: str) -> dict[str, str]:
     """Return the environment for a child process, with these variables set."""
     return {**os.environ, **variables}  # noqa: TID251
+
+
+def completing() -> bool:
+    """Return whether a shell asks for completions."""
+    return "_SENSORY_COMPLETE" in os.environ  # noqa: TID251
 
 
 def visible_devices() -> str | None:

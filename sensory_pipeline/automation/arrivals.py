@@ -19,6 +19,7 @@ from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Backlog
+from sensory_pipeline.processing.agreement import unattended
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings
@@ -115,6 +116,7 @@ def _swept(
     log = context.log
     access = context.resources.s3.access if settings.in_s3 else AS_FOUND
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    unattended(lake, settings)
     lake = replace(lake, start_date=max(lake.start_date, begins))
     plans = current_plans(settings)
     sources = [source.uri for source in settings.sources]

@@ -18,8 +18,14 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.runs.reports import PublicationReport
 from sensory_pipeline.processing.runs.runner import Runner
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Events go to the instance, where the UI shows them; the summary lists failures."""
+
+def _console(level: str) -> dict[str, object]:
+    """Return run config for the console: only who asks for more than the default sees lines of Dagster there.
+
+    Events go to the instance, where the UI shows them; the summary lists failures.
+    """
+    shown = level if level in ("DEBUG", "INFO") else "CRITICAL"
+    return {"loggers": {"console": {"config": {"log_level": shown}}}}
 
 
 def ingest(
@@ -29,6 +35,7 @@ def ingest(
     runner: Runner,
     report: IngestReport,
     *,
+    log_level: str = "WARNING",
     run_started: Callable[[Partition, int], None],
 ) -> None:
     """Run the job on every partition that has pending recordings, until a round leaves as many pending as before.
@@ -39,6 +46,7 @@ def ingest(
         instance: Dagster's instance.
         runner: The job's engines resource, whose reports are added up.
         report: The report to add to.
+        log_level: LOG_LEVEL.
         run_started: Called with the partition and its number of pending recordings before each run.
 
     Raises:
@@ -50,7 +58,7 @@ def ingest(
         for partition in waiting:
             run_started(partition, waiting[partition])
             try:
-                _run(job, instance, partition, runner, report)
+                _run(job, instance, partition, runner, report, log_level)
             except dg.DagsterExecutionInterruptedError:
                 raise KeyboardInterrupt from None
             if any(dg.DagsterExecutionInterruptedError.__name__ in failure for failure in report.run_failures):
@@ -62,14 +70,19 @@ def ingest(
 
 
 def _run(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, partition: Partition, runner: Runner, report: IngestReport
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    partition: Partition,
+    runner: Runner,
+    report: IngestReport,
+    log_level: str,
 ) -> None:
     runner.publication = None
     result = job.execute_in_process(
         instance=instance,
         partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
         tags={**this_process(), **({SOURCE_TAG: report.source} if report.source else {})},
-        run_config=QUIET,
+        run_config=_console(log_level),
         raise_on_error=False,
     )
     report.runs += 1

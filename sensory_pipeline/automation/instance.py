@@ -13,6 +13,7 @@ from sensory_pipeline.storage.lock import held
 CONFIG: dict[str, object] = {
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},  # it would ask new users for their e-mail address
+    "python_logs": {"python_log_level": "INFO"},  # the events of a run are DEBUG; the UI has them all
     "run_monitoring": {
         "enabled": True,
         "start_timeout_seconds": 180,

@@ -1,9 +1,16 @@
-"""Reports failures to a webhook in the format of Slack's incoming webhooks: {"text": ...}."""
+"""Reports failures to a webhook in the format of Slack's incoming webhooks: {"text": ...}.
 
+Each cause is reported once: a missing model fails every run of a night, and is one message.
+"""
+
+import hashlib
 import html
 import json
 import logging
+import re
 import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException, InvalidURL
 from urllib.request import Request, urlopen
 
@@ -17,6 +24,11 @@ from sensory_pipeline.settings import Settings
 TRIES = 3
 TIMEOUT_S = 2.0
 """Short, because a sensor has a minute for all the runs that it reports."""
+
+CAUSE_TAG = "sensory/told"
+"""Tag of a reported run: its cause, so that runs with the same cause can be recognised."""
+SILENCE = timedelta(hours=12)
+"""How long a cause is not reported again."""
 
 _CHECKS = ("invariants", "error_share")
 
@@ -34,14 +46,11 @@ def failures(settings: Settings) -> dg.SensorDefinition:
         run = context.dagster_run
         if run.tags.get(WILL_RETRY_TAG) == "true":
             return dg.SkipReason("it is run again")
-        what = [
-            f"{event.step_key} failed: {_first_line(event.step_failure_data.error, event.message)}"
-            for event in context.get_step_failure_events()
-        ]
         return _tell(
             settings,
+            context.instance,
             run,
-            what or [f"the run failed: {_first_line(_of_run(context.failure_event), context.failure_event.message)}"],
+            causes(context.instance, run.run_id),
             "Finished work is kept. Fix the cause, then materialise the partition again, or wait for the nightly run.",
             context.log,
         )
@@ -74,7 +83,8 @@ def doubts(settings: Settings) -> dg.SensorDefinition:
         ]
         if not what:
             return dg.SkipReason("nothing to report")
-        return _tell(settings, run, what, "`sensory sql` on `recordings` shows which recordings, and why.", context.log)
+        advice = "`sensory sql` on `recordings` shows which recordings, and why."
+        return _tell(settings, context.instance, run, what, advice, context.log)
 
     return sensor
 
@@ -111,15 +121,58 @@ def post(url: str, text: str, log: logging.Logger) -> bool:
     return False
 
 
+def causes(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """Return why a run failed: a line for each failed step, or one for the run itself."""
+    steps = [
+        f"{event.step_key} failed: {_first_line(event.step_failure_data.error, event.message)}"
+        for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE)
+    ]
+    return steps or [
+        f"the run failed: {_first_line(_of_run(event), event.message)}"
+        for event in _events(instance, run_id, dg.DagsterEventType.RUN_FAILURE)
+    ]
+
+
+def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
+    return (entry.dagster_event for entry in instance.all_logs(run_id, of_type=kind) if entry.dagster_event)
+
+
 def _tell(
-    settings: Settings, run: dg.DagsterRun, what: list[str], advice: str, log: logging.Logger
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    what: list[str],
+    advice: str,
+    log: logging.Logger,
 ) -> dg.SkipReason | None:
     url = settings.webhook_url
     if url is None:
         return dg.SkipReason("SENSORY_WEBHOOK_URL is not set")
+    cause = _cause(what)
+    since = datetime.now(UTC) - SILENCE
+    alike = instance.get_runs(dg.RunsFilter(tags={CAUSE_TAG: cause}, created_after=since), limit=1)
+    if alike:
+        return dg.SkipReason(f"run {alike[0].run_id[:8]} was told of, with the same cause")
     partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "unknown"
-    text = "\n".join([f"Partition {partition}, run {run.run_id[:8]}", *what, advice])
-    return None if post(url.get_secret_value(), text, log) else dg.SkipReason("the webhook did not take the message")
+    text = "\n".join(
+        [
+            f"Partition {partition}, run {run.run_id[:8]}",
+            *([f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}"] if settings.ui_url else []),
+            *what,
+            advice,
+            f"Runs with the same cause are not reported for {SILENCE.total_seconds() / 3600:g} hours.",
+        ]
+    )
+    if not post(url.get_secret_value(), text, log):
+        return dg.SkipReason("the webhook did not take the message")
+    instance.add_run_tags(run.run_id, {CAUSE_TAG: cause})
+    return None
+
+
+def _cause(what: Iterable[str]) -> str:
+    """Return a key that is the same for reasons that differ only in numbers."""
+    plain = sorted({re.sub(r"[0-9a-f]*\d[0-9a-f|:.-]*", "#", line) for line in what})
+    return hashlib.sha256("\n".join(plain).encode()).hexdigest()[:16]
 
 
 def _of_run(event: dg.DagsterEvent) -> SerializableErrorInfo | None:

@@ -59,6 +59,11 @@ class IngestReport:
         found = self.registration
         return found.new + found.changed + found.stale + found.unchanged
 
+    @property
+    def problems(self) -> bool:
+        """Whether something failed, is damaged or is left, so that somebody should look."""
+        return bool(self.failed or self.partial or self.pending or self.emptied or self.run_failures)
+
 
 def register(
     lake: Lake,

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ import yaml
 
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.orphans import fail_launched, fail_unlaunched
+from sensory_pipeline.automation.run_history import ended_since
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.dagster_internals import DAEMON, RETRY_CHANGED_DEFINITIONS
 from sensory_pipeline.storage.lock import held
@@ -36,6 +38,8 @@ MOST_DEATHS = 5
 END_LIMIT_S = 30.0
 """Seconds that services and runs have to end by themselves."""
 _POLL_S = 0.5
+_LOOK_S = 5.0
+"""Seconds between two looks at the runs that have ended."""
 _SET_DEATH_SIGNAL, _ADOPT_ORPHANS = 1, 36  # <linux/prctl.h>
 
 
@@ -81,7 +85,16 @@ class Service:
         )
 
 
-def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, definitions: str = DEFINITIONS) -> None:
+def serve(
+    home: Path,
+    environment: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    definitions: str = DEFINITIONS,
+    log_level: str = "WARNING",
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
     """Keep the services running until SIGINT or SIGTERM.
 
     Args:
@@ -90,6 +103,8 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         host: Address of the UI.
         port: Port of the UI.
         definitions: Module with Dagster's definitions.
+        log_level: Lowest level of the services' lines that are shown.
+        tell: Called with a line for each run that ends.
 
     Raises:
         ConfigurationError: A service dies again and again.
@@ -110,11 +125,14 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         server = {"socket": str(socket), "location_name": definitions}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
         code_server = ["dagster", "api", "grpc", "--socket", str(socket), "--lazy-load-user-code", "--module-name"]
-        known = ["--workspace", str(workspace), "--log-level", "warning"]
+        level = ["--log-level", log_level.lower()]
+        known = ["--workspace", str(workspace), *level]
         # otherwise a backfill and its queued runs fail for good if the code server is restarting at that moment
         patient = {**environment, RETRY_CHANGED_DEFINITIONS: "1"}
         code = Service(
-            name="code server", command=[*code_server, definitions, "--location-name", definitions], environment=patient
+            name="code server",
+            command=[*code_server, definitions, "--location-name", definitions, *level],
+            environment=patient,
         )
         daemon = Service(
             name="daemon",
@@ -124,9 +142,10 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
         )
         webserver = Service(
             name="webserver",
-            command=[WEBSERVER, "--host", host, "--port", str(port), "--workspace", str(workspace)],
+            command=[WEBSERVER, "--host", host, "--port", str(port), "--workspace", str(workspace), *level],
             environment=patient,
         )
+        told, looked = datetime.now(UTC), time.monotonic()
         try:
             while True:
                 code.keep_up()
@@ -134,11 +153,22 @@ def serve(home: Path, environment: Mapping[str, str], *, host: str, port: int, d
                     daemon.keep_up()
                     webserver.keep_up()
                 _reap({service.process.pid for service in (code, daemon, webserver) if service.process})
+                if time.monotonic() - looked > _LOOK_S:
+                    told, looked = _tell_ended(home, told, tell), time.monotonic()
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             log.info("ending Dagster's services")
         finally:
             _end_family()
+
+
+def _tell_ended(home: Path, since: datetime, tell: Callable[[str], None]) -> datetime:
+    """Report the runs that ended after a moment, and return when the last of them ended."""
+    with open_instance(home) as instance:
+        runs = ended_since(instance, since)
+    for run in runs:
+        tell(run.line())
+    return runs[-1].ended if runs else since
 
 
 def _clear_starting(home: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +19,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.applications import Starlette
 
 from sensory_pipeline.automation.same_origin import SameOrigin
+from sensory_pipeline.core.log_lines import configure
 from sensory_pipeline.dagster_internals import workspace_context
 
 
@@ -29,13 +29,14 @@ def main() -> None:
     options.add_argument("--host", required=True)
     options.add_argument("--port", required=True, type=int)
     options.add_argument("--workspace", required=True, type=Path)
+    options.add_argument("--log-level", required=True)
     given = options.parse_args()
-    logging.getLogger("dagster").setLevel(logging.WARNING)
+    configure(given.log_level.upper())
     with dg.DagsterInstance.get() as instance, workspace_context(instance, given.workspace) as context:
         app: Starlette = create_app_from_workspace_process_context(context, lifespan=_lifespan)
         names = {given.host, socket.gethostname(), socket.getfqdn()}
         app.add_middleware(SameOrigin, names=names)
-        uvicorn.run(app, host=given.host, port=given.port, log_level="warning")
+        uvicorn.run(app, host=given.host, port=given.port, log_level=given.log_level)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -15,17 +14,21 @@ import typer.main
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.markup import escape
+from typer._click.shell_completion import CompletionItem  # Typer has its own Click, with no public name for this
 
-from sensory_pipeline.cli.console import PlainFormatter, errors
-from sensory_pipeline.cli.exit_codes import EXPECTED, epilog, exit_code
+from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.exit_codes import EXPECTED, ExitCode, epilog, exit_code
 from sensory_pipeline.cli.problems import setting_problems, unknown_settings
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.settings import Settings
+from sensory_pipeline.core.log_lines import configure
+from sensory_pipeline.settings import Settings, completing
 
 COMMANDS = (
     "demo",
     "ingest",
     "reprocess",
+    "status",
+    "configure",
     "forget",
     "sql",
     "process",
@@ -90,13 +93,26 @@ class _Sensory(typer.core.TyperGroup):
         super().__init__(**options)
         self.commands = _Commands()  # type: ignore[assignment] # nobody adds to it
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
+        """The commands by name alone: their help would import them all, Dagster too, with every Tab."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for. Ctrl-C ends it with a line and the code that shells expect."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            errors.print("stopped")
+            raise typer.Exit(ExitCode.STOPPED) from None
+
 
 app = typer.Typer(
     name="sensory",
     cls=_Sensory,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=epilog(),
@@ -118,22 +134,20 @@ def sensory(
     """Turn recordings into SQL tables of words, speakers and emotions."""
 
 
-def _log(level: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-
-
 def main() -> None:
     """Entry point: an expected error is a message on standard error, never a traceback, and an exit code."""
     try:
+        if completing():
+            app()
         for warning in unknown_settings():
             errors.print(warning, style="yellow", soft_wrap=True)
-        _log(Settings().log_level)
+        configure(Settings().log_level)
         app()
     except EXPECTED as error:
         errors.print(_message(error), style="red", soft_wrap=True)
         sys.exit(exit_code(error))
+    except KeyboardInterrupt:  # before a command has begun
+        sys.exit(ExitCode.STOPPED)
 
 
 def _message(error: Exception) -> str:

@@ -5,7 +5,6 @@ Markup is off: file names, SQL and error messages have brackets of their own. Co
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -29,14 +28,6 @@ class PlainConsole(Console):
         """As rich does it."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
-
-
-class PlainFormatter(logging.Formatter):
-    """The same for what is logged."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, or several with a traceback."""
-        return visible(super().format(record))
 
 
 class _Output(PlainConsole):

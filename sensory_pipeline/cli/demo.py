@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sensory_pipeline.cli.agreement import settings_of
 from sensory_pipeline.cli.console import output
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import ingest_folder, summarise
@@ -42,7 +43,7 @@ def demo(
         raise ConfigurationError(
             f"{samples} does not exist: run the command in the project's folder, or give --samples FOLDER"
         )
-    report = ingest_folder(str(samples), lake)
+    report = ingest_folder(str(samples), settings_of(lake))
     summarise(report, lake)
     with connect(Lake.open(lake, ledger=Settings().ledger)) as db:
         for question, statement in QUESTIONS.items():

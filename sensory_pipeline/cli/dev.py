@@ -11,6 +11,7 @@ import typer
 
 from sensory_pipeline.automation.instance import prepare_home
 from sensory_pipeline.automation.services import serve
+from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
@@ -29,31 +30,35 @@ def dev(
     unprotected: Annotated[
         bool, typer.Option("--unprotected", help="On another address than this machine's own, without any password.")
     ] = False,
+    redo: RedoOption = False,
 ) -> None:
     """Start Dagster's UI and daemon for a lake. Ctrl-C stops both.
 
     Sources in the settings are watched all day and swept at night. At its start, the command lists what runs
     automatically.
     """
-    settings = Settings()
+    settings = settings_of(lake)
     _check_cron(settings.nightly)
     _check_reach(host, port, unprotected=unprotected)
     _check_free(host, port)
-    root = (lake or settings.lake).resolve()
-    if not (root / "lake.json").exists():
-        Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
-    # a lake knows its shards and its start, so that nobody has to repeat them to look at it
-    opened = Lake.open(root, ledger=settings.ledger)
+    opened = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    agree(opened, settings, redo=redo)
+    root = opened.root
     home = prepare_home(dagster_home() or root / ".dagster")
-    errors.print(f"lake {root}, Dagster's UI at http://{host}:{port} (Ctrl-C to stop)", soft_wrap=True)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    errors.print(f"lake {root}, Dagster's UI at {address} (Ctrl-C to stop)", soft_wrap=True)
     errors.print("\n".join(habits(settings)), soft_wrap=True)
     environment = environment_with(
-        DAGSTER_HOME=str(home),
-        SENSORY_LAKE=str(root),
-        SENSORY_SHARDS=str(opened.shards),
-        SENSORY_START_DATE=str(opened.start_date),
+        DAGSTER_HOME=str(home), SENSORY_LAKE=str(root), SENSORY_UI_URL=settings.ui_url or address
     )
-    serve(home, environment, host=host, port=port)
+    serve(
+        home,
+        environment,
+        host=host,
+        port=port,
+        log_level=settings.log_level,
+        tell=lambda line: errors.print(line, soft_wrap=True),
+    )
 
 
 def habits(settings: Settings) -> Iterator[str]:

@@ -17,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sensory_pipeline.automation.registration import IngestReport, register
+from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.models import fetch_with_progress
+from sensory_pipeline.cli.preview import preview
 from sensory_pipeline.cli.progress import IngestProgress
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError, without_class
@@ -52,52 +54,84 @@ def ingest(
             "--confirm-missing", help="Mark recordings as missing even if their whole source or folder is empty."
         ),
     ] = False,
+    redo: RedoOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what is new, changed, to redo and missing; change nothing.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing unless something failed or is left: for cron.")
+    ] = False,
 ) -> None:
     """Find the recordings of a source and process those that are new, changed, or made under other settings.
+
+    The lake keeps the settings that shape its results. If those of the environment and .env differ from them and
+    recordings would be processed again, the command asks first; without a terminal it needs --redo.
 
     Finished work is never repeated, so you can stop the command and run it again at any time. Exit code 0 when the
     work is done, even if some recordings are bad; 1 if a run failed; 2 for wrong use, such as a source without
     recordings.
     """
-    root = lake or Settings().lake
-    report = ingest_folder(source, root, retry_failed=retry_failed, confirm_missing=confirm_missing)
-    summarise(report, root)
+    settings = settings_of(lake)
+    if dry_run:
+        preview(source, settings, confirm_missing=confirm_missing, retry_failed=retry_failed)
+        return
+    report = ingest_folder(
+        source, settings, retry_failed=retry_failed, confirm_missing=confirm_missing, redo=redo, quiet=quiet
+    )
+    if not quiet or report.problems:
+        summarise(report, settings.lake)
     if not report.found and not report.emptied:
-        raise ConfigurationError(why_empty(source, S3Access.of(Settings())))
+        raise ConfigurationError(why_empty(source, S3Access.of(settings)))
     if report.run_failures:
         raise typer.Exit(ExitCode.FAILED)
 
 
 def ingest_folder(
-    source: str, root: Path, *, retry_failed: bool = False, confirm_missing: bool = False
+    source: str,
+    settings: Settings,
+    *,
+    retry_failed: bool = False,
+    confirm_missing: bool = False,
+    redo: bool = False,
+    quiet: bool = False,
 ) -> IngestReport:
     """Everything the command does but printing its summary; progress goes to standard error."""
-    settings = Settings()
-    lake = Lake.create(root, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
+    agree(lake, settings, redo=redo)
 
     def listed(plans: Plans) -> IngestReport:
         return register(
             lake, plans, source, S3Access.of(settings), retry_failed=retry_failed, confirm_missing=confirm_missing
         )
 
-    return work_off(lake, settings, listed)
+    return work_off(lake, settings, listed, quiet=quiet)
 
 
-def work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
-    """Process what is pending, in this process, with progress on standard error. prepare: makes it pending first."""
-    logging.getLogger("dagster").setLevel(logging.ERROR)
+def work_off(
+    lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport], *, quiet: bool = False
+) -> IngestReport:
+    """Process what is pending, in this process.
+
+    Args:
+        lake: The lake.
+        settings: The settings.
+        prepare: Makes recordings pending first.
+        quiet: Whether to print no progress to standard error.
+    """
+    if settings.log_level == "WARNING":  # nobody has asked for more, and Dagster warns of what is of no concern here
+        logging.getLogger("dagster").setLevel(logging.ERROR)
     try:
         fetch_with_progress(choices(settings))
-        return _work_off(lake, settings, prepare)
+        return _work_off(lake, settings, prepare, quiet=quiet)
     except KeyboardInterrupt:
         errors.print("stopped; finished work is kept, and the next ingest continues")
         raise typer.Exit(ExitCode.STOPPED) from None
 
 
-def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport]) -> IngestReport:
+def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestReport], *, quiet: bool) -> IngestReport:
     with (
         watched_for_stop() as stop_asked,
-        IngestProgress() as progress,
+        IngestProgress(shown=not quiet) as progress,
         runner(settings, progress=progress.step) as engines,
     ):
         report = prepare(engines.context.plans)
@@ -119,7 +153,7 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestR
 
         with open_instance(dagster_home() or lake.root / ".dagster") as instance:
             job = build(settings, lake=lake, engines=engines).resolve_job_def("process_recordings")
-            run_ingest(lake, job, instance, engines, report, run_started=started)
+            run_ingest(lake, job, instance, engines, report, log_level=settings.log_level, run_started=started)
         if stop_asked():  # Dagster makes a failed run of it, if anything
             raise KeyboardInterrupt
         progress.left(report.pending)

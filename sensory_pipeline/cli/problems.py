@@ -38,9 +38,9 @@ def problems(error: ValidationError, named: Callable[[str], str]) -> str:
 def setting_problems(error: ValidationError | SettingsError) -> str:
     """What is wrong with the settings, by their variables."""
     if isinstance(error, ValidationError):
-        return problems(error, _variable)
+        return problems(error, variable)
     found = re.search(r'field "(\w+)"', str(error))
-    return f"{_variable(found[1])} is no JSON: see .env.example" if found else str(error)
+    return f"{variable(found[1])} is no JSON: see .env.example" if found else str(error)
 
 
 def unknown_settings() -> list[str]:
@@ -52,7 +52,7 @@ def unknown_settings() -> list[str]:
     return warnings
 
 
-def _variable(place: str) -> str:
+def variable(place: str) -> str:
     """Of a field, by its name; pydantic calls those with a name of their own by that."""
     field = _FIELDS.get(place)
     if field is None:

@@ -22,7 +22,8 @@ _SPEED_OVER_S = 600  # stages differ much in their speed
 class IngestProgress:
     """Steps done, of all there are: every recording takes one for each stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shown: bool = True) -> None:
+        """shown: whether anything is printed."""
         # a copy, since Dagster points standard error itself to a log of its own while a step runs
         self._file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
         self._console = PlainConsole(file=self._file)
@@ -38,10 +39,11 @@ class IngestProgress:
             console=self._console,
             expand=True,
             speed_estimate_period=_SPEED_OVER_S,
-            disable=not self._console.is_terminal,
+            disable=not (shown and self._console.is_terminal),
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._lines = shown and not self._console.is_terminal
         self._task = self._bar.add_task("looking for recordings", total=None)
         self._recordings = 0
         self._names: Mapping[str, str] = {}
@@ -50,7 +52,7 @@ class IngestProgress:
 
     def __enter__(self) -> Self:
         self._bar.start()
-        if self._bar.disable:
+        if self._lines:
             self._teller.start()
         return self
 
@@ -59,7 +61,7 @@ class IngestProgress:
     ) -> None:
         self._bar.stop()
         self._ended.set()
-        if self._bar.disable:
+        if self._lines:
             self._teller.join()
         self._file.close()
 
@@ -82,7 +84,7 @@ class IngestProgress:
         done = max(0, self._recordings - recordings)  # another ingest may have brought more
         description = f"{done} of {counted(self._recordings, 'recording')} done"
         self._bar.update(self._task, completed=done * len(Stage), description=description)
-        if self._bar.disable:
+        if self._lines:
             self._say()
 
     def _tell(self) -> None:

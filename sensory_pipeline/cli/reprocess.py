@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sensory_pipeline.automation.registration import IngestReport
+from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import summarise_work, work_off
@@ -18,7 +19,6 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.runs.reprocess import engines_of
 from sensory_pipeline.processing.runs.reprocess import reprocess as mark
-from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.sources import uri_of
 
 
@@ -34,6 +34,7 @@ def reprocess(
         str | None,
         typer.Option("--engine", help="Only the work of this engine (a name from `stages`), and what depends on it."),
     ] = None,
+    redo: RedoOption = False,
 ) -> None:
     """Process recordings again: some of them, those of a date, or the work of one engine. You can combine these.
 
@@ -41,9 +42,10 @@ def reprocess(
     """
     if not (recordings or date or engine):
         raise ConfigurationError("choose what to process again: recordings, --date 2026-11-22 or --engine whisper")
-    settings = Settings()
-    opened = Lake.open(lake or settings.lake, ledger=settings.ledger)
+    settings = settings_of(lake)
+    opened = Lake.open(settings.lake, ledger=settings.ledger)
     opened.check_made_with(shards=settings.shards, start_date=settings.start_date)
+    agree(opened, settings, redo=redo)
 
     def choose(plans: Plans) -> IngestReport:
         if engine is not None and engine not in (known := engines_of(plans)):

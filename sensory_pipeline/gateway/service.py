@@ -31,6 +31,7 @@ from sensory_pipeline.gateway.lake_home import LakeHome
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.agreement import in_force
 from sensory_pipeline.processing.setup import current_plans, shared_engines
 from sensory_pipeline.processing.workers.executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
@@ -192,8 +193,9 @@ async def running(
 def _lake_home(settings: Settings, inbox: Path | None, engines: EngineFactory | None) -> LakeHome | None:
     if inbox is None:
         return None
-    lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
-    return LakeHome(lake, current_plans(settings, engines=engines), inbox)
+    ours = in_force(settings)
+    lake = Lake.create(ours.lake, shards=ours.shards, start_date=ours.start_date, ledger=ours.ledger)
+    return LakeHome(lake, current_plans(ours, engines=engines), inbox)
 
 
 def _watch(service: Service) -> None:

@@ -1,6 +1,7 @@
 """One folder that holds everything: tables, manifests, ledger, stage results, decoded audio.
 
 lake.json                               format, number of shards, first date, where the ledger is; never changes
+settings.json                           the settings that shape its results; changed only with a confirmation
 ledger.sqlite                           which recordings were found and tried, unless that is in PostgreSQL
 manifests/date=/shard=.json             what is published
 generations/<table>/date=/shard=/       the rows; only files that a manifest names count

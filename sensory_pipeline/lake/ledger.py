@@ -6,6 +6,7 @@ version that it is about, so a result for an old version never marks a new versi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,6 +22,7 @@ from sensory_pipeline.core.recordings import (
     shard_of,
 )
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.comparison import Verdict, known, verdict
 from sensory_pipeline.lake.database import Database, Values
 from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline.lake.sweeps import LATEST, TABLES, Sweeps
@@ -179,58 +181,49 @@ class Ledger:
         Returns:
             How many objects are new, changed, stale and unchanged.
         """
-        counts = dict.fromkeys(("new", "changed", "stale", "unchanged"), 0)
+        counts = Counter[Verdict]()
         remaining = iter(objects)
         while page := {recording_id(item.uri): item for item in islice(remaining, _PAGE)}:
             self._register(page, counts, fingerprint, shards, start_date)
-        return Registration(**counts)
+        return Registration(
+            new=counts[Verdict.NEW],
+            changed=counts[Verdict.CHANGED],
+            stale=counts[Verdict.STALE],
+            unchanged=counts[Verdict.UNCHANGED],
+        )
 
     def _register(
         self,
         page: Mapping[str, SourceObject],
-        counts: dict[str, int],
+        counts: Counter[Verdict],
         fingerprint: Callable[[str], str],
         shards: int,
         start_date: date,
     ) -> None:
         now = datetime.now(UTC)
-        places = ", ".join("?" * len(page))
         with self._database.reading() as db:
-            known = {
-                row[0]: row[1:]
-                for row in db.execute(
-                    "SELECT recording_id, version, status, coalesce(fingerprint, ''), present FROM recordings"  # noqa: S608
-                    f" WHERE recording_id IN ({places})",
-                    list(page),
-                ).fetchall()
-            }
+            found = known(db, page)
         new: list[Values] = []
         renewed: list[Values] = []
         returned: list[Values] = []
         for identity, item in page.items():
-            if identity not in known:
-                counts["new"] += 1
+            before = found.get(identity)
+            how = verdict(item, before, fingerprint)
+            counts[how] += 1
+            if before is None:
                 day = first_seen_date(item.modified_at, start=start_date, today=now.date()).isoformat()
                 shard = shard_of(item.uri, shards)
                 stamps = (now.isoformat(), now.isoformat())
                 new.append((identity, item.uri, item.version, item.size_bytes, day, shard, *stamps))
                 continue
-            version, status, published, present = known[identity]
-            if status == "forgotten":
+            if how is Verdict.UNCHANGED and not before.present:
+                returned.append((identity, before.version))
+            if how in (Verdict.UNCHANGED, Verdict.FORGOTTEN):
                 continue
-            if version != item.version:
-                counts["changed"] += 1
-                published_now = None  # what is published is of another version
-            elif status != "pending" and published != fingerprint(item.uri):
-                counts["stale"] += 1
-                published_now = published or None
-            else:
-                counts["unchanged"] += 1
-                if not present:
-                    returned.append((identity, version))
-                continue
+            # of a changed recording, what is published is of another version
+            published_now = (before.fingerprint or None) if how is Verdict.STALE else None
             change = (item.version, item.size_bytes, published_now, now.isoformat())
-            renewed.append((*change, identity, version, status, published))
+            renewed.append((*change, identity, before.version, before.status, before.fingerprint))
         if not (new or renewed or returned):
             return
         with self._database.writing() as db:

@@ -5,8 +5,10 @@ The mark is its recording_id, a hash: a source that still has the object does no
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import uuid4
 
+from sensory_pipeline.core.errors import LakeDamaged
 from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.publication import publish
@@ -54,3 +56,22 @@ def forget(lake: Lake, uri: str) -> bool:
                 grace_s=0,
             )
     return True
+
+
+def below(lake: Lake, prefix: str) -> list[str]:
+    """Return the uris of all recordings that begin with a prefix, in order.
+
+    Missing recordings are included, and those that tables still show after an interrupted removal.
+    """
+    from sensory_pipeline.lake.views import connect  # DuckDB, which to remove a recording by its uri does not need
+
+    with lake.database.reading() as db:
+        known = db.execute(
+            "SELECT uri FROM recordings WHERE status <> 'forgotten' AND substr(uri, 1, length(?)) = ?", (prefix, prefix)
+        ).fetchall()
+    published: list[tuple[str]] = []
+    with suppress(LakeDamaged), connect(lake, include_missing=True) as views:
+        published = views.execute(
+            "SELECT uri FROM recordings WHERE starts_with(uri, $prefix)", {"prefix": prefix}
+        ).fetchall()
+    return sorted({uri for (uri,) in (*known, *published)})

@@ -242,9 +242,9 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
         ConfigurationError: There is no engine of a given name.
     """
     choice = EngineChoice(
-        stt=_engine(settings, Stage.TRANSCRIPTS, settings.stt),
-        diarization=_engine(settings, Stage.DIARIZATION, settings.diarization),
-        emotion=_engine(settings, Stage.EMOTIONS, settings.emotion),
+        stt=engine_name(settings, Stage.TRANSCRIPTS),
+        diarization=engine_name(settings, Stage.DIARIZATION),
+        emotion=engine_name(settings, Stage.EMOTIONS),
         stereo=settings.stereo if stereo is None else stereo,
         models=settings.models,
         visible_devices=visible_devices(),
@@ -263,9 +263,18 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
     return replace(choice, **{name: value for name, value in given.items() if value is not None})
 
 
-def _engine(settings: Settings, stage: Stage, name: str | None) -> str:
-    """Return the named engine; without a name the engine whose model is set; else the first."""
-    if name is not None:
+def engine_name(settings: Settings, stage: Stage) -> str:
+    """Return the named engine of a stage; without a name the engine whose model is set; else the first.
+
+    Raises:
+        ConfigurationError: There is no engine of that name.
+    """
+    named = {
+        Stage.TRANSCRIPTS: settings.stt,
+        Stage.DIARIZATION: settings.diarization,
+        Stage.EMOTIONS: settings.emotion,
+    }
+    if (name := named[stage]) is not None:
         return engine_named(stage, name).name
     first, *others = engines_of(stage)
     return next((spec.name for spec in others if spec.model and getattr(settings, spec.model)), first.name)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sensory_pipeline.core.errors import SourceUnavailable
 from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage, stages_for
@@ -19,7 +18,8 @@ from sensory_pipeline.processing.tasks.perform import perform
 from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
 from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.processing.workers.executor import EngineExecutor
-from sensory_pipeline.storage.local import stat_object
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
+from sensory_pipeline.storage.sources import stat_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +29,36 @@ class SingleFile:
     Attributes:
         source: Where its sound comes from.
         request: What to find out.
+        size_bytes: Size of the stored file.
     """
 
     source: AudioSource
     request: ProcessRequest
+    size_bytes: int
 
     @classmethod
-    def at(cls, path: Path, request: ProcessRequest, *, decoded: Path, max_audio_hours: float) -> Self:
-        """Describe a file.
+    def at(
+        cls,
+        place: Path | str,
+        request: ProcessRequest,
+        *,
+        decoded: Path,
+        max_audio_hours: float,
+        access: S3Access = AS_FOUND,
+    ) -> Self:
+        """Describe a recording.
 
         Args:
-            path: The file.
+            place: A path, or the uri of an object in S3.
             request: What to find out.
             decoded: Path for its decoded audio.
             max_audio_hours: Longer recordings fail.
+            access: Access to S3.
 
         Raises:
-            SourceUnavailable: The file cannot be read.
+            SourceUnavailable: The recording cannot be read.
         """
-        try:
-            listed = stat_object(path)
-        except OSError as error:
-            raise SourceUnavailable(f"{path}: {error.strerror}") from error
+        listed = stat_object(str(place), access)
         source = AudioSource(
             uri=listed.uri,
             version=listed.version,
@@ -58,8 +66,9 @@ class SingleFile:
             max_duration_s=max_audio_hours * 3600,
             stereo=request.stereo,
             track=request.track,
+            access=access,
         )
-        return cls(source=source, request=request)
+        return cls(source=source, request=request, size_bytes=listed.size_bytes)
 
     def task(self, payloads: Mapping[Stage, str], *, limit_s: float = 0) -> StageTask:
         """Return the task of the next stage.
@@ -79,34 +88,38 @@ class SingleFile:
 
 
 def process_file(
-    path: Path,
+    place: Path | str,
     request: ProcessRequest,
     engines: Engines,
     *,
     max_audio_hours: float,
+    access: S3Access = AS_FOUND,
     executor: EngineExecutor | None = None,
     recording_timeout_s: float = 300,
 ) -> RecordingResult:
-    """Process one file.
+    """Process one recording.
 
     Args:
-        path: The file.
+        place: A path, or the uri of an object in S3.
         request: What to find out.
         engines: The engines.
         max_audio_hours: Longer recordings fail.
+        access: Access to S3.
         executor: Its processes, from `shared_engines`, do the work under supervision. If None, this process does it,
             without protection against crashes, hangs and memory use.
         recording_timeout_s: As in the settings.
 
     Raises:
         Terminal: The error that would be in the recording's row of `recordings`.
-        Transient: The file cannot be processed for now.
+        Transient: The recording cannot be processed for now.
     """
     payloads: dict[Stage, str] = {}
     with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
-        file = SingleFile.at(path, request, decoded=Path(folder, "audio.wav"), max_audio_hours=max_audio_hours)
+        file = SingleFile.at(
+            place, request, decoded=Path(folder, "audio.wav"), max_audio_hours=max_audio_hours, access=access
+        )
         check(request, engines.transcriber.info)
-        limit_s = recording_timeout_s + path.stat().st_size / 5e5
+        limit_s = recording_timeout_s + file.size_bytes / 5e5
         for stage in stages_for(request):
             task = file.task(payloads, limit_s=limit_s)
             if executor is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.errors import ConfigurationError, SourceUnavailable
 from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage import local
 from sensory_pipeline.storage.files import temporary
@@ -120,6 +120,39 @@ def uri_of(recording: str) -> str:
         return recording
     path = Path(recording)
     return local.uri_of(path.parent.resolve() / path.name)
+
+
+def prefix_below(place: str) -> str:
+    """Return how the uris of all recordings in a folder begin; the folder is given as a path or by its uri.
+
+    >>> prefix_below("s3://bucket/calls")
+    's3://bucket/calls/'
+    """
+    return place.rstrip("/") + "/" if "://" in place else prefix_of(place)
+
+
+def stat_object(recording: str, access: S3Access = AS_FOUND) -> SourceObject:
+    """Return a recording as it is now.
+
+    Args:
+        recording: A path, or the uri of an object in S3.
+        access: Access to S3.
+
+    Raises:
+        SourceUnavailable: The recording does not exist or cannot be read.
+        ConfigurationError: There are no credentials for it.
+    """
+    if not _in_s3(recording):
+        try:
+            return local.stat_object(Path(recording))
+        except OSError as error:
+            raise SourceUnavailable(f"{recording}: {error.strerror}") from error
+    from sensory_pipeline.storage import s3
+
+    found = s3.stat_object(recording, access)
+    if found is None:
+        raise SourceUnavailable(f"{recording} is not there: check the address")
+    return found
 
 
 @contextmanager

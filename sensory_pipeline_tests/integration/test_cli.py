@@ -116,6 +116,11 @@ def test_json_keeps_columns_of_one_name_and_has_no_nan(lake: Path) -> None:
     assert done.stdout == '[{"a": 1, "a_1": 2, "b": null}]\n'
 
 
+def test_an_ingest_without_news_is_silent_for_cron(lake: Path) -> None:
+    done = sensory("ingest", "in", "--lake", "lake", "--quiet", cwd=lake)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_the_runs_are_in_dagster(lake: Path) -> None:
     import dagster as dg
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner, Result
 
+from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.removal import forget
+from sensory_pipeline.lake.removal import below, forget
 from sensory_pipeline.storage.local import uri_of
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
@@ -87,3 +89,31 @@ def test_the_command(source: Path, tmp_path: Path) -> None:
     unknown = sensory("forget", "in/nobody.wav", "--yes", "--lake", "lake", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "has no in/nobody.wav" in unknown.stderr
+
+
+def test_a_folder_is_shown_before_it_is_forgotten(source: Path, tmp_path: Path) -> None:
+    def run(*arguments: str, answer: str = "") -> Result:
+        return CliRunner().invoke(app, ["forget", *arguments, "--lake", "lake"], input=answer)
+
+    tone(source / "inner" / "fourth.wav", 620)
+    tone(source / "inner-not" / "fifth.wav", 630)
+    ingested(source, tmp_path / "lake")
+    (source / "inner" / "fourth.wav").unlink()
+    ingested(source, tmp_path / "lake")
+    inner = uri_of(source / "inner" / "fourth.wav")
+    kept = run("in", answer="n\n")
+    assert kept.exit_code == 1
+    assert f"  {inner}" in kept.stderr.splitlines()
+    assert "Remove 5 recordings" in kept.stderr
+    # also what is missing from its source, and nothing whose name only begins so
+    assert run("in/inner", "--yes").stderr == "1 recording removed\n"
+    assert len(rows(tmp_path / "lake", "SELECT * FROM recordings", include_missing=True)) == 4
+    assert run(source.as_uri(), answer="y\n").exit_code == 0
+    assert rows(tmp_path / "lake", "SELECT * FROM recordings", include_missing=True) == []
+
+
+def test_a_removal_that_was_interrupted_is_found_again_by_its_folder(source: Path, tmp_path: Path) -> None:
+    lake = Lake.open(tmp_path / "lake")
+    uri = uri_of(source / f"{SECRET}.wav")
+    lake.ledger.forget(recording_id(uri))  # the first step of all
+    assert uri in below(lake, source.as_uri() + "/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,10 +70,10 @@ def listening() -> Iterator[Webhook]:
             thread.join()
 
 
-def told(home: Path, kind: dg.DagsterEventType) -> object:
-    """What the sensor does about the one run of the instance, which ended so."""
+def told(home: Path, kind: dg.DagsterEventType, run_id: str | None = None) -> object:
+    """What the sensor does about a run of the instance, the only one when None, which ended so."""
     with open_instance(home) as instance:
-        (run,) = instance.get_runs()
+        (run,) = instance.get_runs(dg.RunsFilter(run_ids=[run_id]) if run_id else None)
         event = instance.all_logs(run.run_id, of_type=kind)[0].dagster_event
         assert event is not None
         of_failure = kind is dg.DagsterEventType.RUN_FAILURE
@@ -89,9 +90,12 @@ def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch:
     ingested(tmp_path / "in", tmp_path / "lake", engines=broken, shards=1)
     assert isinstance(told(tmp_path / "lake" / ".dagster", dg.DagsterEventType.RUN_FAILURE), dg.SkipReason)
     monkeypatch.setenv("SENSORY_WEBHOOK_URL", webhook.url)
+    monkeypatch.setenv("SENSORY_UI_URL", "http://dagster.example/")
     assert told(tmp_path / "lake" / ".dagster", dg.DagsterEventType.RUN_FAILURE) is None
     (text,) = webhook.texts
-    where, what, advice = text.splitlines()
+    where, link, what, advice, silence = text.splitlines()
+    assert re.fullmatch(r"http://dagster\.example/runs/[0-9a-f-]{36}", link)
+    assert silence == "Runs with the same cause are not reported for 12 hours."
     assert where.startswith("Partition 20")
     assert "|0, run " in where
     assert what.startswith("transcripts failed: transcripts: the engine failed on 22 of 22 recordings")
@@ -101,6 +105,31 @@ def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch:
         instance.add_run_tags(instance.get_runs()[0].run_id, {"dagster/will_retry": "true"})
     assert isinstance(told(tmp_path / "lake" / ".dagster", dg.DagsterEventType.RUN_FAILURE), dg.SkipReason)
     assert len(webhook.texts) == 1
+
+
+def test_a_cause_is_told_once_and_another_again(
+    tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = ["22 of 22 recordings", "3 of 4 recordings", "the disk is full"]
+
+    @dg.op
+    def fail() -> None:
+        raise ConfigurationError(f"the model is gone: {reasons.pop(0)}")
+
+    @dg.job
+    def failing() -> None:
+        fail()
+
+    monkeypatch.setenv("SENSORY_WEBHOOK_URL", webhook.url)
+    for told_before in (0, 1, 1):
+        assert len(webhook.texts) == told_before
+        with open_instance(tmp_path / "home") as instance:
+            run_id = failing.execute_in_process(instance=instance, raise_on_error=False).run_id
+        told(tmp_path / "home", dg.DagsterEventType.RUN_FAILURE, run_id)
+    assert [text.splitlines()[1] for text in webhook.texts] == [
+        "fail failed: the model is gone: 22 of 22 recordings",
+        "fail failed: the model is gone: the disk is full",
+    ]
 
 
 def test_of_all_errors_the_one_is_told_that_says_what_to_do(

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from sensory_pipeline.automation.ingest import QUIET
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
@@ -46,7 +45,7 @@ def materialised_again(root: Path) -> None:
     key = dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)})
     with runner(settings, engines=trivial) as ready, open_instance(root / ".dagster") as instance:
         job = build(settings, lake=lake, engines=ready).resolve_job_def("process_recordings")
-        assert job.execute_in_process(instance=instance, partition_key=key, run_config=QUIET).success
+        assert job.execute_in_process(instance=instance, partition_key=key).success
         assert ready.publication is not None
         assert ready.publication.published == 0
 

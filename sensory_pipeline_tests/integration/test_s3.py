@@ -18,8 +18,10 @@ from sensory_pipeline.automation.arrivals import arrivals
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.errors import ConfigurationError, NoRoom, SourceChanged, SourceUnavailable
 from sensory_pipeline.core.recordings import SourceObject
+from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage import s3
 from sensory_pipeline.storage.files import sweep_temporaries, temporary
@@ -40,6 +42,7 @@ from sensory_pipeline_tests.s3_servers import (
     moto,
     some,
 )
+from sensory_pipeline_tests.trivial_engines import trivial
 
 STRANGE = (
     "a b.wav",
@@ -158,6 +161,14 @@ def test_more_keys_than_a_page(bucket: Bucket) -> None:
         list(threads.map(lambda index: bucket.put(f"{index:05}.wav", b"sound"), range(1050)))
     uris = [item.uri for item in everything(bucket)]
     assert uris == [bucket.uri(f"{index:05}.wav") for index in range(1050)]
+
+
+def test_one_recording_without_a_lake(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("a b.wav", sound(tmp_path, 300))
+    found = process_file(bucket.uri("a%20b.wav"), ProcessRequest(), trivial(), max_audio_hours=1)
+    assert found.audio.duration_ms == 300
+    with pytest.raises(SourceUnavailable, match=r"none\.wav is not there"):
+        process_file(bucket.uri("none.wav"), ProcessRequest(), trivial(), max_audio_hours=1)
 
 
 def test_rewritten_after_it_was_listed(bucket: Bucket, tmp_path: Path) -> None:

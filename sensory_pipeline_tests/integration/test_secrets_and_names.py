@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sensory_pipeline.automation.notifications import post
-from sensory_pipeline.cli.console import PlainConsole, PlainFormatter
+from sensory_pipeline.cli.console import PlainConsole
 from sensory_pipeline.cli.sql import Format, show
 from sensory_pipeline.core.errors import ConfigurationError, SourceUnavailable
+from sensory_pipeline.core.log_lines import PlainFormatter
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage import events, local, s3
 from sensory_pipeline.storage.aws import client_of

@@ -1,0 +1,82 @@
+"""What is printed when all is well, and how commands end that somebody stops."""
+
+import io
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.registration import IngestReport
+from sensory_pipeline.automation.run_history import ended_since
+from sensory_pipeline.cli.app import app
+from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.settings import Settings
+
+
+@dg.op
+def good(context: dg.OpExecutionContext) -> None:
+    context.log.info("so far")
+
+
+@dg.op
+def bad() -> None:
+    raise ConfigurationError("there is no model: fetch it\nand more")
+
+
+@dg.job
+def succeeding() -> None:
+    good()
+
+
+@dg.job
+def failing() -> None:
+    bad()
+
+
+def test_a_run_is_a_line_on_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    began = datetime.now(UTC)
+    with open_instance(tmp_path / "home") as instance:
+        succeeding.execute_in_process(instance=instance, tags={"dagster/partition": "2026-11-22|0"})
+        shown = capfd.readouterr()
+        assert "so far" in shown.err
+        assert (shown.err + shown.out).count("\n") == 1, "its events are in the UI"
+        failing.execute_in_process(instance=instance, raise_on_error=False)
+        first, second = (run.line() for run in ended_since(instance, began))
+        assert ended_since(instance, datetime.now(UTC)) == []
+    assert first.startswith("run ")
+    assert ", partition 2026-11-22|0, success after 0:00:" in first
+    assert ", failure after 0:00:" in second
+    assert second.endswith(": bad failed: there is no model: fetch it")
+
+
+class Interrupted(io.StringIO):
+    """Standard input, at which somebody presses Ctrl-C."""
+
+    def read(self, _: int | None = -1) -> str:
+        raise KeyboardInterrupt
+
+
+def test_a_command_that_is_stopped_says_so_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Lake.create(tmp_path / "lake", shards=1, start_date=Settings().start_date)
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    with pytest.raises(SystemExit) as ended:
+        app(["sql", "-", "--lake", "lake"])
+    assert (ended.value.code, capsys.readouterr().err) == (130, "stopped\n")
+
+
+def test_what_somebody_should_look_at() -> None:
+    assert not IngestReport(published=3, missing=1).problems
+    for report in (
+        IngestReport(failed=1),
+        IngestReport(partial=1),
+        IngestReport(pending=1),
+        IngestReport(emptied=1),
+        IngestReport(run_failures=["why"]),
+    ):
+        assert report.problems
