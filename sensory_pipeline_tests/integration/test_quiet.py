@@ -43,7 +43,8 @@ def test_a_run_is_a_line_on_the_console(tmp_path: Path, capfd: pytest.CaptureFix
         succeeding.execute_in_process(instance=instance, tags={"dagster/partition": "2026-11-22|0"})
         shown = capfd.readouterr()
         assert "so far" in shown.err
-        assert (shown.err + shown.out).count("\n") == 1, "its events are in the UI"
+        events = ("RUN_START", "STEP_START", "STEP_SUCCESS", "RUN_SUCCESS")
+        assert not any(event in shown.err + shown.out for event in events), "they are in the UI"
         failing.execute_in_process(instance=instance, raise_on_error=False)
         first, second = (run.line() for run in ended_since(instance, began))
         assert ended_since(instance, datetime.now(UTC)) == []
