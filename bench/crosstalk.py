@@ -30,7 +30,7 @@ from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import Terminal
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob, Transcriber
 from sensory_pipeline.engines.selection import chosen_engines

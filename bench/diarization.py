@@ -13,7 +13,7 @@ from bench.comparison import Comparison, Limit, benchmark
 from bench.models import Models
 from bench.recordings import sample
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache

@@ -27,7 +27,7 @@ from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
-from sensory_pipeline.core.requests import DiarizationSettings, TranscriptionSettings
+from sensory_pipeline.core.process_request import DiarizationSettings, TranscriptionSettings
 from sensory_pipeline.core.results import attributed
 from sensory_pipeline.core.utterances import AttributedWord
 from sensory_pipeline.engines.base import DiarizeJob, TranscribeJob

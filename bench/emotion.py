@@ -21,12 +21,12 @@ from bench.models import Models
 from bench.recordings import sample, speech
 from bench.truth import Truth
 from sensory_pipeline.audio.waveform import Waveform
+from sensory_pipeline.core.emotion_windows import emotion_windows, utterance_windows
 from sensory_pipeline.core.emotions import EmotionWindow
-from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.process_request import EmotionLevel
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.core.utterances import AttributedWord, utterances
-from sensory_pipeline.core.windows import emotion_windows, utterance_windows
 from sensory_pipeline.engines.base import ClassifyJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier

@@ -14,7 +14,7 @@ from bench.recordings import recordings
 from bench.transcription import PLAIN
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.emotions import EmotionWindow
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType

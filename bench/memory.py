@@ -39,11 +39,11 @@ from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Turn
+from sensory_pipeline.core.emotion_windows import emotion_windows, utterance_windows
 from sensory_pipeline.core.emotions import EmotionWindow
-from sensory_pipeline.core.requests import DiarizationSettings, EmotionLevel
+from sensory_pipeline.core.process_request import DiarizationSettings, EmotionLevel
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.utterances import AttributedWord, utterances
-from sensory_pipeline.core.windows import emotion_windows, utterance_windows
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType

@@ -36,9 +36,9 @@ from bench.recordings import recordings
 from bench.transcription import PLAIN
 from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import Waveform
-from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.registration import register
+from sensory_pipeline.automation.run_pending import ingest
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query

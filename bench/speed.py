@@ -25,7 +25,7 @@ from bench.labelled import read_labelled
 from bench.transcription import BATCH, THREADS, our_words, their_words
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.catalogue.store import HOME

@@ -19,7 +19,7 @@ from bench.labelled import Recording
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, Turn
-from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.catalogue.store import Store

@@ -16,7 +16,7 @@ from bench.comparison import Comparison, Limit, benchmark
 from bench.models import Models
 from bench.recordings import recordings
 from sensory_pipeline.audio.waveform import Waveform
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType

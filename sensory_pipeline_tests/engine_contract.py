@@ -20,7 +20,7 @@ from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization, label
 from sensory_pipeline.core.emotions import Emotion, EmotionWindow
 from sensory_pipeline.core.errors import Terminal
-from sensory_pipeline.core.requests import DiarizationSettings, TranscriptionSettings
+from sensory_pipeline.core.process_request import DiarizationSettings, TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import (

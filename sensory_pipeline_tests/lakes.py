@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from sensory_pipeline.automation.ingest import ingest
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.registration import IngestReport, register
+from sensory_pipeline.automation.run_pending import ingest
 from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from sensory_pipeline.core.errors import Terminal
-from sensory_pipeline.core.requests import ProcessRequest, Task, TranscriptionSettings
+from sensory_pipeline.core.process_request import ProcessRequest, Task, TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
@@ -25,7 +25,7 @@ from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech, router
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline_tests.trivial_engines import TrivialTranscriber, trivial
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import Terminal
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob

@@ -13,7 +13,7 @@ import yaml
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Diarization, Turn
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG
 from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer

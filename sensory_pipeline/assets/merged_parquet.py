@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from sensory_pipeline.assets import checks
-from sensory_pipeline.assets.metadata import RUN, column_schemas, partition_metadata, run_metadata
+from sensory_pipeline.assets.materialization_metadata import RUN, column_schemas, partition_metadata, run_metadata
 from sensory_pipeline.assets.picture import picture
 from sensory_pipeline.assets.stages import GROUP, PATIENCE
 from sensory_pipeline.assets.timeline_picture import timeline_metadata

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from sensory_pipeline.assets.metadata import stage_columns, stage_metadata
+from sensory_pipeline.assets.materialization_metadata import stage_columns, stage_metadata
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage

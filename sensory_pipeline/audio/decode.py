@@ -13,13 +13,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensory_pipeline.audio.clock import Clock, Piece
-from sensory_pipeline.audio.containers.declared import truncated
+from sensory_pipeline.audio.concatenated import Part, split
 from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.audio.frames import Track, opened, tracks
-from sensory_pipeline.audio.parts import Part, split
+from sensory_pipeline.audio.integrity.declared import truncated
 from sensory_pipeline.audio.pcm_file import MOST_BYTES, GrowingPcm
 from sensory_pipeline.audio.resampling import Channels, canonical
+from sensory_pipeline.audio.timestamps import Clock, Piece
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import (
     AudioError,

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import soxr
 from av.audio.frame import format_dtypes
 
-from sensory_pipeline.audio.clock import Piece
 from sensory_pipeline.audio.decoding_report import DecodingReport
+from sensory_pipeline.audio.timestamps import Piece
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.arrays import Array, Floats
 from sensory_pipeline.core.errors import UnreadableAudio

@@ -21,7 +21,7 @@ from sensory_pipeline.client.streaming import CHUNK_S, paced, wave_chunks
 from sensory_pipeline.client.uploads import Progress as Told
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.formats.text import line
-from sensory_pipeline.core.requests import EmotionLevel, Task
+from sensory_pipeline.core.process_request import EmotionLevel, Task
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Word as SpokenWord
 from sensory_pipeline.core.utterances import AttributedWord, Utterance, utterances

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from sensory_pipeline.core.characters import visible
+from sensory_pipeline.core.escaping import visible
 
 
 class PlainConsole(Console):

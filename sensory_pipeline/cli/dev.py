@@ -15,7 +15,7 @@ from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.hosts import is_loopback
+from sensory_pipeline.core.host_headers import is_loopback
 from sensory_pipeline.dagster_internals import is_valid_cron_schedule
 from sensory_pipeline.engines.devices import run_devices
 from sensory_pipeline.lake.lake import Lake

@@ -139,8 +139,8 @@ def _work_off(lake: Lake, settings: Settings, prepare: Callable[[Plans], IngestR
             return report
         progress.begin(waiting)
         # imported late: Dagster takes two seconds that wrong use, and a source without news, need not wait for
-        from sensory_pipeline.automation.ingest import ingest as run_ingest
         from sensory_pipeline.automation.instance import open_instance
+        from sensory_pipeline.automation.run_pending import ingest as run_ingest
         from sensory_pipeline.definitions import build
 
         def started(partition: Partition, _count: int) -> None:

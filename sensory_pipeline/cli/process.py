@@ -20,7 +20,7 @@ from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.problems import problems
 from sensory_pipeline.core.errors import ConfigurationError, Terminal, Transient
 from sensory_pipeline.core.formats import json, text
-from sensory_pipeline.core.requests import (
+from sensory_pipeline.core.process_request import (
     DiarizationSettings,
     EmotionLevel,
     EmotionSettings,

@@ -12,7 +12,7 @@ import uvicorn
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.hosts import is_loopback
+from sensory_pipeline.core.host_headers import is_loopback
 from sensory_pipeline.gateway import logs
 from sensory_pipeline.gateway.application import application
 from sensory_pipeline.processing.setup import engine_choice

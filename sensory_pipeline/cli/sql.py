@@ -18,8 +18,8 @@ import typer
 from rich.table import Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
-from sensory_pipeline.core.characters import visible
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.escaping import visible
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, only_select, query
 from sensory_pipeline.settings import Settings

@@ -13,7 +13,7 @@ from sensory_pipeline.cli.agreement import settings_of, written
 from sensory_pipeline.cli.console import counted, output, reader_may_leave
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.models import missing
+from sensory_pipeline.engines.prefetch import missing
 from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect

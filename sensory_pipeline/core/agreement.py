@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from sensory_pipeline.core.hypotheses import already_said, same
 from sensory_pipeline.core.punctuation import ends_sentence
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.streaming_hypotheses import already_said, same
 from sensory_pipeline.core.transcripts import Word
 
 ROOM_MS = 8_000

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.process_request import EmotionLevel
 from sensory_pipeline.core.spans import Span
 
 Label = Literal["angry", "sad", "neutral", "positive"]

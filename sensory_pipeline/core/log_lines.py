@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sensory_pipeline.core.characters import visible
+from sensory_pipeline.core.escaping import visible
 
 
 class PlainFormatter(logging.Formatter):

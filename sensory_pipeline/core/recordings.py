@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from sensory_pipeline.core.characters import visible
+from sensory_pipeline.core.escaping import visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

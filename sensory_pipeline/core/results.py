@@ -9,7 +9,6 @@ from itertools import islice
 
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels
-from sensory_pipeline.core.coverage import LOST_MS, untranscribed
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.doubt import mark_doubtful
 from sensory_pipeline.core.emotions import Emotions
@@ -17,6 +16,7 @@ from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.speech_regions import SpeechRegions
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.core.untranscribed import LOST_MS, untranscribed
 from sensory_pipeline.core.utterances import AttributedWord, Utterance, utterances
 
 

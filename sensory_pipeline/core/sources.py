@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sensory_pipeline.core.requests import (
+from sensory_pipeline.core.process_request import (
     DiarizationSettings,
     EmotionLevel,
     EmotionSettings,

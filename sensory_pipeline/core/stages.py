@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest, Task
+from sensory_pipeline.core.process_request import EmotionLevel, ProcessRequest, Task
 
 
 class Stage(StrEnum):

@@ -28,7 +28,6 @@ from safetensors.numpy import load_file
 
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import ConfigurationError, brief
-from sensory_pipeline.engines import nesting
 
 _STORAGES = {
     "FloatStorage": "<f4",
@@ -87,7 +86,7 @@ def _read_zip(file: BinaryIO) -> dict[str, Array]:
             raise ValueError("it would grow in memory, torch does not compress")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         program = archive.read(index)
-        nesting.check(program)
+        pickle_depth.check(program)
         content = _Unpickler(archive, index, program).load()
     tensors = content.get("state_dict", content)
     if not tensors or not all(isinstance(value, np.ndarray) for value in tensors.values()):

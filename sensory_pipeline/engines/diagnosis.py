@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import cuda
 from sensory_pipeline.engines.base import EngineInfo
-from sensory_pipeline.engines.capability import check
 from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
 from sensory_pipeline.engines.registry import ENGINES
+from sensory_pipeline.engines.request_support import check
 from sensory_pipeline.engines.selection import chosen_engines, specs
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
 

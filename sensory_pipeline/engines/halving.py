@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from sensory_pipeline.core.errors import EngineError
-from sensory_pipeline.engines.faults import FAULTS
+from sensory_pipeline.engines.library_errors import FAULTS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import Diarizer, EmotionClassifier, Transcriber
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.devices import CPU, Device, nvidia_smi_gpus

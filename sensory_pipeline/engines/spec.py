@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import SecretStr
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import SILENT, Report, fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store

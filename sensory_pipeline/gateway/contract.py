@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sensory_pipeline.core.requests import (
+from sensory_pipeline.core.process_request import (
     EmotionLevel,
     EmotionSettings,
     ProcessRequest,

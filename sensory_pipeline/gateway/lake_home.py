@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sensory_pipeline.core import errors
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, SensoryError
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.recordings import recording_id
-from sensory_pipeline.core.requests import ProcessRequest, Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.gateway.problems import refused
 from sensory_pipeline.lake.lake import Lake

@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.emotions import EmotionScores
-from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
+from sensory_pipeline.core.process_request import EmotionLevel, EmotionSettings, ProcessRequest
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.serialization import EMOTIONS, TRANSCRIPT
 from sensory_pipeline.processing.tasks.task import StageTask
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 
 _LONGEST_S = 60.0
 _LIMIT_S = 60.0  # without a sign of life, model loading included

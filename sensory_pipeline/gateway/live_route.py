@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, SensoryError
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sessions import Full, Gone, LiveLimits, LiveSessions, Seat

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.agreement import MOST_MS, LocalAgreement
 from sensory_pipeline.core.errors import PromptTooLong, Terminal
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.gateway.live_engines import LiveEngines

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 from sensory_pipeline.core.errors import UnsupportedLanguage
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech

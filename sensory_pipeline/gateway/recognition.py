@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensory_pipeline.core.errors import EngineUnavailable
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.stages import READS, Stage, stages_for
 from sensory_pipeline.engines.cache_stats import CacheStats
-from sensory_pipeline.engines.capability import check
+from sensory_pipeline.engines.request_support import check
 from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.single_file import SingleFile
 from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.settings import Settings
 
 

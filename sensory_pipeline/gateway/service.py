@@ -19,7 +19,7 @@ from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import ConfigurationError, SensoryError
 from sensory_pipeline.core.formats import service as answer_format
-from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
+from sensory_pipeline.core.process_request import EmotionLevel, EmotionSettings, ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
@@ -33,7 +33,7 @@ from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.agreement import in_force
 from sensory_pipeline.processing.setup import current_plans, shared_engines
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.lock import held

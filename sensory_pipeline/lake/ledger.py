@@ -24,8 +24,8 @@ from sensory_pipeline.core.recordings import (
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.comparison import Verdict, known, verdict
 from sensory_pipeline.lake.database import Database, Values
+from sensory_pipeline.lake.listing_progress import LATEST, TABLES, Sweeps
 from sensory_pipeline.lake.manifest import Manifest, Published
-from sensory_pipeline.lake.sweeps import LATEST, TABLES, Sweeps
 
 MAX_ATTEMPTS = 10
 """A recording that was started this often without a known end is given up."""

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import READS, Stage, fingerprint, stages_for
 from sensory_pipeline.engines.base import EngineInfo
-from sensory_pipeline.engines.capability import check
+from sensory_pipeline.engines.request_support import check
 from sensory_pipeline.engines.selection import Engines
 
 log = logging.getLogger(__name__)

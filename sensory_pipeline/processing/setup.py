@@ -17,7 +17,7 @@ from sensory_pipeline.engines.cache import CacheSettings
 from sensory_pipeline.engines.device_lock import device_lock
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, run_devices
 from sensory_pipeline.engines.gpu import free_bytes
-from sensory_pipeline.engines.models import fetch_missing
+from sensory_pipeline.engines.prefetch import fetch_missing
 from sensory_pipeline.engines.registry import engine_named, engines_of
 from sensory_pipeline.engines.selection import EngineFactory, Engines, EngineSets, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
@@ -26,7 +26,7 @@ from sensory_pipeline.processing.plans import Plan, Plans, make_plan
 from sensory_pipeline.processing.runs.context import Limits, RunContext
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.s3_access import S3Access

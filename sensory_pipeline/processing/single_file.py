@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage, stages_for
-from sensory_pipeline.engines.capability import check
+from sensory_pipeline.engines.request_support import check
 from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.perform import perform
 from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
 from sensory_pipeline.processing.tasks.task import StageTask
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import stat_object
 

@@ -18,7 +18,7 @@ from sensory_pipeline.cli.app import app
 from sensory_pipeline.cli.exit_codes import exit_code
 from sensory_pipeline.cli.ingest import summarise
 from sensory_pipeline.core.errors import SensoryError
-from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger import Registration
 from sensory_pipeline_tests import places

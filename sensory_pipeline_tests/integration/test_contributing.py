@@ -45,14 +45,14 @@ ENGINE = EngineSpec(
         "storage/content.py": {'    b"fLaC",\n': '    b"fLaC",\n    b"TTA1",\n'},
     },
     "a check for damage in such a format": {
-        "audio/containers/NAME.py": """
-from sensory_pipeline.audio.containers.declared import Declared
+        "audio/integrity/NAME.py": """
+from sensory_pipeline.audio.integrity.declared import Declared
 
 def examine(file):
     return Declared(samples=int.from_bytes(file.read(22)[14:18], "little"))
 """,
-        "audio/containers/magic.py": {'OGG = b"OggS"\n': 'OGG = b"OggS"\nTTA = b"TTA1"\n'},
-        "audio/containers/__init__.py": {
+        "audio/integrity/magic.py": {'OGG = b"OggS"\n': 'OGG = b"OggS"\nTTA = b"TTA1"\n'},
+        "audio/integrity/__init__.py": {
             "import adts, ": "import NAME, adts, ",
             "    magic.OGG: ogg.examine,\n": "    magic.OGG: ogg.examine,\n    magic.TTA: NAME.examine,\n",
         },
@@ -98,7 +98,7 @@ from pathlib import Path
 import av, numpy as np
 from typer.main import get_command
 
-from sensory_pipeline.audio.containers import examine
+from sensory_pipeline.audio.integrity import examine
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.results import AudioFacts, RecordingResult

@@ -15,7 +15,7 @@ from scipy.signal import butter, sosfilt
 from sensory_pipeline.audio.crosstalk import Crosstalk, find_crosstalk, silence
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage

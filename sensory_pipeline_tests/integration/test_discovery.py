@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.automation.discovery import sweep
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.recordings import recording_id, shard_of
-from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.lake import manifest as manifests
 from sensory_pipeline.lake.database import Database, Transaction
 from sensory_pipeline.lake.lake import Lake

@@ -17,8 +17,8 @@ from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.doubt import mark_doubtful
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.formats import json, text
+from sensory_pipeline.core.process_request import ProcessRequest, Task, TranscriptionSettings
 from sensory_pipeline.core.punctuation import join
-from sensory_pipeline.core.requests import ProcessRequest, Task, TranscriptionSettings
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.spans import cover

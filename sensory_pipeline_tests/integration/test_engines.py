@@ -10,7 +10,7 @@ import numpy as np
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines import vad
 from sensory_pipeline.engines.base import DiarizeJob

@@ -12,13 +12,13 @@ from threading import Barrier
 import pytest
 
 from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable, UnsupportedLanguage
-from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
+from sensory_pipeline.core.process_request import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.serialization import TRANSCRIPT
 from sensory_pipeline.processing.tasks.task import StageTask
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline_tests import trivial_engines as engines

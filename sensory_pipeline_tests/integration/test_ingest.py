@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.core.errors import LakeMismatch
-from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.process_request import EmotionLevel
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import data_files, ingested, rows, tables

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
-from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.process_request import EmotionLevel
 from sensory_pipeline.engines.registry import ENGINES
 from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake

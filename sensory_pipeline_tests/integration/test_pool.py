@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.core.errors import Crashed, EngineError, EngineUnavailable, UnsupportedLanguage
-from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
+from sensory_pipeline.core.process_request import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory, Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource

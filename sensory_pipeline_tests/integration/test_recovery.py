@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged, LakeMismatch
+from sensory_pipeline.core.process_request import DiarizationSettings, ProcessRequest
 from sensory_pipeline.core.recordings import Partition
-from sensory_pipeline.core.requests import DiarizationSettings, ProcessRequest
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
 from sensory_pipeline.lake.lake import Lake

@@ -17,8 +17,8 @@ from resources.s3 import s3 as s3_resource
 from sensory_pipeline.automation.arrivals import arrivals
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.errors import ConfigurationError, NoRoom, SourceChanged, SourceUnavailable
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.recordings import SourceObject
-from sensory_pipeline.core.requests import ProcessRequest
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.single_file import process_file

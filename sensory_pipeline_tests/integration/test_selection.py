@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.requests import ProcessRequest, TranscriptionSettings
+from sensory_pipeline.core.process_request import ProcessRequest, TranscriptionSettings
 from sensory_pipeline.engines.diagnosis import diagnose
 from sensory_pipeline.engines.registry import ENGINES, engine_named
 from sensory_pipeline.engines.selection import chosen_engines, light, weights

@@ -19,7 +19,7 @@ import pytest
 from websockets.sync.client import connect
 
 from sensory_pipeline.core.formats import json as process_format
-from sensory_pipeline.core.requests import EmotionLevel, EmotionSettings, ProcessRequest
+from sensory_pipeline.core.process_request import EmotionLevel, EmotionSettings, ProcessRequest
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.processing.single_file import process_file

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from sensory_pipeline.core.agreement import MOST_MS
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.spec import EngineChoice
@@ -23,7 +23,7 @@ from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_messages import Outbox, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sound import LiveSound
-from sensory_pipeline.processing.workers.executor import EngineExecutor
+from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline_tests.kennedy import KENNEDY, SAID, SOUND, plain, resample
 from sensory_pipeline_tests.live_server import (
     Message,

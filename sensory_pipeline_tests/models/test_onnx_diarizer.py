@@ -19,9 +19,9 @@ from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.diarization.onnx.diarizer import OnnxDiarizer
@@ -205,7 +205,7 @@ def test_the_engine_needs_no_torch(random_models: tuple[Path, Path]) -> None:
     code = (
         "import sys; from pathlib import Path; import numpy as np\n"
         "from sensory_pipeline.audio.waveform import Waveform\n"
-        "from sensory_pipeline.core.requests import DiarizationSettings\n"
+        "from sensory_pipeline.core.process_request import DiarizationSettings\n"
         "from sensory_pipeline.engines.base import DiarizeJob\n"
         "from sensory_pipeline.engines.cache import CacheSettings, ModelCache\n"
         "from sensory_pipeline.engines.diarization.onnx.diarizer import OnnxDiarizer\n"

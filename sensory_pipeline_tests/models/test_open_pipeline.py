@@ -16,7 +16,7 @@ import pytest
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.catalogue.store import Store

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.core.phrases import LIMIT_MS, phrases
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.punctuation import join
-from sensory_pipeline.core.requests import TranscriptionSettings
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import TranscribeJob

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 
 from bench.normalisation import normalised
-from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.processing.setup import engine_choice

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding
 from sensory_pipeline.core.errors import ConfigurationError, EngineError
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache

@@ -14,7 +14,7 @@ import pytest
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, PipelineFolder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, PipelineFolder
 from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer

@@ -6,7 +6,7 @@ import pytest
 
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.requests import DiarizationSettings, ProcessRequest, TranscriptionSettings
+from sensory_pipeline.core.process_request import DiarizationSettings, ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.selection import Engines, chosen_engines

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.waveform import Waveform
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.stt.clip import Clip
 from sensory_pipeline.engines.stt.spoken_language import CANDIDATES, languages_of

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from bench.recordings import recordings
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
-from sensory_pipeline.core.coverage import untranscribed
 from sensory_pipeline.core.errors import PromptTooLong, UnsupportedLanguage
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
+from sensory_pipeline.core.untranscribed import untranscribed
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips

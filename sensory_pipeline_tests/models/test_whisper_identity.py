@@ -12,7 +12,7 @@ import pytest
 from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.pauses import parts
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache

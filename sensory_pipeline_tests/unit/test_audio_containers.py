@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.containers import mpeg, ogg
 from sensory_pipeline.audio.decode import Decoded, decode
+from sensory_pipeline.audio.integrity import mpeg, ogg
 from sensory_pipeline.core.errors import AudioError, TruncatedAudio
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, TONE_S, Encoding, encode, tone
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sensory_pipeline.audio.containers.ogg import crc
 from sensory_pipeline.audio.decode import Decoded, decode
+from sensory_pipeline.audio.integrity.ogg import crc
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import AudioError, UnreadableAudio
 from sensory_pipeline_tests import places

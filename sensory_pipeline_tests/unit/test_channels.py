@@ -15,7 +15,7 @@ from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.channels import PAUSE_MS, attribute_channels, channel_diarization, merged_transcript
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import EngineError, Terminal
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import attributed
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.stages import Stage

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sensory_pipeline.core.channels import merged_transcript
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.formats import json, text
-from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word

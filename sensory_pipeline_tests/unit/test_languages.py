@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sensory_pipeline.core.languages import NAMES
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.command import sensory
 

@@ -12,7 +12,7 @@ import pytest
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.errors import EngineUnavailable
 from sensory_pipeline.core.formats import subtitles
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sensory_pipeline.assets.timeline_picture import COLOURS, png, timeline_metadata
 from sensory_pipeline.core.timeline import Activity, Kind, Timeline, condensed
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 
 
 def did(lane: str, kind: Kind, start_s: float, end_s: float, what: str = "x") -> Activity:

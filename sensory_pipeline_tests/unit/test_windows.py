@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.emotion_windows import FILE_LIMIT_MS, emotion_windows, utterance_windows
+from sensory_pipeline.core.process_request import EmotionLevel
 from sensory_pipeline.core.sentences import LIMIT_MS, sentences
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.utterances import Utterance
-from sensory_pipeline.core.windows import FILE_LIMIT_MS, emotion_windows, utterance_windows
 from sensory_pipeline_tests.strategies import alone, attributed_word, diarizations, said, span, turn
 
 WORD, SENTENCE, SPEAKER, FILE = EmotionLevel

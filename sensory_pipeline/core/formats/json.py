@@ -19,7 +19,7 @@ from typing import Any
 
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import LABELS, Emotions
-from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript

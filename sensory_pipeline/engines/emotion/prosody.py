@@ -24,7 +24,7 @@ from sensory_pipeline.core.emotions import LABELS, Emotion, EmotionScores, Emoti
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.spans import Span, union
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.emotion.pitch import FRAME_MS, VoiceTrack, frame_at, track
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec

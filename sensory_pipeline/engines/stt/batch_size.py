@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
-from sensory_pipeline.engines.faults import short_of_memory
+from sensory_pipeline.engines.library_errors import short_of_memory
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.lock import held
 

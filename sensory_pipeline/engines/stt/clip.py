@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Floats
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, zip_longest
 
-from sensory_pipeline.core.coverage import untranscribed
 from sensory_pipeline.core.errors import EngineError
 from sensory_pipeline.core.phrases import phrases
 from sensory_pipeline.core.punctuation import goes_on, solid
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
+from sensory_pipeline.core.untranscribed import untranscribed
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
 from sensory_pipeline.engines.stt.clips import halves, speech_alone, with_margins

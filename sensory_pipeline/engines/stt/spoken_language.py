@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.engines.stt.clip import Clip
 
 if TYPE_CHECKING:

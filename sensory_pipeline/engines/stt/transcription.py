@@ -10,21 +10,21 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.errors import EngineError, Terminal
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
-from sensory_pipeline.engines.faults import FAULTS
 from sensory_pipeline.engines.halving import halving
+from sensory_pipeline.engines.library_errors import FAULTS
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment
 from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
 from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
 from sensory_pipeline.engines.stt.open_recording import OpenRecording
-from sensory_pipeline.engines.stt.prompt import too_long
+from sensory_pipeline.engines.stt.prompt_limit import too_long
+from sensory_pipeline.engines.stt.sequential_decoding import decode_alone, first_clips, language_of
 from sensory_pipeline.engines.stt.whisper_batches import decode, features_of
-from sensory_pipeline.engines.stt.whisper_sequence import decode_alone, first_clips, language_of
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel

@@ -13,7 +13,7 @@ from math import ceil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
 from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu, padded
 from sensory_pipeline.engines.stt.spoken_language import languages_of

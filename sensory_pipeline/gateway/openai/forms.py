@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sensory_pipeline.core.languages import Code
-from sensory_pipeline.core.requests import Temperature
+from sensory_pipeline.core.process_request import Temperature
 from sensory_pipeline.gateway.problems import of_fields, refused
 from sensory_pipeline.gateway.uploads import Form
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from sensory_pipeline.audio import g711
 from sensory_pipeline.audio.g711 import Law
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.gateway.live_session import PAUSE_MS, PAUSES_MS
 from sensory_pipeline.gateway.live_sound import RATES
 from sensory_pipeline.gateway.openai.forms import Speech, Wire

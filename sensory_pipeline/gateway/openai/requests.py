@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from sensory_pipeline.core.requests import ProcessRequest, Task, TranscriptionSettings
+from sensory_pipeline.core.process_request import ProcessRequest, Task, TranscriptionSettings
 from sensory_pipeline.gateway.openai.forms import Granularity, TranscriptionForm, TranslationForm, read
 from sensory_pipeline.gateway.problems import Problem, of_fields, refused
 from sensory_pipeline.gateway.service import Service

@@ -19,7 +19,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, TranscribeJob
 from sensory_pipeline.engines.selection import Engines
-from sensory_pipeline.processing.tasks.question import Question
+from sensory_pipeline.processing.tasks.emotion_input import Question
 from sensory_pipeline.processing.tasks.serialization import DIARIZATION, EMOTIONS, FACTS, TRANSCRIPT
 from sensory_pipeline.processing.tasks.task import Outcome, StageTask
 

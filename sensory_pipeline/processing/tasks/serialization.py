@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import Emotions
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.transcripts import Transcript

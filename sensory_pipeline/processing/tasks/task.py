@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sensory_pipeline.core.errors import Terminal, Transient
-from sensory_pipeline.core.requests import ProcessRequest
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 
 Outcome = str | Terminal | Transient

@@ -15,7 +15,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.processing.workers.attempt import Attempt, Journal, TaskResult
 from sensory_pipeline.processing.workers.messages import AboutTasks, Answered, Closed, Did, Failed, Ready, Want
 from sensory_pipeline.processing.workers.pool import EnginePool
-from sensory_pipeline.processing.workers.process import EngineProcess, State
+from sensory_pipeline.processing.workers.process_handle import EngineProcess, State
 from sensory_pipeline.processing.workers.stage_queue import StageQueue
 
 

@@ -14,7 +14,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.core.timeline import Activity, Timeline
 from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.engines.selection import EngineSets
-from sensory_pipeline.processing.workers.process import EngineProcess
+from sensory_pipeline.processing.workers.process_handle import EngineProcess
 
 _POLL_S = 0.2
 

@@ -18,9 +18,9 @@ from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.arrays import Floats, Mask
 from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
-from sensory_pipeline.core.requests import DiarizationSettings
+from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
@@ -29,7 +29,7 @@ from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, p
 from sensory_pipeline.engines.diarization.onnx.speaker_clustering import cluster_speakers
 from sensory_pipeline.engines.diarization.onnx.speaker_embeddings import speaker_embeddings
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
-from sensory_pipeline.engines.faults import FAULTS, short_of_memory
+from sensory_pipeline.engines.library_errors import FAULTS, short_of_memory
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 

@@ -20,7 +20,7 @@ from sensory_pipeline.engines.diarization.onnx.campplus import projection, trunk
 from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, fbank
 from sensory_pipeline.engines.diarization.onnx.local_speakers import CLASSES, FRAMES, WINDOW
 from sensory_pipeline.engines.diarization.onnx.pyannet import pyannet
-from sensory_pipeline.engines.faults import FAULTS
+from sensory_pipeline.engines.library_errors import FAULTS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

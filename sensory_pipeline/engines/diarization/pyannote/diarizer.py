@@ -27,7 +27,7 @@ from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Tur
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
@@ -37,7 +37,7 @@ from sensory_pipeline.engines.diarization.pyannote.checkpoints import PipelineFo
 from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED, PyannoteWeights, fetched, local
 from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, OpenPipeline
 from sensory_pipeline.engines.diarization.pyannote.window_batches import engine_error
-from sensory_pipeline.engines.faults import FAULTS
+from sensory_pipeline.engines.library_errors import FAULTS
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 if TYPE_CHECKING:

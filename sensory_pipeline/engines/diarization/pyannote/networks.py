@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 from sensory_pipeline.core.errors import ConfigurationError, brief
-from sensory_pipeline.engines import nesting
 
 if TYPE_CHECKING:
     from pyannote.audio import Model
@@ -173,7 +172,7 @@ def _plain(content: bytes, path: Path) -> tuple[dict[str, Any], type]:
             raise ValueError("its archive holds more than it should")
         for name in names:
             if name.endswith("/data.pkl"):
-                nesting.check(archive.read(name))
+                pickle_depth.check(archive.read(name))
     with _weights_only, torch.serialization.safe_globals(harmless):
         forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(BytesIO(content))
         if forbidden:

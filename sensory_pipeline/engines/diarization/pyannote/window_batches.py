@@ -7,8 +7,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from sensory_pipeline.core.errors import EngineError, brief
-from sensory_pipeline.engines.faults import fewer_may_do, short_of_memory
 from sensory_pipeline.engines.halving import halves, halving
+from sensory_pipeline.engines.library_errors import fewer_may_do, short_of_memory
 
 
 class Window(NamedTuple):

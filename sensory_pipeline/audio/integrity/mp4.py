@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import magic
-from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
-from sensory_pipeline.audio.containers.edits import played_s
+from sensory_pipeline.audio.integrity import magic
+from sensory_pipeline.audio.integrity.declared import Damage, Declared, truncated
+from sensory_pipeline.audio.integrity.edits import played_s
 
 _BOXES = magic.MP4_BOXES | {
     b"moof",

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.containers import magic
-from sensory_pipeline.audio.containers.declared import Declared, next_marker
+from sensory_pipeline.audio.integrity import magic
+from sensory_pipeline.audio.integrity.declared import Declared, next_marker
 
 _MARKER_AND_STREAMINFO_BYTES = 4 + 4 + 34
 _ANOTHER = magic.FLAC + b"\x00\x00\x00\x22"  # with the header of STREAMINFO

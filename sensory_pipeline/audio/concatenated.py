@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sensory_pipeline.audio import containers
-from sensory_pipeline.audio.containers import magic, tags
-from sensory_pipeline.audio.containers.declared import Damage, Declared
-from sensory_pipeline.audio.window import Window
+from sensory_pipeline.audio.byte_range import Window
+from sensory_pipeline.audio.integrity import magic, tags
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
 from sensory_pipeline.core.errors import AudioError
 
 _REST_BYTES = 1 << 16
@@ -37,7 +36,7 @@ def split(path: Path) -> tuple[Part, ...]:
 
     Raises:
         OSError: The file cannot be read.
-        AudioError: The first part cannot be read; see `containers.examine`.
+        AudioError: The first part cannot be read; see `integrity.examine`.
     """
     return tuple(_parts(path, path.stat().st_size))
 
@@ -48,7 +47,7 @@ def _parts(path: Path, size: int) -> Iterator[Part]:
         begin = _behind_tags(path, begin, size)
         with io.BufferedReader(Window(path, begin, size)) as file:
             try:
-                declared = containers.examine(file)
+                declared = integrity.examine(file)
             except AudioError as error:
                 if is_first:
                     raise

@@ -12,8 +12,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import magic, tags
-from sensory_pipeline.audio.containers.declared import Damage, Declared, truncated
+from sensory_pipeline.audio.integrity import magic, tags
+from sensory_pipeline.audio.integrity.declared import Damage, Declared, truncated
 from sensory_pipeline.core.errors import EmptyAudio
 
 _UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x8000_0000, 2**64 - 1})

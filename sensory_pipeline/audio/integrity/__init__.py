@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import adts, amr, asf, au, chain, chunks, flac, magic, matroska, mp4, mpeg, ogg
-from sensory_pipeline.audio.containers.declared import Declared
+from sensory_pipeline.audio.integrity import adts, amr, asf, au, chain, chunks, flac, magic, matroska, mp4, mpeg, ogg
+from sensory_pipeline.audio.integrity.declared import Declared
 
 
 def examine(file: BinaryIO) -> Declared:

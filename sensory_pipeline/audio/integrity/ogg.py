@@ -10,8 +10,8 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import magic, tags
-from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.integrity import magic, tags
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
 
 _HEADER = struct.Struct("<4sBBqIIIB")  # marker, version, flags, position, stream, number, CRC, segments
 _FIRST_PAGE, _LAST_PAGE = 0x02, 0x04

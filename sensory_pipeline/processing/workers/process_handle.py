@@ -18,8 +18,8 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.engines.selection import EngineSets
 from sensory_pipeline.processing.workers.attempt import Attempt
-from sensory_pipeline.processing.workers.child import serve
 from sensory_pipeline.processing.workers.messages import End, FromProcess, Open, Take, ToProcess
+from sensory_pipeline.processing.workers.process_main import serve
 
 START_LIMIT_S = 300.0
 """Seconds in which a process must import and set up its engines."""

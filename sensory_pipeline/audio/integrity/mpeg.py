@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import chain
-from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.integrity import chain
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
 
 MISSING_FRAMES_ALLOWED = 1
 """Writers disagree on whether the declaring frame counts itself; a frame is at most 72 ms."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import chain
-from sensory_pipeline.audio.containers.declared import Declared
+from sensory_pipeline.audio.integrity import chain
+from sensory_pipeline.audio.integrity.declared import Declared
 
 _HEADER_BYTES = 7
 _SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")

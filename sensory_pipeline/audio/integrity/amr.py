@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import chain, magic
-from sensory_pipeline.audio.containers.declared import Declared, next_marker
+from sensory_pipeline.audio.integrity import chain, magic
+from sensory_pipeline.audio.integrity.declared import Declared, next_marker
 
 _NARROW, _WIDE = b"#!AMR\n", b"#!AMR-WB\n"
 _NARROW_BYTES = {0: 12, 1: 13, 2: 15, 3: 17, 4: 19, 5: 20, 6: 26, 7: 31, 8: 5, 15: 0}  # by the frame's type

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.emotions import EmotionWindow
 from sensory_pipeline.core.pauses import parts, split_at_pauses
-from sensory_pipeline.core.requests import EmotionLevel
+from sensory_pipeline.core.process_request import EmotionLevel
 from sensory_pipeline.core.sentences import LIMIT_MS, sentences
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.utterances import Utterance

@@ -8,12 +8,12 @@ from typing import Self
 
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization, label
+from sensory_pipeline.core.emotion_windows import emotion_windows, utterance_windows
 from sensory_pipeline.core.emotions import Emotion, Emotions, EmotionWindow
-from sensory_pipeline.core.requests import EmotionLevel, ProcessRequest
+from sensory_pipeline.core.process_request import EmotionLevel, ProcessRequest
 from sensory_pipeline.core.results import attributed, reported_words
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.utterances import utterances
-from sensory_pipeline.core.windows import emotion_windows, utterance_windows
 from sensory_pipeline.engines.vad import speech_spans
 
 

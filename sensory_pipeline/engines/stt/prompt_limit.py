@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.errors import PromptTooLong
-from sensory_pipeline.core.requests import TranscriptionSettings
+from sensory_pipeline.core.process_request import TranscriptionSettings
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel

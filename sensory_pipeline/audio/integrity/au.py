@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
 
 _UNKNOWN_LENGTHS = frozenset({0, 0xFFFF_FFFF})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
 
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SEARCHED_BYTES = 1 << 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sensory_pipeline.core.errors import UnsupportedLanguage
-from sensory_pipeline.core.requests import ProcessRequest, Task
+from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.engines.base import EngineInfo
 
 

@@ -14,10 +14,10 @@ from av import AudioFrame, AudioStream, Packet
 from av.container import InputContainer
 from av.stream import Discard
 
-from sensory_pipeline.audio.clock import Clock, Piece
-from sensory_pipeline.audio.containers import flac
-from sensory_pipeline.audio.containers.declared import Damage, Declared
 from sensory_pipeline.audio.decoding_report import DecodingReport
+from sensory_pipeline.audio.integrity import flac
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
+from sensory_pipeline.audio.timestamps import Clock, Piece
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import UnreadableAudio
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from sensory_pipeline.audio.containers import magic
-from sensory_pipeline.audio.containers.declared import Damage, Declared
+from sensory_pipeline.audio.integrity import magic
+from sensory_pipeline.audio.integrity.declared import Damage, Declared
 
 _EBML = int.from_bytes(magic.MATROSKA, "big")
 _SEGMENT = 0x18538067

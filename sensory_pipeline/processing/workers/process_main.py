@@ -15,7 +15,7 @@ from typing import assert_never
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, brief
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.activity import ActivityLog
+from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.selection import Engines, EngineSets
 from sensory_pipeline.processing.tasks.perform import perform
 from sensory_pipeline.processing.tasks.task import StageTask

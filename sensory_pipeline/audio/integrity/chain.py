@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from sensory_pipeline.audio.containers import tags
-from sensory_pipeline.audio.containers.declared import Damage
+from sensory_pipeline.audio.integrity import tags
+from sensory_pipeline.audio.integrity.declared import Damage
 
 _UNKNOWN_TAIL_BYTES = 1 << 16
 """Some programs append bytes that are neither a frame nor a known tag. More than this is lost sound, such
