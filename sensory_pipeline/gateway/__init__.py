@@ -1,1 +1,1 @@
-"""The service: the same engines, asked over HTTP (docs/service.md)."""
+"""The HTTP service, which uses the same engines as the pipeline (docs/service.md)."""

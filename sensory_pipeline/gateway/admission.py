@@ -1,4 +1,4 @@
-"""Who may come in, and whose turn it is: a queue that is bounded by seconds of audio."""
+"""Admission control: a fair queue of requests, limited by seconds of audio."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from sensory_pipeline.core.fair_queue import FairQueue, Ticket
 from sensory_pipeline.gateway.problems import Problem, busy
 
 AT_ONCE = 16
-"""Recordings that the engines have at once: enough to fill a batch with short ones."""
+"""Maximum number of recordings in the engines at once; enough to fill a batch with short recordings."""
 LONG_S = 120.0
-"""Seconds of sound from which a recording counts as long."""
-_GUESSED_SPEED = 5.0  # seconds of audio a second, before anything was measured
-_MEASURED = 20  # recordings by which the speed is told
+"""A recording of at least this many seconds is long."""
+_GUESSED_SPEED = 5.0  # seconds of audio per second, until a speed is measured
+_MEASURED = 20  # recordings whose mean is the measured speed
 
 
 class Admission:
-    """Belongs to one event loop. limit_s: seconds of audio that wait at most; long_places: long recordings at once."""
+    """The queue of all requests, for one event loop.
+
+    Args:
+        limit_s: Maximum seconds of audio that may wait.
+        long_places: Maximum number of long recordings in the engines at once.
+    """
 
     def __init__(self, *, limit_s: float, long_places: int) -> None:
         self.queue = FairQueue(places=AT_ONCE, long_places=long_places, long_s=LONG_S)
@@ -31,9 +36,16 @@ class Admission:
         self._background_s = 0.0
 
     def check(self, audio_s: float = 0) -> None:
-        """Raises Problem when there is no room for one more that somebody waits for."""
+        """Check that the queue has room for another request. Background jobs do not count.
+
+        Args:
+            audio_s: Seconds of audio of the request.
+
+        Raises:
+            Problem: The queue is full, or the service is stopping.
+        """
         if self.closed:
-            raise busy("stopping", "the service is stopping: send it again in some seconds", 10, 503)
+            raise busy("stopping", "the service is stopping: send it again in a few seconds", 10, 503)
         waiting_s = self.queue.waiting_s - self._background_s
         if waiting_s and waiting_s + audio_s > self._limit_s:
             after_s = self.retry_after_s()
@@ -45,20 +57,29 @@ class Admission:
             )
 
     def retry_after_s(self) -> float:
-        """Seconds until half of what waits is done, as far as anybody can tell."""
+        """Estimated seconds until half of the waiting audio is done."""
         speed = sum(self._speeds) / len(self._speeds) if self._speeds else _GUESSED_SPEED
         return min(600.0, max(1.0, self.queue.waiting_s / 2 / speed))
 
     @asynccontextmanager
     async def turn(self, client: str, audio_s: float, *, background: bool = False) -> AsyncIterator[float]:
-        """Wait for one's turn, then keep it for the `with`; gives the seconds waited. background: nobody waits for it.
+        """Wait for a place in the engines and hold it for the duration of the `with` block.
 
-        Raises Problem where there is no room for it.
+        Args:
+            client: Name of the client; clients take turns.
+            audio_s: Seconds of audio of the recording.
+            background: Whether this is a background job, which the limit does not apply to.
+
+        Yields:
+            The seconds spent waiting.
+
+        Raises:
+            Problem: The queue is full, or the service is stopping.
         """
         if not background:
             self.check(audio_s)
         began = time.monotonic()
-        # a client's background jobs are as another client's, so that they do not hold up what it waits for
+        # background jobs count as another client's, so that they do not delay the client's other requests
         name = f"{client} background" if background else client
         ticket = Ticket(client=name, audio_s=audio_s, arrived_s=began)
         self._turns[ticket] = asyncio.get_running_loop().create_future()
@@ -80,11 +101,11 @@ class Admission:
             self._next()
 
     def close(self) -> None:
-        """Let nobody in any more, and send away who waits."""
+        """Refuse new requests and those that wait."""
         self.closed = True
         for turn in self._turns.values():
             if not turn.done():
-                turn.set_exception(busy("stopping", "the service is stopping: send it again in some seconds", 10, 503))
+                turn.set_exception(busy("stopping", "the service is stopping: send it again in a few seconds", 10, 503))
 
     def _next(self) -> None:
         while not self.closed and (ticket := self.queue.take()):
@@ -94,9 +115,9 @@ class Admission:
 
 
 def too_late(limit_s: float) -> Problem:
-    """Somebody has waited for too long."""
+    """The problem of a request that took longer than `limit_s` seconds."""
     return Problem(
         504,
         "deadline",
-        f"it was not done within {limit_s:.0f} s: send it as a background job (async_process), for which nobody waits",
+        f"it was not done within {limit_s:.0f} s: send it as a background job (async_process)",
     )

@@ -1,4 +1,4 @@
-"""The application of the settings, for any ASGI server: `uvicorn sensory_pipeline.gateway.app:app`."""
+"""The application, configured by the environment, for any ASGI server: `uvicorn sensory_pipeline.gateway.app:app`."""
 
 from __future__ import annotations
 

@@ -29,9 +29,14 @@ from sensory_pipeline.settings import Settings
 def application(
     settings: Settings, service_settings: ServiceSettings, *, engines: EngineFactory | None = None
 ) -> FastAPI:
-    """Its engines start and end with it. engines: instead of those that the settings choose.
+    """Build the application. Its engines start and stop with it.
 
-    Where it cannot start for a reason that the user can see to, `app.state.failure` is that error.
+    If it cannot start for a reason that the user can fix, `app.state.failure` is that error.
+
+    Args:
+        settings: Settings of the pipeline.
+        service_settings: Settings of the service.
+        engines: Engines to use instead of those that the settings select.
     """
     metrics = Metrics()
 

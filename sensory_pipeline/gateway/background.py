@@ -1,4 +1,4 @@
-"""Background jobs at work: begun when their turn comes, again after the service was killed, each with one result."""
+"""Runs background jobs in their turn and restarts them after a crash of the service; each job has one result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sensory_pipeline.gateway.problems import Problem, busy, of_error
 log = structlog.get_logger()
 
 MOST_JOBS = 10_000
-"""Jobs that wait at most, however short."""
-_TRIES = 5  # of what fails for a reason that may go away
+"""Maximum number of unfinished jobs, whatever their length."""
+_TRIES = 5  # attempts, if the error is temporary
 _SWEEP_S = 60.0
 
 Work = Callable[[Job, Path], Awaitable[dict[str, Any]]]
@@ -31,10 +31,10 @@ class Background:
     """The background jobs of a service, on its event loop.
 
     Args:
-        folder: Holds the store and the recordings.
-        limit_s: Seconds of audio that may wait.
-        ttl_s: Seconds for which a result is kept.
-        work: Makes the result of a job from its recording.
+        folder: Folder of the job database and the recordings.
+        limit_s: Maximum seconds of audio that may wait.
+        ttl_s: Seconds that a result is kept.
+        work: Returns the result of a job, given its recording.
     """
 
     def __init__(self, folder: Path, *, limit_s: float, ttl_s: float, work: Work) -> None:
@@ -48,7 +48,7 @@ class Background:
         self._closing = False
 
     async def start(self) -> None:
-        """Go on with what a service before this one has left."""
+        """Resume the unfinished jobs of the previous service."""
         unfinished = await asyncio.to_thread(self.store.unfinished)
         kept = {self._recording(job.id) for job in unfinished}
         for path in self._folder.glob("*.audio"):
@@ -59,7 +59,7 @@ class Background:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """Hand back what is at work: the next service begins it again."""
+        """Return running jobs to the queue; the next service starts them again."""
         self._closing = True
         tasks = list(self._tasks.values())
         for task in (*tasks, *([self._sweeper] if self._sweeper else [])):
@@ -67,7 +67,14 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def check(self, audio_s: float = 0) -> None:
-        """Raises Problem when there is no room for one more."""
+        """Check that the queue has room for another job.
+
+        Args:
+            audio_s: Seconds of audio of the job.
+
+        Raises:
+            Problem: The queue is full.
+        """
         count, waiting_s = await asyncio.to_thread(self.store.waiting)
         if count >= MOST_JOBS or (count and waiting_s + audio_s > self._limit_s):
             raise busy("jobs-full", f"{count} jobs of {waiting_s / 3600:.1f} hours are waiting: send it later", 300)
@@ -75,11 +82,19 @@ class Background:
     async def add(
         self, upload: Path, *, client: str, request: str, digest: str, idempotency_key: str | None, audio_s: float
     ) -> Job:
-        """Take over a recording; once this returns, it will be processed.
+        """Add a job and move its recording here. Once this returns, the job survives a crash.
+
+        Args:
+            upload: The recording.
+            client: Name of the client.
+            request: The JSON text of `request_json`.
+            digest: Hash of the request and the recording.
+            idempotency_key: The header Idempotency-Key, if the client sent one.
+            audio_s: Seconds of audio.
 
         Raises:
             Problem: The queue is full.
-            KeyError: The client has a job with this key.
+            KeyError: The client has a job with this idempotency key.
         """
         await self.check(audio_s)
         job = Job(
@@ -95,7 +110,7 @@ class Background:
         begun = asyncio.ensure_future(self._begin(upload, job))
         try:
             await asyncio.shield(begun)
-        except asyncio.CancelledError:  # who hangs up now leaves a whole job, not one that nobody begins
+        except asyncio.CancelledError:  # if the client disconnects now, the job is still stored and started
             await asyncio.wait({begun})
             raise
         return job
@@ -105,16 +120,20 @@ class Background:
         self._launch(job)
 
     async def finished(self, job: Job) -> Job:
-        """The job once it is finished. Raises Problem where it has been deleted meanwhile."""
+        """Wait until a job is finished, and return it.
+
+        Raises:
+            Problem: The job was deleted meanwhile, or the service is stopping.
+        """
         if task := self._tasks.get(job.id):
             await asyncio.wait({task})
         found = await asyncio.to_thread(self.store.get, job.id, job.client)
         if found is None or not found.finished:
-            raise Problem(409, "job-deleted", "the job was deleted, or handed to the next service: send it again")
+            raise Problem(409, "job-deleted", "the job was deleted, or the service is restarting: send it again")
         return found
 
     async def delete(self, identity: str, client: str) -> bool:
-        """Whether there was such a job of the client's. What is at work is dropped."""
+        """Delete a job of this client, and cancel it if it is running. Returns whether there was one."""
         if not await asyncio.to_thread(self.store.remove, identity, client):
             return False
         if task := self._tasks.get(identity):
@@ -124,7 +143,7 @@ class Background:
         return True
 
     def _keep(self, upload: Path, job: Job) -> None:
-        """The recording before its row, so that there is no row without one."""
+        """Store the recording before its row, so that every row has a recording."""
         path = self._recording(job.id)
         with upload.open("rb") as file:
             os.fsync(file.fileno())
@@ -158,7 +177,9 @@ class Background:
                 raise
             except Exception:
                 log.exception("job_failed")
-                await self._failed(job, Problem(500, "failed", "the service failed on this recording: see its log"))
+                await self._failed(
+                    job, Problem(500, "failed", "the service failed on this recording: see the log of the service")
+                )
 
     async def _done(self, job: Job) -> None:
         for attempt in range(1, _TRIES + 1):
@@ -188,13 +209,17 @@ class Background:
         await asyncio.to_thread(self._recording(job.id).unlink, missing_ok=True)
 
     async def begun(self, job: Job) -> None:
-        """Its turn has come. Raises Problem where it was begun too often without an end."""
+        """Mark a job as processing.
+
+        Raises:
+            Problem: It was started too often without finishing.
+        """
         starts = await asyncio.to_thread(self.store.begin, job.id)
         if starts > MOST_STARTS:
             raise Problem(
                 500,
                 "abandoned",
-                f"the service died {MOST_STARTS} times while it worked on this: try the recording alone",
+                f"the service crashed {MOST_STARTS} times during this job: send the recording alone",
             )
 
     async def _sweep(self) -> None:

@@ -1,7 +1,7 @@
-"""What is asked over HTTP: the fields of `request_json`, and the request of the pipeline that they mean.
+"""The fields of `request_json`, and their conversion to a request of the pipeline.
 
-A field that is not given is as in the settings of the installation. One that the engines cannot vary is accepted at the
-values that describe what they do anyway, and refused by name at others.
+A missing field takes its value from the settings of the installation. If the engines cannot vary an option, the service
+accepts only the value that describes what they do, and names the option when it refuses another.
 """
 
 from __future__ import annotations
@@ -25,22 +25,25 @@ class _Wire(BaseModel):
 
 
 class TranscriptionOptions(_Wire):
-    """How to transcribe: faster-whisper's options, under its names."""
+    """How to transcribe. The options have the names of faster-whisper."""
 
     language: str = Field("auto", description="ISO 639-1 code, or auto.")
     language_detection_threshold: float | None = Field(
         0.5,
         ge=0,
         le=1,
-        description="A less probable language is doubtful: the text with the highest confidence of the three "
-        "likeliest wins.",
+        description="If the detected language is less probable than this, the three most probable ones are tried and "
+        "the text with the highest confidence is used.",
     )
     language_detection_segments: int = Field(1, description="Only 1.")
     beam_size: int = Field(5, ge=1, le=10, description="Hypotheses kept while decoding.")
     no_speech_threshold: float | None = Field(
-        0.6, ge=0, le=1, description="Doubtful text is dropped if the probability of silence is higher."
+        0.6,
+        ge=0,
+        le=1,
+        description="Text that fails log_prob_threshold is dropped if the probability of silence is higher than this.",
     )
-    word_timestamps: bool = Field(True, description="Whether the answer has words.")
+    word_timestamps: bool = Field(True, description="Whether the result has words.")
     vad_filter: bool = Field(False, description="Silence is never decoded, so both values give the same result.")
     batch_size: int = Field(
         16, ge=1, le=64, description="Clips share batches with other requests; the size does not change the text."
@@ -54,13 +57,14 @@ class TranscriptionOptions(_Wire):
     repetition_penalty: float = Field(1, description="Only 1.")
     no_repeat_ngram_size: int = Field(0, description="Only 0.")
     temperature: float | list[float] = Field(
-        [0, 0.2, 0.4, 0.6, 0.8, 1], description="Temperatures of decoding; if text is doubtful, the next is tried."
+        [0, 0.2, 0.4, 0.6, 0.8, 1],
+        description="Temperatures of decoding; if text fails a threshold, the next is tried.",
     )
     compression_ratio_threshold: float | None = Field(
-        2.4, gt=0, description="Text that zlib compresses by more than this factor is doubtful."
+        2.4, gt=0, description="Text that zlib compresses by more than this factor is decoded again."
     )
     log_prob_threshold: float | None = Field(
-        -1, le=0, description="Text with a lower mean log probability is doubtful."
+        -1, le=0, description="Text with a lower mean log probability is decoded again."
     )
     condition_on_previous_text: bool = Field(
         True, description="A clip is decoded without the text before it, so both values give the same result."
@@ -84,7 +88,11 @@ class TranscriptionOptions(_Wire):
     hotwords: str | None = Field(None, description="Names and terms to expect.")
 
     def settings(self, default: TranscriptionSettings) -> TranscriptionSettings:
-        """Those of the default, with what is given. Raises Problem for what cannot be obeyed."""
+        """The default settings, changed by the given options.
+
+        Raises:
+            Problem: An option is not supported.
+        """
         given = {name: getattr(self, name) for name in self.model_fields_set}
         wrong = {
             f"settings.tra.{name}": "this service does not vary it: leave it out"
@@ -93,7 +101,7 @@ class TranscriptionOptions(_Wire):
         }
         if wrong:
             raise refused(dict(sorted(wrong.items())))
-        update: dict[str, Any] = {ours: given[name] for name, ours in _OBEYED.items() if name in given}
+        update: dict[str, Any] = {ours: given[name] for name, ours in _SUPPORTED.items() if name in given}
         if "language" in given:
             update["languages"] = ()
         if "task" in given:
@@ -102,7 +110,7 @@ class TranscriptionOptions(_Wire):
             update["temperatures"] = self.temperature if isinstance(self.temperature, list) else (self.temperature,)
         if self.chunk_length is not None:
             update["clip_s"] = self.chunk_length
-        for name in ("initial_prompt", "hotwords"):  # where an empty text stands for none
+        for name in ("initial_prompt", "hotwords"):  # an empty text means none
             if name in update:
                 update[name] = update[name] or None
         try:
@@ -111,7 +119,7 @@ class TranscriptionOptions(_Wire):
             raise of_fields(error, "settings.tra") from error
 
 
-_OBEYED = {
+_SUPPORTED = {
     "language": "language",
     "language_detection_threshold": "language_detection_threshold",
     "beam_size": "beam_size",
@@ -123,7 +131,7 @@ _OBEYED = {
     "hallucination_silence_threshold": "hallucination_silence_s",
     "hotwords": "hotwords",
 }
-"""Options that are settings of the pipeline, by their names there."""
+"""Supported options, and the names of the settings that they change."""
 
 _FIXED = frozenset(
     {
@@ -146,7 +154,7 @@ _FIXED = frozenset(
         "clip_timestamps",
     }
 )
-"""Options of which the default alone is taken."""
+"""Options for which the service accepts only the default."""
 
 
 class DiarizationOptions(_Wire):
@@ -157,19 +165,19 @@ class DiarizationOptions(_Wire):
 
 
 class EmotionOptions(_Wire):
-    """At which grain to report emotions."""
+    """The level at which to report emotions."""
 
     analysis_level: EmotionLevel = Field(
         EmotionLevel.WORD,
-        description="speaker becomes word without a diarization; word and sentence become file without a transcript.",
+        description="Without diarization, speaker becomes word; without a transcript, word and sentence become file.",
     )
     model_name: Literal["gigaam_emo"] = Field(
-        "gigaam_emo", description="The service uses its own engine, whichever it is; the answer has its name."
+        "gigaam_emo", description="Ignored: the service uses its own engine, and names it in the response."
     )
 
 
 class TaskSettings(_Wire):
-    """What to find out, and how."""
+    """The tasks to perform, and their options."""
 
     tasks: list[Task] = Field([Task.TRANSCRIBE], min_length=1, description="Tasks to perform.")
     tra: TranscriptionOptions | None = None
@@ -203,7 +211,11 @@ class RequestJson(_Wire):
 
     @classmethod
     def read(cls, text: bytes) -> RequestJson:
-        """Raises Problem for what is not as it should be."""
+        """Parse the field's JSON.
+
+        Raises:
+            Problem: It is invalid.
+        """
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -211,16 +223,23 @@ class RequestJson(_Wire):
 
     @property
     def log_progress(self) -> bool:
-        """Whether the log is to tell of each step."""
+        """Whether to log each step at level INFO."""
         return self.settings.tra is not None and self.settings.tra.log_progress
 
     @property
     def with_words(self) -> bool:
-        """Whether the answer has words."""
+        """Whether the result has words."""
         return self.settings.tra is None or self.settings.tra.word_timestamps
 
     def request(self, default: ProcessRequest) -> ProcessRequest:
-        """What is asked of the pipeline. Raises Problem for an option that cannot be obeyed."""
+        """The request to the pipeline.
+
+        Args:
+            default: The request that the settings of the installation make.
+
+        Raises:
+            Problem: An option is not supported.
+        """
         tasks = frozenset(self.settings.tasks)
         tra, dia = self.settings.tra, self.settings.dia
         stereo_given = dia is not None and "stereo_mode" in dia.model_fields_set
@@ -235,7 +254,7 @@ class RequestJson(_Wire):
 
 
 def _level(asked: EmotionLevel, tasks: frozenset[Task]) -> EmotionLevel:
-    """What emotions are told of: never what was not asked for."""
+    """The level to report, which must not depend on a task that was not requested."""
     if asked is EmotionLevel.SPEAKER and Task.DIARIZATION not in tasks:
         asked = EmotionLevel.WORD
     words = (EmotionLevel.WORD, EmotionLevel.SENTENCE)

@@ -1,4 +1,4 @@
-"""The API's documents: OpenAPI, and a page that shows it, made here so that it needs no network."""
+"""The documents of the API: the OpenAPI schema and a page that shows it, without anything from the network."""
 
 from __future__ import annotations
 
@@ -18,17 +18,14 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 def documents(app: FastAPI) -> None:
-    """/openapi.json and /docs."""
+    """Add the routes /openapi.json and /docs."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (
-                RequestJson,
-                ProblemDocument,
-                *openai_routes.DOCUMENTED,
-            ):  # of which no route has a parameter or a return value
+            # FastAPI does not find these, because no route has them as a parameter or return value
+            for model in (RequestJson, ProblemDocument, *openai_routes.DOCUMENTED):
                 described = model.model_json_schema(ref_template=_REFERENCE)
                 schemas |= described.pop("$defs", {})
                 schemas[model.__name__] = described
@@ -41,5 +38,5 @@ def documents(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
     async def docs() -> HTMLResponse:
-        """The page, which fetches the document."""
+        """The page, which fetches the schema."""
         return HTMLResponse(_PAGE.read_text(encoding="utf-8"))

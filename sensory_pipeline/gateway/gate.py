@@ -1,6 +1,6 @@
-"""What every request passes first: its id, the name it was sent to, its key; and what is noted of it in the end.
+"""Middleware that assigns request ids, checks hosts and keys, and logs and counts every request.
 
-It comes before any form is read, so that nobody uploads in vain.
+It runs before a form is read, so that a refused client uploads nothing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OPEN = ("/health/", "/docs", "/openapi.json", "/page/")
-"""For everybody, as the page at / is: there is nothing in it of anybody."""
+"""Paths that need no key, like the page at /. They contain no data of any client."""
 _PROTOCOLS = ("sensory", "realtime")
 _KEY_PROTOCOLS = ("sensory-key.", "openai-insecure-api-key.")
-"""Subprotocols of a WebSocket from a browser, which cannot send headers: `sensory`, and the key after `sensory-key.`;
-those of OpenAI's clients beside them."""
-_UNAUTHORIZED = 4401  # how a WebSocket is closed
-_GONE = 499  # noted, and told to nobody: the client hung up
+"""Prefixes of the subprotocol that contains the key. Browsers cannot send headers with a WebSocket, so they offer two
+subprotocols: one of `_PROTOCOLS`, and one with the key. `realtime` and `openai-...` are those of OpenAI's clients."""
+_UNAUTHORIZED = 4401  # close code of a WebSocket
+_GONE = 499  # for the log only: the client disconnected
 
 
 class Gate:
-    """ASGI middleware. hosts: names of the service besides this machine's own; shown: makes answers of problems."""
+    """ASGI middleware that checks and logs every request.
+
+    Args:
+        app: The application behind it.
+        keys: The keys of the clients.
+        hosts: Host names of the service besides those of this machine.
+        metrics: Counts the requests.
+        shown: Makes the response for a problem.
+    """
 
     def __init__(
         self, app: ASGIApp, *, keys: Keys, hosts: Iterable[str], metrics: Metrics, shown: Shown = document
@@ -46,7 +54,7 @@ class Gate:
         self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle one request, as ASGI specifies."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -62,22 +70,22 @@ class Gate:
                 await self._answered(scope, receive, send, None)
 
     def _client(self, scope: Scope, headers: Headers) -> str:
-        """Who asks. Raises Problem for who may not."""
+        """The client's name. Raises Problem if the client has no access."""
         if scope["path"] == "/" or scope["path"].startswith(_OPEN):
             return "anybody"
         server = (scope.get("server") or ("localhost", None))[0]
         host = host_name(headers.get("host", ""))
         if (self._hosts or not self._keys) and host not in self._hosts and not is_loopback(host) and host != server:
-            raise Problem(421, "wrong-host", "the service has another name: SENSORY_HOSTS lists those it answers to")
+            raise Problem(421, "wrong-host", "this is not a host name of the service: SENSORY_HOSTS lists its names")
         if not self._keys:
             if is_foreign(headers.get("origin"), headers.get("host", "")):
                 raise Problem(403, "foreign-origin", "pages of other sites may not use the service without a key")
-            if not (is_loopback(server) or server.startswith("/")):  # a socket in the file system is this machine's
-                raise _locked("it has no keys yet: make one with `sensory keys new` and set SENSORY_API_KEYS")
+            if not (is_loopback(server) or server.startswith("/")):  # a Unix socket is local
+                raise _locked("the service has no keys yet: make one with `sensory keys new` and set SENSORY_API_KEYS")
             return str((scope.get("client") or ("local", None))[0])
         owner = self._keys.owner(headers.get("authorization") or _offered(scope))
         if owner is None:
-            raise _locked("send a key that the service knows: Authorization: Bearer KEY")
+            raise _locked("the key is missing or unknown: send Authorization: Bearer KEY")
         return owner
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, problem: Problem | None) -> None:
@@ -106,7 +114,7 @@ class Gate:
             log.exception("failed")
             if status or scope["type"] == "websocket":
                 raise
-            failed = Problem(500, "failed", "the service failed on this request: tell its operator the request_id")
+            failed = Problem(500, "failed", "the service failed on this request: give its operator the request_id")
             await self._shown(failed, scope)(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "none")
@@ -129,7 +137,7 @@ def _locked(detail: str) -> Problem:
 
 
 def _offered(scope: Scope) -> str | None:
-    """The key among a WebSocket's subprotocols, as a header would have it.
+    """The key among the subprotocols of a WebSocket, in the form of the header Authorization.
 
     >>> _offered({"subprotocols": ["sensory", "sensory-key.secret"]})
     'Bearer secret'
@@ -140,12 +148,12 @@ def _offered(scope: Scope) -> str | None:
 
 
 def _chosen(scope: Scope) -> str | None:
-    """The subprotocol that is answered: browsers close the connection if they offer some and none is chosen."""
+    """The subprotocol to accept. A browser that offers some closes the connection if none is accepted."""
     return next((name for name in scope.get("subprotocols", ()) if name in _PROTOCOLS), None)
 
 
 async def _refuse(receive: Receive, send: Send, problem: Problem) -> None:
-    """A WebSocket has to be accepted before it can be told why it is closed."""
+    """Close a WebSocket with a reason, which is only possible after accepting it."""
     if (await receive())["type"] == "websocket.connect":
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", "code": _UNAUTHORIZED, "reason": problem.detail[:120]})

@@ -1,4 +1,4 @@
-"""Background jobs in a SQLite file beside their uploads: what was answered "queued" outlives the process."""
+"""Background jobs in a SQLite file beside their recordings, so that queued jobs survive a crash."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.gateway.answers import Answer, State
+from sensory_pipeline.gateway.responses import ProcessResponse, State
 
 MOST_STARTS = 10
-"""Times that a job may be at work when the service dies before it is given up."""
+"""A job that was started this often without finishing is given up."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -43,12 +43,20 @@ class Job:
     """A background job.
 
     Attributes:
-        id: Its identity.
-        client: Whose it is.
-        request: Its request_json.
+        id: Identifier of the job.
+        client: Name of the client that sent it.
+        state: Its state.
+        request: The JSON text of its `request_json`.
         digest: Hash of the request and the recording.
+        idempotency_key: The header Idempotency-Key, if the client sent one.
+        audio_s: Seconds of audio.
+        created_s: When it was added, in seconds since 1970.
+        finished_s: When it was finished, in seconds since 1970.
         starts: How often it was started.
-        status: HTTP status of the problem it failed with; kind and error belong to it.
+        result: The JSON text of its result.
+        status: HTTP status of the problem it failed with.
+        kind: Kind of that problem.
+        error: Detail of that problem.
     """
 
     id: str
@@ -68,21 +76,21 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether it is completed or failed."""
         return self.state in ("completed", "failed")
 
     @property
-    def answer(self) -> Answer:
-        """As its client is told."""
+    def response(self) -> ProcessResponse:
+        """The response for its client."""
         result: dict[str, Any] | None = None if self.result is None else json.loads(self.result)
-        return Answer(status=self.state, job_id=self.id, result=result, error=self.error)
+        return ProcessResponse(status=self.state, job_id=self.id, result=result, error=self.error)
 
 
 _ABOUT = ", ".join(field.name for field in fields(Job) if field.name != "result")
 
 
 class JobStore:
-    """Any thread may use it; every call is a transaction of its own."""
+    """The table of jobs. Thread-safe; each call is one transaction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -90,7 +98,11 @@ class JobStore:
             db.execute(_SCHEMA)
 
     def add(self, job: Job) -> None:
-        """It waits now. Raises KeyError where the client has one with this idempotency key."""
+        """Add a queued job.
+
+        Raises:
+            KeyError: The client has a job with this idempotency key.
+        """
         names = ("id", "client", "state", "request", "digest", "idempotency_key", "audio_s", "created_s")
         try:
             with self._writing() as db:
@@ -103,24 +115,24 @@ class JobStore:
             raise KeyError(job.idempotency_key) from error
 
     def get(self, identity: str, client: str) -> Job | None:
-        """The job of that id, if it is the client's."""
+        """The job with this id, if it belongs to the client."""
         return self._one("SELECT * FROM jobs WHERE id = ? AND client = ?", identity, client)
 
     def with_key(self, client: str, idempotency_key: str) -> Job | None:
-        """The client's job that was sent under this key."""
+        """The client's job with this idempotency key."""
         return self._one("SELECT * FROM jobs WHERE client = ? AND idempotency_key = ?", client, idempotency_key)
 
     def of(self, client: str, limit: int) -> list[Job]:
-        """The client's, the newest first, without their results."""
+        """The client's jobs without their results, newest first."""
         sql = f"SELECT {_ABOUT} FROM jobs WHERE client = ? ORDER BY created_s DESC, id LIMIT ?"  # noqa: S608 - ours
         return self._all(sql, client, limit)
 
     def unfinished(self) -> list[Job]:
-        """All that is still to be done, in order of arrival."""
+        """All unfinished jobs, in order of arrival."""
         return self._all("SELECT * FROM jobs WHERE state IN ('queued', 'processing') ORDER BY created_s, id")
 
     def waiting(self) -> tuple[int, float]:
-        """How many are not finished, and their seconds of audio."""
+        """The number of unfinished jobs, and their seconds of audio."""
         with self._open() as db:
             count, audio_s = db.execute(
                 "SELECT count(*), total(audio_s) FROM jobs WHERE state IN ('queued', 'processing')"
@@ -128,13 +140,13 @@ class JobStore:
         return int(count), float(audio_s)
 
     def counts(self) -> dict[str, int]:
-        """How many there are in each state."""
+        """The number of jobs in each state."""
         with self._open() as db:
             found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in ("queued", "processing", "completed", "failed")}
 
     def begin(self, identity: str) -> int:
-        """It is at work now; returns how often it was begun, 0 where it is gone or finished."""
+        """Mark a job as processing. Returns how often it was started; 0 if it is deleted or finished."""
         with self._writing() as db:
             row = db.execute(
                 "UPDATE jobs SET state = 'processing', starts = starts + 1 "
@@ -144,7 +156,7 @@ class JobStore:
         return 0 if row is None else int(row[0])
 
     def hand_back(self, identity: str) -> None:
-        """It was begun and waits again, for no reason of its own."""
+        """Queue a running job again, without counting its last start."""
         with self._writing() as db:
             db.execute(
                 "UPDATE jobs SET state = 'queued', starts = starts - 1 WHERE id = ? AND state = 'processing'",
@@ -152,20 +164,20 @@ class JobStore:
             )
 
     def complete(self, identity: str, result: str) -> None:
-        """Its result, once: what is finished already stays as it is."""
+        """Store the result of a job, unless the job is already finished."""
         self._finish("state = 'completed', result = ?", identity, result)
 
     def fail(self, identity: str, status: int, kind: str, error: str) -> None:
-        """The problem that it failed with, once."""
+        """Store the problem that a job failed with, unless the job is already finished."""
         self._finish("state = 'failed', status = ?, kind = ?, error = ?", identity, status, kind, error)
 
     def remove(self, identity: str, client: str) -> bool:
-        """Whether there was one of that id that is the client's; now there is not."""
+        """Delete a job of this client. Returns whether there was one."""
         with self._writing() as db:
             return db.execute("DELETE FROM jobs WHERE id = ? AND client = ?", [identity, client]).rowcount > 0
 
     def expire(self, before_s: float) -> int:
-        """Remove what was finished before that time; returns how many there were."""
+        """Delete the jobs finished before this time (seconds since 1970). Returns their number."""
         with self._writing() as db:
             return db.execute("DELETE FROM jobs WHERE finished_s < ?", [before_s]).rowcount
 
@@ -200,8 +212,10 @@ class JobStore:
         try:
             with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")  # what was promised outlives a power cut
-                db.execute("PRAGMA secure_delete = ON")  # what is deleted is not to be read out of free pages
+                db.execute("PRAGMA synchronous = FULL")  # accepted jobs survive a power cut
+                db.execute("PRAGMA secure_delete = ON")  # deleted data must not be readable in free pages
                 yield db
         except sqlite3.OperationalError as error:
-            raise ConfigurationError(f"cannot use {self._path} ({error}): see to its permissions and space") from error
+            raise ConfigurationError(
+                f"cannot use {self._path} ({error}): check its permissions and the free space"
+            ) from error

@@ -1,4 +1,4 @@
-"""Who may use the service: keys are kept as SHA-256 alone, which is enough for 256 random bits."""
+"""API keys. Only their SHA-256 is stored, which is enough for keys of 256 random bits."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
-_PREFIX = "sensory_"  # by which a key that has leaked is found
+_PREFIX = "sensory_"  # lets secret scanners find a leaked key
 
 
 def new_key() -> str:
-    """A key that nobody can guess."""
+    """A new random key."""
     return _PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> str:
-    """What is kept of a key."""
+    """The SHA-256 of a key, in hexadecimal."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Keys:
-    """listed: as SENSORY_API_KEYS has them, owner=digest.
+    """The keys of all clients.
+
+    Args:
+        listed: Items of SENSORY_API_KEYS, each `owner=digest`.
 
     >>> keys = Keys([f"anna={digest('secret')}"])
     >>> keys.owner("Bearer secret"), keys.owner("Bearer other"), keys.owner(None)
@@ -35,7 +38,7 @@ class Keys:
         return bool(self._owners)
 
     def owner(self, authorization: str | None) -> str | None:
-        """Whose key the header holds, None for nobody's. It takes as long whichever it is."""
+        """The owner of the key in an Authorization header, or None; in constant time."""
         scheme, _, key = (authorization or "").partition(" ")
         given = digest(key.strip())
         found = [owner for owner, wanted in self._owners if hmac.compare_digest(given, wanted)]

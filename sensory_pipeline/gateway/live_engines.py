@@ -1,4 +1,4 @@
-"""Clips of live speech through the engines that all requests share."""
+"""Processes clips of live speech in the engines that all requests share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 
 _LONGEST_S = 60.0
-_LIMIT_S = 60.0  # without a sign of life, model loading included
+_LIMIT_S = 60.0  # without progress, model loading included
 
 
 class LiveEngines:
-    """What a live session asks; clips lie in a folder while engines work on them.
+    """Transcribes and classifies clips, which are in a temporary folder while engines work on them.
 
-    executor: open. choice: which of its sets of engines.
+    Args:
+        executor: An executor that was entered.
+        choice: Index of its set of engines.
     """
 
     def __init__(self, executor: EngineExecutor, *, choice: int = 0) -> None:
@@ -35,15 +37,15 @@ class LiveEngines:
         self._numbers = count()
 
     def close(self) -> None:
-        """Remove the folder."""
+        """Remove the temporary folder."""
         self._folder.cleanup()
 
     async def transcript(self, pcm: Waveform, request: ProcessRequest) -> Transcript:
-        """What is said in a clip. Raises as the future of EngineExecutor.submit does."""
+        """Transcribe a clip. Raises the errors of the future that EngineExecutor.submit returns."""
         return TRANSCRIPT.validate_json(await self._asked(Stage.TRANSCRIPTS, pcm, request))
 
     async def emotion(self, pcm: Waveform, request: ProcessRequest) -> EmotionScores:
-        """How all of a clip is said. Raises as the future of EngineExecutor.submit does."""
+        """Classify the emotion of a whole clip. Raises the errors of the future that EngineExecutor.submit returns."""
         whole = request.model_copy(update={"emo": EmotionSettings(level=EmotionLevel.FILE), "stereo": False})
         return EMOTIONS.validate_json(await self._asked(Stage.EMOTIONS, pcm, whole)).items[0].scores
 

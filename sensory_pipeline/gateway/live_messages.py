@@ -1,4 +1,4 @@
-"""What a live session says to its client, and keeps until it is said."""
+"""Messages from a live session to its client, and the outbox that keeps them until they are sent."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
 
 KEPT = 500
-"""Messages that are kept for a client that reads slowly, or comes back."""
+"""Number of messages kept for a client that reads slowly or reconnects."""
 
 Message = dict[str, Any]
 
 
 class TooSlow(Exception):
-    """The client has not read what is no longer kept."""
+    """The outbox no longer has a message that the client has not read."""
 
 
 class Outbox:
     """Messages of one session, in order, for one reader at a time.
 
-    Final ones are numbered from 1, and the last of them kept; of partial ones only the newest is sent.
+    Final messages are numbered from 1, and the last of them are kept. Only the newest partial message is sent.
+
+    Args:
+        kept: Maximum number of final messages kept.
     """
 
     def __init__(self, kept: int = KEPT) -> None:
@@ -37,26 +40,32 @@ class Outbox:
         self._changed = asyncio.Event()
 
     def put(self, message: Message) -> None:
-        """A message that is to arrive."""
+        """Add a final message, which must arrive."""
         self._count += 1
         self._final.append({**message, "number": self._count})
         self._partial = None
         self._changed.set()
 
     def put_partial(self, message: Message) -> None:
-        """A message that the next one makes worthless."""
+        """Add a partial message, which the next message replaces."""
         self._partial = {**message, "number": self._count}
         self._changed.set()
 
     def close(self, error: Exception | None = None) -> None:
-        """There are no more, because of an error if there is one."""
+        """Add nothing more.
+
+        Args:
+            error: The error that ended the session, which the reader gets.
+        """
         self._closed, self._error = True, error
         self._changed.set()
 
     async def after(self, number: int) -> AsyncIterator[Message]:
-        """Final messages with higher numbers, and partial ones in between, until the outbox is closed.
+        """Final messages with a number above `number`, with partial ones between them, until the outbox is closed.
 
-        Raises TooSlow when some of them are no longer kept, and the error that the outbox was closed with.
+        Raises:
+            TooSlow: Some of these messages are no longer kept.
+            Exception: The error that the outbox was closed with.
         """
         while True:
             while number < self._count:
@@ -78,7 +87,13 @@ class Outbox:
 
 
 def said(words: Sequence[Word], partial: Sequence[Word], *, at_ms: int) -> Message:
-    """Words that have become final, and those that may change. at_ms: where the stream is, where none are final."""
+    """A message with words.
+
+    Args:
+        words: Words that are final now.
+        partial: Words that may still change.
+        at_ms: Time of the message if no words are final, in milliseconds from the start of the stream.
+    """
     span = cover(word.span for word in words) if words else Span(start_ms=at_ms, end_ms=at_ms)
     return {
         **_times(span),
@@ -90,12 +105,12 @@ def said(words: Sequence[Word], partial: Sequence[Word], *, at_ms: int) -> Messa
 
 
 def speech(change: Literal["started", "stopped"], at_ms: int) -> Message:
-    """That somebody begins to speak, or has ended; where it is asked for."""
+    """A message that speech started or stopped, for streams with `tells_speech`."""
     return {"speech": change, "at_ms": at_ms}
 
 
 def felt(span: Span, scores: EmotionScores) -> Message:
-    """How a phrase was said whose words have been told."""
+    """A message with the emotion of a phrase, whose words were sent before."""
     emotional = {label: round(getattr(scores, label), 4) for label in LABELS}
     return {**_times(span), "text": "", "words": [], "emotional": emotional}
 

@@ -1,6 +1,7 @@
 """`WS /v1/ws`: live speech over a WebSocket.
 
-A text frame with settings, then binary frames of PCM16, mono; an empty one or END_STREAM ends the speech.
+The client sends a text frame with settings, then binary frames of mono PCM16. An empty frame or END_STREAM ends the
+stream.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, Sens
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
-from sensory_pipeline.gateway.live_sessions import Full, Gone, LiveLimits, LiveSessions, Seat
+from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions, Seat, SessionNotFound, TooManySessions
 from sensory_pipeline.gateway.live_sound import RATES
 
 router = APIRouter()
@@ -32,9 +33,11 @@ _REASON_BYTES = 120  # a close frame holds 123
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSpeech:
-    """What the route needs of the application, as `app.state.live`.
+    """What the route needs of the application, which has it as `app.state.live`.
 
-    request_of: makes a request of the first text frame; raises ValueError with what is wrong with it.
+    Attributes:
+        sessions: The live sessions.
+        request_of: Makes a request from the first text frame; raises ValueError if the frame is invalid.
     """
 
     sessions: LiveSessions
@@ -42,9 +45,12 @@ class LiveSpeech:
 
 
 class Refused(Exception):
-    """The connection is closed, with a code of RFC 6455 or one of ours, and a reason.
+    """The connection must be closed.
 
-    for_good: the session cannot be resumed.
+    Attributes:
+        code: Close code, of RFC 6455 or of this service.
+        reason: Reason for the client.
+        for_good: Whether the session cannot be resumed.
     """
 
     def __init__(self, code: int, reason: str, *, for_good: bool = True) -> None:
@@ -54,7 +60,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """By the address. after: number of the last final message that the client of a resumed session has."""
+    """The parameters of the address. `after` is the number of the last final message that the client has."""
 
     rate: int
     name: str
@@ -64,7 +70,7 @@ class _Asked:
 
 @router.websocket("/v1/ws")
 async def live(websocket: WebSocket) -> None:
-    """Live speech to words; docs/live.md has the frames and the close codes."""
+    """Transcribe live speech; docs/live.md documents the frames and the close codes."""
     speech: LiveSpeech = websocket.app.state.live
     sessions = speech.sessions
     await websocket.accept()
@@ -74,10 +80,10 @@ async def live(websocket: WebSocket) -> None:
         try:
             stream = Stream(rate=asked.rate, request=request, backlog_s=sessions.limits.backlog_s)
             seat = await sessions.resume(asked.name) if asked.resumed else sessions.begin(asked.name, stream)
-        except Gone:
+        except SessionNotFound:
             raise Refused(4404, "this session is over: begin a new one") from None
-        except Full:
-            raise Refused(1013, "there are as many live sessions as there may be: try again later") from None
+        except TooManySessions:
+            raise Refused(1013, "all live sessions are in use: try again later") from None
         for_good = False
         try:
             await _talk(websocket, seat, asked, sessions.limits)
@@ -95,13 +101,13 @@ async def live(websocket: WebSocket) -> None:
 
 
 async def _talk(websocket: WebSocket, seat: Seat, asked: _Asked, limits: LiveLimits) -> None:
-    """Until all is told. Raises Refused, and WebSocketDisconnect when the client is gone."""
+    """Exchange frames until the session ends. Raises Refused, or WebSocketDisconnect."""
     if asked.resumed:
         await websocket.send_json({"session": seat.name, "received": seat.session.received})
     tasks = [
         asyncio.create_task(_tell(websocket, seat.session, asked.after, limits)),
         asyncio.create_task(_listen(websocket, seat.session, limits)),
-        asyncio.create_task(_give_way(seat)),
+        asyncio.create_task(_yield_seat(seat)),
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -113,13 +119,13 @@ async def _talk(websocket: WebSocket, seat: Seat, asked: _Asked, limits: LiveLim
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _give_way(seat: Seat) -> None:
+async def _yield_seat(seat: Seat) -> None:
     await seat.taken.wait()
-    raise Refused(4409, "another connection has taken up this session", for_good=False)
+    raise Refused(4409, "another connection has resumed this session", for_good=False)
 
 
 async def _tell(websocket: WebSocket, session: LiveSession, after: int, limits: LiveLimits) -> None:
-    """Send what there is, until there is no more."""
+    """Send messages until the session ends."""
     try:
         async for message in session.results.after(after):
             async with asyncio.timeout(limits.send_s):
@@ -133,7 +139,7 @@ async def _tell(websocket: WebSocket, session: LiveSession, after: int, limits: 
 
 
 async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits) -> None:
-    """Take in sound for as long as the client is there."""
+    """Receive sound until the client disconnects."""
     ended = False
     while True:
         try:
@@ -149,17 +155,23 @@ async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits
         elif isinstance(frame, str):
             raise Refused(1003, f"a text frame after the settings can only be {END_STREAM}")
         elif len(frame) > limits.frame_bytes:
-            raise Refused(1009, f"a frame has {limits.frame_bytes} bytes at most")
+            raise Refused(1009, f"a frame has at most {limits.frame_bytes} bytes")
         else:
             try:
                 session.feed(frame)
             except TooFast:
-                reason = f"sound comes faster than it is spoken: {limits.backlog_s:.0f} s wait; POST a file instead"
+                reason = (
+                    f"sound comes faster than speech: {limits.backlog_s:.0f} s wait; send files to POST /v1/process"
+                )
                 raise Refused(4429, reason) from None
 
 
 async def received(websocket: WebSocket) -> str | bytes:
-    """The next frame. Raises WebSocketDisconnect when the client is gone."""
+    """Receive a frame.
+
+    Raises:
+        WebSocketDisconnect: The client has disconnected.
+    """
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1006))
@@ -172,11 +184,11 @@ def _asked(websocket: WebSocket) -> _Asked:
     rate, after = given.get("sample_rate", "16000"), given.get("after", "0")
     name = given.get("resume") or given.get("session") or secrets.token_urlsafe(24)
     if rate not in map(str, RATES):
-        raise Refused(4400, f"sample_rate is one of {', '.join(map(str, RATES))}")
+        raise Refused(4400, f"sample_rate must be one of {', '.join(map(str, RATES))}")
     if not (after.isascii() and after.isdecimal() and len(after) < 10):
-        raise Refused(4400, "after is the number of the last message that was received")
+        raise Refused(4400, "after must be the number of the last message received")
     if not _NAME.fullmatch(name):
-        raise Refused(4400, "a session has a random name of 16 to 64 letters and digits")
+        raise Refused(4400, "the name of a session must be 16 to 64 random letters and digits")
     return _Asked(rate=int(rate), name=name, resumed="resume" in given, after=int(after))
 
 
@@ -185,7 +197,7 @@ async def _settings(websocket: WebSocket, speech: LiveSpeech) -> ProcessRequest:
         async with asyncio.timeout(speech.sessions.limits.idle_s):
             frame = await received(websocket)
     except TimeoutError:
-        raise Refused(4408, "no settings came") from None
+        raise Refused(4408, "no settings were received") from None
     if isinstance(frame, bytes):
         raise Refused(1003, 'the first frame is text: {"settings": {...}}')
     try:
@@ -195,7 +207,7 @@ async def _settings(websocket: WebSocket, speech: LiveSpeech) -> ProcessRequest:
 
 
 async def _close(websocket: WebSocket, refused: Refused) -> None:
-    """Tell why, to a client that may be gone or not read."""
+    """Close with the reason. The client may have disconnected, or may not read."""
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async with asyncio.timeout(1):
             await websocket.send_text(_text({"error": refused.reason}))

@@ -1,4 +1,4 @@
-"""One stream of live speech: sound comes in, words go out, and decoding is the engines' business."""
+"""One stream of live speech, from its sound to its words."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from sensory_pipeline.gateway.live_messages import Outbox, felt, said, speech
 from sensory_pipeline.gateway.live_sound import LiveSound
 
 PAUSE_MS = 500
-"""A silence that ends a phrase: what is there becomes final."""
+"""A silence of this length ends a phrase and makes its words final."""
 PAUSES_MS = (200, 2_000)
-"""The least and the most that a stream may have instead."""
-_STEP_MS = 200  # of new speech, before it is heard again
-_PIECE_MS = 160  # taken in at once, so that no pause is missed
-_LONG_PAUSE_MS = 2_000  # what is before it does not help to hear what comes
+"""Minimum and maximum of `Stream.pause_ms`."""
+_STEP_MS = 200  # new speech before the next transcription
+_PIECE_MS = 160  # sound processed at once; short, so that no pause is missed
+_LONG_PAUSE_MS = 2_000  # speech before it gives no useful context
 _CONTEXT_MS = 8_000
-_BEFORE_MS = 1_000  # speech that is noticed late
-_AROUND_MS = 200  # after speech, so that its soft end is heard
+_BEFORE_MS = 1_000  # kept before speech, whose start is detected late
+_AROUND_MS = 200  # kept after speech, for its soft end
 
 
 class TooFast(Exception):
-    """More sound has come than waits for engines at most."""
+    """The client sent more sound than may wait for the engines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """What is known of a stream before it begins.
+    """The parameters of a stream.
 
-    rate: Hz; request: what is asked of its speech; backlog_s: seconds of sound that may wait for engines; pause_ms: a
-    silence that ends a phrase; tells_speech: whether it is told when speech starts and stops.
+    Attributes:
+        rate: Sample rate in Hz.
+        request: The request for its speech.
+        backlog_s: Maximum seconds of sound that may wait for the engines.
+        pause_ms: Milliseconds of silence that end a phrase.
+        tells_speech: Whether to send a message when speech starts and stops.
     """
 
     rate: int
@@ -48,14 +52,18 @@ class Stream:
 
 
 class LiveSession:
-    """Feed it, and read `results`, while `run` runs: all in one event loop.
+    """Transcribes one stream. Call `feed` and read `results` while `run` runs, all in one event loop.
 
-    Words are heard again each time the engines have answered, until two answers agree, or until a pause.
-    Where engines are slower than speech, they are asked less often.
+    The engines transcribe the same words repeatedly. A word is final when two transcripts in a row agree, or at a
+    pause. If the engines are slower than speech, they transcribe less often.
+
+    Args:
+        stream: Parameters of the stream.
+        engines: Transcribes and classifies clips.
 
     Attributes:
-        results: What the client is to be told.
-        received: Bytes of sound so far.
+        results: Messages for the client.
+        received: Bytes of sound received so far.
     """
 
     def __init__(self, stream: Stream, engines: LiveEngines) -> None:
@@ -65,7 +73,7 @@ class LiveSession:
         self._stream = stream
         self._request = stream.request
         tra = stream.request.tra
-        # what is heard again in a moment is not tried for long
+        # no fallbacks for a clip that is transcribed again soon
         tra = tra.model_copy(update={"temperatures": tra.temperatures[:1], "lost_speech_s": None})
         self._hasty = stream.request.model_copy(update={"tra": tra})
         self._most_bytes = round(stream.backlog_s * stream.rate * 2)
@@ -77,19 +85,26 @@ class LiveSession:
         self._sound = LiveSound(stream.rate)
         self._agreement = LocalAgreement()
         self._phrase: list[Word] = []
-        self._phrase_ms = 0  # where it begins
-        self._partial: tuple[Word, ...] = ()  # that was told
-        self._heard_ms = 0  # how far engines have heard
-        self._speaks = False  # as far as it was told
+        self._phrase_ms = 0  # where the phrase begins
+        self._partial: tuple[Word, ...] = ()  # as last sent
+        self._heard_ms = 0  # up to where the sound is transcribed
+        self._speaks = False  # as last sent
         self._feelings: list[asyncio.Task[None]] = []
 
     @property
     def kept_ms(self) -> int:
-        """Milliseconds of sound in memory, without what waits."""
+        """Milliseconds of sound in memory, without the sound that waits."""
         return self._sound.end_ms - self._sound.start_ms
 
     def feed(self, data: bytes) -> None:
-        """Take in sound, PCM16. Raises TooFast."""
+        """Add sound.
+
+        Args:
+            data: Mono PCM16 at the rate of the stream.
+
+        Raises:
+            TooFast: Too much sound waits for the engines.
+        """
         if len(self._waiting) + len(data) > self._most_bytes:
             raise TooFast
         self._waiting += data
@@ -97,7 +112,7 @@ class LiveSession:
         self._came.set()
 
     async def take(self, data: bytes) -> None:
-        """As `feed`, once there is room."""
+        """Add sound like `feed`, but wait until there is room."""
         for start in range(0, len(data), self._most_bytes):
             part = data[start : start + self._most_bytes]
             while len(self._waiting) + len(part) > self._most_bytes:
@@ -106,12 +121,12 @@ class LiveSession:
             self.feed(part)
 
     def end(self) -> None:
-        """No more sound comes: what is there becomes final, then `run` ends."""
+        """End the sound. All words become final, then `run` ends."""
         self._ended = True
         self._came.set()
 
     async def run(self) -> None:
-        """Until the sound has ended and all is told. An error of the engines closes the results."""
+        """Process the sound until its end. An error of the engines closes `results` with that error."""
         try:
             while piece := await self._piece():
                 await asyncio.to_thread(self._sound.hear, piece)
@@ -120,7 +135,7 @@ class LiveSession:
                 await self._pause()
             self._stops(self._sound.end_ms)
             await asyncio.gather(*self._feelings)
-        except Exception as error:  # noqa: BLE001 - it is for whoever reads the results
+        except Exception as error:  # noqa: BLE001 - the reader of the results gets it
             self.results.close(error)
         else:
             self.results.close()
@@ -129,7 +144,7 @@ class LiveSession:
                 feeling.cancel()
 
     async def _piece(self) -> bytes:
-        """Sound that waits, b"" when there is no more."""
+        """The next piece of sound; b"" at the end."""
         while not self._waiting and not self._ended:
             self._came.clear()
             await self._came.wait()
@@ -142,7 +157,7 @@ class LiveSession:
         sound = self._sound
         self._starts()
         if sound.speech is None:
-            if self._agreement.partial:  # in sound that is taken for silence
+            if self._agreement.partial:  # words in sound that the detector takes for silence
                 self._tell(self._agreement.paused())
             self._stops(sound.end_ms)
             self._forget(sound.end_ms - _BEFORE_MS)
@@ -150,15 +165,15 @@ class LiveSession:
             await self._pause()
         elif sound.end_ms - sound.start_ms >= MOST_MS:
             await self._hear(sound.end_ms, self._request)
-        elif len(self._waiting) < self._piece_bytes:  # else more is to be heard first
+        elif len(self._waiting) < self._piece_bytes:  # otherwise read more sound first
             if sound.silence_ms >= _AROUND_MS and self._heard_ms < sound.speech.end_ms + _AROUND_MS:
-                # while it may be a pause, so that all is known once it is one
+                # this silence may become a pause: transcribe now, so that the words are ready then
                 await self._hear(sound.end_ms, self._request)
             elif sound.speech.end_ms - self._heard_ms >= _STEP_MS:
                 await self._hear(sound.end_ms, self._hasty)
 
     async def _hear(self, end_ms: int, request: ProcessRequest) -> None:
-        """Ask what is said up to there."""
+        """Transcribe the sound up to `end_ms`."""
         clip = Span(start_ms=self._sound.start_ms, end_ms=end_ms)
         self._heard_ms = end_ms
         self._tell(self._agreement.heard(await self._words(clip, request), end_ms))
@@ -167,7 +182,7 @@ class LiveSession:
             self._sound.forget(self._agreement.start_ms)
 
     async def _pause(self) -> None:
-        """A phrase has ended, unless that is known. After a short one the sound is kept: it helps to hear the next."""
+        """End a phrase, unless it has ended already. The sound of a short one is kept as context for the next."""
         sound = self._sound
         assert sound.speech is not None
         end_ms = min(sound.speech.end_ms + _AROUND_MS, sound.end_ms)
@@ -187,7 +202,7 @@ class LiveSession:
     async def _words(self, clip: Span, request: ProcessRequest) -> Sequence[Word]:
         try:
             found = await self._engines.transcript(self._sound.cut(clip), request)
-        except PromptTooLong:  # every other clip's is, too
+        except PromptTooLong:  # the prompt is too long for every clip
             raise
         except Terminal as error:
             self.results.put({"error": f"{clip.start_s:.1f} to {clip.end_s:.1f} s cannot be transcribed: {error}"})
@@ -205,7 +220,7 @@ class LiveSession:
         self._partial = partial
 
     def _starts(self) -> None:
-        """Tell of speech after silence; of sound that is kept, the phrases that have ended do not count."""
+        """Report speech after silence. Kept sound of phrases that have ended does not count."""
         spoken = self._sound.speech
         if self._speaks or spoken is None or spoken.end_ms <= self._phrase_ms:
             return
@@ -221,7 +236,7 @@ class LiveSession:
         self._speaks = False
 
     def _finish(self, end_ms: int) -> None:
-        """A phrase, or a part of one, whose words are final."""
+        """End a phrase, or a part of one, whose words are final."""
         phrase = Span(start_ms=self._phrase_ms, end_ms=max(self._phrase_ms, end_ms))
         self._phrase_ms = phrase.end_ms
         spoken = [word.span for word in self._phrase if word.span.start_ms < phrase.end_ms]
@@ -242,5 +257,5 @@ class LiveSession:
 
 
 def _moved(span: Span, clip: Span) -> Span:
-    """From the clip's clock to the stream's."""
+    """Convert from the time of the clip to the time of the stream."""
     return Span(start_ms=clip.start_ms + span.start_ms, end_ms=clip.start_ms + span.end_ms)

@@ -1,4 +1,4 @@
-"""All live sessions of this process: how many there may be, and those that wait for their client to come back."""
+"""All live sessions of this process, including those that wait for their client to reconnect."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sensory_pipeline.gateway.live_session import LiveSession, Stream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveLimits:
-    """What live sessions may take.
+    """Limits of live sessions.
 
     Attributes:
-        sessions: At once.
-        backlog_s: Seconds of sound that a session may be ahead of the engines.
-        idle_s: Seconds without a frame after which a client counts as gone.
-        send_s: Seconds in which a client has to take a message.
-        resume_s: Seconds that a session waits for a client whose connection broke.
-        frame_bytes: Of one frame.
+        sessions: Maximum number of sessions at once.
+        backlog_s: Maximum seconds of sound of a session that may wait for the engines.
+        idle_s: Seconds without a frame after which a connection is closed.
+        send_s: Maximum seconds to send a message to a client.
+        resume_s: Seconds that a session waits for its client to reconnect.
+        frame_bytes: Maximum size of a frame in bytes.
     """
 
     sessions: int = 16
@@ -30,17 +30,24 @@ class LiveLimits:
     frame_bytes: int = 1 << 20
 
 
-class Full(Exception):
-    """There are as many sessions as there may be."""
+class TooManySessions(Exception):
+    """The maximum number of sessions is reached."""
 
 
-class Gone(Exception):
-    """There is no such session, or not any more."""
+class SessionNotFound(Exception):
+    """There is no such session, or it has ended."""
 
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """A client's place at a session. taken: set when another connection of the client takes it; left: once it has."""
+    """A connection's hold on a session.
+
+    Attributes:
+        name: Name of the session.
+        session: The session.
+        taken: Set when another connection of the client wants to resume the session.
+        left: Set when this connection has left the session.
+    """
 
     name: str
     session: LiveSession
@@ -57,7 +64,12 @@ class _Held:
 
 
 class LiveSessions:
-    """All of it in one event loop."""
+    """The live sessions, in one event loop.
+
+    Args:
+        engines: Transcribes and classifies clips.
+        limits: Limits of the sessions.
+    """
 
     def __init__(self, engines: LiveEngines, limits: LiveLimits) -> None:
         self.limits = limits
@@ -68,23 +80,35 @@ class LiveSessions:
         return len(self._held)
 
     def begin(self, name: str, stream: Stream) -> Seat:
-        """A seat at a new session of that name, which only its client knows. Raises Full."""
+        """Begin a session.
+
+        Args:
+            name: Name of the session; a secret of its client.
+            stream: Parameters of the stream.
+
+        Raises:
+            TooManySessions: The maximum number of sessions is reached, or the name is in use.
+        """
         if len(self._held) >= self.limits.sessions or name in self._held:
-            raise Full
+            raise TooManySessions
         session = LiveSession(stream, self._engines)
         seat = Seat(name, session)
         self._held[name] = _Held(session, asyncio.create_task(session.run()), seat)
         return seat
 
     async def resume(self, name: str) -> Seat:
-        """A seat at a session that was begun, also where its connection is not known to be broken. Raises Gone."""
+        """Resume a session. If another connection still holds it, that connection is closed first.
+
+        Raises:
+            SessionNotFound: There is no such session, or it has ended.
+        """
         held = self._held.get(name)
         while held is not None and (before := held.seat) is not None:
             before.taken.set()
             await before.left.wait()
             held = self._held.get(name)
         if held is None:
-            raise Gone
+            raise SessionNotFound
         if held.leaving is not None:
             held.leaving.cancel()
             held.leaving = None
@@ -92,7 +116,12 @@ class LiveSessions:
         return held.seat
 
     def leave(self, seat: Seat, *, for_good: bool) -> None:
-        """Its client is gone. for_good: it will not be back."""
+        """Leave a session.
+
+        Args:
+            seat: The connection's hold on the session.
+            for_good: Whether to end the session at once instead of waiting for the client to reconnect.
+        """
         seat.left.set()
         held = self._held.get(seat.name)
         if held is None or held.seat is not seat:
@@ -104,7 +133,7 @@ class LiveSessions:
             held.leaving = asyncio.get_running_loop().call_later(self.limits.resume_s, self._end, seat.name)
 
     def close(self) -> None:
-        """End all."""
+        """End all sessions."""
         for name in list(self._held):
             self._end(name)
 

@@ -1,4 +1,4 @@
-"""The open sound of a live stream, and where somebody speaks in it."""
+"""The recent sound of a live stream, and the speech in it."""
 
 from __future__ import annotations
 
@@ -11,46 +11,49 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.vad import WINDOW, Detector, normalisation
 
 RATES = (8_000, 16_000, 24_000)
-"""Hz, that a stream may have."""
+"""Supported sample rates in Hz."""
 
-_SPEAKS, _STOPS = 0.4, 0.25  # as of speech_spans
+_SPEAKS, _STOPS = 0.4, 0.25  # probabilities, as in speech_spans
 _WINDOW_MS = WINDOW * 1000 // SAMPLE_RATE
-_LEAST_WINDOWS = 4  # a click is no speech
-_LEVEL_FRAMES = 10 * SAMPLE_RATE  # of which the level is taken
+_LEAST_WINDOWS = 4  # fewer may be a click
+_LEVEL_FRAMES = 10 * SAMPLE_RATE  # last samples, used for normalisation
 
 
 class LiveSound:
-    """PCM16 in, the last part of it kept at 16 kHz. Times are milliseconds from the start of the stream.
+    """Receives PCM16 and keeps the last part of it at 16 kHz. Times are milliseconds from the start of the stream.
+
+    Args:
+        rate: Sample rate of the stream in Hz.
 
     Attributes:
-        start_ms: Where what is kept begins.
-        speech: From the first to the last that is spoken in what is kept; None where nobody speaks.
+        start_ms: Start of the kept sound.
+        speech: From the first to the last speech in the kept sound; None without speech.
     """
 
     def __init__(self, rate: int) -> None:
         self.start_ms = 0
         self.speech: Span | None = None
         self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, "int16") if rate != SAMPLE_RATE else None
-        self._half = b""  # of a sample
+        self._half = b""  # the first byte of an incomplete sample
         self._samples: npt.NDArray[np.int16] = np.empty(0, np.int16)
         self._recent: npt.NDArray[np.int16] = np.empty(0, np.int16)
-        self._seen = 0  # samples since the start of the stream, by the detector
+        self._seen = 0  # samples that the detector has processed, from the start of the stream
         self._detector = Detector()
         self._speaking = False
         self._spoken_windows = 0
 
     @property
     def end_ms(self) -> int:
-        """Where it ends."""
+        """End of the kept sound."""
         return self.start_ms + len(self._samples) * 1000 // SAMPLE_RATE
 
     @property
     def silence_ms(self) -> int:
-        """Since the last that is spoken; 0 where nobody speaks."""
+        """Milliseconds of silence after the last speech; 0 without speech."""
         return self._seen * 1000 // SAMPLE_RATE - self.speech.end_ms if self.speech else 0
 
     def hear(self, data: bytes) -> None:
-        """Take in more sound, of whatever length."""
+        """Add sound: mono PCM16 of any length."""
         data = self._half + data
         whole = len(data) // 2 * 2
         self._half = data[whole:]
@@ -62,12 +65,12 @@ class LiveSound:
         self._detect()
 
     def cut(self, span: Span) -> Waveform:
-        """The part inside the span."""
+        """The kept sound inside a span."""
         first, last = ((ms - self.start_ms) * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))
         return Waveform(samples=self._samples[max(0, first) : max(0, last)][None])
 
     def forget(self, until_ms: int) -> None:
-        """Keep only what comes after. What is spoken there is no longer known of."""
+        """Forget the sound and the speech before `until_ms`."""
         gone_ms = min(max(until_ms, self.start_ms), self.end_ms) - self.start_ms
         self._samples = self._samples[gone_ms * SAMPLE_RATE // 1000 :].copy()
         self.start_ms += gone_ms

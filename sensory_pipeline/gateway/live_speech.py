@@ -1,4 +1,4 @@
-"""Live speech of the service: its sessions, and what is asked of them."""
+"""Connects live speech to the service: its engines, and the request of a session."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sensory_pipeline.gateway.service import Service
 
 @contextmanager
 def live_speech(service: Service) -> Iterator[LiveSpeech]:
-    """On the engines of the service; all sessions end with the `with`."""
+    """Live speech on the engines of the service. All sessions end with the `with` block."""
     limits = LiveLimits(sessions=service.service_settings.live_sessions)
     with closing(LiveEngines(service.executor)) as engines, closing(LiveSessions(engines, limits)) as sessions:
         yield LiveSpeech(sessions=sessions, request_of=partial(_request_of, service))
 
 
 def _request_of(service: Service, text: str) -> ProcessRequest:
-    """By a request_json, of which the transcription counts, and whether emotions are asked for."""
+    """The request that a `request_json` means. Speakers and channels are ignored."""
     try:
         asked = RequestJson.read(text.encode()).request(service.default)
         tasks = (asked.tasks - {Task.DIARIZATION}) | {Task.TRANSCRIBE}

@@ -1,4 +1,4 @@
-"""Logs of the service: a JSON object a line on standard error, with the request's id; no text of any recording."""
+"""Logs of the service: one JSON object per line on standard error, with the request id and no text of recordings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """For all loggers of the process, those of other libraries too."""
+    """Configure all loggers of the process, including those of libraries.
+
+    Args:
+        level: Name of the lowest level to log, such as INFO.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""What Prometheus may know: counts and times, under labels of which there are only so many."""
+"""Metrics for Prometheus: counts and times, with a bounded number of labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 class Metrics:
-    """Of one service."""
+    """The metrics of one service."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -47,29 +47,53 @@ class Metrics:
         Info("sensory_build", "What runs.", registry=self._registry).info({"version": version("sensory-pipeline")})
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """A number that is asked for when somebody wants to know it."""
+        """Add a gauge whose value is read at each scrape.
+
+        Args:
+            name: Name of the gauge.
+            meaning: Its help text.
+            value: Returns the current value.
+        """
         Gauge(name, meaning, registry=self._registry).set_function(value)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request. route: as the app has it, with places for what is in a path; status: 0 where nobody got one."""
+        """Count a request.
+
+        Args:
+            method: HTTP method.
+            route: Path template of the route, such as `/v1/jobs/{job_id}`.
+            status: HTTP status; 0 if no response was started.
+            seconds: Time to the end of the response.
+        """
         self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def received(self, audio_s: float) -> None:
-        """A recording."""
+        """Count a received recording, by its seconds of audio."""
         self._received.inc(audio_s)
 
     def stage_done(self, stage: Stage, audio_s: float) -> None:
-        """A stage of a recording."""
+        """Count a processed stage of a recording, by the recording's seconds of audio."""
         self._done.labels(stage.value).inc(audio_s)
 
     def recognised(self, audio_s: float, waited_s: float, work_s: float) -> None:
-        """All stages of a recording."""
+        """Count a processed recording.
+
+        Args:
+            audio_s: Seconds of audio.
+            waited_s: Seconds in the queue.
+            work_s: Seconds in the engines.
+        """
         self._queued.observe(waited_s)
         self._factor.observe(work_s / max(audio_s, 0.001))
 
     def page(self, jobs: Mapping[str, int], caches: Sequence[CacheStats]) -> bytes:
-        """In Prometheus's text format. jobs: how many by state."""
+        """All metrics in Prometheus's text format.
+
+        Args:
+            jobs: Number of background jobs in each state.
+            caches: Model caches of the engine processes.
+        """
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
         for name in ("hits", "misses", "loads", "evictions"):

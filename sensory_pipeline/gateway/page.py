@@ -1,4 +1,4 @@
-"""The page at /: send a recording or speak, and see the words. Its files are in this package; it loads nothing else."""
+"""The page at /: send a recording or speak, and see the words. All its files are in this package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEEP = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 def page(app: FastAPI) -> None:
-    """/, and its files below /page/DIGEST/: browsers keep them until one of them changes."""
+    """Add the route / and the page's files below /page/DIGEST/, which browsers cache until one of the files changes."""
     files = {path.name: path.read_bytes() for path in sorted(_FOLDER.iterdir()) if path.suffix in _TYPES}
     digest = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
     languages = "".join(
@@ -44,7 +44,7 @@ def page(app: FastAPI) -> None:
 
     @app.get("/page/{given}/{name}", include_in_schema=False, response_class=Response)
     async def file(given: str, name: str) -> Response:
-        """One of its files."""
+        """One of the page's files."""
         if given != digest or name not in files:
             raise Problem(404, "no-file", "the page has changed: load it again")
         return Response(files[name], media_type=_TYPES[Path(name).suffix], headers=_HEADERS | _KEEP)

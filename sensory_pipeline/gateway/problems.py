@@ -1,4 +1,4 @@
-"""What went wrong with a request, as RFC 9457 has it: application/problem+json that says what to do next."""
+"""Errors of requests as problem details (RFC 9457, application/problem+json). Each says what to do next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Scope
@@ -34,13 +34,13 @@ TITLES = {
     401: "a key is needed",
     403: "pages of other sites have no access",
     404: "there is no such thing",
-    405: "this address is used in another way",
+    405: "this address does not support the method",
     408: "the upload stalled",
-    409: "the same request is under way",
+    409: "the same request is being processed",
     413: "the recording is too large",
-    415: "this is no recording",
-    421: "this is not the name of the service",
-    422: "the request asks for what cannot be done",
+    415: "this is not a recording",
+    421: "this is not a host name of the service",
+    422: "the request cannot be fulfilled",
     429: "too much is waiting",
     500: "the recording could not be processed",
     503: "the service is not ready",
@@ -56,7 +56,7 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """What is sent. type: of the problem, a name of this service; detail: what failed and what to do next."""
+    """The body of an error response."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -70,16 +70,24 @@ class ProblemDocument(BaseModel):
         }
     )
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[FieldProblem] | None = None
+    type: str = Field(description="URN of the kind of problem.")
+    title: str = Field(description="Title of the HTTP status.")
+    status: int = Field(description="HTTP status.")
+    detail: str = Field(description="What failed and what to do next.")
+    request_id: str = Field(description="Id of the request, as in the log.")
+    errors: list[FieldProblem] | None = Field(None, description="Invalid fields.")
 
 
 class Problem(Exception):
-    """kind: a name for programs; fields: what is wrong with each of these."""
+    """An error response.
+
+    Args:
+        status: HTTP status.
+        kind: Name of the problem for programs.
+        detail: What failed and what to do next.
+        headers: Additional headers of the response.
+        fields: Invalid fields, each with what is wrong with it.
+    """
 
     def __init__(
         self,
@@ -98,7 +106,7 @@ class Problem(Exception):
         self.fields = dict(fields or {})
 
     def response(self, request_id: str) -> JSONResponse:
-        """What the client is sent."""
+        """The response for the client."""
         content: dict[str, Any] = {
             "type": f"urn:sensory:{self.kind}",
             "title": TITLES.get(self.status, "the request failed"),
@@ -112,21 +120,26 @@ class Problem(Exception):
 
 
 Shown = Callable[[Problem, Scope], JSONResponse]
-"""Makes what a client is sent for a problem with its request."""
+"""Makes the response for a problem."""
 
 
 def document(problem: Problem, scope: Scope) -> JSONResponse:
-    """As RFC 9457 has it."""
+    """The response for a problem in the form of RFC 9457."""
     return problem.response(str(scope.get("request_id", "")))
 
 
 def busy(kind: str, detail: str, retry_after_s: float, status: int = 429) -> Problem:
-    """The client is to come back after so many seconds."""
+    """A problem with the header Retry-After, of `retry_after_s` seconds."""
     return Problem(status, kind, detail, headers={"Retry-After": str(max(1, round(retry_after_s)))})
 
 
 def of_fields(error: ValidationError, root: str = "") -> Problem:
-    """What pydantic refuses, field by field, without the values that were given. root: where they lie."""
+    """The problem of a request that pydantic refuses. It names the invalid fields without their values.
+
+    Args:
+        error: The error from pydantic.
+        root: Path of the validated object, which is put before the names of the fields.
+    """
     fields: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         place = ".".join(filter(None, (root, *map(str, detail["loc"]))))
@@ -136,13 +149,13 @@ def of_fields(error: ValidationError, root: str = "") -> Problem:
 
 
 def refused(fields: Mapping[str, str]) -> Problem:
-    """Options that cannot be obeyed, each with its reason."""
+    """The problem of a request with invalid or unsupported fields, each with the reason."""
     told = "; ".join(f"{field}: {message}" for field, message in fields.items())
     return Problem(422, "option-refused", told, fields=fields)
 
 
 def of_error(error: SensoryError) -> Problem:
-    """What a recording, an engine or the installation failed with."""
+    """The problem for an error of a recording, an engine or the installation."""
     kind = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__).lstrip("-")
     match error:
         case EmptyAudio():
@@ -155,8 +168,8 @@ def of_error(error: SensoryError) -> Problem:
             status = 422
         case EngineUnavailable() | Transient():
             return busy(kind, str(error), 30, 503)
-        case Crashed():  # whose message tells what to do in a lake
-            detail = "the recording ended the process that worked on it, several times: convert it to wav and send that"
+        case Crashed():  # its own message gives advice for lakes
+            detail = "the recording crashed the engine several times: convert it to wav and send that"
             return Problem(500, kind, detail)
         case Terminal():
             status = 500
@@ -168,7 +181,12 @@ def of_error(error: SensoryError) -> Problem:
 
 
 def install(app: FastAPI, shown: Shown = document) -> None:
-    """Answer every error of the app as a problem."""
+    """Make the app respond to every error with a problem.
+
+    Args:
+        app: The application.
+        shown: Makes the response for a problem.
+    """
 
     async def known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
@@ -182,8 +200,10 @@ def install(app: FastAPI, shown: Shown = document) -> None:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
         if error.status_code == 405 and (methods := _methods(app, request)):
-            headers["Allow"] = ", ".join(methods)  # Starlette names those of one route, and an address may have several
-        detail = f"{error.detail}: see /docs for what there is"
+            headers["Allow"] = ", ".join(
+                methods
+            )  # Starlette names the methods of one route, but an address may have several
+        detail = f"{error.detail}: see /docs for the addresses"
         return shown(Problem(error.status_code, "http", detail, headers=headers), request.scope)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -198,6 +218,6 @@ def install(app: FastAPI, shown: Shown = document) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:
-    """That the address is used with."""
+    """The methods of the address."""
     path = getattr(request.scope.get("route"), "path", "")
     return [method.upper() for method in app.openapi()["paths"].get(path, {})]

@@ -1,4 +1,4 @@
-"""Recordings through the engines that all requests share: transcript and speakers side by side, emotions after them."""
+"""Processes recordings in the engines that all requests share: transcript and speakers in parallel, then emotions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ from sensory_pipeline.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A recording whose sound is known. futures: of all that engines were ever asked about it."""
+    """A decoded recording.
+
+    Attributes:
+        file: The recording and its request.
+        facts: JSON text of `audio`.
+        audio: Length and format of the audio.
+        futures: Futures of all tasks that engines got for the recording.
+    """
 
     file: SingleFile
     facts: str
@@ -35,13 +42,14 @@ class Decoded:
 
 
 class Recognition:
-    """Recordings through the shared engines.
+    """Processes recordings in the shared engines.
 
     Args:
         executor: From `shared_engines`.
         sets: From `shared_engines`.
-        folder: For decoded audio; everything in it belongs to this service.
-        told: Called with each stage and the seconds of audio it has processed.
+        settings: Settings of the pipeline.
+        folder: Folder for decoded audio, used only by this service.
+        told: Called when a stage is done, with the stage and the seconds of audio.
     """
 
     def __init__(
@@ -61,36 +69,44 @@ class Recognition:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be recognised any more."""
+        """Whether the engines are closed."""
         return self._executor.closed
 
     def processes(self, stage: Stage) -> int:
-        """How many may work for a stage at once."""
+        """Maximum number of processes of a stage."""
         return self._executor.size(stage)
 
     @property
     def caches(self) -> tuple[CacheStats, ...]:
-        """Of the engines' processes, each as it was when it last came to an end of work."""
+        """Model caches of the engine processes, each as of the end of its last work."""
         return self._executor.caches
 
     def engines(self, *, stereo: bool = False) -> Engines:
-        """What does the work, as far as it is known without doing any."""
+        """The engines that process recordings, without loading their models."""
         return self._sets[int(stereo)]
 
     def check(self, request: ProcessRequest) -> None:
-        """Raises UnsupportedLanguage for what the engines cannot do."""
+        """Check that the engines support the language of a request.
+
+        Raises:
+            UnsupportedLanguage: They do not.
+        """
         check(request, self.engines(stereo=request.stereo).transcriber.info)
 
     @asynccontextmanager
     async def decoded(self, path: Path, request: ProcessRequest) -> AsyncIterator[Decoded]:
-        """Its sound, for the `with`. Raises what the recording fails with."""
+        """Decode a recording. The audio is on the disk for the duration of the `with` block.
+
+        Raises:
+            SensoryError: The recording failed with this error.
+        """
         futures: list[Future[str]] = []
         folder = self._folder / uuid.uuid4().hex
         try:
             hours = self._settings.max_audio_hours
             file = SingleFile.at(path, request, decoded=folder / "audio.wav", max_audio_hours=hours)
             limit_s = self._settings.recording_timeout_s + path.stat().st_size / 5e5
-            facts = await self._answer(Stage.NORMALIZED_AUDIO, file, {}, limit_s, futures)
+            facts = await self._perform(Stage.NORMALIZED_AUDIO, file, {}, limit_s, futures)
             yield Decoded(file=file, facts=facts, audio=FACTS.validate_json(facts), futures=futures)
         finally:
             disposal = asyncio.create_task(_dispose(folder, futures))
@@ -98,7 +114,11 @@ class Recognition:
             disposal.add_done_callback(self._disposals.discard)
 
     async def result(self, decoded: Decoded) -> RecordingResult:
-        """All that was asked. Raises what the recording, or an engine, fails with."""
+        """Perform the tasks of the request.
+
+        Raises:
+            SensoryError: The recording or an engine failed with this error.
+        """
         request = decoded.file.request
         audio_s = decoded.audio.duration_ms / 1000
         limit_s = self._settings.recording_timeout_s + 10 * audio_s
@@ -110,7 +130,7 @@ class Recognition:
             for before in READS[stage]:
                 if before in ends:
                     await asyncio.shield(ends[before])
-            payloads[stage] = await self._answer(stage, decoded.file, dict(payloads), limit_s, decoded.futures)
+            payloads[stage] = await self._perform(stage, decoded.file, dict(payloads), limit_s, decoded.futures)
             self._told(stage, audio_s)
 
         try:
@@ -121,7 +141,7 @@ class Recognition:
             raise failed.exceptions[0] from failed
         return await asyncio.to_thread(assembled, payloads, request)
 
-    async def _answer(
+    async def _perform(
         self,
         stage: Stage,
         file: SingleFile,
@@ -138,10 +158,10 @@ class Recognition:
             mine = asyncio.current_task()
             if mine is None or mine.cancelling():
                 raise
-            raise EngineUnavailable("the engines were closed before they took this") from None
+            raise EngineUnavailable("the engines were closed before they processed this recording") from None
 
 
 async def _dispose(folder: Path, futures: Sequence[Future[str]]) -> None:
-    """Once no engine uses it any more: one that still works on what nobody wants would only make it anew."""
+    """Remove the folder when no engine uses it any more; an engine that is still running would create it again."""
     await asyncio.gather(*(asyncio.wrap_future(future) for future in futures), return_exceptions=True)
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

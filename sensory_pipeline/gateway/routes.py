@@ -1,4 +1,4 @@
-"""The addresses of the API."""
+"""The routes of the API."""
 
 from __future__ import annotations
 
@@ -10,28 +10,32 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
-from sensory_pipeline.gateway.answers import Answer
 from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.problems import MEDIA_TYPE, TITLES, Problem, ProblemDocument, busy
 from sensory_pipeline.gateway.processing import answered, sent
+from sensory_pipeline.gateway.responses import ProcessResponse
 from sensory_pipeline.gateway.service import Service
 
 router = APIRouter()
 
 
 def service_of(request: Request) -> Service:
-    """What the app's requests share."""
+    """The service of the app."""
     service: Service = request.app.state.service
     return service
 
 
 def client_of(request: Request) -> str:
-    """Who asks: the owner of a key, or an address."""
+    """Name of the client: the owner of its key, or its address."""
     return str(request.scope.get("client_name") or (request.client.host if request.client else "local"))
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What an address answers besides, for the API's documents."""
+    """The error responses of a route, for the OpenAPI schema.
+
+    Args:
+        statuses: HTTP statuses besides those that every route has.
+    """
     schema = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}
     found = sorted({401, 403, 421, 422, *statuses})
     return {status: {"description": TITLES[status].capitalize(), "content": {MEDIA_TYPE: schema}} for status in found}
@@ -63,17 +67,17 @@ _FORM = {
 
 @router.post(
     "/v1/process",
-    response_model=Answer,
+    response_model=ProcessResponse,
     responses=problems(400, 408, 409, 413, 415, 422, 429, 500, 503, 504),
     openapi_extra=_FORM,
     tags=["recordings"],
     summary="Transcribe a recording, tell its speakers apart, classify its emotions",
 )
 async def process(request: Request) -> JSONResponse:
-    """Send a recording and the tasks to perform; the answer has the result.
+    """Send a recording and the tasks to perform; the response has the result.
 
-    With `async_process` the answer comes at once, with a `job_id` for `GET /v1/jobs/{job_id}`. A request is done once
-    per Idempotency-Key. If the client disconnects, the request is dropped.
+    With `async_process` the response comes at once, with a `job_id` for `GET /v1/jobs/{job_id}`. Requests with the same
+    Idempotency-Key are processed once. If the client disconnects, the request is cancelled.
     """
     service = service_of(request)
     async with sent(service, request, client_of(request)) as mine:
@@ -81,35 +85,39 @@ async def process(request: Request) -> JSONResponse:
     return JSONResponse(answer.model_dump())
 
 
-@router.get("/v1/jobs", response_model=list[Answer], responses=problems(), tags=["jobs"], summary="Your jobs")
-async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Answer]:
-    """Newest first, without results."""
+@router.get("/v1/jobs", response_model=list[ProcessResponse], responses=problems(), tags=["jobs"], summary="Your jobs")
+async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[ProcessResponse]:
+    """Your jobs, newest first, without results."""
     found = await run_in_threadpool(service_of(request).background.store.of, client_of(request), limit)
-    return [job.answer for job in found]
+    return [job.response for job in found]
 
 
 @router.get(
-    "/v1/jobs/{job_id}", response_model=Answer, responses=problems(404), tags=["jobs"], summary="A job and its result"
+    "/v1/jobs/{job_id}",
+    response_model=ProcessResponse,
+    responses=problems(404),
+    tags=["jobs"],
+    summary="A job and its result",
 )
-async def job(request: Request, job_id: str) -> Answer:
+async def job(request: Request, job_id: str) -> ProcessResponse:
     """Results are kept for a day, or for SENSORY_JOB_TTL_HOURS."""
     found = await run_in_threadpool(service_of(request).background.store.get, job_id, client_of(request))
     if found is None:
         raise _no_job()
-    return found.answer
+    return found.response
 
 
 @router.delete(
     "/v1/jobs/{job_id}", status_code=204, responses=problems(404), tags=["jobs"], summary="Cancel or delete a job"
 )
 async def delete_job(request: Request, job_id: str) -> None:
-    """A waiting job is not started, a running job is dropped, and a result is removed."""
+    """A waiting job is not started, a running job is cancelled, and a result is removed."""
     if not await service_of(request).background.delete(job_id, client_of(request)):
         raise _no_job()
 
 
 def _no_job() -> Problem:
-    return Problem(404, "no-job", "you have no such job: it was deleted, it has expired, or another key sent it")
+    return Problem(404, "no-job", "there is no such job: it was deleted, has expired, or was sent with another key")
 
 
 @router.get("/cache/stats", tags=["service"], summary="Models loaded by the engine processes")
@@ -129,7 +137,7 @@ async def cache_stats(request: Request) -> dict[str, Any]:
 
 
 def _without_folders(key: str) -> str:
-    """Where models lie is nobody's business.
+    """The key of a model without the folders of the machine.
 
     >>> _without_folders("whisper /srv/models/tiny.en 3 cpu")
     'whisper tiny.en 3 cpu'
@@ -148,7 +156,7 @@ async def ready(request: Request) -> dict[str, str]:
     """503 while models load, and after the service is asked to stop."""
     service = service_of(request)
     if not service.ready or service.admission.closed or service.recognition.closed:
-        raise busy("not-ready", "the models are not ready: try again in some seconds", 5, 503)
+        raise busy("not-ready", "the models are not ready: try again in a few seconds", 5, 503)
     return {"status": "ready"}
 
 

@@ -1,4 +1,4 @@
-"""What requests share: engines, places, background jobs, the spool; and a recording's way through them."""
+"""The running service: engines, queue, background jobs and spool that requests share, and their use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sensory_pipeline.gateway.admission import Admission
 from sensory_pipeline.gateway.background import Background
 from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.job_store import Job
-from sensory_pipeline.gateway.lake_home import LakeHome
+from sensory_pipeline.gateway.lake_jobs import LakeJobs
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.lake.lake import Lake
@@ -40,7 +40,7 @@ from sensory_pipeline.storage.lock import held
 
 log = structlog.get_logger()
 
-_RETRY_S = 10.0  # until models that did not answer are tried again
+_RETRY_S = 10.0  # before the next attempt if the models failed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,10 +48,17 @@ class Service:
     """The parts of a running service.
 
     Attributes:
-        default: What is asked of a recording unless a request says otherwise.
-        uploads: The folder for uploads.
-        ready: Whether the models have answered.
-        lake_home: Does the background jobs instead, in lake mode.
+        settings: Settings of the pipeline.
+        service_settings: Settings of the service.
+        metrics: Metrics for Prometheus.
+        executor: Runs the engine processes.
+        recognition: Processes recordings in the engines.
+        admission: The queue of requests.
+        uploads: Folder for uploads.
+        default: The request that the settings make; fields of a client's request override it.
+        lake_jobs: Processes background jobs in lake mode; otherwise None.
+        background: The background jobs.
+        ready: Whether the models are loaded.
     """
 
     settings: Settings
@@ -62,7 +69,7 @@ class Service:
     admission: Admission
     uploads: Path
     default: ProcessRequest
-    lake_home: LakeHome | None
+    lake_jobs: LakeJobs | None
     background: Background = field(init=False)
     ready: bool = False
 
@@ -73,7 +80,20 @@ class Service:
         return [] if settings_used is None else sorted(changed - settings_used)
 
     async def processed(self, path: Path, asked: RequestJson, *, client: str) -> dict[str, Any]:
-        """What is answered to somebody who waits for a recording. Raises what it fails with, and Problem."""
+        """Process a recording at once.
+
+        Args:
+            path: The recording.
+            asked: The parsed `request_json`.
+            client: Name of the client.
+
+        Returns:
+            The result as a JSON document.
+
+        Raises:
+            SensoryError: The recording failed with this error.
+            Problem: The request is invalid, or the queue is full.
+        """
         wanted = asked.request(self.default)
         result = await self.result(path, wanted, client=client, log_progress=asked.log_progress)
         return await self._rendered(result, wanted, asked)
@@ -81,7 +101,18 @@ class Service:
     async def result(
         self, path: Path, wanted: ProcessRequest, *, client: str, log_progress: bool = False
     ) -> RecordingResult:
-        """The result of a recording that somebody waits for. Raises what it fails with, and Problem."""
+        """Process a recording at once.
+
+        Args:
+            path: The recording.
+            wanted: The request to the pipeline.
+            client: Name of the client.
+            log_progress: Whether to log each step at level INFO.
+
+        Raises:
+            SensoryError: The recording failed with this error.
+            Problem: The queue is full, or the service is stopping.
+        """
         async with self.recognition.decoded(path, wanted) as decoded:
             audio_s = decoded.audio.duration_ms / 1000
             self.metrics.received(audio_s)
@@ -89,11 +120,11 @@ class Service:
                 return await self._result(decoded, waited_s, log_progress=log_progress)
 
     async def job_result(self, job: Job, path: Path) -> dict[str, Any]:
-        """The same for a background job, whose length is known."""
+        """Process the recording of a background job. Returns and raises the same as `processed`."""
         asked = RequestJson.read(job.request.encode())
         wanted = asked.request(self.default)
-        if self.lake_home is not None and asked.async_process:
-            return await self._rendered(await self.lake_home.result(job.id, path), wanted, asked)
+        if self.lake_jobs is not None and asked.async_process:
+            return await self._rendered(await self.lake_jobs.result(job.id, path), wanted, asked)
         async with self.admission.turn(job.client, job.audio_s, background=True) as waited_s:
             await self.background.begun(job)
             async with self.recognition.decoded(path, wanted) as decoded:
@@ -124,7 +155,7 @@ class Service:
         return value
 
     async def warm(self) -> None:
-        """Load the models before anybody needs them; the service is ready when all have answered."""
+        """Load the models by processing some silence; then the service is ready."""
         request = ProcessRequest(emo=EmotionSettings(level=EmotionLevel.FILE))
         with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
             path = Path(folder, "silence.wav")
@@ -145,14 +176,21 @@ class Service:
 async def running(
     settings: Settings, service_settings: ServiceSettings, metrics: Metrics, engines: EngineFactory | None
 ) -> AsyncIterator[Service]:
-    """A service, from its engines' start to their end. engines: instead of those that the settings choose.
+    """Run a service for the duration of the `with` block.
 
-    Raises ConfigurationError where another service has the spool.
+    Args:
+        settings: Settings of the pipeline.
+        service_settings: Settings of the service.
+        metrics: Metrics for Prometheus.
+        engines: Engines to use instead of those that the settings select.
+
+    Raises:
+        ConfigurationError: Another service uses the spool.
     """
     spool = service_settings.spool
     shared = shared_engines(settings, engines=engines)
     with _prepared(spool):
-        executor, sets = await asyncio.to_thread(shared.__enter__)  # models may have to be fetched first
+        executor, sets = await asyncio.to_thread(shared.__enter__)  # this may download models
         try:
             recognition = Recognition(executor, sets, settings, spool / "decoded", told=metrics.stage_done)
             service = Service(
@@ -167,7 +205,7 @@ async def running(
                 ),
                 uploads=spool / "uploads",
                 default=settings.request(),
-                lake_home=await asyncio.to_thread(_lake_home, settings, service_settings.inbox, engines),
+                lake_jobs=await asyncio.to_thread(_lake_jobs, settings, service_settings.inbox, engines),
             )
             service.background = Background(
                 spool / "jobs",
@@ -190,24 +228,24 @@ async def running(
             log.info("stopped")
 
 
-def _lake_home(settings: Settings, inbox: Path | None, engines: EngineFactory | None) -> LakeHome | None:
+def _lake_jobs(settings: Settings, inbox: Path | None, engines: EngineFactory | None) -> LakeJobs | None:
     if inbox is None:
         return None
     ours = in_force(settings)
     lake = Lake.create(ours.lake, shards=ours.shards, start_date=ours.start_date, ledger=ours.ledger)
-    return LakeHome(lake, current_plans(ours, engines=engines), inbox)
+    return LakeJobs(lake, current_plans(ours, engines=engines), inbox)
 
 
 def _watch(service: Service) -> None:
     queue = service.admission.queue
-    service.metrics.watch("sensory_queue_recordings", "Recordings that wait.", lambda: queue.waiting)
-    service.metrics.watch("sensory_queue_audio_seconds", "Seconds of audio that wait.", lambda: queue.waiting_s)
-    service.metrics.watch("sensory_recordings_at_work", "Recordings that the engines have.", lambda: queue.at_work)
+    service.metrics.watch("sensory_queue_recordings", "Recordings waiting.", lambda: queue.waiting)
+    service.metrics.watch("sensory_queue_audio_seconds", "Seconds of audio waiting.", lambda: queue.waiting_s)
+    service.metrics.watch("sensory_recordings_at_work", "Recordings in the engines.", lambda: queue.at_work)
 
 
 @contextmanager
 def _prepared(spool: Path) -> Iterator[None]:
-    """Its owner's alone, and this service's; nothing is left of requests that one before it did not end."""
+    """Lock the spool and make its folders, private to the owner. Remove unfinished requests of the last service."""
     spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with held(spool / "lock", what="the spool", wait=False):
@@ -218,5 +256,5 @@ def _prepared(spool: Path) -> Iterator[None]:
             yield
     except BlockingIOError as error:
         raise ConfigurationError(
-            f"another service has {spool.absolute()}: end it, or give this one another SENSORY_SPOOL"
+            f"another service uses {spool.absolute()}: stop it, or set another SENSORY_SPOOL for this one"
         ) from error

@@ -1,4 +1,4 @@
-"""Uploads: multipart forms written to disk as they come, counted and hashed on the way."""
+"""Uploads: multipart forms, streamed to disk with their size and hash."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from sensory_pipeline.gateway.problems import Problem, busy, refused
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-_BLOCK = 1 << 20  # bytes that are gathered before they are written
-_FORM_BYTES = 1 << 16  # of all other fields together
+_BLOCK = 1 << 20  # bytes per write
+_FORM_BYTES = 1 << 16  # maximum of all other fields together
 _STALLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What a form may have.
+    """The fields of a form.
 
-    recording: the field with the recording; single: other fields; repeated: fields that may be there several times;
-    refused: fields that it must not have, with the reasons.
+    Attributes:
+        recording: The field with the recording.
+        single: Other fields, each at most once.
+        repeated: Fields that may occur several times.
+        refused: Fields that are not supported, with the reasons.
     """
 
     recording: str
@@ -39,7 +42,14 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """path: of the recording; size: its bytes; digest: SHA-256 of it; fields: the values of the form's others."""
+    """A received form.
+
+    Attributes:
+        path: The recording.
+        size: Size of the recording in bytes.
+        digest: SHA-256 of the recording, in hexadecimal.
+        fields: Values of the other fields, by name.
+    """
 
     path: Path
     size: int
@@ -48,9 +58,17 @@ class Upload:
 
 
 async def receive(request: Request, path: Path, form: Form, *, max_bytes: int) -> Upload:
-    """Write the form's recording to `path`.
+    """Receive a form and write its recording to `path`.
 
-    Raises Problem for what is too large, no form, or has other fields, and ClientDisconnect.
+    Args:
+        request: The request; its body is not read yet.
+        path: A new file.
+        form: The fields of the form.
+        max_bytes: Maximum size of the recording in bytes.
+
+    Raises:
+        Problem: The request is too large, is not a form, or has other fields.
+        ClientDisconnect: The client has disconnected.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes + _FORM_BYTES:
@@ -75,16 +93,18 @@ async def receive(request: Request, path: Path, form: Form, *, max_bytes: int) -
     except ClientDisconnect:
         raise
     except OSError as error:
-        raise busy("no-room", f"the upload cannot be kept ({error.strerror}): send it again later", 60, 503) from error
+        raise busy(
+            "no-room", f"the upload cannot be stored ({error.strerror}): send it again later", 60, 503
+        ) from error
     if not reading.ended:
-        raise Problem(400, "form-damaged", "the form breaks off before its end: send it again")
+        raise Problem(400, "form-damaged", "the form is incomplete: send it again")
     if reading.size is None:
         raise refused({form.recording: "the recording is missing: send it as this field of the form"})
     return Upload(path=path, size=reading.size, digest=reading.digest.hexdigest(), fields=reading.fields)
 
 
 async def _patiently(request: Request) -> AsyncIterator[bytes]:
-    """What comes. Raises Problem when nothing does for too long."""
+    """The chunks of the body. Raises Problem if none arrives for `_STALLED_S` seconds."""
     chunks = request.stream()
     while True:
         try:
@@ -93,13 +113,13 @@ async def _patiently(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise Problem(408, "stalled", f"nothing has come for {_STALLED_S:.0f} s: send it again") from None
+            raise Problem(408, "stalled", f"no data arrived for {_STALLED_S:.0f} s: send it again") from None
         yield chunk
 
 
 @dataclass(slots=True, kw_only=True)
 class _Reading:
-    """A form as it comes. block: of the recording, not yet written; size: of the recording so far, None without one."""
+    """The form received so far. `block` is not written yet; `size` counts bytes of the recording, None without one."""
 
     max_bytes: int
     form: Form
@@ -114,7 +134,7 @@ class _Reading:
     _headers: dict[bytes, bytes] = field(default_factory=dict)
 
     def callbacks(self) -> MultipartCallbacks:
-        """For the parser."""
+        """The callbacks for the parser."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,
@@ -126,7 +146,7 @@ class _Reading:
         }
 
     def flush(self, file: BinaryIO) -> None:
-        """Write what has gathered."""
+        """Write and hash the block."""
         self.digest.update(self.block)
         file.write(self.block)
         self.block.clear()
@@ -151,7 +171,7 @@ class _Reading:
         form = self.form
         twice = self._name in self.fields and self._name not in form.repeated
         if twice or (self._name == form.recording and self.size is not None):
-            raise refused({self._name: "it is there twice"})
+            raise refused({self._name: "it occurs twice"})
         if self._name == form.recording:
             self.size = 0
         elif self._name in form.single | form.repeated:

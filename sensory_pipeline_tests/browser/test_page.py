@@ -186,7 +186,7 @@ def test_live_words_come_while_somebody_speaks(window: Browser, network: Breakin
 def test_problems_say_what_to_do(window: Browser) -> None:
     window.open("/")
     transcribed(window, SAMPLES / "not_audio.wav")
-    assert "this is no recording" in problem(window)
+    assert "this is not a recording" in problem(window)
     assert window.value("return document.querySelector('#result').hidden")
     complaints = window.complaints()  # of the browser itself: it cannot play the file, and notes the answer
     assert all("415" in complaint or "blob:" in complaint for complaint in complaints), complaints

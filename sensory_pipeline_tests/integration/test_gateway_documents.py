@@ -9,11 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from sensory_pipeline.gateway.answers import Answer
 from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.openai.errors import ErrorDocument
 from sensory_pipeline.gateway.openai.formats import DiarizedTranscription, Transcription, VerboseTranscription
 from sensory_pipeline.gateway.problems import ProblemDocument
+from sensory_pipeline.gateway.responses import ProcessResponse
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
 
@@ -43,7 +43,7 @@ def test_openapi_has_every_address_with_its_problems(service: Gateway) -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        *(RequestJson, Answer, ProblemDocument, ErrorDocument),
+        *(RequestJson, ProcessResponse, ProblemDocument, ErrorDocument),
         *(Transcription, VerboseTranscription, DiarizedTranscription),
     ],
 )

@@ -217,7 +217,7 @@ def test_what_kills_the_service_again_and_again_is_given_up(tmp_path: Path) -> N
     for _ in range(MOST_STARTS):
         store.begin("fatal")
     with gateway(tmp_path / "spool") as service:
-        assert finished(service, "fatal")["error"].startswith(f"the service died {MOST_STARTS} times")
+        assert finished(service, "fatal")["error"].startswith(f"the service crashed {MOST_STARTS} times")
 
 
 def test_a_second_service_leaves_the_spool_alone(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_second_service_leaves_the_spool_alone(tmp_path: Path) -> None:
         port = free_port()
         with process(tmp_path / "spool", port) as second:
             assert second.wait(60) != 0
-        assert f"another service has {tmp_path / 'spool'}" in (tmp_path / "service.log").read_text()
+        assert f"another service uses {tmp_path / 'spool'}" in (tmp_path / "service.log").read_text()
         assert service.http.get("/health/live").status_code == 200
 
 

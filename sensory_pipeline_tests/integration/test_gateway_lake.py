@@ -10,7 +10,7 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import recording_id
-from sensory_pipeline.gateway.lake_home import LakeHome
+from sensory_pipeline.gateway.lake_jobs import LakeJobs
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.settings import Settings
@@ -48,7 +48,7 @@ def test_a_run_does_what_a_service_took_and_the_next_one_answers(inbox: Path, tm
         assert finished(service, good["job_id"])["result"] == now
         failed = finished(service, bad["job_id"])
         assert (failed["status"], failed["result"]) == ("failed", None)
-        assert failed["error"].startswith("the recording ended the process")
+        assert failed["error"].startswith("the recording crashed the engine")
     key = recording_id(uri_of(inbox / f"{good['job_id']}.wav"))
     assert rows(tmp_path / "lake", f"SELECT text FROM utterances WHERE recording_id = '{key}'") == [("300",)]
 
@@ -72,4 +72,4 @@ def test_an_inbox_that_nobody_watches_is_refused(inbox: Path, tmp_path: Path) ->
     settings = Settings()
     lake = Lake.create(settings.lake, shards=1, start_date=settings.start_date)
     with pytest.raises(ConfigurationError, match="SENSORY_SOURCES does not hold"):
-        LakeHome(lake, current_plans(settings, engines=trivial), tmp_path / "elsewhere")
+        LakeJobs(lake, current_plans(settings, engines=trivial), tmp_path / "elsewhere")

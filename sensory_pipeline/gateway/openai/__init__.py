@@ -1,1 +1,1 @@
-"""OpenAI's audio API on the service, for programs that are written for it (docs/service.md)."""
+"""OpenAI's audio API, for programs that were written for it (docs/service.md)."""

@@ -1,10 +1,10 @@
-"""Problems as clients of OpenAI's API expect them: an object `error` with message, type, param and code."""
+"""Problems in the form of OpenAI's API: an object `error` with message, type, param and code."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
@@ -12,21 +12,21 @@ from sensory_pipeline.gateway.problems import Problem, document
 
 _ADDRESSES = ("/v1/audio/", "/v1/models")
 _CODES = {"no-key": "invalid_api_key", "queue-full": "rate_limit_exceeded"}
-_BAD_REQUEST = (415, 422)  # which OpenAI answers with 400
-_FINAL = (500, 504)  # what failed once, or took too long, would do so again
+_BAD_REQUEST = (415, 422)  # OpenAI sends 400 for these
+_FINAL = (500, 504)  # a retry would fail again
 
 
 class Error(BaseModel):
-    """What went wrong. message: what failed and what to do next; param: the field that is wrong, if one is."""
+    """The object `error`."""
 
-    message: str
-    type: str
-    param: str | None
-    code: str
+    message: str = Field(description="What failed and what to do next.")
+    type: str = Field(description="Class of the error.")
+    param: str | None = Field(description="The invalid field, if there is one.")
+    code: str = Field(description="Kind of the problem.")
 
 
 class ErrorDocument(BaseModel):
-    """What is sent."""
+    """The body of an error response."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -45,18 +45,18 @@ class ErrorDocument(BaseModel):
 
 
 def shown(problem: Problem, scope: Scope) -> JSONResponse:
-    """A problem with a request, in the form that its address has."""
+    """The response for a problem: in OpenAI's form for its addresses, and as RFC 9457 for all others."""
     if not scope["path"].startswith(_ADDRESSES):
         return document(problem, scope)
     headers = dict(problem.headers)
     if problem.status in _FINAL:
-        headers["X-Should-Retry"] = "false"  # by which OpenAI's clients know
+        headers["X-Should-Retry"] = "false"  # OpenAI's clients read this header
     status = 400 if problem.status in _BAD_REQUEST else problem.status
     return JSONResponse({"error": error(problem)}, status, headers=headers)
 
 
 def error(problem: Problem) -> dict[str, Any]:
-    """The object `error`."""
+    """The object `error` for a problem."""
     if problem.status == 429:
         kind = "rate_limit_error"
     else:

@@ -1,13 +1,16 @@
-"""Formats of OpenAI's API, and its events, as its clients read them."""
+"""Response formats and events of OpenAI's API."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 _TEXT = "It is four o'clock."
 _USAGE: dict[str, Any] = {"type": "duration", "seconds": 3}
+_Start = Annotated[float, Field(description="Start in seconds.")]
+_End = Annotated[float, Field(description="End in seconds.")]
+_Duration = Annotated[float, Field(description="Length of the recording in seconds.")]
 
 
 def _example(**value: Any) -> ConfigDict:
@@ -15,14 +18,14 @@ def _example(**value: Any) -> ConfigDict:
 
 
 class Usage(BaseModel):
-    """seconds: of the recording, begun ones counted as whole."""
+    """Length of the recording in seconds, rounded up."""
 
     type: Literal["duration"] = "duration"
     seconds: int
 
 
 class Transcription(BaseModel):
-    """`json`."""
+    """The format `json`."""
 
     model_config = _example(text=_TEXT)
 
@@ -31,34 +34,30 @@ class Transcription(BaseModel):
 
 
 class Word(BaseModel):
-    """word: as written, with its punctuation; start, end: seconds."""
+    """A word."""
 
-    word: str
-    start: float
-    end: float
+    word: str = Field(description="The word with its punctuation.")
+    start: _Start
+    end: _End
 
 
 class VerboseSegment(BaseModel):
-    """A phrase.
+    """A segment of `verbose_json`. The service does not store tokens, temperatures and probabilities of silence."""
 
-    avg_logprob: mean over its words; compression_ratio: as zlib compresses the text. The service does not keep tokens,
-    the temperature that gave the text and the probability of silence: they are always [], 0 and 0.
-    """
-
-    id: int
-    seek: int
-    start: float
-    end: float
+    id: int = Field(description="Number of the segment, from 0.")
+    seek: int = Field(description="Start in hundredths of a second.")
+    start: _Start
+    end: _End
     text: str
-    tokens: list[int] = []
-    temperature: float = 0
-    avg_logprob: float
-    compression_ratio: float
-    no_speech_prob: float = 0
+    tokens: list[int] = Field([], description="Always empty.")
+    temperature: float = Field(0, description="Always 0.")
+    avg_logprob: float = Field(description="Mean log probability of the words.")
+    compression_ratio: float = Field(description="Bytes of the text, divided by their number after zlib.")
+    no_speech_prob: float = Field(0, description="Always 0.")
 
 
 class VerboseTranscription(BaseModel):
-    """`verbose_json`. language: its English name, empty when nothing was said; duration: seconds."""
+    """The format `verbose_json`."""
 
     model_config = _example(
         task="transcribe",
@@ -74,8 +73,8 @@ class VerboseTranscription(BaseModel):
     )
 
     task: Literal["transcribe", "translate"]
-    language: str
-    duration: float
+    language: str = Field(description="English name of the language, in lower case; empty without speech.")
+    duration: _Duration
     text: str
     segments: list[VerboseSegment] | None = None
     words: list[Word] | None = None
@@ -83,18 +82,18 @@ class VerboseTranscription(BaseModel):
 
 
 class DiarizedSegment(BaseModel):
-    """What one speaker said, at most a sentence. speaker: A, B, ... in order of appearance, or unknown."""
+    """A sentence, or part of one, by one speaker."""
 
     type: Literal["transcript.text.segment"] = "transcript.text.segment"
     id: str
-    start: float
-    end: float
+    start: _Start
+    end: _End
     text: str
-    speaker: str
+    speaker: str = Field(description="A, B, ... in order of appearance, or unknown.")
 
 
 class DiarizedTranscription(BaseModel):
-    """`diarized_json`. duration: seconds."""
+    """The format `diarized_json`."""
 
     model_config = _example(
         task="transcribe",
@@ -106,21 +105,21 @@ class DiarizedTranscription(BaseModel):
     )
 
     task: Literal["transcribe"] = "transcribe"
-    duration: float
+    duration: _Duration
     text: str
     segments: list[DiarizedSegment]
     usage: Usage
 
 
 class Delta(BaseModel):
-    """An event: what is new in the text."""
+    """An event with the next part of the text."""
 
     type: Literal["transcript.text.delta"] = "transcript.text.delta"
     delta: str
 
 
 class Done(BaseModel):
-    """The last event: all of the text."""
+    """The last event, with the whole text."""
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
     text: str

@@ -1,4 +1,4 @@
-"""Forms and options as OpenAI's clients send them."""
+"""Forms and options of OpenAI's clients."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sensory_pipeline.gateway.uploads import Form
 Granularity = Literal["word", "segment"]
 F = TypeVar("F", bound=BaseModel)
 _LISTS = ("timestamp_granularities", "languages", "keywords")
-_OURS_ALONE = "the service cuts speech at its own pauses: leave it out"
-_NO_VOICES = "speakers are not known by samples of their voices: leave it out; they are named A, B, ..."
+_FIXED_CHUNKING = "the service cuts speech at its own pauses: leave it out"
+_NO_VOICES = "the service cannot identify speakers by voice samples: leave it out; they are named A, B, ..."
 
 
 class Wire(BaseModel):
-    """Values that a client sends: no field is ignored."""
+    """Base of what clients send. Unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Speech(Wire):
-    """What a client knows of the speech."""
+    """What a client knows about the speech."""
 
     prompt: str | None = Field(None, description="Example of the style and spelling you want.")
     language: Code | None = Field(None, description="ISO 639-1 code of the language; otherwise it is detected.")
@@ -34,7 +34,11 @@ class Speech(Wire):
     keywords: tuple[str, ...] = Field((), description="Names and terms to expect.")
 
     def settings(self) -> dict[str, Any]:
-        """The settings of the transcription that it names. Raises Problem for contradictory ones."""
+        """The settings of the transcription that the client changes.
+
+        Raises:
+            Problem: Options contradict each other.
+        """
         if self.language and self.languages:
             raise refused({"languages": "send either language or languages, not both"})
         update: dict[str, Any] = {}
@@ -48,15 +52,15 @@ class Speech(Wire):
 
 
 def _chunking(value: Any) -> Any:
-    """It may come as JSON, or as a word that stands for its type."""
+    """Parse the field, which is JSON or just the type."""
     try:
         return json.loads(value) if value.startswith("{") else {"type": value}
     except ValueError as error:
-        raise ValueError('it is no JSON: send auto, or {"type": "server_vad"}') from error
+        raise ValueError('it is not JSON: send auto, or {"type": "server_vad"}') from error
 
 
 class Chunking(Wire):
-    """Speech is cut where it pauses, whichever type is sent."""
+    """How to cut speech. The service always cuts it at its pauses."""
 
     type: Literal["auto", "server_vad"]
 
@@ -67,7 +71,9 @@ class TranslationForm(Wire):
     model: str = Field(description="One of GET /v1/models; all stand for the engines of the service.")
     prompt: str | None = Field(None, description="Example of the style and spelling you want.")
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
-    temperature: Temperature = Field(0, description="Of decoding; with 0, higher ones are tried if text is doubtful.")
+    temperature: Temperature = Field(
+        0, description="Temperature of decoding. With 0, higher ones are tried if the text fails a threshold."
+    )
 
 
 class TranscriptionForm(Speech):
@@ -75,11 +81,13 @@ class TranscriptionForm(Speech):
 
     model: str = Field(description="One of GET /v1/models; all stand for the engines of the service.")
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] = "json"
-    temperature: Temperature = Field(0, description="Of decoding; with 0, higher ones are tried if text is doubtful.")
-    timestamp_granularities: tuple[Granularity, ...] = Field(
-        (), description="What verbose_json has times of; segments by default."
+    temperature: Temperature = Field(
+        0, description="Temperature of decoding. With 0, higher ones are tried if the text fails a threshold."
     )
-    stream: bool = Field(False, description="Answer json, text or diarized_json as server-sent events.")
+    timestamp_granularities: tuple[Granularity, ...] = Field(
+        (), description="Whether verbose_json has words, segments or both; segments by default."
+    )
+    stream: bool = Field(False, description="Send json, text or diarized_json as server-sent events.")
     chunking_strategy: Annotated[Chunking | None, BeforeValidator(_chunking)] = Field(
         None,
         description="auto or server_vad: the service always cuts speech at its pauses.",
@@ -104,20 +112,23 @@ TRANSCRIPTION = Form(
     repeated=frozenset(
         f"{name}{brackets}"
         for name in _LISTS
-        for brackets in ("", "[]")  # which are easily forgotten
+        for brackets in ("", "[]")  # clients often omit the brackets
     ),
     refused={
         **{
             f"{name}{brackets}": reason
             for name, reason in (
-                ("include", "tokens have no log probabilities here: leave it out; /v1/process tells those of words"),
+                (
+                    "include",
+                    "there are no log probabilities of tokens: leave it out; /v1/process has probabilities of words",
+                ),
                 ("known_speaker_names", _NO_VOICES),
                 ("known_speaker_references", _NO_VOICES),
             )
             for brackets in ("", "[]")
         },
         **{
-            f"chunking_strategy[{name}]": _OURS_ALONE
+            f"chunking_strategy[{name}]": _FIXED_CHUNKING
             for name in ("prefix_padding_ms", "silence_duration_ms", "threshold")
         },
     },
@@ -126,14 +137,22 @@ TRANSLATION = Form(
     recording="file",
     single=frozenset({"model", "prompt", "response_format", "temperature"}),
     refused={
-        "language": "the language is detected, and the text is English: leave it out",
+        "language": "the spoken language is detected, and the text is English: leave it out",
         "stream": "translations are not streamed: leave it out",
     },
 )
 
 
 def read(form: type[F], fields: dict[str, list[bytes]]) -> F:
-    """Empty values stand for fields that are not given. Raises Problem."""
+    """Validate the fields of a form. Empty values count as missing.
+
+    Args:
+        form: Model of the form.
+        fields: Values of each field, as received.
+
+    Raises:
+        Problem: A field is invalid.
+    """
     given: dict[str, Any] = {}
     for field, encoded in fields.items():
         try:

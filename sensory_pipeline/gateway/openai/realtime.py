@@ -1,6 +1,6 @@
 """`WS /v1/realtime?intent=transcription`: live speech in the events of OpenAI's API.
 
-Words are told as deltas when they are final, so no delta is ever taken back.
+Only final words are sent as deltas, so a delta is never corrected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.gateway.live_messages import TooSlow
 from sensory_pipeline.gateway.live_route import LiveSpeech, Refused, received
 from sensory_pipeline.gateway.live_session import Stream
-from sensory_pipeline.gateway.live_sessions import Full
+from sensory_pipeline.gateway.live_sessions import TooManySessions
 from sensory_pipeline.gateway.openai.errors import error
 from sensory_pipeline.gateway.openai.realtime_buffer import Buffer
 from sensory_pipeline.gateway.openai.realtime_settings import RealtimeSettings
@@ -28,13 +28,13 @@ from sensory_pipeline.gateway.service import Service
 
 router = APIRouter()
 
-_LEAST_MS = 100  # that can be committed, as at OpenAI
-_UPDATES = {"session.update": False, "transcription_session.update": True}  # whether it is of the API before
+_LEAST_MS = 100  # minimum sound of a commit, as in OpenAI's API
+_UPDATES = {"session.update": False, "transcription_session.update": True}  # whether it belongs to the beta API
 
 
 @router.websocket("/v1/realtime")
 async def realtime(websocket: WebSocket) -> None:
-    """Live speech to words; docs/live.md has the events."""
+    """Transcribe live speech; docs/live.md documents the events."""
     await websocket.accept()
     connection = Connection(websocket)
     try:
@@ -49,7 +49,7 @@ async def realtime(websocket: WebSocket) -> None:
 
 
 class Connection:
-    """One client."""
+    """The connection of one client."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -62,11 +62,19 @@ class Connection:
         self._sending = asyncio.Lock()
         self._buffer: Buffer | None = None
         self._telling: asyncio.Task[None] | None = None
-        self._end_ms = 0  # of all sound
-        self._last: str | None = None  # item
+        self._end_ms = 0  # end of all sound received before the buffer
+        self._last: str | None = None  # id of the last item
 
     async def run(self, group: asyncio.TaskGroup) -> None:
-        """Until the client is gone. Raises Refused, and WebSocketDisconnect."""
+        """Handle events until the client disconnects.
+
+        Args:
+            group: Runs the tasks of the connection.
+
+        Raises:
+            Refused: The connection must be closed.
+            WebSocketDisconnect: The client has disconnected.
+        """
         if self._websocket.query_params.get("intent") != "transcription":
             raise Refused(4400, "the service only transcribes: connect to /v1/realtime?intent=transcription")
         await self._tell_session("created")
@@ -85,7 +93,7 @@ class Connection:
                 await self._tell_error(of_error(failed), event)
 
     async def close(self, refusal: Refused) -> None:
-        """Tell why, to a client that may be gone or not read."""
+        """Close with the reason. The client may have disconnected, or may not read."""
         with suppress(WebSocketDisconnect, RuntimeError, Refused):
             kind = "server_error" if refusal.code in (1011, 1013) else "invalid_request_error"
             told = {"type": kind, "code": str(refusal.code), "message": refusal.reason, "param": None, "event_id": None}
@@ -93,7 +101,15 @@ class Connection:
             await self._websocket.close(refusal.code, refusal.reason.encode()[:120].decode(errors="ignore"))
 
     async def send(self, kind: str, **fields: Any) -> None:
-        """An event. Raises Refused when the client does not read."""
+        """Send an event.
+
+        Args:
+            kind: Type of the event.
+            fields: Its other fields.
+
+        Raises:
+            Refused: The client does not read.
+        """
         if self._old and kind == "conversation.item.added":
             kind = "conversation.item.created"
         text = json.dumps({"type": kind, "event_id": f"event_{secrets.token_hex(12)}", **fields}, ensure_ascii=False)
@@ -114,7 +130,7 @@ class Connection:
                 self._end(self._buffer)
                 continue
             if isinstance(frame, bytes):
-                raise Refused(1003, "events are text frames, and their sound is Base64")
+                raise Refused(1003, "events must be text frames, with sound as Base64")
             return frame
 
     async def _handle(self, event: dict[str, Any], group: asyncio.TaskGroup) -> None:
@@ -144,7 +160,7 @@ class Connection:
         except (TypeError, ValueError, binascii.Error):
             raise refused({"audio": "it is not Base64"}) from None
         if self._buffer is None:
-            if self._telling is not None:  # what was committed comes first
+            if self._telling is not None:  # finish the committed sound first
                 await asyncio.wait({self._telling})
             self._buffer = self._new_buffer(group)
         await self._buffer.append(sound)
@@ -160,8 +176,8 @@ class Connection:
         )
         try:
             seat = sessions.begin(secrets.token_urlsafe(24), stream)
-        except Full:
-            raise Refused(1013, "there are as many live sessions as there may be: try again later") from None
+        except TooManySessions:
+            raise Refused(1013, "all live sessions are in use: try again later") from None
         buffer = Buffer(settings, seat, self.send, start_ms=self._end_ms, before=self._last)
         self._telling = group.create_task(self._tell(buffer))
         self._telling.add_done_callback(lambda _: sessions.leave(seat, for_good=True))
@@ -186,10 +202,12 @@ class Connection:
 
     async def _update(self, session: Any, *, old: bool) -> None:
         settings = self._settings.updated(session, old=old)
-        settings.request(self._service)  # which raises what is wrong with it
+        settings.request(self._service)  # raises an error if a setting is invalid
         if self._buffer is not None:
             if self._buffer.by_client:
-                raise refused({"session": "it does not change while sound is in the buffer: commit or clear it first"})
+                raise refused(
+                    {"session": "it cannot be changed while sound is in the buffer: commit or clear it first"}
+                )
             self._end(self._buffer)
         self._settings, self._old = settings, old
         await self._tell_session("updated")

@@ -1,4 +1,4 @@
-"""The audio buffer of a realtime connection: one live session, and what its client is told of it."""
+"""The audio buffer of a realtime connection: one live session, and its events for the client."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from sensory_pipeline.gateway.live_sessions import Seat
 from sensory_pipeline.gateway.openai.realtime_settings import RealtimeSettings
 
 Send = Callable[..., Awaitable[None]]
-"""Send an event: its type, then its fields by name."""
+"""Sends an event, given its type and its fields as keyword arguments."""
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 @dataclass(slots=True, kw_only=True)
 class Item:
-    """What is said between two commits. before: id of the item before it."""
+    """The speech between two commits.
+
+    Attributes:
+        before: Id of the previous item.
+        start_ms: Start in the sound of the connection, in milliseconds.
+        text: The final text so far.
+        failed: Whether a part could not be transcribed.
+        name: Id of the item.
+    """
 
     before: str | None
     start_ms: int = 0
@@ -29,7 +37,18 @@ class Item:
 
 
 class Buffer:
-    """send: to the client; start_ms: where it begins in all the sound of the connection; before: the last item."""
+    """The audio buffer.
+
+    Args:
+        settings: Settings of the connection.
+        seat: The connection's hold on a live session.
+        send: Sends an event to the client.
+        start_ms: Start of the buffer in the sound of the connection, in milliseconds.
+        before: Id of the last item before the buffer.
+
+    Attributes:
+        last: Id of the last item.
+    """
 
     def __init__(
         self, settings: RealtimeSettings, seat: Seat, send: Send, *, start_ms: int = 0, before: str | None = None
@@ -38,46 +57,46 @@ class Buffer:
         self._seat = seat
         self._send = send
         self._start_ms = start_ms
-        self._due = False  # an item, because of a commit
+        self._due = False  # whether a commit requires an item
         self.last = before
         self._item = None if settings.vad else Item(before=before, start_ms=start_ms)
 
     @property
     def end_ms(self) -> int:
-        """Where it ends, so far."""
+        """Current end in the sound of the connection, in milliseconds."""
         return self._start_ms + self._seat.session.received * 1000 // (2 * self._settings.rate)
 
     @property
     def duration_ms(self) -> int:
-        """Of its sound, so far."""
+        """Current length in milliseconds."""
         return self.end_ms - self._start_ms
 
     @property
     def by_client(self) -> bool:
-        """Whether the client says when its speech ends."""
+        """Whether the client, not the service, decides when speech ends."""
         return self._settings.vad is None
 
     async def append(self, data: bytes) -> None:
-        """More sound, once there is room for it."""
+        """Add sound in the format of the connection; waits until there is room."""
         law = self._settings.law
         await self._seat.session.take(g711.expanded(data, law) if law else data)
 
     async def commit(self) -> None:
-        """No more sound comes, and what there is becomes an item."""
+        """End the sound and make an item of it."""
         self._due = True
         if self._item is not None and self.by_client:
             await self._added(self._item)
         self._seat.session.end()
 
     def end(self) -> None:
-        """No more sound comes."""
+        """End the sound."""
         self._seat.session.end()
 
     async def tell(self) -> None:
-        """Until all is told. Raises as the results of a live session do."""
+        """Send all events of the session. Raises the errors of `Outbox.after`."""
         async for message in self._seat.session.results.after(0):
             await self._told(message)
-        if self._item is None and self._due:  # of silence
+        if self._item is None and self._due:  # the committed sound has no speech
             self._item = Item(before=self.last, start_ms=self._start_ms)
         if self._item is not None:
             if self._due or not self.by_client:

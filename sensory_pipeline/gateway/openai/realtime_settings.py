@@ -1,4 +1,4 @@
-"""What a client of the realtime API sets, in the form of `session.update` and in that of the API before it."""
+"""Settings of a realtime connection, in the forms of `session.update` and of the older beta API."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _rate(rate: int) -> int:
 
 def _no_logprobs(value: list[str] | None) -> list[str] | None:
     if value:
-        raise ValueError("tokens have no log probabilities here: leave it out")
+        raise ValueError("log probabilities of tokens are not available: leave it out")
     return value
 
 
@@ -48,7 +48,7 @@ Fixed = Annotated[Any, _only()]
 
 
 class Format(Wire):
-    """Of the sound. rate: Hz, of audio/pcm; the telephone's formats have 8000."""
+    """Format of the sound. `rate` is in Hz; the G.711 formats always have 8000."""
 
     type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"] = "audio/pcm"
     rate: Annotated[int, AfterValidator(_rate)] | None = None
@@ -56,7 +56,7 @@ class Format(Wire):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.type in _LAWS and self.rate not in (None, g711.RATE):
-            raise ValueError(f"{self.type} has {g711.RATE} Hz: leave the rate out")
+            raise ValueError(f"the rate of {self.type} is {g711.RATE} Hz: leave the rate out")
         return self
 
 
@@ -68,7 +68,7 @@ class Words(Speech):
 
 
 class ServerVad(Wire):
-    """When a phrase ends. The service keeps what is before speech, however much of it is asked for."""
+    """How to detect the end of a phrase. `prefix_padding_ms` has no effect: sound before speech is always kept."""
 
     type: Literal["server_vad"]
     silence_duration_ms: int | None = Field(None, ge=PAUSES_MS[0], le=PAUSES_MS[1])
@@ -80,7 +80,7 @@ class ServerVad(Wire):
 
 
 class Input(Wire):
-    """What can be set."""
+    """Settings of the sound and its transcription."""
 
     format: Format | None = None
     transcription: Words | None = None
@@ -89,13 +89,13 @@ class Input(Wire):
 
 
 class Audio(Wire):
-    """Sound that comes in."""
+    """Settings of the audio; only input has any."""
 
     input: Input = Input()
 
 
 class Session(Wire):
-    """`session` of session.update."""
+    """The field `session` of session.update."""
 
     type: Literal["transcription"] = "transcription"
     audio: Audio = Audio()
@@ -104,7 +104,13 @@ class Session(Wire):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeSettings:
-    """Of one connection. vad: None where the client says when its speech ends."""
+    """Settings of one connection.
+
+    Attributes:
+        format: Format of the sound.
+        words: How to transcribe.
+        vad: How to detect the end of a phrase; None if the client commits.
+    """
 
     format: Format = field(default_factory=Format)
     words: Words = field(default_factory=Words)
@@ -112,26 +118,39 @@ class RealtimeSettings:
 
     @property
     def law(self) -> Law | None:
-        """By which samples have 8 bits; None for PCM16."""
+        """The G.711 law of the samples; None for PCM16."""
         return _LAWS.get(self.format.type)
 
     @property
     def rate(self) -> int:
-        """Hz."""
+        """Sample rate in Hz."""
         return g711.RATE if self.law else self.format.rate or 24_000
 
     @property
     def pause_ms(self) -> int:
-        """A silence that ends a phrase."""
+        """Milliseconds of silence that end a phrase."""
         return (self.vad and self.vad.silence_duration_ms) or PAUSE_MS
 
     def request(self, service: Service) -> ProcessRequest:
-        """Of the pipeline. Raises Problem, and UnsupportedLanguage, for what cannot be done."""
+        """The request to the pipeline.
+
+        Raises:
+            Problem: A setting is not supported.
+            UnsupportedLanguage: The engine does not support the language.
+        """
         request = checked(service, self.words.model, self.words.settings(), frozenset({Task.TRANSCRIBE}))
         return request.model_copy(update={"stereo": False})
 
     def updated(self, session: Any, *, old: bool) -> RealtimeSettings:
-        """With what a client sends. old: in the form of transcription_session.update. Raises Problem."""
+        """The settings with the changes that a client sends.
+
+        Args:
+            session: The field `session` of the event.
+            old: Whether it has the form of transcription_session.update.
+
+        Raises:
+            Problem: A setting is invalid.
+        """
         try:
             asked = Session.model_validate(_from_old(session) if old and isinstance(session, dict) else session)
         except ValidationError as error:
@@ -147,7 +166,12 @@ class RealtimeSettings:
         return replace(self, **update)
 
     def document(self, name: str, *, old: bool) -> dict[str, Any]:
-        """The session as it is told to the client. name: its id."""
+        """The session as a JSON document for the client.
+
+        Args:
+            name: Id of the session.
+            old: Whether to use the form of the beta API.
+        """
         words = self.words.model_dump(exclude_unset=True, exclude_none=True)
         vad = self.vad and {
             "type": "server_vad",
@@ -171,7 +195,7 @@ class RealtimeSettings:
 
 
 def _from_old(session: dict[str, Any]) -> dict[str, Any]:
-    """As session.update has it; names that are not known stay, to be refused."""
+    """Convert from the beta API to the form of session.update. Unknown names stay, to be refused later."""
     rest = dict(session)
     given: dict[str, Any] = {}
     for before, now in (

@@ -1,4 +1,4 @@
-"""The request of the pipeline that a form of OpenAI's API means. Each option is applied or refused by name."""
+"""Converts forms of OpenAI's API to requests of the pipeline. Each option is applied, or refused by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from sensory_pipeline.gateway.service import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """request: of the pipeline; granularities: what verbose_json has times of; stream: answer by events."""
+    """A request of a client.
+
+    Attributes:
+        request: The request to the pipeline.
+        response_format: Name of the response format.
+        granularities: Whether verbose_json has words, segments or both.
+        stream: Whether to respond with events.
+    """
 
     request: ProcessRequest
     response_format: str
@@ -28,7 +35,16 @@ class Asked:
 
 
 def transcription(service: Service, fields: dict[str, list[bytes]]) -> Asked:
-    """Of a form's fields. Raises Problem, and UnsupportedLanguage, for what cannot be done."""
+    """Convert the form of a transcription.
+
+    Args:
+        service: The service.
+        fields: Values of each field, as received.
+
+    Raises:
+        Problem: A field is invalid or not supported.
+        UnsupportedLanguage: The engine does not support the language.
+    """
     form = read(TranscriptionForm, fields)
     granularities = frozenset(form.timestamp_granularities)
     if granularities and form.response_format != "verbose_json":
@@ -46,7 +62,15 @@ def transcription(service: Service, fields: dict[str, list[bytes]]) -> Asked:
 
 
 def translation(service: Service, fields: dict[str, list[bytes]]) -> Asked:
-    """Of a form's fields. Raises Problem for what cannot be done."""
+    """Convert the form of a translation.
+
+    Args:
+        service: The service.
+        fields: Values of each field, as received.
+
+    Raises:
+        Problem: A field is invalid, or the engine does not translate.
+    """
     form = read(TranslationForm, fields)
     info = service.recognition.engines().transcriber.info
     if info.languages == frozenset({"en"}) or (
@@ -55,8 +79,8 @@ def translation(service: Service, fields: dict[str, list[bytes]]) -> Asked:
         raise Problem(
             422,
             "no-translation",
-            f"{info.engine} with the model {info.model} does not translate: have the operator choose a multilingual "
-            "model of Whisper (WHISPER_MODEL_SIZE=small, for example)",
+            f"{info.engine} with the model {info.model} does not translate: ask the operator for a multilingual "
+            "model of Whisper (for example WHISPER_MODEL_SIZE=small)",
             fields={"model": "it does not translate"},
         )
     update = {"translate": True, **_temperatures(form.temperature, service.default.tra)}
@@ -71,9 +95,17 @@ def translation(service: Service, fields: dict[str, list[bytes]]) -> Asked:
 
 
 def checked(service: Service, model: str | None, update: dict[str, Any], tasks: frozenset[Task]) -> ProcessRequest:
-    """The service's request with other settings of the transcription. model: None where the client names none.
+    """The default request with changed settings of the transcription.
 
-    Raises Problem, and UnsupportedLanguage, for what the engines cannot do.
+    Args:
+        service: The service.
+        model: Name of the model, if the client names one.
+        update: Settings to change.
+        tasks: The tasks.
+
+    Raises:
+        Problem: The model is unknown, or a setting is invalid or not supported.
+        UnsupportedLanguage: The engine does not support the language.
     """
     if model is not None:
         known(service, model)
@@ -89,11 +121,15 @@ def checked(service: Service, model: str | None, update: dict[str, Any], tasks: 
 
 
 _NAMES = {"initial_prompt": "prompt", "hotwords": "keywords", "temperatures": "temperature"}
-"""Settings of the pipeline by OpenAI's names."""
+"""OpenAI's names of settings of the pipeline."""
 
 
 def known(service: Service, model: str) -> str:
-    """The model's name. Raises Problem where there is none of that name."""
+    """Check the name of a model, and return it.
+
+    Raises:
+        Problem: There is no such model.
+    """
     names = service.service_settings.openai_models
     if model not in names:
         told = f"there is no model {model[:64]}: send {', '.join(names)}"
@@ -102,7 +138,7 @@ def known(service: Service, model: str) -> str:
 
 
 def _temperatures(temperature: float, default: TranscriptionSettings) -> dict[str, Any]:
-    """0 stands for the first of several, as at OpenAI."""
+    """The temperatures to try. As in OpenAI's API, 0 also allows higher ones."""
     if temperature:
         return {"temperatures": (temperature,)}
     return {"temperatures": (0.0, *(value for value in default.temperatures if value))}

@@ -1,4 +1,4 @@
-"""`/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: forms in, OpenAI's formats out."""
+"""`/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: OpenAI's API for recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from sensory_pipeline.gateway.openai import requests
-from sensory_pipeline.gateway.openai.answers import answer
 from sensory_pipeline.gateway.openai.errors import ErrorDocument
 from sensory_pipeline.gateway.openai.formats import (
     Delta,
@@ -25,6 +24,7 @@ from sensory_pipeline.gateway.openai.formats import (
 )
 from sensory_pipeline.gateway.openai.forms import TRANSCRIPTION, TRANSLATION, TranscriptionForm, TranslationForm
 from sensory_pipeline.gateway.openai.requests import Asked, known
+from sensory_pipeline.gateway.openai.responses import response
 from sensory_pipeline.gateway.openai.streaming import streamed
 from sensory_pipeline.gateway.problems import TITLES
 from sensory_pipeline.gateway.processing import while_connected
@@ -41,11 +41,11 @@ DOCUMENTED = (
     *(Transcription, VerboseTranscription, DiarizedTranscription, Delta, Done),
     *(TranscriptionForm, TranslationForm),
 )
-"""Models of which no route has a parameter or a return value."""
+"""Models for the OpenAPI schema that no route has as a parameter or return value."""
 
 
 class Model(BaseModel):
-    """A name that stands for the engines of the service."""
+    """The name of a model; all names mean the engines of the service."""
 
     id: str
     object: Literal["model"] = "model"
@@ -54,14 +54,18 @@ class Model(BaseModel):
 
 
 class Models(BaseModel):
-    """All of them."""
+    """The list of models."""
 
     object: Literal["list"] = "list"
     data: list[Model]
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What an address answers besides, for the API's documents."""
+    """The error responses of a route, for the OpenAPI schema.
+
+    Args:
+        statuses: HTTP statuses besides those that every route has.
+    """
     return {
         status: {"description": TITLES[status].capitalize(), "model": ErrorDocument}
         for status in sorted({400, 401, 403, 421, *statuses})
@@ -69,9 +73,9 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _documented(form: type[BaseModel], *models: type[BaseModel], events: bool) -> dict[str, Any]:
-    """The form and the formats of an answer, for the API's documents."""
+    """The form and the response formats, for the OpenAPI schema."""
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)  # which documents.py adds
+    schema.pop("$defs", None)  # documents.py adds them
     schema["properties"] = {
         "file": {"type": "string", "format": "binary", "description": "A recording, in any format."},
         **{f"{name}[]" if "items" in value else name: value for name, value in schema["properties"].items()},
@@ -111,7 +115,7 @@ _ERRORS = errors(404, 408, 413, 429, 500, 503, 504)
     summary="Transcribe a recording, as OpenAI's API does",
 )
 async def transcriptions(request: Request) -> Response:
-    """The text is that of `/v1/process`. An option that the service cannot apply is refused with its name."""
+    """The text is the same as that of `/v1/process`. The service refuses options that it does not support, by name."""
     return await _answered(request, TRANSCRIPTION, requests.transcription)
 
 
@@ -129,19 +133,19 @@ async def translations(request: Request) -> Response:
 
 @router.get("/v1/models", response_model=Models, responses=errors(), summary="Names of models")
 async def models(request: Request) -> Models:
-    """Those of SENSORY_OPENAI_MODELS; all stand for the engines of the service."""
+    """The names in SENSORY_OPENAI_MODELS; all mean the engines of the service."""
     return Models(data=[Model(id=name) for name in service_of(request).service_settings.openai_models])
 
 
 @router.get("/v1/models/{model:path}", response_model=Model, responses=errors(404), summary="One of the models")
 async def model(request: Request, model: str) -> Model:
-    """Whether there is a model of that name."""
+    """The model of that name, if there is one."""
     return Model(id=known(service_of(request), model))
 
 
 async def _answered(request: Request, form: Form, read: Reading) -> Response:
     service = service_of(request)
-    service.admission.check()  # before anything is sent that would then be refused
+    service.admission.check()  # before the client uploads anything in vain
     path = service.uploads / uuid.uuid4().hex
     async with AsyncExitStack() as stack:
         stack.callback(path.unlink, missing_ok=True)
@@ -151,4 +155,4 @@ async def _answered(request: Request, form: Form, read: Reading) -> Response:
         work = while_connected(request, result, service.service_settings.request_timeout_s)
         if asked.stream:
             return await streamed(work, asked, stack)
-        return await asyncio.to_thread(answer, await work, asked)
+        return await asyncio.to_thread(response, await work, asked)

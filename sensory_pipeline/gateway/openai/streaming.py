@@ -1,7 +1,7 @@
-"""`stream=true`: an answer as server-sent events.
+"""`stream=true`: a response as server-sent events.
 
-Engines answer for a whole recording, so its events come together. Until then comments keep proxies from ending the
-connection.
+Engines return the result of a whole recording, so all events are sent together. Until then, comments keep proxies from
+closing the connection.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.results import RecordingResult
-from sensory_pipeline.gateway.openai.answers import event, events
 from sensory_pipeline.gateway.openai.errors import error
 from sensory_pipeline.gateway.openai.requests import Asked
+from sensory_pipeline.gateway.openai.responses import event, events
 from sensory_pipeline.gateway.problems import Problem, of_error
 
 QUIET_S = 10.0
-"""A failure within so many seconds has a status of HTTP; after that a comment is sent as often."""
+"""Seconds to wait before the response starts, so that an early error has its HTTP status; then between comments."""
 _MEDIA_TYPE = "text/event-stream"
 _WAITING = b": waiting\n\n"
 
@@ -30,7 +30,17 @@ _WAITING = b": waiting\n\n"
 async def streamed(
     work: Awaitable[RecordingResult], asked: Asked, stack: AsyncExitStack, *, quiet_s: float = QUIET_S
 ) -> Response:
-    """What comes of the work. stack: entered; what is in it lasts until all is sent. Raises what the work does."""
+    """Respond with the events of a result.
+
+    Args:
+        work: Returns the result.
+        asked: The client's request.
+        stack: An entered stack; it is closed after the last event.
+        quiet_s: Seconds to wait before the response starts, and between comments.
+
+    Raises:
+        Exception: The work failed with this error before the response started.
+    """
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=quiet_s)
@@ -43,7 +53,7 @@ async def streamed(
 
 
 class _Late(StreamingResponse):
-    """Begins before the work is done."""
+    """A response that starts before the work is done."""
 
     def __init__(
         self, task: asyncio.Future[RecordingResult], asked: Asked, stack: AsyncExitStack, quiet_s: float
@@ -53,7 +63,7 @@ class _Late(StreamingResponse):
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Send the response, as ASGI specifies."""
         try:
             await super().__call__(scope, receive, send)
         finally:

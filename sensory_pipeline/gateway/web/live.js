@@ -1,4 +1,4 @@
-// Live speech from the microphone over WS /v1/ws, as docs/live.md has it.
+// Live speech from the microphone over WS /v1/ws (docs/live.md).
 
 import {Problem, liveSocket} from "./service.js";
 
@@ -8,7 +8,7 @@ const FRAME_BYTES = 1 << 19;
 const SENTENCE = /[.?!。？！]["'”»)]*$/;
 const PAUSE_S = 1;
 
-/** The microphone, whose sound goes to `heard` in pieces. Returns what ends it. Throws Problem. */
+/** Record from the microphone and call `heard` with each piece. Returns a function that stops it. Throws Problem. */
 async function microphone(heard) {
   if (!navigator.mediaDevices)
     throw new Problem("The browser gives no microphone to this page", "Open it as http://localhost or over HTTPS.");
@@ -29,7 +29,7 @@ async function microphone(heard) {
     const ended = new Promise(resolve => {
       node.port.onmessage = ({data}) => (data ? heard(data) : resolve());
     });
-    source.connect(node).connect(context.destination); // or it is not run; its output is silence
+    source.connect(node).connect(context.destination); // unconnected nodes do not run; the output is silence
     await context.resume();
     return async () => {
       node.port.postMessage("end");
@@ -42,7 +42,7 @@ async function microphone(heard) {
   }
 }
 
-/** At the service's rate if the browser can; where it cannot, the recorder converts. */
+/** An audio context at the service's sample rate; if the browser cannot do that, the recorder converts. */
 function sourceOf(stream) {
   const context = new AudioContext({sampleRate: RATE});
   try {
@@ -54,14 +54,14 @@ function sourceOf(stream) {
   }
 }
 
-/** One recording. settings: of its request; heard: called with each message of the service. */
+/** One live recording. `settings` are those of the request; `heard` is called with each message of the service. */
 export class LiveSpeech {
   #name = "";
   #sound = [];
-  #number = 0; // of the last message with final words
+  #number = 0; // number of the last message with final words
   #words = [];
   #feelings = [];
-  #sending = false; // whether the service takes sound now
+  #sending = false; // whether the connection can take sound now
   #stopped = false;
   #lostAt = null;
   #error = "";
@@ -72,7 +72,7 @@ export class LiveSpeech {
     this.ended = new Promise(resolve => (this.end = resolve));
   }
 
-  /** Begin. `ended` becomes null when all is said, or the Problem that ended it. Throws Problem. */
+  /** Begin. The promise `ended` gives null at the end, or the Problem that ended it. Throws Problem. */
   async start() {
     this.silence = await microphone(piece => this.#take(piece));
     this.#name = crypto.randomUUID();
@@ -80,14 +80,14 @@ export class LiveSpeech {
     this.ended.then(() => this.#release());
   }
 
-  /** No more sound: the service finishes its words. */
+  /** Stop recording; the service finishes its words. */
   async stop() {
     await this.#release();
     this.#stopped = true;
     if (this.#sending) this.socket.send("END_STREAM");
   }
 
-  /** What was said, in the form of a file's result. */
+  /** The words, in the form of a file's result. */
   get result() {
     const segments = sentences(this.#words);
     const plain = word => ({
@@ -108,7 +108,7 @@ export class LiveSpeech {
     };
   }
 
-  /** What was recorded, as a WAVE file. */
+  /** The recording as a WAVE file. */
   get recording() {
     const sound = new Blob(this.#sound);
     const header = new DataView(new ArrayBuffer(44));
@@ -122,7 +122,7 @@ export class LiveSpeech {
     four(20, 0x10001); // PCM, one channel
     four(24, RATE);
     four(28, RATE * 2);
-    four(32, 0x100002); // two bytes a sample, 16 bits
+    four(32, 0x100002); // two bytes per sample, 16 bits
     name(36, "data");
     four(40, sound.size);
     return new Blob([header, sound], {type: "audio/wav"});

@@ -1,12 +1,12 @@
-// The page: a form, what becomes of it, and its result.
+// The page: a form, its progress, and its result.
 
 import {LiveSpeech} from "./live.js";
 import {cancelled, finished, isOpen, jobOf, Problem, processed, useKey} from "./service.js";
 import {srt, vtt} from "./subtitles.js";
 import {Transcript, clock, turnsOf, wordsOf} from "./transcript.js";
 
-const LONG_S = 120; // from here on, a recording is a background job
-const LARGE_BYTES = 8e6; // the same, where the browser does not know how long it is
+const LONG_S = 120; // longer recordings become background jobs
+const LARGE_BYTES = 8e6; // larger ones do if the browser does not know their length
 const METADATA_MS = 3000;
 const STATES = {
   queued: "Waiting for its turn. You can close this page and come back to its address.",
@@ -17,10 +17,10 @@ const STATES = {
 const at = id => document.getElementById(id);
 const audio = at("audio");
 const transcript = new Transcript(at("turns"), audio);
-let running = null; // what cancels the recording that is sent
-let live = null; // what is recorded
+let running = null; // cancels the current request
+let live = null; // the live recording
 
-// What is asked
+// The request
 
 function settings(tasks, speakers) {
   const emotions = at("emotions").value;
@@ -48,10 +48,10 @@ async function admitted() {
   }
 }
 
-// What is shown
+// The display
 
 function told(status, part = null) {
-  if (at("status").textContent !== status) at("status").textContent = status; // a screen reader says it once
+  if (at("status").textContent !== status) at("status").textContent = status; // so that a screen reader reads it once
   at("progress").hidden = part === null;
   if (part !== null) at("progress").value = part;
 }
@@ -62,7 +62,7 @@ function failed(error) {
   at("problem").replaceChildren(title, document.createElement("br"), error.message);
 }
 
-/** Before something new. */
+/** Clear the page for a new recording. */
 function cleared() {
   at("problem").replaceChildren();
   at("live").hidden = at("result").hidden = true;
@@ -102,12 +102,12 @@ function show(result, name) {
 
 // A file
 
-/** Whether a recording is for a background job. */
+/** Whether a recording should be a background job. */
 async function isLong(file) {
   play(file);
   await new Promise(resolve => {
     for (const name of ["loadedmetadata", "error"]) audio.addEventListener(name, resolve, {once: true});
-    setTimeout(resolve, METADATA_MS); // some phones load nothing before somebody plays it
+    setTimeout(resolve, METADATA_MS); // some phones load nothing until the user plays it
   });
   return Number.isNaN(audio.duration) ? file.size > LARGE_BYTES : audio.duration > LONG_S;
 }
@@ -127,7 +127,7 @@ async function jobResult(id, signal) {
   return finished(id, signal, state => told(STATES[state]));
 }
 
-/** Do `work` until it is done or cancelled by the button; show its result. */
+/** Run `work` until it is done or the button cancels it, and show its result. */
 async function run(name, work) {
   const controller = running = new AbortController();
   cleared();
@@ -144,7 +144,7 @@ async function run(name, work) {
   }
 }
 
-/** What a button does now, and which other waits meanwhile. */
+/** Set the label of a button, and disable the other one. */
 function busy(button, label, other) {
   button.textContent = label;
   for (const each of [at("send"), at("record")]) each.disabled = each === other;
@@ -157,7 +157,7 @@ function send() {
   run(file.name, signal => resultOf(file, signal));
 }
 
-/** A job whose address was opened again: its recording is not here, its result is. */
+/** Show a job whose address was opened again. Its recording is not available, but its result is. */
 function resume(id) {
   play(null);
   run("recording", async signal => {
@@ -193,7 +193,7 @@ async function record() {
   }
 }
 
-/** Final words are added, and announced by screen readers; partial ones replace those before. */
+/** Add final words, which screen readers announce; partial words replace the previous ones. */
 function heard(message) {
   if (message.text) {
     const words = document.createElement("span");

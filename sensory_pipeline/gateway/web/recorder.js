@@ -1,4 +1,4 @@
-// In the browser's audio thread: sound of the microphone becomes pieces of PCM16, mono, 16 kHz.
+// Runs in the browser's audio thread: converts the microphone's sound to pieces of mono PCM16 at 16 kHz.
 
 const RATE = 16_000;
 const PIECE = 4800; // samples, 0.3 s
@@ -25,7 +25,7 @@ class Recorder extends AudioWorkletProcessor {
     return !this.#ended;
   }
 
-  /** The mean of the samples that fall on one of ours: all of them one by one where the browser has our rate. */
+  /** The mean of the input samples of each output sample; at equal rates, the samples themselves. */
   #take(sample) {
     this.#sum += sample;
     this.#count += 1;

@@ -1,9 +1,9 @@
-// The service's addresses, with the key that it may demand.
+// Calls of the service, with the key if it requires one.
 
 const KEY = "sensory-key";
-const POLL_MS = [500, 5000]; // at first, at most
+const POLL_MS = [500, 5000]; // first and longest interval
 
-/** What went wrong: `title` says what failed, `message` what to do next. */
+/** An error. `title` says what failed, `message` what to do next. */
 export class Problem extends Error {
   constructor(title, detail) {
     super(detail);
@@ -14,12 +14,12 @@ export class Problem extends Error {
 export const useKey = key => sessionStorage.setItem(KEY, key);
 const headers = () => (sessionStorage.getItem(KEY) ? {Authorization: `Bearer ${sessionStorage.getItem(KEY)}`} : {});
 
-/** Whether the service knows the key that this tab has, or needs none. Throws Problem. */
+/** Whether the service accepts the key of this tab, or needs none. Throws Problem. */
 export async function isOpen() {
   return (await fetched("v1/jobs?limit=1")).status !== 401;
 }
 
-/** A background job as GET shows it. Throws Problem. */
+/** Get a background job. Throws Problem. */
 export const jobOf = (id, signal) => asked(`v1/jobs/${encodeURIComponent(id)}`, {signal});
 
 /** Cancel a job. Throws Problem. */
@@ -33,14 +33,14 @@ export function liveSocket(query) {
   return new WebSocket(address, key ? ["sensory", `sensory-key.${key}`] : []);
 }
 
-/** Send a recording; the answer of POST /v1/process. sent: told the part that is sent, 0 to 1. Throws Problem. */
+/** Call POST /v1/process. `sent` is called with the part that is sent, 0 to 1. Throws Problem. */
 export function processed(file, request, signal, sent) {
   signal.throwIfAborted();
   const form = new FormData();
   form.append("request_json", JSON.stringify(request));
   form.append("audio", file);
   return new Promise((resolve, reject) => {
-    const call = new XMLHttpRequest(); // fetch does not tell how much is sent
+    const call = new XMLHttpRequest(); // fetch does not report upload progress
     call.open("POST", "v1/process");
     for (const [name, value] of Object.entries(headers())) call.setRequestHeader(name, value);
     call.upload.onprogress = event => sent(event.loaded / event.total);
@@ -56,12 +56,12 @@ export function processed(file, request, signal, sent) {
   });
 }
 
-/** The result of a background job, once it is done. told: called with its state. Throws Problem. */
+/** Wait for the result of a background job. `told` is called with its state. Throws Problem. */
 export async function finished(id, signal, told) {
   for (let wait = POLL_MS[0]; ; wait = Math.min(wait * 1.5, POLL_MS[1])) {
     const job = await jobOf(id, signal).catch(error => {
       if (!error.passing) throw error;
-      return {status: "unreachable"}; // the job outlives a service that restarts
+      return {status: "unreachable"}; // the job survives a restart of the service
     });
     if (job.status === "completed") return job.result;
     if (job.status === "failed") throw new Problem("The recording could not be processed", job.error);
@@ -97,7 +97,7 @@ async function fetched(address, options = {}) {
 
 function problemOf(status, text) {
   try {
-    const {title, detail} = JSON.parse(text); // as RFC 9457 has it
+    const {title, detail} = JSON.parse(text); // RFC 9457
     return new Problem(title, detail);
   } catch {
     return new Problem(`The service answered ${status}`, "Try again in a minute.");

@@ -1,6 +1,6 @@
 // Turns as subtitles: SubRip and WebVTT.
 
-const MOST_CHARACTERS = 84; // two lines of 42, as broadcasters have them
+const MOST_CHARACTERS = 84; // two lines of 42, as is usual for broadcasts
 const MOST_S = 7;
 
 function cuesOf(turns) {
@@ -27,13 +27,13 @@ function time(seconds, point) {
 const times = (cue, point) => `${time(cue.start, point)} --> ${time(cue.end, point)}`;
 const escaped = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** SubRip. */
+/** Turns as SubRip. */
 export function srt(turns) {
   const named = cue => (cue.speaker ? `${cue.speaker}: ${cue.text}` : cue.text);
   return cuesOf(turns).map((cue, index) => `${index + 1}\n${times(cue, ",")}\n${named(cue)}\n`).join("\n");
 }
 
-/** WebVTT, whose voices are the speakers. */
+/** Turns as WebVTT, with the speakers as voices. */
 export function vtt(turns) {
   const named = cue => (cue.speaker ? `<v ${escaped(cue.speaker)}>` : "") + escaped(cue.text);
   return ["WEBVTT\n", ...cuesOf(turns).map(cue => `${times(cue, ".")}\n${named(cue)}\n`)].join("\n");

@@ -1,8 +1,8 @@
-// A result as words and turns, on the page and under a player.
+// Shows a result as words and turns, and follows the player.
 
-const MOST_WORDS = 40; // after which a turn is continued below, at the end of a segment
+const MOST_WORDS = 40; // a longer turn is split at the end of a segment
 
-/** The words of a result in order: {text, start, end, speaker, emotion, doubtful, segment}; text has its blank. */
+/** The words of a result in order: {text, start, end, speaker, emotion, doubtful, segment}; text includes the space before it. */
 export function wordsOf(result) {
   const feelings = result.emo?.segments ?? [];
   const labels = result.emo?.items?.map(item => item.label) ?? [];
@@ -19,7 +19,7 @@ export function wordsOf(result) {
   return words.map((word, index) => ({...word, emotion: of(word, index)}));
 }
 
-/** What one speaker says in a row, and gaps: speech without words. Each {start, speaker, words}, in order of time. */
+/** Turns of speakers, and gaps (speech without words), in order of time. Each is {start, speaker, words}. */
 export function turnsOf(words, gaps = []) {
   const turns = [];
   for (const word of words) {
@@ -33,7 +33,7 @@ export function turnsOf(words, gaps = []) {
   return [...turns, ...missing].sort((one, other) => one.start - other.start);
 }
 
-/** Seconds as minutes. */
+/** Format seconds as minutes and seconds. */
 export const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 function element(tag, name, text = "") {
@@ -91,10 +91,10 @@ function isSeen(shown) {
   return bottom > 0 && top < innerHeight;
 }
 
-/** The transcript in `box`, whose words light up while `audio` plays, and which moves it by mouse and keys. */
+/** The transcript in `box`. It highlights the words that `audio` plays, and seeks by mouse and keys. */
 export class Transcript {
   #lit = -1;
-  #wanted = null; // seconds to go to once the player is where it was sent before: it may stall over several at once
+  #wanted = null; // seconds to seek to after the current seek; players may stall if they get several at once
 
   constructor(box, audio) {
     this.box = box;
@@ -110,7 +110,7 @@ export class Transcript {
     for (const name of ["seeking", "timeupdate"]) audio.addEventListener(name, () => this.#light());
   }
 
-  /** Show turns with their words. language: an ISO 639-1 code, for screen readers. */
+  /** Show turns with their words. `language` is an ISO 639-1 code, for screen readers. */
   show(turns, language) {
     this.words = turns.flatMap(turn => turn.words);
     this.spans = [];
@@ -129,21 +129,21 @@ export class Transcript {
     if (!this.audio.paused) requestAnimationFrame(() => this.#follow());
   }
 
-  /** Light what is said now; of words that begin together, one that is lit stays so. */
+  /** Highlight the current word. If several begin together, one that is highlighted already stays so. */
   #light() {
     const index = this.#at(this.#wanted ?? this.audio.currentTime);
     if (this.words[index]?.start !== this.words[this.#lit]?.start) this.#mark(index);
   }
 
   #mark(index) {
-    const reading = isSeen(this.spans[this.#lit]); // and has not scrolled elsewhere
+    const reading = isSeen(this.spans[this.#lit]); // false if the user has scrolled elsewhere
     this.spans[this.#lit]?.removeAttribute("aria-current");
     this.spans[index]?.setAttribute("aria-current", "true");
     if (reading && !this.audio.paused) this.spans[index]?.scrollIntoView({block: "nearest"});
     this.#lit = index;
   }
 
-  /** The last word that begins until then, -1 for none. */
+  /** Index of the last word that begins at or before a time; -1 if there is none. */
   #at(seconds) {
     let [low, high] = [0, this.order.length];
     while (low < high) {
@@ -176,7 +176,7 @@ export class Transcript {
   }
 
   #play() {
-    this.audio.play().catch(() => {}); // without a recording that can be played, its words are still there
+    this.audio.play().catch(() => {}); // the words are useful without a playable recording
   }
 
   #key(event) {

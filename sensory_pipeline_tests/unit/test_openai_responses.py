@@ -16,8 +16,8 @@ from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
-from sensory_pipeline.gateway.openai.answers import answer, events
 from sensory_pipeline.gateway.openai.requests import Asked
+from sensory_pipeline.gateway.openai.responses import events, response
 from sensory_pipeline.gateway.openai.streaming import streamed
 
 
@@ -54,7 +54,7 @@ def test_deltas_are_the_text() -> None:
 
 
 def test_speakers_are_letters_in_order_of_appearance() -> None:
-    found = json.loads(bytes(answer(spoken("Who?", "Me.", "You?"), asked("diarized_json")).body))
+    found = json.loads(bytes(response(spoken("Who?", "Me.", "You?"), asked("diarized_json")).body))
     assert [segment["speaker"] for segment in found["segments"]] == ["A", "B", "A"]
 
 

@@ -1,4 +1,4 @@
-"""A recording's result in the formats of OpenAI's API, and as its events."""
+"""Converts a result to the formats and events of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from sensory_pipeline.gateway.openai.formats import (
 from sensory_pipeline.gateway.openai.requests import Asked
 
 
-def answer(result: RecordingResult, asked: Asked) -> Response:
-    """In the format that is asked for."""
+def response(result: RecordingResult, asked: Asked) -> Response:
+    """The result in the requested format."""
     match asked.response_format:
         case "text":
             return PlainTextResponse(f"{_transcript(result).text}\n")
@@ -49,7 +49,7 @@ def answer(result: RecordingResult, asked: Asked) -> Response:
 
 
 def events(result: RecordingResult, asked: Asked) -> Iterator[bytes]:
-    """As server-sent events: what is new in the text, or who said what, then all of the text."""
+    """The result as server-sent events: parts of the text, or segments with speakers; then the whole text."""
     transcript = _transcript(result)
     if asked.response_format == "diarized_json":
         for segment in _diarized(result).segments:
@@ -67,12 +67,12 @@ def event(data: dict[str, Any]) -> bytes:
 
 def _transcript(result: RecordingResult) -> Transcript:
     transcript = result.reported_transcript
-    assert transcript is not None  # it is always asked for
+    assert transcript is not None  # every request has the task
     return transcript
 
 
 def _deltas(transcript: Transcript) -> Iterator[str]:
-    """Parts of the text, phrase by phrase, which joined are all of it."""
+    """The text in parts, one per segment. Joined, they are the whole text."""
     text, told = transcript.text, 0
     for segment in transcript.segments:
         if segment.text:
@@ -134,7 +134,7 @@ def _diarized(result: RecordingResult) -> DiarizedTranscription:
 
 
 def _letters(number: int) -> str:
-    """Names of speakers, as columns of a table have them.
+    """The name of a speaker by number, like the columns of a spreadsheet.
 
     >>> [_letters(number) for number in (0, 25, 26)]
     ['A', 'Z', 'AA']

@@ -1,6 +1,6 @@
-"""Background jobs that the lake's runs do: a recording goes into a watched folder, its result is read from the lake.
+"""Background jobs in lake mode: a Dagster run processes the recording, and the service reads the result from the lake.
 
-So what comes over HTTP and what comes by night end in the same tables, under the same settings.
+Recordings sent over HTTP thus end in the same tables as all others, and with the same settings.
 """
 
 from __future__ import annotations
@@ -23,31 +23,43 @@ from sensory_pipeline.processing.tasks.serialization import assembled
 from sensory_pipeline.storage.files import write_atomically
 from sensory_pipeline.storage.local import stat_object, uri_of
 
-_POLL_S = 2.0  # at first; then ever longer, as many jobs may wait for a night
+_POLL_S = 2.0  # at first; then longer each time, because jobs may wait for the nightly run
 _MOST_POLL_S = 60.0
 
 
-class LakeHome:
-    """inbox: a folder that one of the lake's sources holds."""
+class LakeJobs:
+    """Background jobs that the lake's runs process.
+
+    Args:
+        lake: The lake.
+        plans: Plans of the lake's recordings.
+        inbox: Folder for recordings, inside one of the lake's sources.
+
+    Raises:
+        ConfigurationError: The inbox is not inside a source.
+    """
 
     def __init__(self, lake: Lake, plans: Plans, inbox: Path) -> None:
-        """Raises ConfigurationError for a folder that no run would look into."""
         self._lake = lake
         self._plans = plans
         self._inbox = inbox.absolute()
         if not any(self._uri("job").startswith(prefix) for prefix in plans.sources):
             raise ConfigurationError(
-                f"SENSORY_INBOX is {inbox}, which SENSORY_SOURCES does not hold, so that no run would work on what is "
-                "put there: add it"
+                f"SENSORY_INBOX is {inbox}, which SENSORY_SOURCES does not hold, so no run would process its "
+                "recordings: add it to SENSORY_SOURCES"
             )
         self._inbox.mkdir(parents=True, exist_ok=True)
 
     def check(self, wanted: ProcessRequest) -> None:
-        """Raises Problem for what the lake's settings do not do."""
+        """Check that the lake's settings can fulfil a request.
+
+        Raises:
+            Problem: The request asks for other settings.
+        """
         ours = self._plan("job").request
         wrong = {
-            f"settings: {name}": f"jobs are done by the lake's settings, which have {ours_of!r}: ask for the same, or "
-            "without async_process"
+            f"settings: {name}": f"background jobs use the lake's settings, which have {ours_of!r}: send the same, "
+            "or leave out async_process"
             for name in ("stereo", "tra", "dia", "emo")
             if (name != "emo" or Task.EMOTION in wanted.tasks)
             and getattr(wanted, name) != (ours_of := getattr(ours, name))
@@ -56,7 +68,15 @@ class LakeHome:
             raise refused(wrong)
 
     async def result(self, identity: str, path: Path) -> RecordingResult:
-        """What a run has made of a job's recording, once one has. Raises what it failed with."""
+        """Wait until a run has processed the recording of a job, and return its result.
+
+        Args:
+            identity: The job's id.
+            path: The recording.
+
+        Raises:
+            SensoryError: The recording failed with this error.
+        """
         version = await asyncio.to_thread(self._place, identity, path)
         wait_s = _POLL_S
         while (found := await asyncio.to_thread(self._published, identity, version)) is None:
@@ -65,7 +85,7 @@ class LakeHome:
         return found
 
     def _place(self, identity: str, path: Path) -> str:
-        """Put it where runs look, unless it is there, and into the ledger; returns its version."""
+        """Put the recording into the inbox and the ledger, unless it is there. Returns its version."""
         place = self._place_of(identity)
         if not place.exists():
             write_atomically(place, partial(shutil.copyfile, path))
@@ -77,7 +97,7 @@ class LakeHome:
         return listed.version
 
     def _published(self, identity: str, version: str) -> RecordingResult | None:
-        """None as long as nothing is published of this version under today's settings."""
+        """The published result of this version under the current settings, or None."""
         key = recording_id(self._uri(identity))
         partition = self._lake.ledger.partition_of(key)
         plan = self._plan(identity)
@@ -93,11 +113,11 @@ class LakeHome:
             if result.error_class is not None:
                 raise _failure(result)
         if len(found) < len(plan.stages):
-            raise EngineError("the lake has lost what was made of it: send it again")
+            raise EngineError("the result is missing in the lake: send the recording again")
         return assembled({stage: str(result.payload) for stage, result in found.items()}, plan.request)
 
     def _place_of(self, identity: str) -> Path:
-        """By its name a recording, whatever its bytes say: it was decoded before it was taken."""
+        """The path in the inbox. Any format gets the suffix .wav, so that runs see a recording."""
         return self._inbox / f"{identity}.wav"
 
     def _uri(self, identity: str) -> str:

@@ -1,4 +1,4 @@
-"""What is answered over HTTP, as the documents of the API describe it."""
+"""The response of `POST /v1/process` and of the job endpoints."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _RESULT: dict[str, Any] = {
 }
 
 
-class Answer(BaseModel):
-    """Where a request is, and its result once there is one."""
+class ProcessResponse(BaseModel):
+    """The state of a request, and its result once it is completed."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"status": "completed", "job_id": None, "result": _RESULT, "error": None}}
@@ -42,6 +42,6 @@ class Answer(BaseModel):
     status: State
     job_id: str | None = None
     result: dict[str, Any] | None = Field(
-        None, description="tra, dia and emo: null, or absent from format_output text, where not asked for."
+        None, description="tra, dia and emo. A task that was not requested is null, or absent if format_output is text."
     )
-    error: str | None = Field(None, description="Why it failed, and what to do.")
+    error: str | None = Field(None, description="Why it failed and what to do next.")
