@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.agreement import unattended
+from sensory_pipeline.processing.effective_settings import unattended
 from sensory_pipeline.settings import Settings
 
 

@@ -20,7 +20,7 @@ from sensory_pipeline.automation.resumption import resumption
 from sensory_pipeline.automation.retention import retention
 from sensory_pipeline.core.log_lines import configure
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.processing.agreement import in_force
+from sensory_pipeline.processing.effective_settings import in_force
 from sensory_pipeline.settings import Settings
 
 

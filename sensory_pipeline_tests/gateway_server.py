@@ -15,7 +15,7 @@ import httpx2
 import uvicorn
 
 from sensory_pipeline.engines.selection import EngineFactory
-from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines

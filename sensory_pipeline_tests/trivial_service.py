@@ -8,7 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from sensory_pipeline.gateway import logs
-from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sensory_pipeline.audio import integrity
 from sensory_pipeline.audio.byte_range import Window
 from sensory_pipeline.audio.integrity import magic, tags
 from sensory_pipeline.audio.integrity.declared import Damage, Declared

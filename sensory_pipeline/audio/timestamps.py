@@ -1,8 +1,8 @@
 """Places sound on its file's own clock: where a player plays silence, before the sound or in between, there is silence.
 
 Times that a container writes are rounded, to a millisecond in Matroska, and they jitter if they were taken from
-a machine's clock. So samples follow each other directly until a time differs by more than that explains. Sound is
-thus within the tolerance of its time at any point, however long the recording.
+a machine's clock. So samples are appended directly, unless a time differs from the expected one by more than rounding
+and jitter. Sound is thus within the tolerance of its time at any point, however long the recording.
 """
 
 from __future__ import annotations

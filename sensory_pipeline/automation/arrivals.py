@@ -18,8 +18,8 @@ from sensory_pipeline.automation.jobs import SOURCE_TAG, process_recordings
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Backlog
-from sensory_pipeline.processing.agreement import unattended
+from sensory_pipeline.lake.ledger_entries import Backlog
+from sensory_pipeline.processing.effective_settings import unattended
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import arrival_wait_s, current_plans
 from sensory_pipeline.settings import Settings

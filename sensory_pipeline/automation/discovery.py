@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Registration
+from sensory_pipeline.lake.ledger_entries import Registration
 from sensory_pipeline.lake.listing_progress import Sweep
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access

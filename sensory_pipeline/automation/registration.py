@@ -1,4 +1,4 @@
-"""Brings the ledger up to date with a folder or an S3 prefix; and the report of an ingest, which begins with that.
+"""Registers a source in the ledger, and defines the report of an ingest.
 
 Nothing here imports Dagster: the import takes longer than listing a source in which nothing is new.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.latest import is_shown
-from sensory_pipeline.lake.ledger import Registration
+from sensory_pipeline.lake.ledger_entries import Registration
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import prefix_of

@@ -10,15 +10,15 @@ import typer
 from pydantic import ValidationError
 from rich.table import Column, Table
 
-from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of, written
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
 from sensory_pipeline.cli.problems import problems, variable
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of, written
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake_settings import ONE_CHOICE, LakeSettings
-from sensory_pipeline.processing.agreement import keep, to_keep
+from sensory_pipeline.processing.effective_settings import keep, to_keep
 from sensory_pipeline.settings import Settings
 
 _FIELDS = {Settings.variable(name): name for name in LakeSettings.model_fields}

@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sensory_pipeline.automation.registration import IngestReport, register
-from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.preview import preview
 from sensory_pipeline.cli.progress import IngestProgress
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError, without_class
 from sensory_pipeline.core.recordings import Partition

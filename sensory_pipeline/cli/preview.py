@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sensory_pipeline.automation.forecast import Forecast, forecast
-from sensory_pipeline.cli.agreement import effort, show
 from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.settings_prompt import effort, show
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.comparison import Verdict
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.agreement import changed
+from sensory_pipeline.processing.effective_settings import changed
 from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.s3_access import S3Access

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from sensory_pipeline.automation.registration import IngestReport
-from sensory_pipeline.cli.agreement import RedoOption, agree, settings_of
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import summarise_work, work_off
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Recording

@@ -14,7 +14,7 @@ from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.host_headers import is_loopback
 from sensory_pipeline.gateway import logs
-from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from sensory_pipeline.cli.agreement import settings_of, written
 from sensory_pipeline.cli.console import counted, output, reader_may_leave
+from sensory_pipeline.cli.settings_prompt import settings_of, written
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.prefetch import missing
@@ -18,7 +18,7 @@ from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect
 from sensory_pipeline.lake_settings import LakeSettings
-from sensory_pipeline.processing.agreement import changed, redone
+from sensory_pipeline.processing.effective_settings import changed, redone
 from sensory_pipeline.processing.setup import choices, current_plans
 from sensory_pipeline.settings import Settings, dagster_home
 

@@ -7,8 +7,8 @@ a cost in the same unit, high in the middle of a sentence, zero at its end or af
 The cheapest sequence of speakers wins (Viterbi, 1967): words that a turn's edge cuts off stay with
 their sentence, while a "yes" with a turn of its own keeps its speaker.
 
-The regular and the exclusive turns count half each: where people talk at once, the exclusive turns
-hold a guess at which of them the transcriber followed, and that guess may be wrong.
+The cost is the mean over two diarizations: turns that may overlap, and exclusive turns with one speaker
+at a time. Where people talk at once, the exclusive turns guess whom the transcriber followed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@
     |   |-- EngineError          an engine gave up on this recording
     |   |-- PromptTooLong        hotwords and initial prompt are more than the engine takes
     |   |-- Crashed              killed or hung its process too often
-    |   `-- Abandoned            started too often without an end that anybody saw
+    |   `-- Abandoned            started several times, never finished
     |-- ConfigurationError   what the user set, or has not installed; the run stops and says what to change
     |   |-- UnsupportedLanguage
     |   `-- LakeMismatch         the lake was made with other settings

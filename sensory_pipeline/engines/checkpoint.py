@@ -2,8 +2,8 @@
 
 `torch.save` writes a network's tensors, alone or as `state_dict` beside other things, as a zip: `data.pkl`, and the
 raw bytes of each tensor. A pickle is a program that may call anything that can be imported. The unpickler here imports
-nothing: it knows the few names that such a checkpoint needs, builds arrays from some and empty boxes from the rest
-(the settings of the training), and refuses every other name.
+nothing: it knows the few names that such a checkpoint needs, builds arrays from tensors and placeholders from all
+else (the settings of the training), and refuses every other name.
 
 torch's own protection (`torch.load` with weights_only=True), by which networks of pyannote.audio are read, does not
 suffice here: the speaker networks are read on machines without torch, and it refuses the checkpoint of GigaAM because
@@ -28,6 +28,7 @@ from safetensors.numpy import load_file
 
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import ConfigurationError, brief
+from sensory_pipeline.engines import pickle_depth
 
 _STORAGES = {
     "FloatStorage": "<f4",

@@ -1,4 +1,4 @@
-"""What kind of failure an exception of a numerical library means; only its message says so."""
+"""Classifies exceptions of numerical libraries by their messages: out of memory, a broken device."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sensory_pipeline.gateway import logs
-from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 

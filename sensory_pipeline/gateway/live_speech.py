@@ -8,11 +8,11 @@ from functools import partial
 
 from sensory_pipeline.core.errors import UnsupportedLanguage
 from sensory_pipeline.core.process_request import ProcessRequest, Task
-from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
 from sensory_pipeline.gateway.problems import Problem
+from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.service import Service
 
 

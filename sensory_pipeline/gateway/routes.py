@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
-from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.problems import MEDIA_TYPE, TITLES, Problem, ProblemDocument, busy
-from sensory_pipeline.gateway.processing import answered, sent
+from sensory_pipeline.gateway.process_route import answered, sent
+from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.responses import ProcessResponse
 from sensory_pipeline.gateway.service import Service
 

@@ -24,14 +24,14 @@ from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
-from sensory_pipeline.gateway.background import Background
-from sensory_pipeline.gateway.contract import RequestJson
+from sensory_pipeline.gateway.engine_calls import Decoded, Recognition
 from sensory_pipeline.gateway.job_store import Job
+from sensory_pipeline.gateway.job_worker import Background
 from sensory_pipeline.gateway.lake_jobs import LakeJobs
 from sensory_pipeline.gateway.metrics import Metrics
-from sensory_pipeline.gateway.recognition import Decoded, Recognition
+from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.agreement import in_force
+from sensory_pipeline.processing.effective_settings import in_force
 from sensory_pipeline.processing.setup import current_plans, shared_engines
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings

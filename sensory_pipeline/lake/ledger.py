@@ -8,122 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 
-from sensory_pipeline.core.errors import LakeDamaged
 from sensory_pipeline.core.recordings import (
     Partition,
     Recording,
     SourceObject,
-    first_seen_date,
     recording_id,
-    shard_of,
 )
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.lake.comparison import Verdict, known, verdict
+from sensory_pipeline.lake.comparison import Verdict
 from sensory_pipeline.lake.database import Database, Values
-from sensory_pipeline.lake.listing_progress import LATEST, TABLES, Sweeps
+from sensory_pipeline.lake.ledger_entries import Backlog, Pending, Registration
+from sensory_pipeline.lake.ledger_registration import register_page
+from sensory_pipeline.lake.ledger_schema import prepare
+from sensory_pipeline.lake.listing_progress import Sweeps
 from sensory_pipeline.lake.manifest import Manifest, Published
 
 MAX_ATTEMPTS = 10
 """A recording that was started this often without a known end is given up."""
 
-_COLUMNS = {
-    "recording_id": "TEXT PRIMARY KEY",
-    "uri": "TEXT NOT NULL UNIQUE",
-    "version": "TEXT NOT NULL",
-    "size_bytes": "BIGINT NOT NULL",
-    "date": "TEXT NOT NULL",
-    "shard": "INTEGER NOT NULL",
-    "status": "TEXT NOT NULL CHECK (status IN ('pending', 'ok', 'failed', 'forgotten'))",
-    "fingerprint": "TEXT",
-    "attempts": "INTEGER NOT NULL DEFAULT 0",
-    "crashes": "INTEGER NOT NULL DEFAULT 0",
-    "note": "TEXT",
-    "present": "INTEGER NOT NULL DEFAULT 1",
-    "failures_reset_at": "TEXT",
-    "redo_before": "TEXT",
-    "redo_stages": "TEXT",
-    "sound": "TEXT",
-    "seen_in": "BIGINT NOT NULL DEFAULT 0",
-    "first_seen_at": "TEXT NOT NULL",
-    "updated_at": "TEXT NOT NULL",
-}
-_RENAMED = {"forgive_before": "failures_reset_at", "blind": "incomplete"}
-"""Columns of older versions, under their present names."""
 _PAGE = 1000
 """Number of objects that are registered together; S3 lists as many at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A recording that waits to be processed, and how often that was tried.
-
-    Attributes:
-        recording: The recording.
-        attempts: How often it was started without a known end.
-        crashes: How often its process died or hung.
-        note: Why the last attempt had no result.
-        failures_reset_at: Stages that failed before this moment are tried again (naive UTC).
-        redo_before: Results of `redo_stages` from before this moment are made again (naive UTC).
-        redo_stages: Stages to make again.
-    """
-
-    recording: Recording
-    attempts: int
-    crashes: int
-    note: str | None
-    failures_reset_at: datetime | None
-    redo_before: datetime | None
-    redo_stages: frozenset[Stage]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """What a listing brought, as counts of objects.
-
-    Attributes:
-        new: Not in the ledger before.
-        changed: Have another version than before.
-        stale: Were published under other settings.
-        unchanged: Need no work.
-    """
-
-    new: int
-    changed: int
-    stale: int
-    unchanged: int
-
-    def __add__(self, other: Registration) -> Registration:
-        return Registration(
-            new=self.new + other.new,
-            changed=self.changed + other.changed,
-            stale=self.stale + other.stale,
-            unchanged=self.unchanged + other.unchanged,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What is pending in a partition.
-
-    Attributes:
-        partition: The partition.
-        recordings: Number of pending recordings.
-        deferred: How many of them were tried and put off, for example because their source did not answer.
-        size_bytes: Their size in their source.
-        since: When the first of them became pending or was last tried (UTC).
-        changed: The same for the last of them (UTC).
-    """
-
-    partition: Partition
-    recordings: int
-    deferred: int
-    size_bytes: int
-    since: datetime
-    changed: datetime
 
 
 class Ledger:
@@ -141,26 +48,7 @@ class Ledger:
         self._database = database
         database.check()
         self.sweeps = Sweeps(database)
-        with database.exclusive() as db:
-            for table, columns in {"recordings": _COLUMNS, **TABLES}.items():
-                kinds = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-                db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({kinds})")
-                description = db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608
-                found = {str(column[0]) for column in description}
-                for old in found & _RENAMED.keys():
-                    db.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {_RENAMED[old]}")
-                    found = found - {old} | {_RENAMED[old]}
-                if unknown := found - columns.keys():
-                    raise LakeDamaged(
-                        f"the ledger's table {table} has a column {min(unknown)}: it is damaged, or from a newer "
-                        "version; update sensory-pipeline, or put the ledger back from a backup"
-                    )
-                added = columns.keys() - found  # the ledger was created by an older version
-                for name in added:
-                    db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
-                database.seal(db, table, columns, rebuild=bool(added))
-            db.execute("CREATE INDEX IF NOT EXISTS recordings_by_partition ON recordings (status, date, shard)")
-            db.execute("CREATE INDEX IF NOT EXISTS swept_in ON swept (number, recording_id)")
+        prepare(database)
 
     def register(
         self,
@@ -184,64 +72,13 @@ class Ledger:
         counts = Counter[Verdict]()
         remaining = iter(objects)
         while page := {recording_id(item.uri): item for item in islice(remaining, _PAGE)}:
-            self._register(page, counts, fingerprint, shards, start_date)
+            register_page(self._database, page, counts, fingerprint, shards, start_date)
         return Registration(
             new=counts[Verdict.NEW],
             changed=counts[Verdict.CHANGED],
             stale=counts[Verdict.STALE],
             unchanged=counts[Verdict.UNCHANGED],
         )
-
-    def _register(
-        self,
-        page: Mapping[str, SourceObject],
-        counts: Counter[Verdict],
-        fingerprint: Callable[[str], str],
-        shards: int,
-        start_date: date,
-    ) -> None:
-        now = datetime.now(UTC)
-        with self._database.reading() as db:
-            found = known(db, page)
-        new: list[Values] = []
-        renewed: list[Values] = []
-        returned: list[Values] = []
-        for identity, item in page.items():
-            before = found.get(identity)
-            how = verdict(item, before, fingerprint)
-            counts[how] += 1
-            if before is None:
-                day = first_seen_date(item.modified_at, start=start_date, today=now.date()).isoformat()
-                shard = shard_of(item.uri, shards)
-                stamps = (now.isoformat(), now.isoformat())
-                new.append((identity, item.uri, item.version, item.size_bytes, day, shard, *stamps))
-                continue
-            if how is Verdict.UNCHANGED and not before.present:
-                returned.append((identity, before.version))
-            if how in (Verdict.UNCHANGED, Verdict.FORGOTTEN):
-                continue
-            # of a changed recording, what is published is of another version
-            published_now = (before.fingerprint or None) if how is Verdict.STALE else None
-            change = (item.version, item.size_bytes, published_now, now.isoformat())
-            renewed.append((*change, identity, before.version, before.status, before.fingerprint))
-        if not (new or renewed or returned):
-            return
-        with self._database.writing() as db:
-            db.executemany(
-                "INSERT INTO recordings (recording_id, uri, version, size_bytes, date, shard, status, first_seen_at,"  # noqa: S608
-                f" updated_at, seen_in) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, {LATEST}) ON CONFLICT DO NOTHING",
-                new,
-            )
-            db.executemany(
-                "UPDATE recordings SET version = ?, size_bytes = ?, status = 'pending', fingerprint = ?, attempts = 0,"  # noqa: S608
-                f" crashes = 0, note = NULL, present = 1, seen_in = {LATEST}, updated_at = ?"
-                " WHERE recording_id = ? AND version = ? AND status = ? AND coalesce(fingerprint, '') = ?",
-                renewed,
-            )
-            db.executemany(
-                f"UPDATE recordings SET present = 1, seen_in = {LATEST} WHERE recording_id = ? AND version = ?",  # noqa: S608
-                returned,
-            )
 
     def mark_missing(self, uris: Iterable[str]) -> None:
         """Mark recordings as no longer in their source; they are then not pending either."""

@@ -4,8 +4,8 @@ A sweep goes through a source once, in one or more parts; at its end it knows wh
 is stored beside the recordings, so that the command line and all sensors use the same one; a sensor's own cursor would
 be copied into the row of every tick.
 
-A recording may appear behind the position of one sweep and be registered by another. So `seen_in` of each row is the
-number of the latest sweep at that time, and no earlier sweep marks the row as missing.
+A file may be added where a sweep has already passed, and be registered by another one. `seen_in` of its row is the
+number of the latest sweep at that time, so an older sweep does not mark it as missing.
 """
 
 from __future__ import annotations

@@ -24,14 +24,13 @@ from botocore.exceptions import (
 from sensory_pipeline.core.errors import (
     ConfigurationError,
     NoRoom,
-    SensoryError,
-    SourceChanged,
     SourceUnavailable,
 )
 from sensory_pipeline.core.recordings import Page, SourceObject
-from sensory_pipeline.storage.aws import CREDENTIALS, ENDPOINT, client_of
+from sensory_pipeline.storage.aws import CREDENTIALS, client_of
 from sensory_pipeline.storage.local import is_recording, kind_of
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
+from sensory_pipeline.storage.s3_errors import NETWORK, not_listed, not_read, status_and_code
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -45,7 +44,6 @@ SLOWEST = 1e6
 _CHUNK = 1 << 20
 _PATIENCE_S = 60  # in addition to the time for its size
 _PAUSES_S = (0, 1, 4)  # before each attempt to download a whole body; boto3 itself retries requests
-_NETWORK = f"check {ENDPOINT}, AWS_DEFAULT_REGION and the network"
 
 
 def uri_of(bucket: str, key: str) -> str:
@@ -122,9 +120,9 @@ def pages(
                         skipped("hidden" if hidden else kind_of(name.rpartition("/")[2]))
                 yield Page(objects=tuple(objects), after=uri_of(bucket, found[-1]["Key"]))
     except ClientError as error:
-        raise _not_listed(folder, client(access).meta.endpoint_url, error) from error
+        raise not_listed(folder, client(access).meta.endpoint_url, error) from error
     except (ConnectionError, HTTPClientError) as error:
-        raise ConfigurationError(f"cannot list {folder}: {error}; {_NETWORK}") from error
+        raise ConfigurationError(f"cannot list {folder}: {error}; {NETWORK}") from error
     except BotoCoreError as error:
         raise ConfigurationError(f"cannot list {folder}: {error}; {CREDENTIALS}") from error
 
@@ -140,11 +138,11 @@ def stat_object(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
     try:
         found = client(access).head_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if _answer(error)[0] == 404:
+        if status_and_code(error)[0] == 404:
             return None
-        raise _not_read(uri, error) from error
+        raise not_read(uri, error) from error
     except (ConnectionError, HTTPClientError) as error:
-        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {_NETWORK}") from error
+        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {NETWORK}") from error
     except BotoCoreError as error:
         raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
     size = found["ContentLength"]
@@ -244,9 +242,9 @@ def _opened(uri: str, etag: str, access: S3Access) -> StreamingBody:
     try:
         return client(access).get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
     except ClientError as error:
-        raise _not_read(uri, error) from error
+        raise not_read(uri, error) from error
     except (ConnectionError, HTTPClientError) as error:
-        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {_NETWORK}") from error
+        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {NETWORK}") from error
     except BotoCoreError as error:
         raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
 
@@ -260,7 +258,7 @@ def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
             for chunk in body.iter_chunks(_CHUNK):
                 received += file.write(chunk)
                 if time.monotonic() > until:
-                    raise SourceUnavailable(f"{uri}: the download is too slow; it stays pending: {_NETWORK}")
+                    raise SourceUnavailable(f"{uri}: the download is too slow; it stays pending: {NETWORK}")
     except BotoCoreError:  # some of which are an OSError too
         raise
     except OSError as error:
@@ -268,34 +266,3 @@ def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:
             f"{target.parent}: {error.strerror}; check its free space and permissions, then ingest again"
         ) from error
     return received
-
-
-def _not_listed(folder: str, endpoint: str, error: ClientError) -> SensoryError:
-    status, code = _answer(error)
-    if status >= 500:
-        return SourceUnavailable(f"{endpoint} cannot list {folder} just now ({code}): try again later")
-    if status == 404:
-        return ConfigurationError(f"there is no bucket for {folder} at {endpoint} ({code}): check its name, {_NETWORK}")
-    if status == 403:
-        return ConfigurationError(
-            f"{endpoint} refuses to list {folder} ({code}): {CREDENTIALS}, and that they allow s3:ListBucket on it"
-        )
-    return ConfigurationError(f"{endpoint} cannot list {folder} ({code}): {_NETWORK}")
-
-
-def _not_read(uri: str, error: ClientError) -> SensoryError:
-    status, code = _answer(error)
-    if status == 412:
-        return SourceChanged(f"{uri} was rewritten after it was listed; the next ingest takes the new version")
-    if status == 404:
-        return SourceUnavailable(f"{uri} is no longer there ({code}); the next ingest marks it as missing")
-    if status == 403:
-        return SourceUnavailable(
-            f"{uri}: access is denied ({code}); it stays pending: {CREDENTIALS}, and that they allow s3:GetObject on it"
-        )
-    return SourceUnavailable(f"{uri} cannot be read just now ({code}); it stays pending and is tried again")
-
-
-def _answer(error: ClientError) -> tuple[int, str]:
-    """Return status and code; the message may contain confidential data."""
-    return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]

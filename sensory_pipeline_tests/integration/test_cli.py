@@ -20,7 +20,7 @@ from sensory_pipeline.cli.ingest import summarise
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Registration
+from sensory_pipeline.lake.ledger_entries import Registration
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.audio_files import tone, tones
 from sensory_pipeline_tests.command import SENSORY, environment, sensory

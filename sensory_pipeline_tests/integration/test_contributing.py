@@ -107,7 +107,7 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.selection import specs
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.gateway.application import application
+from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.lake.rows import result_rows
 from sensory_pipeline.lake.tables import UtteranceRow, table_of
 from sensory_pipeline.lake.views import view_columns

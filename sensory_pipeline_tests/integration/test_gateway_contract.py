@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sensory_pipeline.core.process_request import EmotionLevel, ProcessRequest, Task
-from sensory_pipeline.gateway.contract import RequestJson, TranscriptionOptions
 from sensory_pipeline.gateway.problems import Problem
+from sensory_pipeline.gateway.request_json import RequestJson, TranscriptionOptions
 from sensory_pipeline_tests.audio_files import tone, tones
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
 

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.openai.errors import ErrorDocument
 from sensory_pipeline.gateway.openai.formats import DiarizedTranscription, Transcription, VerboseTranscription
 from sensory_pipeline.gateway.problems import ProblemDocument
+from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.responses import ProcessResponse
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, gateway

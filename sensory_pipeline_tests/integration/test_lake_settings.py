@@ -21,7 +21,7 @@ from sensory_pipeline.engines.registry import ENGINES
 from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake_settings import LakeSettings
-from sensory_pipeline.processing.agreement import changed, in_force, keep, redone, to_keep, unattended
+from sensory_pipeline.processing.effective_settings import changed, in_force, keep, redone, to_keep, unattended
 from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
 from sensory_pipeline.core.recordings import SourceObject, recording_id
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import Manifest, Published
 from sensory_pipeline_tests.command import sensory

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from sensory_pipeline.automation.run_history import next_night
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.agreement import keep
+from sensory_pipeline.processing.effective_settings import keep
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline.storage.lock import held

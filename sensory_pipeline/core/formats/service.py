@@ -6,8 +6,8 @@
      "emo": {"level", "items",
              "segments": [{"start", "end", "emotional": {"angry", "sad", "neutral", "positive"}, "word", "speaker"}]}}
 
-What formats/json.py has is here under the same names; `chunks` and `segments` of emotions are beside it, as the
-service that this pipeline replaces gave them: words with their leading blanks, channels by numbers from 1, and the
+It has all fields of formats/json.py, plus `chunks` and `segments` of emotions in the form of the service that this
+pipeline replaces: words with their leading blanks, channels by numbers from 1, and the
 speakers of a stereo recording as "L0" and "R0". A part that was not asked for is null. As text, `tra` is
 {"start", "end", "text"}.
 """

@@ -13,6 +13,7 @@ from threading import Event, Thread
 from pydantic import SecretStr
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.engines.catalogue import download_sources
 from sensory_pipeline.engines.catalogue.download_sources import Unavailable
 from sensory_pipeline.engines.catalogue.models import Catalogue, Model
 from sensory_pipeline.engines.catalogue.store import Store, matches

@@ -1,6 +1,7 @@
 """Decodes clips of many recordings together: one pass of the encoder serves language, text and word times.
 
-The result for a clip in a batch is that of faster-whisper's batched pipeline for the clip alone.
+The result for a clip does not depend on its batch. With whole windows of 30 s (a GPU, or no SENSORY_WINDOW_PADDING_S)
+it is that of faster-whisper's batched pipeline for the clip alone.
 """
 
 from __future__ import annotations

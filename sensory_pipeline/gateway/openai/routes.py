@@ -27,7 +27,7 @@ from sensory_pipeline.gateway.openai.requests import Asked, known
 from sensory_pipeline.gateway.openai.responses import response
 from sensory_pipeline.gateway.openai.streaming import streamed
 from sensory_pipeline.gateway.problems import TITLES
-from sensory_pipeline.gateway.processing import while_connected
+from sensory_pipeline.gateway.process_route import while_connected
 from sensory_pipeline.gateway.routes import client_of, service_of
 from sensory_pipeline.gateway.service import Service
 from sensory_pipeline.gateway.uploads import Form, receive

@@ -1,4 +1,4 @@
-"""Writes what happens to recordings in engine processes into the ledger, before anything else happens to them."""
+"""Writes each change of a recording's state to the ledger before acting on it (write-ahead)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.processing.plans import Plan
 from sensory_pipeline.processing.runs.backlog import stage_results

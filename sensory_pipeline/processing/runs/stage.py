@@ -13,7 +13,7 @@ from sensory_pipeline.core.errors import Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import READS, Stage, fingerprint
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import Pending
+from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
 from sensory_pipeline.processing.plans import Plan
 from sensory_pipeline.processing.runs.backlog import duration_s, given_up, stage_results

@@ -1,4 +1,4 @@
-"""An engine process as the pool sees it that supervises it."""
+"""The parent's handle of an engine process: starts it, watches it, kills it."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 from sensory_pipeline.core.errors import ConfigurationError, brief
+from sensory_pipeline.engines import pickle_depth
 
 if TYPE_CHECKING:
     from pyannote.audio import Model

@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
-from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.openai import routes as openai_routes
 from sensory_pipeline.gateway.problems import ProblemDocument
+from sensory_pipeline.gateway.request_json import RequestJson
 
 _PAGE = Path(__file__).with_name("docs.html")
 _REFERENCE = "#/components/schemas/{model}"

@@ -15,7 +15,7 @@ from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import LakeMismatch
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.agreement import changed, in_force, keep, redone
+from sensory_pipeline.processing.effective_settings import changed, in_force, keep, redone
 from sensory_pipeline.processing.setup import choices, current_plans
 from sensory_pipeline.settings import Settings, dagster_home
 

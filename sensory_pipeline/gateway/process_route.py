@@ -15,9 +15,9 @@ from typing import TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from sensory_pipeline.gateway.admission import too_late
-from sensory_pipeline.gateway.contract import RequestJson
 from sensory_pipeline.gateway.job_store import Job
 from sensory_pipeline.gateway.problems import Problem, busy, refused
+from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.responses import ProcessResponse
 from sensory_pipeline.gateway.service import Service
 from sensory_pipeline.gateway.uploads import Form, Upload, receive

@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway import live_route, problems
-from sensory_pipeline.gateway.documents import documents
 from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.live_speech import live_speech
@@ -19,6 +18,7 @@ from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.openai import realtime
 from sensory_pipeline.gateway.openai import routes as openai_routes
 from sensory_pipeline.gateway.openai.errors import shown
+from sensory_pipeline.gateway.openapi_docs import documents
 from sensory_pipeline.gateway.page import page
 from sensory_pipeline.gateway.routes import router
 from sensory_pipeline.gateway.service import running
