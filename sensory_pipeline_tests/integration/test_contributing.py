@@ -57,7 +57,7 @@ def examine(file):
             "    magic.OGG: ogg.examine,\n": "    magic.OGG: ogg.examine,\n    magic.TTA: NAME.examine,\n",
         },
     },
-    "a column of what a result already holds": {
+    "a column for data that results already contain": {
         "lake/tables.py": {
             'text: Annotated[str, "Text of the words."]': 'text: Annotated[str, "Text of the words."]\n'
             '    characters: Annotated[int, "Length of its text."]'
