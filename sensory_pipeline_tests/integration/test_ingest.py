@@ -25,7 +25,6 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("ledger")
 def test_a_folder_becomes_tables(source: Path, tmp_path: Path) -> None:
     report = ingested(source, tmp_path / "lake")
     assert (report.published, report.failed, report.pending) == (4, 0, 0)
@@ -71,7 +70,6 @@ def test_a_changed_level_redoes_emotions_alone(source: Path, tmp_path: Path) -> 
     assert rows(tmp_path / "lake", "SELECT DISTINCT level FROM emotions") == [("word",)]
 
 
-@pytest.mark.usefixtures("ledger")
 def test_a_file_that_is_gone_keeps_its_rows_and_blocks_nobody(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake")
     (source / "sub0" / "0.wav").unlink()

@@ -34,7 +34,7 @@ def server() -> Iterator[Server]:
 def test_a_night_on_a_bad_network_is_as_any_other(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
 ) -> None:
-    count = 2000 if soak else 24
+    count = 2000 if soak else 12
     sounds = [tone(tmp_path / f"{length}.wav", length).read_bytes() for length in range(100, 200, 10)]
     with closing(server.client()) as client, ThreadPoolExecutor(4) as threads:
         bucket = Bucket(server, client)
