@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -51,6 +52,22 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.setenv("SENSORY_SIDE_BY_SIDE", "false")
     monkeypatch.chdir(tmp_path)
     yield
+
+
+@pytest.fixture(autouse=True)
+def no_other_instance() -> Iterator[None]:
+    """No Dagster instance of another test is in use.
+
+    Dagster takes the storage of the instance that was entered last for all definitions of the process. The garbage
+    collector closes contexts of sensors out of order, which brings back an instance that is gone.
+    """
+    if "dagster" not in sys.modules:
+        yield
+        return
+    from dagster._core.storage.defs_state.base import set_defs_state_storage  # noqa: TID251 - to unset it
+
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(scope="module")
