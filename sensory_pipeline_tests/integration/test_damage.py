@@ -92,7 +92,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(
     after = tables(tmp_path / "lake")
     before = tables(whole)
     noticed = 0
-    for name, bit in flips(whole, 1000 if soak else 40, seed=16):
+    for name, bit in flips(whole, 1000 if soak else 20, seed=16):
         shutil.rmtree(tmp_path / "lake")
         shutil.copytree(whole, tmp_path / "lake")
         flip(tmp_path / "lake" / name, bit)
