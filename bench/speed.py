@@ -64,7 +64,7 @@ class Condition:
 CONDITIONS = (
     Condition(shortest_s=2, longest_s=15, recordings=16, language="auto", batched=2.0, sequential=2.3),
     Condition(shortest_s=2, longest_s=15, recordings=16, language="en", batched=1.6, sequential=1.0),
-    Condition(shortest_s=20, longest_s=90, recordings=7, language="auto", batched=1.6, sequential=2.3),
+    Condition(shortest_s=20, longest_s=90, recordings=13, language="auto", batched=1.6, sequential=2.3),
 )
 
 

@@ -27,30 +27,24 @@ class Said:
 
 
 class Speaker:
-    """Stands in for model and encoder: clips of these probabilities, and texts of this sureness in each language."""
+    """Stands in for the model: clips of these probabilities, and texts of this sureness in each language."""
 
     def __init__(self, *probabilities: dict[str, float], texts: dict[str, Said] | None = None) -> None:
-        self.model = SimpleNamespace(is_multilingual=True, detect_language=self._detected)
+        self.model = SimpleNamespace(is_multilingual=True)
         self._probabilities = probabilities
         self._texts = texts or {}
         self.decoded: list[tuple[int, str]] = []
 
-    def alike(self, indices: Sequence[int]) -> list[Sequence[int]]:
-        return [indices] if indices else []
-
-    def rows(self, indices: Sequence[int]) -> Sequence[int]:
-        return indices
-
-    def _detected(self, rows: Sequence[int]) -> list[list[tuple[str, float]]]:
-        return [[(f"<|{code}|>", p) for code, p in self._probabilities[i].items()] for i in rows]
+    def detect(self, asked: Sequence[int]) -> dict[int, dict[str, float]]:
+        return {i: self._probabilities[i] for i in asked}
 
     def decode(self, asked: Sequence[tuple[int, str]]) -> list[Said]:
         self.decoded += asked
         return [self._texts[language] for _, language in asked]
 
     def languages(self, clips: Sequence[Clip], known: dict[str, str] | None = None) -> list[str]:
-        encoded: Any = self
-        return languages_of(encoded, clips, encoded, {} if known is None else known, self.decode)
+        model: Any = self
+        return languages_of(model, clips, {} if known is None else known, self.detect, self.decode)
 
 
 def clip(recording: str = "a", *, end_ms: int = 4_000, **settings: Any) -> Clip:

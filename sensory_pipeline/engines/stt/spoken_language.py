@@ -16,8 +16,6 @@ from sensory_pipeline.engines.stt.clip import Clip
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-    from sensory_pipeline.engines.stt.encoder_output import EncoderOutput
-
 CANDIDATES = 3
 
 
@@ -39,29 +37,28 @@ class Text(Protocol):
 Decode = Callable[[Sequence[tuple[int, str]]], Sequence[Text]]
 """Decodes clips, given by number, each in a language."""
 Probabilities = Mapping[str, float]
+Detect = Callable[[Sequence[int]], Mapping[int, Probabilities]]
+"""The probability of each language in each of these clips, given by number."""
 
 
 def languages_of(
-    model: WhisperModel, clips: Sequence[Clip], encoded: EncoderOutput, known: dict[str, str], decode: Decode
+    model: WhisperModel, clips: Sequence[Clip], known: dict[str, str], detect: Detect, decode: Decode
 ) -> list[str]:
     """The language of each clip: that of its recording, or with the setting `multilingual`, its own.
 
     Args:
         model: Whisper.
         clips: To detect languages for.
-        encoded: The encoder's output for them.
         known: Languages of recordings. Those detected here are added; all clips of a recording count, weighted by their
             duration.
+        detect: Detects the language of clips.
         decode: Decodes clips in given languages.
     """
     if not model.model.is_multilingual:
         return ["en"] * len(clips)
     own = {i for i, clip in enumerate(clips) if clip.settings.multilingual}
     untold = [i for i, clip in enumerate(clips) if i in own or clip.recording not in known]
-    heard: dict[int, Probabilities] = {}
-    for indices in encoded.alike(untold):
-        answers = model.model.detect_language(encoded.rows(indices))
-        heard |= {i: {token[2:-2]: p for token, p in answer} for i, answer in zip(indices, answers, strict=True)}
+    heard = detect(untold)
     parts: dict[str, list[int]] = {}
     for i in untold:
         if clips[i].recording not in known:

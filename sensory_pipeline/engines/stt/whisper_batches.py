@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
 from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu, padded
-from sensory_pipeline.engines.stt.spoken_language import languages_of
+from sensory_pipeline.engines.stt.spoken_language import Probabilities, languages_of
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -60,8 +60,9 @@ def decode(
         workers: One thread for each worker of the model; on a CPU that is faster than all cores for one call.
     """
     encoded = EncoderOutput(model, ready)
+    detected = partial(_detected, model, encoded, workers)
     generated = partial(_generated, model, clips, encoded, workers)
-    decoded = generated(list(enumerate(languages_of(model, clips, encoded, languages, generated))))
+    decoded = generated(list(enumerate(languages_of(model, clips, languages, detected, generated))))
     words = _words(model, clips, encoded, decoded, workers)
     return [
         DecodedSegment(
@@ -72,6 +73,23 @@ def decode(
         )
         for clip, found, said in zip(clips, decoded, words, strict=True)
     ]
+
+
+def _detected(
+    model: WhisperModel, encoded: EncoderOutput, workers: Executor, asked: Sequence[int]
+) -> dict[int, Probabilities]:
+    """The probabilities of languages in the clips with these numbers."""
+
+    def detect(indices: Sequence[int]) -> list[list[tuple[str, float]]]:
+        found: list[list[tuple[str, float]]] = model.model.detect_language(encoded.rows(indices))
+        return found
+
+    shares = [share for indices in encoded.alike(asked) for share in _shares(indices, model.model.num_workers)]
+    return {
+        i: {token[2:-2]: probability for token, probability in answer}
+        for indices, answers in zip(shares, workers.map(detect, shares), strict=True)
+        for i, answer in zip(indices, answers, strict=True)
+    }
 
 
 def _generated(
