@@ -21,12 +21,12 @@ from sensory_pipeline.audio.decode import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import PromptTooLong, UnsupportedLanguage
 from sensory_pipeline.core.process_request import TranscriptionSettings
-from sensory_pipeline.core.spans import Span
+from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.untranscribed import untranscribed
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips
+from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips, with_margins
 from sensory_pipeline.engines.stt.repetitions import without_loops
 from sensory_pipeline_tests.miniature_whisper import (
     ENGLISH,
@@ -258,6 +258,28 @@ def test_a_clip_is_halved_while_speech_is_skipped(whisper: Path) -> None:
     assert sum(length < 5 for length in lengths) >= 2
     assert len(transcript.words) == len(transcript.segments) > len(lengths) / 2  # each cut makes two of one
     assert [word.span for word in transcript.words] == sorted(word.span for word in transcript.words)
+
+
+def test_the_half_without_skipped_speech_keeps_its_words(whisper: Path) -> None:
+    pcm = conversation("english-two")
+    clips = speech_clips(pcm.mono(), LONGEST_MS)
+    whole = with_margins(clips, pcm.span, LONGEST_MS)[0]
+    first, second = (cover(half) for half in halves(clips[0]))
+    starts_ms = range(first.start_ms, first.end_ms, 300)
+    asked_ms: list[int] = []
+
+    def transcribe(samples: Any, **_: Any) -> Any:
+        asked_ms.append(len(samples) * 1000 // SAMPLE_RATE)
+        if len(asked_ms) > 1:
+            return [said((" again", 0.2, 0.5))], ENGLISH
+        at = [(start_ms - whole.start_ms) / 1000 for start_ms in starts_ms]
+        return [said(*((f" {1000 * start:.0f}", start, start + 0.2) for start in at))], ENGLISH
+
+    transcriber, cache = with_model(whisper, transcribe)
+    with closing(cache):
+        transcript = heard(transcriber, pcm, TranscriptionSettings(language="en"))
+    assert [word.span.start_ms for word in transcript.words if word.text != "again"] == list(starts_ms)
+    assert asked_ms[1] < second.duration_ms + 2_000
 
 
 @pytest.mark.parametrize("probability", [0.8, 0.3])

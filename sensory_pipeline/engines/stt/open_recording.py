@@ -49,8 +49,9 @@ class OpenRecording:
     def take(self, clip: Clip, found: list[DecodedSegment] | EngineError) -> list[Clip]:
         """Keep the result of a clip.
 
-        If the result skips speech, the halves of the clip take its place. If it cannot be halved, the skipped parts are
-        decoded alone; of these, only text with a high probability is kept.
+        If the result skips speech, the halves of the clip take its place: the one with skipped speech is decoded
+        again, and one without keeps its words. If the clip cannot be halved, the skipped parts are decoded alone; of
+        these, only text with a high probability is kept.
 
         Args:
             clip: One of `clips`.
@@ -72,19 +73,23 @@ class OpenRecording:
             settings = settings.model_copy(update={"multilingual": True})
         index = self.clips.index(clip)
         speech = halves(clip.speech)
-        spans = with_margins(speech, clip.span, clip.span.duration_ms)
-        parts = [
-            replace(clip, span=span, speech=half, settings=settings) for span, half in zip(spans, speech, strict=True)
-        ]
-        if parts:
-            del self.answers[clip]
-            self.clips[index : index + 1] = parts
-        else:
+        if not speech:
             parts = [replace(clip, span=span, speech=(span,), settings=settings) for span in lost]
             self.skipped[clip] = parts
             self.alone.update(parts)
             self.clips[index + 1 : index + 1] = parts
-        return parts
+            return parts
+        spans = with_margins(speech, clip.span, clip.span.duration_ms)
+        parts = [
+            replace(clip, span=span, speech=half, settings=settings) for span, half in zip(spans, speech, strict=True)
+        ]
+        del self.answers[clip]
+        self.clips[index : index + 1] = parts
+        again = [part for part in parts if any(span.overlap_ms(cover(part.speech)) for span in lost)]
+        for part, said in zip(parts, _cut(clip, found, [cover(parts[1].speech).start_ms]), strict=True):
+            if part not in again:
+                self.answers[part] = [_shifted(heard, clip.span.start_s - part.span.start_s) for heard in said]
+        return again
 
     def transcript(self, language: str | None) -> Transcript | EngineError:
         """The transcript, with gaps where clips failed or speech has no words; an error if all clips failed."""
@@ -179,6 +184,11 @@ def _cut(clip: Clip, found: Sequence[DecodedSegment], cuts_ms: Sequence[int]) ->
             words = tuple(word for word, at in zip(heard.words, places, strict=True) if at == place)
             pieces[place].append(replace(heard, words=words, text="".join(word.word for word in words)))
     return pieces
+
+
+def _shifted(heard: DecodedSegment, seconds: float) -> DecodedSegment:
+    words = (word._replace(start=word.start + seconds, end=word.end + seconds) for word in heard.words)
+    return replace(heard, words=tuple(words))
 
 
 def _goes_on(before: Word, word: Word) -> bool:

@@ -3,7 +3,7 @@
 Each recording is cut into clips of speech; clips of many recordings are decoded together. A clip does
 not get the text of the one before, so that an error in one clip cannot spread to the next. A clip whose text fails a
 threshold is decoded again alone, at higher temperatures. These draw at random, so the text may differ each time. A
-clip in which speech was skipped is cut in two, and each half is decoded again.
+clip in which speech was skipped is cut in two, and the half that lacks it is decoded again.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class WhisperTranscriber:
             engine="whisper-sequential" if self._sequential else "whisper",
             model=folder.name,
             revision=folder.revision,
-            algorithm=8,
+            algorithm=9,
             device=f"{self._device.name} {self._compute_type}",
             languages=self._languages,
         )
