@@ -201,8 +201,9 @@ class WhisperxWay(FasterWhisper):
         from faster_whisper.vad import get_speech_timestamps
 
         samples = decode_audio(str(recording.file))
+        whole = Span(start_ms=0, end_ms=len(samples) * 1000 // SAMPLE_RATE)  # faster-whisper fails beyond the end
         spans = [
-            Span.from_seconds(speech["start"] / SAMPLE_RATE, speech["end"] / SAMPLE_RATE)
+            Span.from_seconds(speech["start"] / SAMPLE_RATE, speech["end"] / SAMPLE_RATE).clip(whole)
             for speech in get_speech_timestamps(samples, max_speech_duration_s=LONGEST_CLIP_MS / 1000)
         ]
         pieces: list[Span] = []
