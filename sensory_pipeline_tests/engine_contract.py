@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization, label
 from sensory_pipeline.core.emotions import Emotion, EmotionWindow

@@ -28,10 +28,10 @@ _CANCELLED = 0.25  # 6 dB below the mean of uncorrelated channels
 _QUIET = 100.0  # mean square of 16-bit values, 70 dB below full scale: too quiet to judge
 
 
-def canonical(
+def resample(
     pieces: Iterable[Piece], channels: Channels, report: DecodingReport, *, octaves_down: int = 0
 ) -> Iterator[npt.NDArray[np.int16]]:
-    """The sound in pieces of about a second.
+    """Convert sound to 16 bits at 16 kHz, in pieces of about a second.
 
     Pieces of one format are resampled as one stream. If the rate changes, as in files joined end to end, a new stream
     begins. Invalid numbers become silence, and are reported.

@@ -122,7 +122,7 @@ def _chunks(file: Path) -> Iterator[bytes]:
         yield from wave_chunks(file, _RATE)
     except ValueError as error:
         try:
-            from sensory_pipeline.audio.decode import decode
+            from sensory_pipeline.audio.decoding import decode
         except ImportError:
             raise ConfigurationError(
                 f"{error}, or install what decodes it: pip install 'sensory-pipeline[engines]'"

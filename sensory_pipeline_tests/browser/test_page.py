@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys as Key
 
 from scripts.browser.chromium import Browser, browser, missing
 from scripts.browser.page import PHONE_HEIGHT, PHONE_WIDTH, SAMPLES, lit, problem, text, transcribed, words
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.engines.selection import Engines, chosen_engines

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sensory_pipeline.automation.registration import IngestReport
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.cli.exit_codes import exit_code
-from sensory_pipeline.cli.ingest import summarise
+from sensory_pipeline.cli.ingest_summary import summarise
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.lake.lake import Lake

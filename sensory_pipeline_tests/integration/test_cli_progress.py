@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dagster._utils.interrupts import capture_interrupts  # noqa: TID251 - as Dagster does around a run
 
-from sensory_pipeline.cli.ingest import watched_for_stop
+from sensory_pipeline.automation.interrupts import watch_interrupts
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import command, environment, sensory
 
@@ -72,10 +72,10 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
     assert shown.splitlines()[1] == "12"
 
 
-def test_a_ctrl_c_that_dagster_forgets_is_heeded() -> None:
-    with watched_for_stop() as stop_asked:
+def test_a_ctrl_c_that_dagster_loses_is_noticed() -> None:
+    with watch_interrupts() as interrupted:
         with capture_interrupts():
-            assert not stop_asked()
+            assert not interrupted()
             signal.raise_signal(signal.SIGINT)
-        assert stop_asked()
-        assert not stop_asked(), "it was told"
+        assert interrupted()
+        assert not interrupted(), "it is reported once"

@@ -13,7 +13,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from sensory_pipeline.audio.crosstalk import Crosstalk, find_crosstalk, silence
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.errors import AudioTooLong, SensoryError
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.command import sensory

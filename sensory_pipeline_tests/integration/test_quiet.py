@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.automation.instance import open_instance
-from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.automation.run_history import ended_since
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.errors import ConfigurationError

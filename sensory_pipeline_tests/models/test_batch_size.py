@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.activity_log import ActivityLog

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.published_models import published

@@ -27,7 +27,7 @@ from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCach
 from sensory_pipeline.engines.checkpoint import read_checkpoint  # noqa: E402
 from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape  # noqa: E402
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier  # noqa: E402
-from sensory_pipeline.engines.emotion.pending_job import LONGEST_MS  # noqa: E402
+from sensory_pipeline.engines.emotion.job_logits import LONGEST_MS  # noqa: E402
 from sensory_pipeline_tests import places  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ from scripts.miniatures.conversations import read_truth
 from scripts.miniatures.voices import WORDS
 from scripts.miniatures.whisper.shape import MINIATURE
 from scripts.miniatures.whisper.tokens import LANGUAGES, pair_tokens
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline_tests import places
 
 MINIATURES = places.DATA / "miniatures"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench.der import diarization_errors
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.diarization import Diarization, Turn

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.process_request import DiarizationSettings

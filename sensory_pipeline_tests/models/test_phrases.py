@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.phrases import LIMIT_MS, phrases
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.punctuation import join

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.process_request import DiarizationSettings, ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript

@@ -10,7 +10,7 @@ from faster_whisper.vad import get_speech_timestamps, get_vad_model  # noqa: TID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.engines import vad
 from sensory_pipeline_tests.engine_contract import SPEECH

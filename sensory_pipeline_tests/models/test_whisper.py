@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.recordings import recordings
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import PromptTooLong, UnsupportedLanguage
 from sensory_pipeline.core.process_request import TranscriptionSettings
@@ -26,7 +26,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.untranscribed import untranscribed
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips, with_margins
+from sensory_pipeline.engines.stt.clip_boundaries import halves, speech_clips, with_margins, without_padding
 from sensory_pipeline.engines.stt.repetitions import without_loops
 from sensory_pipeline_tests.miniature_whisper import (
     ENGLISH,
@@ -240,7 +240,7 @@ def test_speech_that_was_skipped_is_heard_in_halves(whisper: Path, cache: ModelC
 
 
 def _lost(clip: tuple[Span, ...], transcript: Transcript) -> Iterator[Span]:
-    return untranscribed(speech_alone(clip), [(word.text, word.span) for word in transcript.words])
+    return untranscribed(without_padding(clip), [(word.text, word.span) for word in transcript.words])
 
 
 def test_a_clip_is_halved_while_speech_is_skipped(whisper: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.process_request import TranscriptionSettings
@@ -17,7 +17,7 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import COMPUTE_TYPES, ComputeType, Device
-from sensory_pipeline.engines.stt.clips import speech_clips
+from sensory_pipeline.engines.stt.clip_boundaries import speech_clips
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.miniature_whisper import (

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import Decoded, decode
+from sensory_pipeline.audio.decoding import DecodedAudio, decode
 from sensory_pipeline.audio.integrity import mpeg, ogg
 from sensory_pipeline.core.errors import AudioError, TruncatedAudio
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, TONE_S, Encoding, encode, tone
@@ -27,13 +27,13 @@ CHECKED = ("flac", "flac 24 bit", "opus", "vorbis", "flac in ogg")
 """These carry checksums: one byte is enough to tell."""
 
 
-def decoded(content: bytes, folder: Path) -> Decoded:
+def decoded(content: bytes, folder: Path) -> DecodedAudio:
     path = folder / "recording"
     path.write_bytes(content)
     return decode(path, max_duration_s=3600)
 
 
-def whole(content: bytes, folder: Path) -> Decoded:
+def whole(content: bytes, folder: Path) -> DecodedAudio:
     """Of a file that nothing is wrong with."""
     found = decoded(content, folder)
     assert (found.damage, found.undecoded_s) == (None, 0)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sensory_pipeline.audio.decode import Decoded, decode
+from sensory_pipeline.audio.decoding import DecodedAudio, decode
 from sensory_pipeline.audio.integrity.ogg import crc
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import AudioError, UnreadableAudio
@@ -55,7 +55,7 @@ def same(found: list[float], wanted: list[float]) -> bool:
     )
 
 
-def decoded(content: bytes, folder: Path, *, track: int | None = None) -> Decoded:
+def decoded(content: bytes, folder: Path, *, track: int | None = None) -> DecodedAudio:
     path = folder / "recording"
     path.write_bytes(content)
     return decode(path, max_duration_s=3600, track=track)

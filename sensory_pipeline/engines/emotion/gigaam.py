@@ -32,7 +32,7 @@ from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
-from sensory_pipeline.engines.emotion.pending_job import PendingJob
+from sensory_pipeline.engines.emotion.job_logits import JobLogits
 from sensory_pipeline.engines.halving import halving
 from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
 
 ClassifyResult = tuple[str, "tuple[Emotion, ...] | Terminal"]
-Piece = tuple[Span, PendingJob]
+Piece = tuple[Span, JobLogits]
 """A part that goes through the network at once, and its job."""
 
 PUBLISHED = "emo"
@@ -115,48 +115,48 @@ class GigaamClassifier:
         Raises:
             ConfigurationError: The model cannot be had.
         """
-        waiting: list[PendingJob] = []
+        waiting: list[JobLogits] = []
         seconds = 0.0
-        for pending in map(PendingJob, jobs):
-            if not pending.missing:
-                yield pending.job.key, pending.answer()
+        for logits in map(JobLogits, jobs):
+            if not logits.missing:
+                yield logits.job.key, logits.emotions()
                 continue
-            waiting.append(pending)
-            seconds += sum(piece.duration_s for piece in pending.missing)
+            waiting.append(logits)
+            seconds += sum(piece.duration_s for piece in logits.missing)
             if seconds >= _LOOK_AHEAD * self._batch_s or len(waiting) == _MOST_JOBS:
-                yield from self._answers(waiting)
+                yield from self._computed(waiting)
                 waiting, seconds = [], 0.0
         if waiting:
-            yield from self._answers(waiting)
+            yield from self._computed(waiting)
 
-    def _answers(self, pending_jobs: Sequence[PendingJob]) -> Iterator[ClassifyResult]:
-        pieces = [(piece, pending) for pending in pending_jobs for piece in pending.missing]
+    def _computed(self, jobs: Sequence[JobLogits]) -> Iterator[ClassifyResult]:
+        pieces = [(piece, logits) for logits in jobs for piece in logits.missing]
         # from short to long, so that little is padded
         left = deque(sorted(pieces, key=lambda item: item[0].duration_ms))
         with self._network() as network:
             while left:
                 batch = _batch(left, self._batch_s)
-                for (piece, pending), found in zip(batch, self._heard(network, batch), strict=True):
-                    if pending.failed:
+                for (piece, logits), found in zip(batch, self._frame_logits(network, batch), strict=True):
+                    if logits.failed:
                         continue
                     if isinstance(found, EngineError):
-                        pending.failed = True
-                        left = deque(item for item in left if item[1] is not pending)
-                        yield pending.job.key, found
+                        logits.failed = True
+                        left = deque(item for item in left if item[1] is not logits)
+                        yield logits.job.key, found
                         continue
-                    pending.add(piece, found)
-                    if not pending.missing:
+                    logits.add(piece, found)
+                    if not logits.missing:
                         with self._activity.noting("host", "answering"):
-                            answer = pending.answer()
-                        yield pending.job.key, answer
+                            emotions = logits.emotions()
+                        yield logits.job.key, emotions
 
-    def _heard(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
+    def _frame_logits(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
         """The logits of each piece, or the error it fails with."""
 
         def compute(part: Sequence[Piece]) -> list[Doubles]:
             with self._activity.noting("device", "gigaam"):
-                sounds = [_sound(pending.job.pcm, piece) for piece, pending in part]
-                return [logits.astype(np.float64) for logits in network.frame_logits(sounds)]
+                sounds = [_sound(logits.job.pcm, piece) for piece, logits in part]
+                return [found.astype(np.float64) for found in network.frame_logits(sounds)]
 
         return halving(batch, compute, self._fault)
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sensory_pipeline.audio.decode import Decoded, decode
+from sensory_pipeline.audio.decoding import DecodedAudio, decode
 from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import (
@@ -37,7 +37,7 @@ WAV = ENCODINGS["wav 44.1k stereo"]
 FLOAT = Encoding(codec="pcm_f32le", container="wav", rate=16_000)
 
 
-def decoded(content: bytes, folder: Path, *, channels: Any = "mono", max_duration_s: float = 3600) -> Decoded:
+def decoded(content: bytes, folder: Path, *, channels: Any = "mono", max_duration_s: float = 3600) -> DecodedAudio:
     path = folder / "recording"
     path.write_bytes(content)
     return decode(path, channels=channels, max_duration_s=max_duration_s)
@@ -283,7 +283,7 @@ def test_too_long(name: str, tmp_path: Path) -> None:
 _MEASURED = """
 import resource, sys
 from pathlib import Path
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.errors import AudioTooLong
 path, small, limit = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 decode(small, max_duration_s=60)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels, channel_diarization, merged_transcript
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.doubt import mark_doubtful
+from sensory_pipeline.core.doubtful_words import mark_doubtful
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.process_request import ProcessRequest, Task, TranscriptionSettings
