@@ -22,7 +22,8 @@ from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.tables import TABLES
-from sensory_pipeline.lake.views import connect, view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
+from sensory_pipeline.lake.views import connect
 from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import trivial

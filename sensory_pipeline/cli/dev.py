@@ -17,7 +17,7 @@ from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.host_headers import is_loopback
 from sensory_pipeline.dagster_internals import is_valid_cron_schedule
-from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import arrival_wait_s
 from sensory_pipeline.settings import Settings, dagster_home, environment_with, visible_devices

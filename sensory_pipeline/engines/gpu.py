@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from sensory_pipeline.engines.devices import NVIDIA_SMI_LIMIT_S, Device, DeviceKind, gpu_id
+from sensory_pipeline.engines.device_discovery import NVIDIA_SMI_LIMIT_S, gpu_id
+from sensory_pipeline.engines.devices import Device, DeviceKind
 
 _CGROUP = Path("/sys/fs/cgroup")
 

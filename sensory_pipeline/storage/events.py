@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3_uris
 from sensory_pipeline.storage.aws import client_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _uris(body: str) -> tuple[str, ...]:
 
 def _uri(place: dict[str, dict[str, object]]) -> str:
     # keys are encoded as in a form
-    return s3.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
+    return s3_uris.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
 
 
 @cache

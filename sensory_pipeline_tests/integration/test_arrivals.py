@@ -128,7 +128,7 @@ def test_what_is_put_off_is_left_alone_until_something_new_comes(
         ledger = Lake.open(tmp_path / "lake").ledger
         for partition in ledger.pending_partitions():
             for item in ledger.pending(partition):
-                ledger.deferred(item.recording, "out of reach")
+                ledger.attempts.deferred(item.recording, "out of reach")
             instance.create_run_for_job(
                 defs().resolve_job_def("process_recordings"),
                 tags={"dagster/partition": partition.key},

@@ -110,7 +110,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.lake.rows import result_rows
 from sensory_pipeline.lake.tables import UtteranceRow, table_of
-from sensory_pipeline.lake.views import view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
 from sensory_pipeline.processing.plans import PUBLICATION
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.service_settings import ServiceSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.lake.attempts import MAX_ATTEMPTS
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.audio_files import tone
@@ -67,7 +67,7 @@ def test_deaths_that_nobody_saw_end_as_abandoned(source: Path, tmp_path: Path) -
     (partition,) = lake.ledger.pending_partitions()
     victim = next(p.recording for p in lake.ledger.pending(partition) if p.recording.uri.endswith("/310.wav"))
     for _ in range(MAX_ATTEMPTS):  # every time, the whole machine went down
-        lake.ledger.started(victim)
+        lake.ledger.attempts.started(victim)
     ingested(source, tmp_path / "lake", shards=1)
     found = rows(tmp_path / "lake", "SELECT parse_filename(uri), error_class FROM recordings WHERE status = 'failed'")
     assert found == [("310.wav", "Abandoned")]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines import devices
+from sensory_pipeline.engines import device_discovery
+from sensory_pipeline.engines.device_discovery import discover, nvidia_smi_gpus
 from sensory_pipeline.engines.device_lock import device_lock
 from sensory_pipeline.engines.devices import (
     COMPUTE_TYPES,
@@ -21,8 +22,6 @@ from sensory_pipeline.engines.devices import (
     DeviceKind,
     choose,
     choose_compute_type,
-    discover,
-    nvidia_smi_gpus,
 )
 from sensory_pipeline.settings import environment_with
 
@@ -120,7 +119,7 @@ def test_a_hanging_nvidia_smi_does_not_hang_us(
     nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nvidia_smi.write_text("#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(devices, "NVIDIA_SMI_LIMIT_S", 0.2)
+    monkeypatch.setattr(device_discovery, "NVIDIA_SMI_LIMIT_S", 0.2)
     with caplog.at_level(logging.WARNING):
         assert nvidia_smi_gpus(None) == ()
     assert "no answer" in caplog.text
@@ -138,7 +137,10 @@ def test_where_torch_is_there_it_is_asked(nvidia_smi: Path, tmp_path: Path, work
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("from torch import cuda\n")
     (package / "cuda.py").write_text(f"def device_count(): return 2\ndef is_available(): return {works}\n")
-    code = "from sensory_pipeline.engines.devices import discover; print(*(device.name for device in discover(None)))"
+    code = (
+        "from sensory_pipeline.engines.device_discovery import discover\n"
+        "print(*(device.name for device in discover(None)))"
+    )
     environment = environment_with(PYTHONPATH=str(tmp_path / "site"))
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip() == found

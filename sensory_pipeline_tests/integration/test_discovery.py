@@ -26,7 +26,7 @@ from sensory_pipeline.lake.database import Database, Transaction
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Published
 from sensory_pipeline.processing.plans import Plans, make_plan
-from sensory_pipeline.storage import s3, sources
+from sensory_pipeline.storage import s3_uris, sources
 from sensory_pipeline.storage.local import objects, path_of
 from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving
 from sensory_pipeline_tests.s3_servers import connect, disconnect
@@ -218,11 +218,11 @@ class World:
                 self.happen(rewritten)
             entries = {}
             for item in pending:
-                lake.ledger.started(item.recording)
-                key = s3.place_of(item.recording.uri)[1]
+                lake.ledger.attempts.started(item.recording)
+                key = s3_uris.place_of(item.recording.uri)[1]
                 found = self.bucket.objects.get(key)
                 if found is None or found.version != item.recording.version:
-                    lake.ledger.deferred(item.recording, "rewritten, or gone")
+                    lake.ledger.attempts.deferred(item.recording, "rewritten, or gone")
                     continue
                 entries[item.recording.recording_id] = Published(
                     version=found.version,
@@ -251,7 +251,7 @@ class World:
             identity: entry for _, manifest in self.lake.published() for identity, entry in manifest.recordings.items()
         }
         for key in KEYS:
-            uri = s3.uri_of("calls", key)
+            uri = s3_uris.uri_of("calls", key)
             if key in self.unsettled or key.endswith(".txt"):
                 continue
             found = self.bucket.objects.get(key)

@@ -17,7 +17,7 @@ from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.definitions import build
-from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings

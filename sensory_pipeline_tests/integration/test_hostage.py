@@ -34,7 +34,7 @@ def test_files_that_kill_their_process_are_to_blame_where_others_go_well(source:
     for item in lake.ledger.pending(partition):
         if "culprit" in item.recording.uri:
             for _ in range(MAX_CRASHES):  # in a run before this one
-                lake.ledger.crashed(item.recording, "it was ended by SIGSEGV")
+                lake.ledger.attempts.crashed(item.recording, "it was ended by SIGSEGV")
     report = ingested(source, tmp_path / "lake", shards=1)
     assert (report.run_failures, report.published, report.failed, report.pending) == ([], 24, 21, 0)
     assert rows(tmp_path / "lake", "SELECT status, error_class, count(*) FROM recordings GROUP BY ALL ORDER BY 3") == [

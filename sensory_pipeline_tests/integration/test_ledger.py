@@ -34,7 +34,7 @@ from sensory_pipeline.settings import Settings
 
 def start(times):
     for _ in range(times):
-        lake.ledger.started(item.recording)
+        lake.ledger.attempts.started(item.recording)
 
 lake = Lake.open(Path(sys.argv[1]), ledger=Settings().ledger)
 (partition,) = lake.ledger.pending_partitions()
@@ -92,8 +92,8 @@ def test_a_result_for_an_old_version_settles_nothing(ledger: SecretStr | None, t
     (item,) = waiting(lake)
     register(lake, thing("a.wav", "2"))
     lake.ledger.settle(old)
-    lake.ledger.started(item.recording)
-    lake.ledger.crashed(item.recording, "killed")
+    lake.ledger.attempts.started(item.recording)
+    lake.ledger.attempts.crashed(item.recording, "killed")
     (item,) = waiting(lake)
     assert (item.recording.version, item.attempts, item.crashes, item.note) == ("2", 0, 0, None)
 
@@ -159,7 +159,7 @@ def test_what_an_error_says_can_be_stored(ledger: SecretStr | None, tmp_path: Pa
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"))
     (item,) = waiting(lake)
-    lake.ledger.deferred(item.recording, "100 % of it: a NUL\0, 'quotes' and ?")
+    lake.ledger.attempts.deferred(item.recording, "100 % of it: a NUL\0, 'quotes' and ?")
     (item,) = waiting(lake)
     assert item.note is not None
     assert item.note.replace("\0", "") == "100 % of it: a NUL, 'quotes' and ?"
@@ -279,8 +279,8 @@ def test_what_is_missing_is_known_by_its_sound(ledger: SecretStr | None, tmp_pat
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"), thing("b.wav"), thing("c.wav"))
     for item in waiting(lake)[:2]:
-        lake.ledger.progressed(item.recording, sound=f"of {item.recording.uri}")
-        lake.ledger.progressed(item.recording)
+        lake.ledger.attempts.progressed(item.recording, sound=f"of {item.recording.uri}")
+        lake.ledger.attempts.progressed(item.recording)
     assert lake.ledger.missing() == []
     lake.ledger.mark_missing(["s3://calls/a.wav", "s3://calls/c.wav"])
     ((sound, recording),) = lake.ledger.missing()

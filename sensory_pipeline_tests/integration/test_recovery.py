@@ -19,8 +19,8 @@ from sensory_pipeline.core.process_request import DiarizationSettings, ProcessRe
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
+from sensory_pipeline.lake.attempts import MAX_ATTEMPTS
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.views import connect
 from sensory_pipeline.processing.plans import make_plan
 from sensory_pipeline.processing.runs.runner import Runner

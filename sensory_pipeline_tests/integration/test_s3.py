@@ -23,7 +23,7 @@ from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3_client, s3_download, s3_uris
 from sensory_pipeline.storage.files import sweep_temporaries, temporary
 from sensory_pipeline.storage.sources import listed, local_copy, why_empty
 from sensory_pipeline_tests.audio_files import tone
@@ -144,7 +144,7 @@ def test_strange_keys(bucket: Bucket, tmp_path: Path) -> None:
         bucket.put(key, content)
     report = ingested(bucket.uri(), tmp_path / "lake")
     assert (report.published, report.failed, report.pending) == (len(STRANGE), 0, 0)
-    found = {s3.place_of(uri) for (uri,) in rows(tmp_path / "lake", "SELECT uri FROM recordings")}
+    found = {s3_uris.place_of(uri) for (uri,) in rows(tmp_path / "lake", "SELECT uri FROM recordings")}
     assert found == {(bucket.name, key) for key in STRANGE}
 
 
@@ -277,7 +277,7 @@ def test_a_sensor_reaches_it_by_the_resource(bucket: Bucket, tmp_path: Path, mon
             instance=instance, resources={"s3": reached}, definitions=build(settings, s3=reached)
         )
         told = arrivals(settings).evaluate_tick(context)
-    s3.client.cache_clear()
+    s3_client.client.cache_clear()
     assert "1 recordings wait" in str(told.skip_message)
     assert [item.uri for item in Lake.open(settings.lake).ledger.known()] == [bucket.uri("calls/a.wav")]
 
@@ -310,7 +310,7 @@ def test_a_bad_network_loses_nothing(bucket: Bucket, tmp_path: Path, monkeypatch
         assert len(wanted) == 24
         for turn in range(8):
             for index, item in enumerate(wanted.values()):
-                s3.download(item.uri, item.version, tmp_path / "copy")
+                s3_download.download(item.uri, item.version, tmp_path / "copy")
                 assert (tmp_path / "copy").stat().st_size == item.size_bytes, (turn, index)
         disconnect()
     assert set(seen) == {"500", "503", "short", "reset"}
@@ -328,7 +328,7 @@ def test_a_stalled_network_is_not_waited_for(
     faults: Iterator[Fault | None] = iter(("stall", None))
     with behind_bad_network(bucket.server, lambda _path: next(faults)) as (far, seen):
         connect(far, monkeypatch)
-        s3.download(item.uri, item.version, tmp_path / "copy")
+        s3_download.download(item.uri, item.version, tmp_path / "copy")
         disconnect()
     assert seen["stall"] == 1
     assert (tmp_path / "copy").read_bytes() == sound(tmp_path, 500)

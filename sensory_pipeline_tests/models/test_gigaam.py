@@ -25,7 +25,8 @@ from sensory_pipeline.core.spans import Span  # noqa: E402
 from sensory_pipeline.engines.base import ClassifyJob  # noqa: E402
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache  # noqa: E402
 from sensory_pipeline.engines.checkpoint import read_checkpoint  # noqa: E402
-from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape  # noqa: E402
+from sensory_pipeline.engines.emotion.conformer import Shape  # noqa: E402
+from sensory_pipeline.engines.emotion.emotion_network import EmotionNetwork  # noqa: E402
 from sensory_pipeline.engines.emotion.gigaam import GigaamClassifier  # noqa: E402
 from sensory_pipeline.engines.emotion.job_logits import LONGEST_MS  # noqa: E402
 from sensory_pipeline_tests import places  # noqa: E402

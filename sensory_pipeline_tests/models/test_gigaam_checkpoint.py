@@ -44,7 +44,7 @@ def test_a_model_that_is_not_there_is_an_error_that_says_where_to_get_it() -> No
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    for module in ("conformer", "mel"):
+    for module in ("conformer", "emotion_network", "mel"):
         monkeypatch.delitem(sys.modules, f"sensory_pipeline.engines.emotion.{module}", raising=False)
     pcm = Waveform(samples=np.zeros((1, 16_000), np.int16))
     window = EmotionWindow(span=Span(start_ms=0, end_ms=500), turn=pcm.span, speaker=None)
