@@ -118,7 +118,9 @@ def main() -> None:
     parser.add_argument("--diarization", help="name of the engine")
     parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
     parser.add_argument("--limit", type=int, help="maximum number of recordings per set and language")
-    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="told the language or not")
+    parser.add_argument(
+        "--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="whether the language is detected or given"
+    )
     parser.add_argument("--systems", nargs="+", help="only systems with these column names")
     parser.add_argument("--answers", type=Path, help="file of stored hypotheses, which are not computed again")
     parser.add_argument("--json", type=Path, help="file to write the figures to")

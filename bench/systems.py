@@ -91,11 +91,11 @@ class Product:
         return None
 
     def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
-        told = language == AUTO and recording.turns
+        diarized = language == AUTO and recording.turns
         asked = self.settings.request()
         request = asked.model_copy(
             update={
-                "tasks": frozenset({Task.TRANSCRIBE, Task.DIARIZATION} if told else {Task.TRANSCRIBE}),
+                "tasks": frozenset({Task.TRANSCRIBE, Task.DIARIZATION} if diarized else {Task.TRANSCRIBE}),
                 "stereo": self.stereo,
                 "tra": asked.tra.model_copy(update={"language": recording.language if language == GIVEN else AUTO}),
             }

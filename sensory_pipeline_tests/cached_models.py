@@ -25,7 +25,7 @@ class Weights:
 
 @dataclass
 class Clock:
-    """Seconds that pass when told."""
+    """A clock that a test sets."""
 
     now: float = 1000.0
 

@@ -42,7 +42,7 @@ class Server:
     key: str = "testkey"
     secret: str = "testsecret"
     trusting: bool = False
-    """moto asks nobody who they are, until it is told to."""
+    """Whether it checks no credentials, which is moto's default."""
 
     @property
     def endpoint(self) -> str:

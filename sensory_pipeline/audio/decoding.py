@@ -92,7 +92,7 @@ def decode(
         parts = split_file(path)
         played_s = sum(part.declared.played_s for part in parts)
         if played_s > max_duration_s:
-            raise _too_long(f"its {played_s / 3600:.3g} hours are over", max_duration_s)
+            raise _too_long(f"its {played_s / 3600:.3g} hours exceed", max_duration_s)
         tracks = list_tracks(path, parts[0])
         request = _Request(path, parts, channels, max_duration_s, len(tracks), folder)
         return _decode_default_track(request, tracks) if track is None else _decode_given_track(request, track)
@@ -155,11 +155,11 @@ def _decode_track(request: _Request, track: int) -> DecodedAudio:
     if request.tracks > 1:
         remarks.append(f"track {track} of {request.tracks}")
     if report.cancelled_s:
-        remarks.append(f"its channels cancel each other: of {report.cancelled_s:.0f} s the loudest alone was taken")
+        remarks.append(f"its channels cancel each other: for {report.cancelled_s:.0f} s only the loudest one was used")
     if report.overlap_s >= 1:
         remarks.append(f"its packets overlap in time: {report.overlap_s:.0f} s of them were left out")
     if octaves_down:
-        remarks.append(f"its numbers go far beyond full scale: they were divided by {2**octaves_down}")
+        remarks.append(f"its sample values are far beyond full scale: they were divided by {2**octaves_down}")
     return DecodedAudio(
         pcm=pcm,
         codec=report.codec,
@@ -179,7 +179,7 @@ def _decode_once(request: _Request, track: int, *, octaves_down: int = 0) -> tup
         for piece in resample(_pieces(request, track, report), request.channels, report, octaves_down=octaves_down):
             pcm.add(piece)
             if pcm.duration_s > request.max_duration_s:
-                raise _too_long("it goes on beyond", request.max_duration_s)
+                raise _too_long("its length exceeds", request.max_duration_s)
             if pcm.size_bytes > MOST_BYTES:
                 raise AudioTooLong(
                     "it decodes to more than the 4 GB a file of decoded sound can hold; cut it into parts"
@@ -200,7 +200,7 @@ def _pieces(request: _Request, track: int, report: DecodingReport) -> Iterator[P
             with open_track(request.path, part, track, clock, report) as opened:
                 if (opened.duration_s or 0) + clock.now_s > request.max_duration_s:
                     hours = ((opened.duration_s or 0) + clock.now_s) / 3600
-                    raise _too_long(f"its {hours:.3g} hours are over", request.max_duration_s)
+                    raise _too_long(f"its {hours:.3g} hours exceed", request.max_duration_s)
                 for piece in opened.pieces:
                     if not report.sample_rate:
                         report.sample_rate, report.channels = piece.rate, piece.samples.shape[1]

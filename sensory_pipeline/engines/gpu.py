@@ -52,5 +52,5 @@ def _queried(device: Device, visible: str | None, fields: str) -> str:
             query, capture_output=True, text=True, timeout=NVIDIA_SMI_LIMIT_S, check=True
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("nvidia-smi does not tell the %s of %s: %s", fields, device.name, error)
+        log.warning("nvidia-smi does not report the %s of %s: %s", fields, device.name, error)
         return ""

@@ -78,7 +78,7 @@ def test_a_loader_may_lease_another_model() -> None:
         assert library.usable == ["head"]
 
 
-def test_a_failed_load_fails_for_all_who_wait_and_is_tried_again() -> None:
+def test_a_failed_load_fails_for_all_waiting_threads_and_is_tried_again() -> None:
     cache, library = ModelCache(unlimited()), Library()
     attempts: Counter[str] = Counter()
     waiting = threading.Event()
@@ -126,7 +126,7 @@ def test_an_error_while_using_a_model_ends_the_lease() -> None:
     assert [model.leases for model in cache.stats().resident] == [0]
 
 
-def test_stats_tell_ages_and_loading_time() -> None:
+def test_stats_show_ages_and_loading_time() -> None:
     clock, library = Clock(), Library(size_bytes=7)
     cache = ModelCache(unlimited(), clock=clock)
 
@@ -146,6 +146,6 @@ def test_stats_tell_ages_and_loading_time() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"max_models": 0}, {"max_bytes": 0}, {"ttl_s": 0}, {"ttl_s": float("inf")}])
-def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         CacheSettings.model_validate(wrong)

@@ -1,4 +1,4 @@
-"""Models are kept within limits, and never taken from whoever uses them."""
+"""Models are kept within limits, and a model in use is never unloaded."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_model_above_the_limit_lives_for_its_lease() -> None:
     assert resident(cache) == []
 
 
-def test_nothing_leased_is_evicted_and_the_surplus_goes_as_leases_end() -> None:
+def test_leased_models_are_kept_and_the_surplus_is_evicted_as_leases_end() -> None:
     cache, library = ModelCache(at_most(1)), Library()
     with ExitStack() as leases:
         for key in "abc":
@@ -153,7 +153,7 @@ def test_nothing_loads_into_memory_that_is_still_being_freed() -> None:
     assert len(library.made) == 3
 
 
-def test_what_is_being_unloaded_already_counts_as_room() -> None:
+def test_a_model_being_unloaded_counts_as_free_memory() -> None:
     cache, slow, library = ModelCache(at_most(2)), SlowUnload(), Library()
     with cache.lease("a", slow.load):
         pass
@@ -197,7 +197,7 @@ def test_close_waits_for_an_unload_under_way() -> None:
     assert library.usable == [], "it was being loaded when the cache closed"
 
 
-def test_an_unload_that_raises_leaves_the_cache_sound() -> None:
+def test_an_unload_that_raises_leaves_the_cache_usable() -> None:
     cache, library = ModelCache(at_most(1)), Library()
 
     def unload() -> None:
@@ -213,7 +213,7 @@ def test_an_unload_that_raises_leaves_the_cache_sound() -> None:
 
 
 @pytest.mark.parametrize("initialized", [True, False])
-def test_pytorch_gives_back_what_it_keeps_on_a_gpu_in_use(initialized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pytorch_frees_the_memory_it_keeps_on_a_gpu(initialized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     torch = ModuleType("torch")
     cuda = SimpleNamespace(is_initialized=lambda: initialized, empty_cache=lambda: done.append("emptied"))
@@ -230,7 +230,7 @@ def test_pytorch_gives_back_what_it_keeps_on_a_gpu_in_use(initialized: bool, mon
     assert done == (["unloaded", "emptied"] if initialized else ["unloaded"])
 
 
-def test_closing_unloads_everything_and_what_is_leased_later() -> None:
+def test_closing_unloads_idle_models_at_once_and_leased_ones_later() -> None:
     cache, library = ModelCache(CacheSettings(max_models=None, max_bytes=None, ttl_s=60)), Library()
     with cache.lease("idle", library.loader("idle")):
         pass

@@ -20,7 +20,7 @@ from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.toy_model import COMMIT, CONFIG, WEIGHTS, listed, wheels, whole
 
 
-def test_what_is_listed_is_complete() -> None:
+def test_every_entry_is_complete() -> None:
     models = catalogue().models
     assert {"whisper-base", "whisper-tiny.en", "segmentation-3.0", "campplus", "gigaam-emo"} <= models.keys()
     for model in models.values():
@@ -46,7 +46,7 @@ def test_an_entry_that_cannot_be_checked_is_refused(text: str, told: str) -> Non
 
 
 @pytest.mark.parametrize("form", ["folder", "wheels", "zip", "tar"])
-def test_from_what_somebody_has(form: str, tmp_path: Path) -> None:
+def test_a_model_is_taken_from_a_folder_or_an_archive(form: str, tmp_path: Path) -> None:
     given = tmp_path / "given"
     (given / "toy").mkdir(parents=True)
     if form == "wheels":
@@ -67,14 +67,14 @@ def test_from_what_somebody_has(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["nowhere", "text.txt", "empty"])
-def test_what_holds_no_model_is_told(given: str, tmp_path: Path) -> None:
+def test_a_source_without_the_model_is_refused(given: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no archive")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match=given):
         fetch("toy", Store(tmp_path / "store", listed()), given=tmp_path / given)
 
 
-def test_a_file_that_changes_is_read_through_again(tmp_path: Path) -> None:
+def test_a_file_that_changes_is_verified_again(tmp_path: Path) -> None:
     (tmp_path / "given").mkdir()
     wheels(tmp_path / "given")
     store = Store(tmp_path / "store", listed())
@@ -100,7 +100,7 @@ def test_a_folder_copied_by_hand_is_verified_once(tmp_path: Path) -> None:
     assert whole(store.verified("toy"))
 
 
-def test_a_snapshot_of_the_hub_is_held_to_the_names_of_its_blobs(tmp_path: Path) -> None:
+def test_a_snapshot_of_the_hub_is_verified_by_the_names_of_its_blobs(tmp_path: Path) -> None:
     repository = tmp_path / "models--owner--toy"
     snapshot = repository / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)

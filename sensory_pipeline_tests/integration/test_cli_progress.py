@@ -1,4 +1,4 @@
-"""What an ingest tells while it goes on, and that it can be stopped."""
+"""The progress that an ingest shows, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
     assert lines[-1].endswith("16 of 16 steps")
 
 
-def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
+def test_a_terminal_shows_steps_as_they_are_done(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "call[1].wav", 500)
     ours, theirs = pty.openpty()
     asked = command("ingest", "in", "--lake", "lake")
@@ -46,7 +46,7 @@ def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
     assert b"1 of 1 recording done" in shown
 
 
-def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> None:
+def test_ctrl_c_prints_one_line_and_the_next_ingest_does_the_rest(tmp_path: Path) -> None:
     for index in range(12):
         tone(tmp_path / "in" / f"{index}.wav", 3000)
     asked = command("ingest", "in", "--lake", "lake")

@@ -53,7 +53,7 @@ def test_one_recording_fails_and_the_others_are_done(
     assert rows(tmp_path / "lake", "SELECT count(*) FROM words") == [(3,)]
 
 
-def test_a_retry_with_a_mended_engine_succeeds(source: Path, tmp_path: Path) -> None:
+def test_a_retry_with_a_repaired_engine_succeeds(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", engines=engines.raising, shards=1)
     report = ingested(source, tmp_path / "lake", engines=engines.trivial, shards=1, retry_failed=True)
     assert (report.published, report.failed) == (1, 0)
@@ -61,7 +61,7 @@ def test_a_retry_with_a_mended_engine_succeeds(source: Path, tmp_path: Path) -> 
     assert rows(tmp_path / "lake", "SELECT count(*) FROM recordings WHERE status = 'ok'") == [(4,)]
 
 
-def test_deaths_that_nobody_saw_end_as_abandoned(source: Path, tmp_path: Path) -> None:
+def test_repeated_starts_without_an_end_are_given_up(source: Path, tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
     lake.ledger.register(objects(source), fingerprint=lambda _: "", shards=1, start_date=date(2024, 1, 1))
     (partition,) = lake.ledger.pending_partitions()

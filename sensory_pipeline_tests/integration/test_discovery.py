@@ -36,7 +36,7 @@ def plans() -> Plans:
     return Plans(default=make_plan(ProcessRequest(), trivial()))
 
 
-def test_a_folder_is_gone_on_with_after_any_file(tmp_path: Path) -> None:
+def test_a_listing_can_continue_after_any_file(tmp_path: Path) -> None:
     names = ["a.wav", "b.wav", "b/1.wav", "b/c/2.wav", "b/c/d/3.wav", "b/e/4.wav", "c.wav/5.wav", "z/6.wav", "ä.wav"]
     for name in names:
         path = tmp_path / "in" / name
@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 60.0])
-def test_what_an_emptied_source_had_is_not_taken_for_gone(
+def test_recordings_of_an_emptied_source_are_not_marked_as_missing(
     seconds: float | None, folder: Path, tmp_path: Path, plans: Plans
 ) -> None:
     lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
@@ -95,7 +95,9 @@ def test_what_an_emptied_source_had_is_not_taken_for_gone(
     assert sweep(lake, plans, str(folder), seconds=seconds).emptied == 0
 
 
-def test_an_emptied_bucket_is_not_taken_for_gone(bucket: FakeBucket, tmp_path: Path, plans: Plans) -> None:
+def test_recordings_of_an_emptied_bucket_are_not_marked_as_missing(
+    bucket: FakeBucket, tmp_path: Path, plans: Plans
+) -> None:
     bucket.objects = {key: Stored(content="A", modified_at=NOW) for key in ("a.wav", "b.wav", "c.txt")}
     lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
     sweep(lake, plans, "s3://calls")
@@ -104,11 +106,11 @@ def test_an_emptied_bucket_is_not_taken_for_gone(bucket: FakeBucket, tmp_path: P
     assert sweep(lake, plans, "s3://calls", confirm_missing=True).missing == 2
 
 
-def test_a_stray_lake_json_hides_nothing_that_is_known(
+def test_a_stray_lake_json_marks_nothing_as_missing(
     folder: Path, tmp_path: Path, plans: Plans, caplog: pytest.LogCaptureFixture
 ) -> None:
     lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
-    Lake.create(folder / "own", shards=1, start_date=START)  # where nothing was known: a lake, as ever
+    Lake.create(folder / "own", shards=1, start_date=START)  # a folder without known recordings: a lake, as usual
     sweep(lake, plans, str(folder))
     (folder / "calls" / "lake.json").write_text("{}")
     assert sweep(lake, plans, str(folder)).missing == 0

@@ -1,4 +1,4 @@
-"""Whatever happens to a bucket and to those who list it: nothing is missed, and nothing is done twice.
+"""A bucket that changes while it is listed, and listings that are killed: nothing is missed or done twice.
 
 Histories are drawn at random and run on a real ledger, real manifests and the real lister, against a server whose pages
 hold two keys.
@@ -206,7 +206,7 @@ class World:
             try:
                 assert sweep(lake, self.plans, "s3://calls", confirm_missing=True).complete
             finally:
-                if self._number() == number:  # it never began, and the one that was left off goes on
+                if self._number() == number:  # it never began, and the interrupted one continues
                     self.unsettled |= before
             self.check()
             return
@@ -312,7 +312,7 @@ def plans() -> Plans:
     return Plans(default=make_plan(ProcessRequest(), trivial()))
 
 
-def test_no_history_loses_anything_or_does_it_twice(bucket: FakeBucket, plans: Plans, soak: bool) -> None:
+def test_no_history_loses_or_repeats_a_recording(bucket: FakeBucket, plans: Plans, soak: bool) -> None:
     @settings(
         max_examples=500 if soak else 50,
         derandomize=not soak,

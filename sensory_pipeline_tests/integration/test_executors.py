@@ -168,7 +168,7 @@ def worker(device: str, broker: str, folder: Path) -> Iterator[None]:
 
 
 def test_kubernetes_gets_a_gpu_for_each_step_that_calculates_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    # there is no cluster here: what it is told is all that is tested
+    # there is no cluster here: only what is sent to it is tested
     dagster_k8s = pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed: make test")
     monkeypatch.setenv("SENSORY_EXECUTOR", "k8s")
     job = build(Settings()).resolve_job_def("process_recordings")

@@ -46,7 +46,7 @@ def test_from_the_package_index(site: Site, tmp_path: Path) -> None:
     assert not [path for path in store.folder.rglob("*") if path.suffix == ".whl" or ".part" in path.name]
 
 
-def test_what_came_whole_is_not_asked_for_again(site: Site, tmp_path: Path) -> None:
+def test_complete_files_are_not_downloaded_again(site: Site, tmp_path: Path) -> None:
     one, two = wheels(tmp_path)
     store = Store(tmp_path / "store", listed())
     with package_index(site, [one]), pytest.raises(ConfigurationError, match=r"toy-two 1\.0"):
@@ -87,7 +87,7 @@ def test_a_file_that_unpacks_to_more_than_it_should_is_not_unpacked(site: Site, 
     assert sum(path.stat().st_size for path in store.folder.rglob("*")) < 2 * len(WEIGHTS)
 
 
-def test_from_its_publisher_from_the_byte_on_that_is_missing(site: Site, tmp_path: Path) -> None:
+def test_a_download_from_the_publisher_is_resumed(site: Site, tmp_path: Path) -> None:
     site.pages = {"/model.bin": WEIGHTS, "/config.json": CONFIG}
     site.cut = 1000
     store = Store(tmp_path / "store", listed(url=site.url, parts=False, md5=True))
@@ -99,7 +99,7 @@ def test_from_its_publisher_from_the_byte_on_that_is_missing(site: Site, tmp_pat
     assert ranges == [None, "bytes=1000-"]
 
 
-def test_no_place_gives_it(tmp_path: Path) -> None:
+def test_the_error_names_every_place_that_failed(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", listed(url="http://127.0.0.1:9", parts=False))
     with pytest.raises(ConfigurationError, match=r"its publisher: .*copy the folder.*sensory models fetch toy --from"):
         fetch("toy", store)
@@ -145,14 +145,14 @@ def test_from_the_hub_at_its_revision(site: Site, tmp_path: Path) -> None:
     assert not (tmp_path / "store" / ".toy.part").exists()
 
 
-def test_a_hub_that_is_not_there_is_told_and_passed_over(site: Site, tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_reported_and_skipped(site: Site, tmp_path: Path) -> None:
     with package_index(site, wheels(tmp_path)):
         said = fetched_by_hub(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
         assert "http://127.0.0.1:9 cannot be reached" in said
         assert whole(tmp_path / "store" / "toy"), said
 
 
-def test_offline_the_hub_is_not_asked(site: Site, tmp_path: Path) -> None:
+def test_offline_the_hub_is_not_contacted(site: Site, tmp_path: Path) -> None:
     said = fetched_by_hub(
         tmp_path, HF_ENDPOINT=site.url, HF_HUB_OFFLINE="1", PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull
     )
@@ -161,7 +161,7 @@ def test_offline_the_hub_is_not_asked(site: Site, tmp_path: Path) -> None:
     assert not site.asked
 
 
-def test_two_who_fetch_at_once_get_it_once(site: Site, tmp_path: Path) -> None:
+def test_two_simultaneous_fetches_download_once(site: Site, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", listed())
     places: list[Path] = []
     with package_index(site, wheels(tmp_path)):

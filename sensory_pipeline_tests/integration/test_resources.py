@@ -53,7 +53,7 @@ def test_a_lake_of_folders_has_none_for_s3(tmp_path: Path) -> None:
     assert set(build(Settings(lake=tmp_path / "lake", sources=[str(tmp_path)])).resources or ()) == {"lake", "engines"}
 
 
-def test_they_make_what_their_fields_say(settings: Settings) -> None:
+def test_resources_are_built_from_their_fields(settings: Settings) -> None:
     definitions = build(settings)
     assert definitions.resources is not None
     with dg.build_resources(definitions.resources) as made:

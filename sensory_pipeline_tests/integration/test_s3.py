@@ -220,7 +220,7 @@ def test_each_version_is_itself_or_an_error(bucket: Bucket, tmp_path: Path) -> N
         pass
 
 
-def test_wrong_use_is_said_clearly(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_use_are_clear(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     bucket.put("calls/a.wav", b"sound")
     for source, changes, *words in (
@@ -250,13 +250,13 @@ ELSEWHERE = dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_
 
 
 def open_to_all(bucket: Bucket, folder: Path) -> None:
-    """A recording in it, for whoever asks."""
+    """A bucket with a recording that everybody can read."""
     bucket.put("calls/a.wav", tone(folder / "a.wav", 400).read_bytes())
     bucket.client.put_bucket_acl(Bucket=bucket.name, ACL="public-read")
     bucket.client.put_object_acl(Bucket=bucket.name, Key="calls/a.wav", ACL="public-read")
 
 
-def test_settings_alone_say_how_it_is_reached(bucket: Bucket, tmp_path: Path) -> None:
+def test_access_depends_on_settings_alone(bucket: Bucket, tmp_path: Path) -> None:
     open_to_all(bucket, tmp_path)
     settings = {"SENSORY_S3_ENDPOINT_URL": bucket.server.endpoint, "SENSORY_S3_UNSIGNED": "true"}
     done = sensory("ingest", bucket.uri(), "--lake", "lake", cwd=tmp_path, **ELSEWHERE, **settings)
@@ -276,13 +276,13 @@ def test_a_sensor_reaches_it_by_the_resource(bucket: Bucket, tmp_path: Path, mon
         context = dg.build_sensor_context(
             instance=instance, resources={"s3": reached}, definitions=build(settings, s3=reached)
         )
-        told = arrivals(settings).evaluate_tick(context)
+        tick = arrivals(settings).evaluate_tick(context)
     s3_client.client.cache_clear()
-    assert "1 recordings wait" in str(told.skip_message)
+    assert "1 recordings wait" in str(tick.skip_message)
     assert [item.uri for item in Lake.open(settings.lake).ledger.known()] == [bucket.uri("calls/a.wav")]
 
 
-def test_wrong_credentials_are_said_clearly(bucket: Bucket, tmp_path: Path) -> None:
+def test_errors_about_credentials_are_clear(bucket: Bucket, tmp_path: Path) -> None:
     wrong = {**bucket.server.variables(), "AWS_ACCESS_KEY_ID": "stranger", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
     with asking_who(bucket.server):
         done = sensory("ingest", bucket.uri(), "--lake", "lake", cwd=tmp_path, **wrong)
@@ -318,7 +318,7 @@ def test_a_bad_network_loses_nothing(bucket: Bucket, tmp_path: Path, monkeypatch
     assert said == {f"{500 + 10 * index}" for index in range(24)}
 
 
-def test_a_stalled_network_is_not_waited_for(
+def test_a_stalled_network_does_not_block(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
 ) -> None:
     if not soak:
@@ -334,7 +334,7 @@ def test_a_stalled_network_is_not_waited_for(
     assert (tmp_path / "copy").read_bytes() == sound(tmp_path, 500)
 
 
-def test_no_room_is_not_the_networks_fault(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_full_disk_is_not_reported_as_a_network_fault(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("1.wav", b"sound")
     (item,) = everything(bucket)
     (tmp_path / "cache").write_text("in the way of the folder")
@@ -342,7 +342,7 @@ def test_no_room_is_not_the_networks_fault(bucket: Bucket, tmp_path: Path) -> No
         pass
 
 
-def test_what_a_killed_download_leaves_is_swept(tmp_path: Path) -> None:
+def test_files_of_a_killed_download_are_removed(tmp_path: Path) -> None:
     old, new = temporary(tmp_path, ".wav"), temporary(tmp_path, ".wav")
     for path in (old, new):
         path.write_bytes(b"part")
@@ -351,7 +351,7 @@ def test_what_a_killed_download_leaves_is_swept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [new]
 
 
-def test_what_cannot_be_had_stays_pending(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_object_stays_pending(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("good", "short", "denied"):
         bucket.put(f"{name}.wav", sound(tmp_path, 500))
     with behind_bad_network(

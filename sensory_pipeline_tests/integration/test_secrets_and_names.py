@@ -1,4 +1,4 @@
-"""No secret in what is told, and no name that is obeyed by what shows it."""
+"""No output contains a secret, and no name of a file controls the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def no_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("place", ["T0/hush hush", "T0/hush\nX: y", "T0/hüsh"])
-def test_a_webhook_of_strange_characters_raises_nothing_and_is_not_told(
+def test_a_webhook_with_strange_characters_raises_nothing_and_is_not_shown(
     place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with caplog.at_level(logging.WARNING):

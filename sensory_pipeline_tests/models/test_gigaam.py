@@ -74,7 +74,7 @@ def test_activations_are_those_of_the_reference(name: str, network: EmotionNetwo
     assert difference.max() < 1e-2
 
 
-def test_a_new_network_hears_the_way_the_published_one_does() -> None:
+def test_a_new_network_has_the_spectrogram_of_the_published_one() -> None:
     tensors = read_checkpoint(CHECKPOINT)
     fresh = EmotionNetwork(Shape.of(tensors)).state_dict()
     assert {name: tuple(values.shape) for name, values in fresh.items()} == {k: v.shape for k, v in tensors.items()}
@@ -95,7 +95,7 @@ def test_a_new_network_has_the_published_size_and_can_be_trained() -> None:
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 
 
-def test_a_turn_asked_about_as_a_whole_gets_what_the_network_says_of_its_sound(
+def test_a_whole_turn_has_the_result_of_the_network_on_its_sound(
     engine: GigaamClassifier, network: EmotionNetwork
 ) -> None:
     pcm = recording("jfk16")
@@ -107,7 +107,7 @@ def test_a_turn_asked_about_as_a_whole_gets_what_the_network_says_of_its_sound(
         np.testing.assert_allclose(probabilities([emotion])[0], softmax(logits.mean(axis=0)), atol=1e-5)
 
 
-def test_samples_after_the_last_millisecond_are_heard(engine: GigaamClassifier, network: EmotionNetwork) -> None:
+def test_samples_after_the_last_millisecond_count(engine: GigaamClassifier, network: EmotionNetwork) -> None:
     pcm = Waveform(samples=recording("jfk16").samples[:, :32_007])
     (emotion,) = answers(engine, [job(pcm)])["a"]
     (logits,) = network.frame_logits([pcm.mono()])
@@ -127,7 +127,9 @@ def test_a_window_is_the_mean_of_its_frames(engine: GigaamClassifier, network: E
         np.testing.assert_allclose(probabilities([emotion])[0], expected, atol=1e-5)
 
 
-def test_a_window_with_little_voice_leans_on_its_turn(engine: GigaamClassifier, network: EmotionNetwork) -> None:
+def test_a_window_with_little_voice_is_shrunk_toward_its_turn(
+    engine: GigaamClassifier, network: EmotionNetwork
+) -> None:
     pcm = recording("jfk16")
     turn = pcm.span
     (logits,) = network.frame_logits([pcm.mono()])
@@ -147,7 +149,9 @@ def test_a_window_without_voice_gets_its_turn(engine: GigaamClassifier) -> None:
     assert probabilities([silent]).tolist() == probabilities([whole]).tolist()
 
 
-def test_a_turn_too_long_for_the_network_is_heard_in_pieces(engine: GigaamClassifier, network: EmotionNetwork) -> None:
+def test_a_turn_too_long_for_the_network_is_computed_in_pieces(
+    engine: GigaamClassifier, network: EmotionNetwork
+) -> None:
     pcm = Waveform(samples=np.tile(recording("jfk16").samples, 3))
     middle = pcm.duration_ms // 2
     assert middle < LONGEST_MS < pcm.duration_ms
@@ -161,7 +165,7 @@ def test_a_turn_too_long_for_the_network_is_heard_in_pieces(engine: GigaamClassi
     np.testing.assert_allclose(probabilities([crossing])[0], softmax(logits[inside].mean(axis=0)), atol=1e-5)
 
 
-def test_a_long_turn_is_heard_in_its_parts(engine: GigaamClassifier, network: EmotionNetwork) -> None:
+def test_a_long_turn_is_computed_in_its_parts(engine: GigaamClassifier, network: EmotionNetwork) -> None:
     pcm = Waveform(samples=np.tile(recording("jfk16").samples, 3))
     first, second = Span(start_ms=0, end_ms=16_000), Span(start_ms=16_500, end_ms=33_000)
     long = EmotionWindow(span=pcm.span, turn=pcm.span, speaker=None, parts=(first, second))
@@ -180,7 +184,7 @@ def test_another_language_than_russian_is_marked(
     assert emotion.caveat == caveat
 
 
-def test_a_recording_without_sound_costs_no_other_its_answer(engine: GigaamClassifier) -> None:
+def test_a_recording_without_sound_fails_alone(engine: GigaamClassifier) -> None:
     empty = Waveform(samples=np.zeros((1, 0), np.int16))
     somewhere = window(Span(start_ms=0, end_ms=1000))
     good = job(spoken((0, 2000)), key="good")
@@ -192,13 +196,13 @@ def test_a_recording_without_sound_costs_no_other_its_answer(engine: GigaamClass
 @pytest.mark.parametrize(
     ("start_ms", "end_ms"), [(0, 0), (1000, 1000), (990, 1010), (1500, 1800)], ids=["none", "end", "over", "beyond"]
 )
-def test_a_turn_with_hardly_any_sound_is_answered(start_ms: int, end_ms: int, engine: GigaamClassifier) -> None:
+def test_a_very_short_turn_is_answered(start_ms: int, end_ms: int, engine: GigaamClassifier) -> None:
     turn = Span(start_ms=start_ms, end_ms=end_ms)
     (emotion,) = answers(engine, [job(spoken((0, 1000)), window(turn))])["a"]
     assert probabilities([emotion]).sum() == pytest.approx(1)
 
 
-def test_nothing_asked_is_nothing_answered(engine: GigaamClassifier) -> None:
+def test_no_windows_give_no_emotions(engine: GigaamClassifier) -> None:
     pcm = spoken((0, 1000))
     assert answers(engine, [ClassifyJob(key="a", pcm=pcm, windows=(), language=None)]) == {"a": ()}
     assert answers(engine, []) == {}

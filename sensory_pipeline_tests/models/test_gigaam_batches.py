@@ -54,7 +54,7 @@ def test_a_batch_answers_as_one_by_one(network: EmotionNetwork, parts: list[tupl
         assert np.abs(softmax(together) - softmax(alone)).max() < 1e-5
 
 
-def test_what_pads_a_batch_changes_nothing(network: EmotionNetwork) -> None:
+def test_padding_of_a_batch_changes_nothing(network: EmotionNetwork) -> None:
     features = network.preprocessor(torch.from_numpy(spoken((0, 1000)).mono()))
     lengths = torch.tensor([len(features)])
     alone, _ = network.encoder(features[None], lengths)
@@ -81,7 +81,7 @@ def test_jobs_together_answer_as_alone(engine: GigaamClassifier) -> None:
         assert np.abs(probabilities(together[each.key]) - probabilities(alone)).max() < 1e-5
 
 
-def test_an_endless_stream_is_taken_as_it_is_needed() -> None:
+def test_an_endless_stream_is_read_as_needed() -> None:
     engine = GigaamClassifier(str(CHECKPOINT), batch_s=2)
     taken: list[str] = []
 
@@ -158,7 +158,7 @@ def test_a_batch_that_fails_costs_the_recording_it_fails_on(engine: GigaamClassi
         assert np.abs(probabilities(emotions) - probabilities(expected[key])).max() < 1e-5
 
 
-def test_a_recording_too_long_for_the_memory_says_what_can_be_done() -> None:
+def test_the_error_of_a_recording_too_long_for_the_memory_says_what_to_do() -> None:
     def none_left(_: Sequence[Any]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -168,7 +168,7 @@ def test_a_recording_too_long_for_the_memory_says_what_can_be_done() -> None:
     assert "SENSORY_SIDE_BY_SIDE" in str(error)
 
 
-def test_a_fault_of_the_device_is_nobodys() -> None:
+def test_a_fault_of_the_device_is_not_the_recordings() -> None:
     def broken(_: Sequence[Any]) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 

@@ -37,7 +37,7 @@ def test_sentences_and_silences_end_phrases() -> None:
     ]  # fmt: skip
 
 
-def test_a_short_phrase_is_what_it_was() -> None:
+def test_a_short_phrase_is_unchanged() -> None:
     one = segment(("Hello", 0, 400), ("there", 500, 900))
     assert list(phrases(one)) == [one]
 

@@ -77,7 +77,7 @@ def test_a_diarization_stored_without_embeddings_is_still_read() -> None:
 
 
 @needs_miniature
-def test_no_sound_and_next_to_no_sound_are_answered(miniature: PyannoteDiarizer) -> None:
+def test_empty_and_very_short_sound_is_answered(miniature: PyannoteDiarizer) -> None:
     pcms = [silence(0), silence(1), silence(100), excerpt(1).cut(Span(start_ms=500, end_ms=530)), silence(SAMPLE_RATE)]
     jobs = [DiarizeJob(key=str(i), pcm=pcm, settings=ANY) for i, pcm in enumerate(pcms)]
     found = answers(miniature, *jobs)
@@ -89,7 +89,7 @@ def test_no_sound_and_next_to_no_sound_are_answered(miniature: PyannoteDiarizer)
 
 @needs_miniature
 @pytest.mark.parametrize("wanted", [1, 2, 3])
-def test_the_wanted_number_of_speakers_is_found(wanted: int, miniature: PyannoteDiarizer) -> None:
+def test_the_requested_number_of_speakers_is_found(wanted: int, miniature: PyannoteDiarizer) -> None:
     found = answer(miniature, conversations()[0], DiarizationSettings(speakers=wanted))
     assert len(found.speakers) == wanted
 
@@ -131,7 +131,7 @@ def test_a_failure_concerns_one_recording(cache: ModelCache, tmp_path: Path) -> 
 
 
 @needs_miniature
-def test_nothing_is_reported_to_anybody(miniature: PyannoteDiarizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_telemetry_is_sent(miniature: PyannoteDiarizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYANNOTE_METRICS_ENABLED", "1")
     answer(miniature, excerpt(0, longest_s=2))
     from pyannote.audio.telemetry.metrics import is_metrics_enabled

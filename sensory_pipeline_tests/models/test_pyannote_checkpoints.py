@@ -99,7 +99,7 @@ def test_a_checkpoint_that_calls_something_is_refused_before_it_does(
     assert not (tmp_path / "ran").exists()
 
 
-def test_getattr_gives_the_members_of_enums_alone(model: Path, cache: ModelCache, tmp_path: Path) -> None:
+def test_getattr_gives_only_members_of_enums(model: Path, cache: ModelCache, tmp_path: Path) -> None:
     """By it some versions of Python name such members, and a pickle could get hold of anything."""
     from pyannote.audio.core.task import Problem, Specifications
 
@@ -156,7 +156,7 @@ def changed_checkpoint(path: Path, change: Callable[[dict[str, Any]], object]) -
 
 @pytest.mark.parametrize("name", ["trap.Network", "subprocess.Popen", "pyannote.audio.core.model.Model"])
 @pytest.mark.parametrize("part", ["segmentation", "embedding"])
-def test_a_checkpoint_of_an_unknown_network_is_refused_unimported(
+def test_a_checkpoint_of_an_unknown_network_is_refused_before_its_import(
     part: str, name: str, model: Path, cache: ModelCache, trap: Path
 ) -> None:
     module, _, of_class = name.rpartition(".")
@@ -169,7 +169,7 @@ def test_a_checkpoint_of_an_unknown_network_is_refused_unimported(
     assert not trap.exists()
 
 
-def test_what_is_trusted_has_to_be_a_network(model: Path, cache: ModelCache) -> None:
+def test_a_trusted_class_has_to_be_a_network(model: Path, cache: ModelCache) -> None:
     changed_checkpoint(
         model / "segmentation" / NETWORK,
         lambda it: it["pyannote.audio"]["architecture"].update({"module": "subprocess", "class": "Popen"}),
@@ -192,7 +192,7 @@ def test_what_is_trusted_has_to_be_a_network(model: Path, cache: ModelCache) -> 
         lambda it: it.clear(),
     ],
 )
-def test_a_checkpoint_that_makes_no_sense_is_an_error(
+def test_an_invalid_checkpoint_is_an_error(
     change: Callable[[dict[str, Any]], object], model: Path, cache: ModelCache
 ) -> None:
     path = model / "segmentation" / NETWORK
@@ -245,7 +245,7 @@ def test_a_plda_that_is_not_numbers_is_refused(
         lambda it: it.pop("pipeline"),
     ],
 )
-def test_a_configuration_may_ask_for_the_one_pipeline_only(
+def test_a_configuration_may_name_only_the_one_pipeline(
     edit: Callable[[dict[str, Any]], object], random_model: Path, tmp_path: Path, cache: ModelCache, trap: Path
 ) -> None:
     folder = edited(random_model, tmp_path, edit)
@@ -254,7 +254,7 @@ def test_a_configuration_may_ask_for_the_one_pipeline_only(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: b: c", "\xff", "!!python/object/apply:os.system ['touch ran']"])
-def test_a_configuration_is_data(text: str, model: Path, cache: ModelCache) -> None:
+def test_a_configuration_runs_no_code(text: str, model: Path, cache: ModelCache) -> None:
     replaced(model / CONFIG).write_bytes(text.encode("latin-1"))
     assert str(model / CONFIG) in refusal(model, cache)
     assert not Path("ran").exists()
@@ -290,14 +290,14 @@ def test_the_published_configuration_is_read() -> None:
     assert config.pipeline.params.embedding_exclude_overlap
 
 
-def test_the_version_of_torch_in_a_checkpoint_does_no_harm(model: Path, cache: ModelCache) -> None:
+def test_the_version_of_torch_in_a_checkpoint_is_accepted(model: Path, cache: ModelCache) -> None:
     path = model / "segmentation" / NETWORK
     version = torch.torch_version.TorchVersion("2.1.0")
     changed_checkpoint(path, lambda it: it["pyannote.audio"]["versions"].update(torch=version))
     answers(PyannoteDiarizer(str(model), cache=cache), DiarizeJob(key="a", pcm=silence(100), settings=ANY))
 
 
-def test_a_model_is_known_by_its_content(model: Path, random_model: Path, cache: ModelCache) -> None:
+def test_a_model_is_identified_by_its_content(model: Path, random_model: Path, cache: ModelCache) -> None:
     info = PyannoteDiarizer(str(random_model), cache=cache).info
     assert (info.engine, info.model, len(info.revision)) == ("pyannote", "pyannote", 12)
     assert PyannoteDiarizer(str(model), cache=cache).info.revision == info.revision
@@ -308,7 +308,7 @@ def test_a_model_is_known_by_its_content(model: Path, random_model: Path, cache:
     assert PyannoteDiarizer(str(model), cache=cache).info.revision != info.revision
 
 
-def test_a_model_that_changes_under_way_is_an_error(model: Path, cache: ModelCache) -> None:
+def test_a_model_that_changes_while_in_use_is_an_error(model: Path, cache: ModelCache) -> None:
     engine = PyannoteDiarizer(str(model), cache=cache)
     _ = engine.info
     edit = (model / CONFIG).read_text() + "\n"

@@ -130,6 +130,6 @@ def test_a_model_of_the_hub_is_downloaded_once_with_a_token(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["nowhere", "/nowhere/at/all", "./nowhere", "a/b/c"])
-def test_a_folder_that_is_not_there_is_an_error_that_says_what_to_set(name: str, cache: ModelCache) -> None:
+def test_the_error_about_a_missing_folder_says_what_to_set(name: str, cache: ModelCache) -> None:
     with pytest.raises(ConfigurationError, match="PYANNOTE_MODEL"):
         _ = PyannoteDiarizer(name, cache=cache).info

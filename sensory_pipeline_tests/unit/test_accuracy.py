@@ -100,7 +100,7 @@ def test_words_substituted_missing_and_added() -> None:
     assert set(found.rates) == {"WER", "CER", "language"}
 
 
-def test_nothing_heard() -> None:
+def test_an_empty_hypothesis_has_no_words_right() -> None:
     found = score(TALK, Hypothesis(text="", words=(), turns=()))
     assert {name: found.rates[name].value for name in ("WER", "CER", "DER", "cpWER", "tcpWER")} == dict.fromkeys(
         ("WER", "CER", "DER", "cpWER", "tcpWER"), 1
@@ -120,7 +120,7 @@ def test_words_of_the_wrong_speaker_are_wrong_twice() -> None:
     assert rates["speaker count"].errors == 1
 
 
-def test_words_of_nobody_are_missing_and_too_many() -> None:
+def test_words_without_a_speaker_are_missing_and_superfluous() -> None:
     rates = score(TALK, heard(("X", "good morning how are you"), (None, "very well"), by_overlap="X")).rates
     assert rates["cpWER"].errors == 0  # where one speaker too few was found they pass for the other's
     three = conversation(("A", "good morning"), ("B", "very well"))
@@ -216,7 +216,7 @@ def test_a_folder_without_an_index(tmp_path: Path) -> None:
         read_labelled(tmp_path)
 
 
-def test_so_many_of_each_set_and_language() -> None:
+def test_the_number_of_each_set_and_language_is_limited() -> None:
     some = [
         recording("a", name=f"{group}/{i}", language=language)
         for group in "xy"

@@ -1,4 +1,4 @@
-"""What is cut or damaged is never passed off as whole."""
+"""A file that is cut or damaged is always reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestCut:
     @pytest.mark.parametrize("name", ENCODINGS)
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-    def test_is_told(self, name: str, share: float, tmp_path: Path) -> None:
+    def test_is_reported(self, name: str, share: float, tmp_path: Path) -> None:
         content = tone(name)
         assert complaint(content[: int(len(content) * share)], tmp_path)
 
@@ -59,7 +59,7 @@ class TestCut:
 
     @given(name=st.sampled_from(list(ENCODINGS)), data=st.data())
     @settings(deadline=None, max_examples=100)
-    def test_is_told_wherever(self, name: str, data: st.DataObject, folder: Path) -> None:
+    def test_is_reported_at_any_place(self, name: str, data: st.DataObject, folder: Path) -> None:
         content = tone(name)
         length = data.draw(st.integers(0, len(content) - 1))
         if complaint(content[:length], folder):
@@ -73,7 +73,7 @@ class TestCut:
         assert complaint(tone(name)[:-1], tmp_path)
 
     @pytest.mark.parametrize("name", ["flac", "mp3 CBR", "opus", "vorbis", "m4a index first", "webm"])
-    def test_and_its_room_filled_with_zeros(self, name: str, tmp_path: Path) -> None:
+    def test_and_filled_up_with_zeros(self, name: str, tmp_path: Path) -> None:
         """As by a download that broke off after room was made for it. In PCM, zeros are silence."""
         content = tone(name)
         half = len(content) // 2
@@ -181,7 +181,7 @@ def declaring_four_times_as_much(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["webm", "aiff", "opus"])
-def test_less_than_is_declared_is_told(name: str, tmp_path: Path) -> None:
+def test_less_sound_than_declared_is_reported(name: str, tmp_path: Path) -> None:
     found = decoded(declaring_four_times_as_much(name), tmp_path)
     assert found.damage is not None
     assert "6.0 s are declared, 1.5 s are there" in found.damage

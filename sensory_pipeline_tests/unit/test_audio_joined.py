@@ -58,7 +58,7 @@ class TestWhole:
         assert (found.pcm.duration_ms, found.damage, found.undecoded_s) == (2000, None, 0)
 
     @pytest.mark.parametrize("declared", [2_000, 40_000])
-    def test_a_length_that_is_behind(self, declared: int, tmp_path: Path) -> None:
+    def test_a_length_that_is_too_small(self, declared: int, tmp_path: Path) -> None:
         """As where a recorder died, or a length that 32 bits could not hold was cut to them."""
         encoding = ENCODINGS["wav 16k"]
         content = bytearray(encode(beeps([0.5, 9.5], 10, encoding), encoding))
@@ -90,14 +90,14 @@ class TestWhole:
         assert found.pcm.duration_ms == pytest.approx(2000, abs=20)
         assert (found.damage, found.undecoded_s) == (None, 0)
 
-    def test_what_follows_and_is_no_sound_known_here_is_told(self, tmp_path: Path) -> None:
+    def test_unknown_bytes_after_the_sound_are_reported(self, tmp_path: Path) -> None:
         content = encode(beeps([0.5], 2, OPUS), OPUS) + np.random.default_rng(0).bytes(100_000)
         assert "100000 bytes after its end" in str(decoded(content, tmp_path).damage)
 
 
 class TestDamage:
     @pytest.mark.parametrize("name", list(ENCODINGS))
-    def test_costs_itself(self, name: str, tmp_path: Path) -> None:
+    def test_costs_only_the_damaged_part(self, name: str, tmp_path: Path) -> None:
         """Junk in the middle: what is before and after keeps its place."""
         encoding = ENCODINGS[name]
         content = encode(beeps([0.5, 11.5], 12, encoding), encoding)

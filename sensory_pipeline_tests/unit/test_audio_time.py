@@ -15,7 +15,7 @@ from sensory_pipeline_tests.beeps import AAC, OPUS, TOLERANCE_S, beeps, decoded,
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, Encoding, Recorded, recorded
 
 FAULTS = places.SHARED / "audio" / "faults"
-"""Inputs made from public reports of faults, where they are at hand."""
+"""Inputs made from public reports of faults, if they are there."""
 
 
 class TestClock:
@@ -49,7 +49,7 @@ class TestClock:
 
     @pytest.mark.parametrize("encoding", [OPUS, AAC])
     def test_a_clock_that_runs_slower_than_its_samples(self, encoding: Encoding, tmp_path: Path) -> None:
-        """What overlaps is left out, as players do, and told where it is a second or more."""
+        """Sound that overlaps is left out, as players do, and reported from a second on."""
         slow = Recorded(samples=beeps([0.5, 6.5], 7, encoding), encoding=encoding, speed=0.8)
         found = decoded(recorded(slow, container="matroska"), tmp_path)
         assert same(heard(found.pcm), [0.4, 5.2])
@@ -68,12 +68,12 @@ class TestClock:
         assert found.pcm.duration_ms == pytest.approx(8000, abs=60)
         assert np.diff(np.flatnonzero(found.pcm.samples[0, 2000:-2000])).max() < 20
 
-    def test_a_live_streams_clock_is_not_the_files(self, tmp_path: Path) -> None:
+    def test_a_live_streams_clock_is_replaced_by_the_files(self, tmp_path: Path) -> None:
         piece = Recorded(samples=beeps([0.5], 1, OPUS), encoding=OPUS, start_s=30_000)
         assert same(heard(decoded(recorded(piece, container="webm"), tmp_path).pcm), [0.5])
 
 
-@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs made from public reports are not at hand")
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs made from public reports are not here")
 class TestReports:
     @pytest.mark.parametrize(
         ("name", "first_s", "length_s", "track"),
@@ -98,7 +98,7 @@ class TestReports:
         assert loud[0] / SAMPLE_RATE == pytest.approx(first_s, abs=TOLERANCE_S)
         assert found.pcm.duration_ms / 1000 == pytest.approx(length_s, abs=TOLERANCE_S)
 
-    def test_the_gap_is_where_it_is(self) -> None:
+    def test_the_gap_has_its_place(self) -> None:
         samples = decode(FAULTS / "gap_10s.webm", max_duration_s=3600).pcm.mono()
         edges = np.flatnonzero(np.diff(np.flatnonzero(samples)) > SAMPLE_RATE)
         silence = np.diff(np.flatnonzero(samples))[edges]

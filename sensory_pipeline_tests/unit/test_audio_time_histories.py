@@ -105,7 +105,7 @@ def muted(draw: random.Random, starts: list[float], length: float) -> Case:
 
 
 def wrong(case: Case, folder: Path) -> str | None:
-    """What contradicts the promise: times within 50 ms, and no second lost without being told."""
+    """What is wrong: a time that is off by more than 50 ms, or a second that is lost and not reported."""
     try:
         found = decoded(case.content, folder)
     except AudioError as error:

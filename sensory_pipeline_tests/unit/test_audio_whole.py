@@ -1,4 +1,4 @@
-"""What is whole is never called damaged, whatever is unusual about it."""
+"""An unusual file that is whole is never reported as damaged."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class TestWhole:
 
 
 def id3v2(length: int) -> bytes:
-    """The header of a tag of so many bytes more."""
+    """The header of a tag that is followed by `length` bytes."""
     return b"ID3\4\0\0" + bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 

@@ -1,4 +1,4 @@
-"""Every run gets a device that is there, whoever made it."""
+"""Every run gets a device that exists, however it was created."""
 
 from __future__ import annotations
 
