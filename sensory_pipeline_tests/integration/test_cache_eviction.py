@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,6 +17,13 @@ from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCach
 from sensory_pipeline_tests.cached_models import Clock, Library, Weights, at_most, eventually, resident, unlimited
 
 pytestmark = pytest.mark.usefixtures("cheap_collection")
+
+
+@pytest.fixture
+def reapers() -> Callable[[], set[threading.Thread]]:
+    """Returns the reapers that were started since the test began; caches of other tests may still have theirs."""
+    before = set(threading.enumerate())
+    return lambda: {thread for thread in threading.enumerate() if thread.name == "model-cache-reaper"} - before
 
 
 def test_the_least_recently_used_goes_first() -> None:
@@ -95,24 +103,26 @@ def test_unused_models_expire() -> None:
     cache.close()
 
 
-def test_the_reaper_evicts_by_itself_and_ends_when_nothing_is_left() -> None:
+def test_the_reaper_evicts_by_itself_and_ends_when_nothing_is_left(
+    reapers: Callable[[], set[threading.Thread]],
+) -> None:
     library = Library()
     cache = ModelCache(CacheSettings(max_models=None, max_bytes=None, ttl_s=0.05))
     for round_ in (1, 2):
         with cache.lease("a", library.loader("a")):
-            assert "model-cache-reaper" in {thread.name for thread in threading.enumerate()}
+            assert reapers()
             time.sleep(0.1)
             assert library.usable == ["a"]
         assert eventually(lambda: library.usable == [])
-        assert eventually(lambda: "model-cache-reaper" not in {thread.name for thread in threading.enumerate()})
+        assert eventually(lambda: not reapers())
         assert len(library.made) == round_
     assert cache.stats().evictions == 2
 
 
-def test_without_a_time_to_live_there_is_no_reaper() -> None:
+def test_without_a_time_to_live_there_is_no_reaper(reapers: Callable[[], set[threading.Thread]]) -> None:
     cache = ModelCache(unlimited())
     with cache.lease("a", Library().loader("a")):
-        assert "model-cache-reaper" not in {thread.name for thread in threading.enumerate()}
+        assert not reapers()
 
 
 @dataclass
@@ -230,7 +240,9 @@ def test_pytorch_frees_the_memory_it_keeps_on_a_gpu(initialized: bool, monkeypat
     assert done == (["unloaded", "emptied"] if initialized else ["unloaded"])
 
 
-def test_closing_unloads_idle_models_at_once_and_leased_ones_later() -> None:
+def test_closing_unloads_idle_models_at_once_and_leased_ones_later(
+    reapers: Callable[[], set[threading.Thread]],
+) -> None:
     cache, library = ModelCache(CacheSettings(max_models=None, max_bytes=None, ttl_s=60)), Library()
     with cache.lease("idle", library.loader("idle")):
         pass
@@ -239,7 +251,7 @@ def test_closing_unloads_idle_models_at_once_and_leased_ones_later() -> None:
         cache.close()
         assert weights.usable
         assert library.usable == ["leased"]
-        assert "model-cache-reaper" not in {thread.name for thread in threading.enumerate()}
+        assert not reapers()
         with pytest.raises(RuntimeError, match="closed"), cache.lease("leased", library.loader("leased")):
             raise AssertionError("leased from a closed cache")
     assert library.usable == []
