@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.installed        ## process the sample recordings and show the tables
 	$(BIN)/sensory demo
 
-models: $(VENV)/.installed-models  ## install what Whisper, pyannote and GigaAM need: torch and its friends, 6 GB
+models: $(VENV)/.installed-models  ## install what Whisper, pyannote and GigaAM need: torch and related packages, 6 GB
 
 gpu: $(VENV)/.installed-gpu     ## install what Whisper needs on a GPU, without torch: cuBLAS, 1 GB
 
@@ -26,7 +26,7 @@ unit: $(VENV)/.installed-unit   ## the tests that start no process, in a minute,
 
 # four tests run at once on two cores: threads that wait for each other take a third of the processor
 test soak: export OMP_NUM_THREADS := 1
-test: $(VENV)/.installed-dev test-models  ## all tests; installs torch and its friends, 6 GB, for the engines that need them
+test: $(VENV)/.installed-dev test-models  ## all tests; installs torch and related packages, 6 GB, for the engines that need them
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-models: $(VENV)/.installed  ## the models that tests run for real, 110 MB; without them those tests are skipped
@@ -42,10 +42,10 @@ check: $(VENV)/.installed-dev   ## style, types, layers
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.document --check
 
-docs: $(VENV)/.installed-dev    ## write what code knows into docs/
+docs: $(VENV)/.installed-dev    ## write the generated parts of docs/
 	$(BIN)/python -m scripts.document
 
-samples: $(VENV)/.installed     ## make samples/ anew (needs Debian's flite)
+samples: $(VENV)/.installed     ## make samples/ again (needs Debian's flite)
 	$(BIN)/python -m scripts.make_samples --seed 1 --out samples
 
 clean:                          ## remove what the demo made

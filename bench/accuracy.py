@@ -24,9 +24,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from bench.answers import AnswerFile, Asked
 from bench.comparison import conditions
 from bench.figures import JFK, Scored, figures, in_short, table, verdicts
+from bench.hypotheses import HypothesisFile, HypothesisKey
 from bench.labelled import Recording, read_labelled
 from bench.scoring import score
 from bench.speechless import speechless
@@ -70,16 +70,18 @@ def chosen(recordings: Iterable[Recording], *, sets: Sequence[str] | None, limit
 
 
 def measured(
-    systems: Iterable[System], recordings: Sequence[Recording], languages: Sequence[str], answers: AnswerFile
+    systems: Iterable[System], recordings: Sequence[Recording], languages: Sequence[str], hypotheses: HypothesisFile
 ) -> Iterator[Scored]:
     """Yield the scores of one system after the other, so that only one has its models loaded."""
     for system in systems:
         for language in (language for language in languages if language in system.languages):
             heard = [recording for recording in recordings if system.hears(recording)]
             for recording in track(heard, f"{system.name}, language {language}", console=Console(stderr=True)):
-                asked = Asked(system=system.name, language=language, recording=recording.name)
-                answer = answers.answer(asked, partial(system.answer, recording, language))
-                yield Scored(recording=recording, system=system.name, language=language, score=score(recording, answer))
+                key = HypothesisKey(system=system.name, language=language, recording=recording.name)
+                hypothesis = hypotheses.hypothesis(key, partial(system.hypothesis, recording, language))
+                yield Scored(
+                    recording=recording, system=system.name, language=language, score=score(recording, hypothesis)
+                )
 
 
 def report(scored: Sequence[Scored], **facts: object) -> dict[str, Any]:
@@ -116,9 +118,11 @@ def main() -> None:
     parser.add_argument("--diarization", help="name of the engine")
     parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
     parser.add_argument("--limit", type=int, help="maximum number of recordings per set and language")
-    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="told the language or not")
+    parser.add_argument(
+        "--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES, help="whether the language is detected or given"
+    )
     parser.add_argument("--systems", nargs="+", help="only systems with these column names")
-    parser.add_argument("--answers", type=Path, help="file of known answers, which are not computed again")
+    parser.add_argument("--answers", type=Path, help="file of stored hypotheses, which are not computed again")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -145,7 +149,7 @@ def main() -> None:
             "diarization": choice.diarization,
             "threads": threads,
         }
-        for one in measured(systems, recordings, arguments.languages, AnswerFile(arguments.answers)):
+        for one in measured(systems, recordings, arguments.languages, HypothesisFile(arguments.answers)):
             scored.append(one)
             if arguments.json and one.recording == recordings[-1]:  # it takes an hour and may be interrupted
                 save(arguments.json, scored, **facts)

@@ -47,7 +47,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A threshold: one contender must be so many times as fast as another.
+    """A threshold: how many times as fast one contender must be as another.
 
     Attributes:
         faster: Name of the one.

@@ -27,7 +27,7 @@ from bench.comparison import conditions
 from bench.labelled import Recording, Said, read_labelled
 from bench.normalisation import normalised
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.process_request import TranscriptionSettings

@@ -87,7 +87,7 @@ def _comparison(models: Models, rounds: int, said: Said, calls: Sequence[str], l
         limits: Thresholds.
     """
     from sensory_pipeline.engines.checkpoint import read_checkpoint
-    from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
+    from sensory_pipeline.engines.emotion.emotion_network import EmotionNetwork
 
     pcm, spoken_parts = said.pcm, utterances(said.words)
     words = emotion_windows(EmotionLevel.WORD, spoken_parts, pcm.span)

@@ -33,7 +33,7 @@ class Scored:
     Attributes:
         recording: The recording.
         system: Name of the system.
-        language: AUTO or GIVEN: whether the system was told the language.
+        language: AUTO or GIVEN: whether the system got the language.
         score: Its score.
     """
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.labelled import Recording, Said
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.spans import Span

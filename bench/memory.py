@@ -36,7 +36,7 @@ from bench.growth import GROWING, held_mb, judged
 from bench.models import prepared
 from bench.transcription import PLAIN
 from scripts.miniatures.conversations import read_truth
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Turn
 from sensory_pipeline.core.emotion_windows import emotion_windows, utterance_windows

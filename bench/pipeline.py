@@ -38,7 +38,7 @@ from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.registration import register
-from sensory_pipeline.automation.run_pending import ingest
+from sensory_pipeline.automation.run_pending import run_pending
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect, query
@@ -75,7 +75,7 @@ class Chain:
             RuntimeError: Not everything was published.
         """
         report = register(self.lake, self.engines.context.plans, str(source), retry_failed=False)
-        ingest(self.lake, self.job, self.instance, self.engines, report, run_started=lambda _partition, _count: None)
+        run_pending(self.lake, self.job, self.instance, self.engines, report, run_started=lambda _partition: None)
         if report.failed or report.run_failures or report.published != report.registration.new:
             raise RuntimeError(f"not all of {report.registration.new} recordings are published: {report}")
 

@@ -49,7 +49,7 @@ class PlainScript:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
         from sensory_pipeline.engines.checkpoint import read_checkpoint
-        from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
+        from sensory_pipeline.engines.emotion.emotion_network import EmotionNetwork
 
         gpu = torch.cuda.is_available()
         whisper = WhisperModel(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.truth import Truth, read_truths
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.spans import Span
 

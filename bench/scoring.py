@@ -1,4 +1,4 @@
-"""Scores an answer against the truth, as errors that can be summed over recordings.
+"""Scores a hypothesis against the truth, as errors that can be summed over recordings.
 
 WER, CER: wrong, missing and added words, or characters, divided by those that were said. Where people talk at once, the
 truth is their utterances in order of their starts. cpWER: the words of each speaker separately, with the best
@@ -23,8 +23,8 @@ from meeteval.wer.wer import (
 )
 from meeteval.wer.wer.time_constrained import align
 
-from bench.answers import Answer, HeardWord
 from bench.der import diarization_errors
+from bench.hypotheses import Hypothesis, HypothesisWord
 from bench.labelled import Recording, Said
 from bench.normalisation import normalised, spelled
 from sensory_pipeline.core.spans import cover
@@ -65,23 +65,23 @@ class Score:
     offsets_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
-def score(recording: Recording, answer: Answer) -> Score:
-    """Compute every measure for which both the truth and the answer have something."""
+def score(recording: Recording, hypothesis: Hypothesis) -> Score:
+    """Compute every measure for which both the truth and the hypothesis have something."""
     rates: dict[str, Rate] = {}
     offsets: Mapping[str, Sequence[int]] = {}
-    if answer.text is not None:
-        rates |= _text_errors(recording, answer.text)
+    if hypothesis.text is not None:
+        rates |= _text_errors(recording, hypothesis.text)
         if recording.text:
-            rates["language"] = Rate(errors=answer.language != recording.language, of=1)
-    if answer.turns is not None and recording.turns:
+            rates["language"] = Rate(errors=hypothesis.language != recording.language, of=1)
+    if hypothesis.turns is not None and recording.turns:
         for name, collar_ms in COLLARS_MS.items():
-            errors = diarization_errors(recording.turns, answer.turns, collar_ms=collar_ms)
+            errors = diarization_errors(recording.turns, hypothesis.turns, collar_ms=collar_ms)
             rates[name] = Rate(errors=errors.errors_ms, of=errors.speech_ms)
-        rates["speaker count"] = Rate(errors=abs(_speakers(answer) - _speakers(recording)), of=1)
-        if answer.words is not None:
-            rates |= _speaker_errors(recording, answer.words)
-    if answer.words is not None and recording.words:
-        offsets = word_offsets(recording.words, answer.words, recording.language)
+        rates["speaker count"] = Rate(errors=abs(_speakers(hypothesis) - _speakers(recording)), of=1)
+        if hypothesis.words is not None:
+            rates |= _speaker_errors(recording, hypothesis.words)
+    if hypothesis.words is not None and recording.words:
+        offsets = word_offsets(recording.words, hypothesis.words, recording.language)
     return Score(rates=rates, offsets_ms=offsets)
 
 
@@ -94,11 +94,11 @@ def _text_errors(recording: Recording, text: str) -> dict[str, Rate]:
     return {"WER": Rate(errors=words.errors, of=words.length), "CER": Rate(errors=chars.errors, of=chars.length)}
 
 
-def _speakers(of: Answer | Recording) -> int:
+def _speakers(of: Hypothesis | Recording) -> int:
     return len({turn.speaker for turn in of.turns or ()})
 
 
-def _speaker_errors(recording: Recording, words: Sequence[HeardWord]) -> dict[str, Rate]:
+def _speaker_errors(recording: Recording, words: Sequence[HypothesisWord]) -> dict[str, Rate]:
     language = recording.language
     said = _segments(recording.utterances, language)
     heard = _segments(_utterances(words, [word.speaker for word in words]), language)
@@ -111,7 +111,7 @@ def _speaker_errors(recording: Recording, words: Sequence[HeardWord]) -> dict[st
     return {name: Rate(errors=rate.errors, of=rate.length) for name, rate in found.items()}
 
 
-def _utterances(words: Sequence[HeardWord], speakers: Sequence[str | None]) -> Iterable[Said]:
+def _utterances(words: Sequence[HypothesisWord], speakers: Sequence[str | None]) -> Iterable[Said]:
     """Join consecutive words of one speaker without a long pause."""
     cuts = [
         i
@@ -142,7 +142,7 @@ def _segments(said: Iterable[Said], language: str) -> SegLST:
     )
 
 
-def word_offsets(said: Sequence[Said], heard: Sequence[HeardWord], language: str) -> dict[str, list[int]]:
+def word_offsets(said: Sequence[Said], heard: Sequence[HypothesisWord], language: str) -> dict[str, list[int]]:
     """Return by how many milliseconds the starts and ends of correct words are off."""
     pairs = align(
         _timed(said, language),
@@ -159,7 +159,7 @@ def word_offsets(said: Sequence[Said], heard: Sequence[HeardWord], language: str
     }
 
 
-def _timed(words: Sequence[Said | HeardWord], language: str) -> SegLST:
+def _timed(words: Sequence[Said | HypothesisWord], language: str) -> SegLST:
     """Return each word by itself, with its time."""
     return SegLST(
         [

@@ -23,7 +23,7 @@ from rich.console import Console
 from bench.comparison import ROUNDS, Comparison, Limit, benchmark, save
 from bench.labelled import read_labelled
 from bench.transcription import BATCH, THREADS, our_words, their_words
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.spans import Span

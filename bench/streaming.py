@@ -29,7 +29,7 @@ from bench.comparison import Verdict, conditions
 from bench.normalisation import normalised
 from bench.recordings import SAMPLES
 from bench.served import served
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.client import AudioClient, StreamingClient
 from sensory_pipeline.client.results import Word
 from sensory_pipeline.client.streaming import CHUNK_S, paced

@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.answers import Answer, HeardWord
 from bench.attribution import overlap
 from bench.diarization import open_pyannote, stock_turns
+from bench.hypotheses import Hypothesis, HypothesisWord
 from bench.labelled import Recording
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.process_request import Task
@@ -45,7 +45,7 @@ class System(Protocol):
 
     Attributes:
         name: Name of its column.
-        languages: Whether it is told the language, not told it, or both.
+        languages: Whether it is given the language, detects it, or both.
     """
 
     @property
@@ -60,7 +60,7 @@ class System(Protocol):
     def lacks(self) -> str | None:
         """Return what it needs that is missing here; None if it can run."""
 
-    def answer(self, recording: Recording, language: str) -> Answer:
+    def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
         """Process a recording.
 
         Args:
@@ -90,34 +90,34 @@ class Product:
     def lacks(self) -> str | None:
         return None
 
-    def answer(self, recording: Recording, language: str) -> Answer:
-        told = language == AUTO and recording.turns
+    def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
+        diarized = language == AUTO and recording.turns
         asked = self.settings.request()
         request = asked.model_copy(
             update={
-                "tasks": frozenset({Task.TRANSCRIBE, Task.DIARIZATION} if told else {Task.TRANSCRIBE}),
+                "tasks": frozenset({Task.TRANSCRIBE, Task.DIARIZATION} if diarized else {Task.TRANSCRIBE}),
                 "stereo": self.stereo,
                 "tra": asked.tra.model_copy(update={"language": recording.language if language == GIVEN else AUTO}),
             }
         )
-        return _answer(process_file(recording.file, request, self._engines, max_audio_hours=LONGEST_S / 3600))
+        return _hypothesis(process_file(recording.file, request, self._engines, max_audio_hours=LONGEST_S / 3600))
 
     @cached_property
     def _engines(self) -> Engines:
         return chosen_engines(engine_choice(self.settings, stereo=self.stereo))
 
 
-def _answer(result: RecordingResult) -> Answer:
+def _hypothesis(result: RecordingResult) -> Hypothesis:
     if result.transcript is None:
         raise ValueError("nobody asked for a transcript")
     turns = result.diarization or Diarization(turns=(), exclusive=())
     words = [word for utterance in result.utterances for word in utterance.words]
     usual = overlap([word.word for word in words], turns, exclusive=False, nearest=False)
-    return Answer(
+    return Hypothesis(
         text=result.transcript.text,
         language=result.transcript.language,
         words=tuple(
-            HeardWord(text=word.word.text, span=word.word.span, speaker=word.speaker, by_overlap=speaker)
+            HypothesisWord(text=word.word.text, span=word.word.span, speaker=word.speaker, by_overlap=speaker)
             for word, speaker in zip(words, usual, strict=True)
         ),
         turns=None if result.diarization is None else result.diarization.turns,
@@ -132,7 +132,7 @@ class FasterWhisper:
         model: Folder of the model.
         threads: Number of threads.
         batched: Whether to decode in batches; otherwise one window after the other, after its VAD.
-        languages: How it is asked.
+        languages: Whether it is given the language, detects it, or both.
     """
 
     model: Path
@@ -150,7 +150,7 @@ class FasterWhisper:
     def lacks(self) -> str | None:
         return None
 
-    def answer(self, recording: Recording, language: str) -> Answer:
+    def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
         segments, about = self._pipeline.transcribe(
             str(recording.file),
             language=recording.language if language == GIVEN else None,
@@ -168,13 +168,13 @@ class FasterWhisper:
         return BatchedInferencePipeline(model) if self.batched else model
 
 
-def _heard(segments: Iterable[Any], language: str) -> Answer:
+def _heard(segments: Iterable[Any], language: str) -> Hypothesis:
     found = list(segments)
-    return Answer(
+    return Hypothesis(
         text="".join(segment.text for segment in found).strip(),
         language=language if found else None,
         words=tuple(
-            HeardWord(text=word.word.strip(), span=Span.from_seconds(word.start, word.end))
+            HypothesisWord(text=word.word.strip(), span=Span.from_seconds(word.start, word.end))
             for segment in found
             for word in segment.words
         ),
@@ -196,7 +196,7 @@ class WhisperxWay(FasterWhisper):
     def name(self) -> str:
         return WHISPERX
 
-    def answer(self, recording: Recording, language: str) -> Answer:
+    def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
         from faster_whisper import decode_audio
         from faster_whisper.vad import get_speech_timestamps
 
@@ -213,7 +213,7 @@ class WhisperxWay(FasterWhisper):
             else:
                 pieces.append(span)
         if not pieces:
-            return Answer(text="", words=())
+            return Hypothesis(text="", words=())
         segments, about = self._pipeline.transcribe(
             samples,
             beam_size=5,
@@ -235,9 +235,9 @@ class StockPyannote:
     def hears(self, recording: Recording) -> bool:
         return bool(recording.turns)
 
-    def answer(self, recording: Recording, language: str) -> Answer:
+    def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
         pcm = decode(recording.file, max_duration_s=LONGEST_S).pcm
-        return Answer(
+        return Hypothesis(
             turns=tuple(
                 Turn(span=Span(start_ms=start_ms, end_ms=end_ms), speaker=str(speaker))
                 for start_ms, end_ms, speaker in stock_turns(self._pipeline, pcm)

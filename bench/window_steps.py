@@ -25,7 +25,7 @@ from rich.table import Table
 from bench.der import DiarizationErrors, diarization_errors
 from bench.memory import MINIATURES, NETWORKS
 from scripts.miniatures.conversations import read_truth
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Turn
 from sensory_pipeline.core.process_request import DiarizationSettings

@@ -24,7 +24,7 @@ from rich.table import Table
 from bench.comparison import conditions
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache

@@ -3,7 +3,7 @@
     python -m bench.words FOLDER --json bench/results/words.json
 
 FOLDER holds labelled recordings (labelled.py); more are joined from their utterances (joined.py). "Found" are words of
-the truth that the answer has in their place, right or wrong; "wrong" are words that are wrong or were not said. The
+the truth that the hypothesis has in their place, right or wrong; "wrong" are words that are wrong or were not said. The
 product also transcribes each utterance by itself: of the words found there, it must find 97 % in the whole recording,
 and nowhere fewer than any other system.
 """
@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.answers import AnswerFile, Asked
 from bench.comparison import Verdict, conditions
+from bench.hypotheses import HypothesisFile, HypothesisKey
 from bench.joined import MIXED, joined, utterances
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
@@ -48,8 +48,8 @@ class Words:
 
     Attributes:
         said: In the truth.
-        found: How many of these are in the answer, right or wrong.
-        wrong: Words of the answer that are wrong or were not said.
+        found: How many of these are in the hypothesis, right or wrong.
+        wrong: Words of the hypothesis that are wrong or were not said.
     """
 
     said: int
@@ -106,22 +106,25 @@ def table(found: dict[str, dict[str, Words]]) -> Table:
     return result
 
 
-def asked(system: System, name: str, recordings: Iterable[Recording], answers: AnswerFile) -> dict[str, Words]:
+def word_counts(
+    system: System, name: str, recordings: Iterable[Recording], hypotheses: HypothesisFile
+) -> dict[str, Words]:
     """Return a system's counts by set.
 
     Args:
         system: The system.
         name: Name of its column.
         recordings: The recordings.
-        answers: Known answers.
+        hypotheses: Known hypotheses.
     """
     found: dict[str, Words] = {}
     heard = [recording for recording in recordings if system.hears(recording)]
     for recording in track(heard, name, console=Console(stderr=True)):
-        answer = answers.answer(
-            Asked(system=name, language=AUTO, recording=recording.name), partial(system.answer, recording, AUTO)
+        hypothesis = hypotheses.hypothesis(
+            HypothesisKey(system=name, language=AUTO, recording=recording.name),
+            partial(system.hypothesis, recording, AUTO),
         )
-        words = counted(recording, answer.text or "")
+        words = counted(recording, hypothesis.text or "")
         found[recording.group] = words + found[recording.group] if recording.group in found else words
     return found
 
@@ -133,7 +136,7 @@ def main() -> None:
     parser.add_argument("--whisper", help="model: a name, a hub id or a folder")
     parser.add_argument("--sets", nargs="+", help="only recordings of these sets")
     parser.add_argument("--systems", nargs="+", help="besides the product, only systems with these column names")
-    parser.add_argument("--answers", type=Path, help="file of known answers, which are not computed again")
+    parser.add_argument("--answers", type=Path, help="file of stored hypotheses, which are not computed again")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -141,9 +144,9 @@ def main() -> None:
     if arguments.whisper:
         settings = settings.model_copy(update={"whisper_model_size": arguments.whisper})
     threads = settings.whisper_cpu_threads or cores()
-    answers = AnswerFile(arguments.answers)
+    hypotheses = HypothesisFile(arguments.answers)
     with tempfile.TemporaryDirectory() as folder:
-        found = _measured(settings, Path(folder), arguments, threads, answers)
+        found = _measured(settings, Path(folder), arguments, threads, hypotheses)
     console = Console(width=160)
     console.print(table(found))
     judged = verdicts(found)
@@ -162,7 +165,7 @@ def main() -> None:
 
 
 def _measured(
-    settings: Settings, folder: Path, arguments: argparse.Namespace, threads: int, answers: AnswerFile
+    settings: Settings, folder: Path, arguments: argparse.Namespace, threads: int, hypotheses: HypothesisFile
 ) -> dict[str, dict[str, Words]]:
     labelled = read_labelled(arguments.folder)
     conversations = [recording for recording in labelled if recording.utterances]
@@ -178,9 +181,9 @@ def _measured(
         for system in [*all_systems(settings, threads=threads), WhisperxWay(model=model, threads=threads)]
         if system.name != STOCK and (not arguments.systems or system.name in (OURS, *arguments.systems))
     ]
-    by_system = {system.name: asked(system, system.name, whole, answers) for system in systems}
+    by_system = {system.name: word_counts(system, system.name, whole, hypotheses) for system in systems}
     alone = [piece for recording in whole for piece in utterances(folder, recording)]
-    by_system[ALONE] = asked(systems[0], ALONE, alone, answers)
+    by_system[ALONE] = word_counts(systems[0], ALONE, alone, hypotheses)
     return {
         group: {name: words[group] for name, words in by_system.items() if group in words}
         for group in dict.fromkeys(recording.group for recording in whole)

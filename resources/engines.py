@@ -1,4 +1,4 @@
-"""The resource that holds the engine processes, and thereby the loaded models."""
+"""The resource that holds the engine processes, and so the loaded models."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

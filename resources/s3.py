@@ -28,9 +28,9 @@ class RecordingsS3(S3Resource):
         Unlike dagster-aws's own client, it gives up within a sensor's tick if the server does not answer, and its
         errors contain no secrets.
         """
-        from sensory_pipeline.storage import s3
+        from sensory_pipeline.storage.s3_client import client
 
-        return s3.client(self.access)
+        return client(self.access)
 
     def get_object_to_set_on_execution_context(self) -> Self:
         """Return the resource itself, as parameters get it too."""

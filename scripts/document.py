@@ -18,7 +18,7 @@ from sensory_pipeline.engines.catalogue.models import Model, catalogue
 from sensory_pipeline.engines.registry import ENGINES, SETTINGS, engines_of
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
 from sensory_pipeline.lake.tables import TABLES
-from sensory_pipeline.lake.views import view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
 from sensory_pipeline.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"

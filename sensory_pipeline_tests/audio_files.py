@@ -10,7 +10,7 @@ import numpy as np
 
 
 def tone(path: Path, duration_ms: int, *, hertz: float = 220.0) -> Path:
-    """A quiet 16 kHz mono wav with a tone of exactly so many milliseconds."""
+    """A quiet 16 kHz mono wav with a tone of exactly this many milliseconds."""
     return tones(path, duration_ms, (3000,), hertz=hertz)
 
 

@@ -16,7 +16,7 @@ from sensory_pipeline.core.arrays import Array
 
 @dataclass(frozen=True)
 class Global:
-    """Whatever can be imported by this name."""
+    """What can be imported by this name."""
 
     path: str
 

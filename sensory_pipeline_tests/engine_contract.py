@@ -1,4 +1,4 @@
-"""What every engine owes, whatever it is: called by the tests of each.
+"""The contract of every engine, called by the tests of each.
 
 An engine passes when, on sound of any kind, each job gets one valid answer that depends on nothing
 but the job.
@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization, label
 from sensory_pipeline.core.emotions import Emotion, EmotionWindow
@@ -53,7 +53,7 @@ def sounds() -> dict[str, Waveform]:
 
 
 def check_transcriber(engine: Transcriber) -> dict[str, Transcript | Terminal]:
-    """Returns the answers by name of sound, for whatever more a test wants to ask of them."""
+    """Return the answers by name of sound, for further checks."""
     info = _checked(engine.info)
     nothing_drawn = TranscriptionSettings(temperatures=(0.0,))
     jobs = [TranscribeJob(key=k, pcm=pcm, settings=nothing_drawn) for k, pcm in sounds().items()]

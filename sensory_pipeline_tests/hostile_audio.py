@@ -36,7 +36,7 @@ def a_tag_after_each_frame(frames: int = 20_000) -> bytes:
 
 
 def many_edits(edits: int = 2_000) -> bytes:
-    """M4A whose edit list plays all of its minute of sound so many times: longer than is taken."""
+    """M4A whose edit list plays its minute of sound this many times: longer than is accepted."""
     encoding = ENCODINGS["m4a"]
     content = encode(np.zeros((2, 60 * encoding.rate)), encoding)
     moov = content.index(b"moov") - 4

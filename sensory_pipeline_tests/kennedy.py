@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline_tests.engine_contract import SPEECH
 
 SOUND = decode(SPEECH, max_duration_s=60).pcm

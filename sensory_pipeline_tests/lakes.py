@@ -14,14 +14,16 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.automation.instance import open_instance
-from sensory_pipeline.automation.registration import IngestReport, register
-from sensory_pipeline.automation.run_pending import ingest
+from sensory_pipeline.automation.registration import register
+from sensory_pipeline.automation.run_pending import run_pending
 from sensory_pipeline.definitions import build
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.tables import TABLES
-from sensory_pipeline.lake.views import connect, view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
+from sensory_pipeline.lake.views import connect
 from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.trivial_engines import trivial
@@ -52,7 +54,7 @@ def ingested(
             shutil.copytree(_empty_instance().name, root / ".dagster")
         with open_instance(root / ".dagster") as instance:
             job = build(chosen, lake=lake, engines=ready).resolve_job_def("process_recordings")
-            ingest(lake, job, instance, ready, report, run_started=lambda _partition, _count: meanwhile())
+            run_pending(lake, job, instance, ready, report, run_started=lambda _partition: meanwhile())
     return report
 
 

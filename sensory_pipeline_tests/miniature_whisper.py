@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.process_request import TranscriptionSettings
@@ -22,7 +22,7 @@ from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.devices import CPU, ComputeType, Device
 from sensory_pipeline.engines.selection import Engines
-from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
+from sensory_pipeline.engines.stt.clip_boundaries import speech_clips, with_margins
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 from sensory_pipeline_tests.trivial_engines import trivial
 

@@ -10,4 +10,4 @@ ROOT = TESTS.parent
 DATA = TESTS / "data"
 SAMPLES = ROOT / "samples"
 SHARED = ROOT.parent / "shared"
-"""More recordings, where they are at hand beside the checkout."""
+"""More recordings, if they are beside the checkout."""

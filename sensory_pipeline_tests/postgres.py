@@ -80,5 +80,5 @@ def postgres() -> Iterator[PostgresServer]:
             wait_for(server.port)
             yield server
         finally:
-            process.send_signal(SIGINT)  # SIGTERM would wait for whoever is connected
+            process.send_signal(SIGINT)  # SIGTERM would wait for open connections
             process.wait()

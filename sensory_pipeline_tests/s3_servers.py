@@ -23,7 +23,7 @@ from uuid import uuid4
 import pytest
 from boto3.session import Session
 
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3_client
 from sensory_pipeline.storage.s3_access import AS_FOUND
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Server:
     key: str = "testkey"
     secret: str = "testsecret"
     trusting: bool = False
-    """moto asks nobody who they are, until it is told to."""
+    """Whether it checks no credentials, which is moto's default."""
 
     @property
     def endpoint(self) -> str:
@@ -214,6 +214,6 @@ def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def disconnect() -> None:
-    if s3.client.cache_info().currsize:
-        s3.client(AS_FOUND).close()
-    s3.client.cache_clear()
+    if s3_client.client.cache_info().currsize:
+        s3_client.client(AS_FOUND).close()
+    s3_client.client.cache_clear()

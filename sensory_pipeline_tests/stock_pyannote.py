@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.process_request import DiarizationSettings

@@ -39,7 +39,7 @@ def defs() -> dg.Definitions:
 
 
 def process_recordings() -> dg.JobDefinition:
-    """Made anew, for the executor that the settings choose now."""
+    """The definitions for the executor that the settings choose now."""
     return defs().resolve_job_def("process_recordings")
 
 

@@ -15,7 +15,8 @@ from scripts.miniatures.speech import Espeak, Samples
 from scripts.miniatures.voices import HELD_OUT_VARIANTS, VARIANTS, say_in_style, sentence
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline.core.emotions import LABELS
-from sensory_pipeline.engines.emotion.conformer import EmotionNetwork, Shape
+from sensory_pipeline.engines.emotion.conformer import Shape
+from sensory_pipeline.engines.emotion.emotion_network import EmotionNetwork
 
 MINIATURE = Shape(layers=2, width=48, heads=4, hidden=192)
 STEPS = 900

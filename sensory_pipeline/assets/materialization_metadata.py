@@ -9,7 +9,7 @@ from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.lake.partition_stats import PartitionStats
 from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
-from sensory_pipeline.lake.views import view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
 from sensory_pipeline.processing.runs.reports import PublicationReport, StageReport
 
 _COLUMNS_OF = {

@@ -30,6 +30,6 @@ def first_date(settings: Settings) -> date:
         return settings.start_date
     try:
         first = Lake.open(settings.lake, ledger=settings.ledger).first_date()
-    except SensoryError:  # there is no lake yet; if it is damaged, whoever works on it reports that
+    except SensoryError:  # there is no lake yet; if it is damaged, the run that works on it reports that
         first = None
     return first or settings.start_date

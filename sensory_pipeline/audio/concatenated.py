@@ -32,8 +32,8 @@ class Part:
     declared: Declared
 
 
-def split(path: Path) -> tuple[Part, ...]:
-    """The parts in order, without the tags before each; a single one if nothing was joined.
+def split_file(path: Path) -> tuple[Part, ...]:
+    """Find the parts, in order, without the tags before each; a single one if nothing was joined.
 
     Raises:
         OSError: The file cannot be read.

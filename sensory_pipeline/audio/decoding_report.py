@@ -27,7 +27,7 @@ class DecodingReport:
         lost_s: Seconds that were not.
         lost_unknown: Whether further sound is lost, of unknown length.
         cancelled_s: Seconds in which the channels cancel each other.
-        overlap_s: Seconds that were left out, since other sound stands at their time.
+        overlap_s: Seconds that were left out because they overlap other sound.
         places: Number of damaged places.
     """
 

@@ -28,10 +28,10 @@ _CANCELLED = 0.25  # 6 dB below the mean of uncorrelated channels
 _QUIET = 100.0  # mean square of 16-bit values, 70 dB below full scale: too quiet to judge
 
 
-def canonical(
+def resample(
     pieces: Iterable[Piece], channels: Channels, report: DecodingReport, *, octaves_down: int = 0
 ) -> Iterator[npt.NDArray[np.int16]]:
-    """The sound in pieces of about a second.
+    """Convert sound to 16 bits at 16 kHz, in pieces of about a second.
 
     Pieces of one format are resampled as one stream. If the rate changes, as in files joined end to end, a new stream
     begins. Invalid numbers become silence, and are reported.
@@ -51,7 +51,7 @@ def canonical(
     kept: int | None = None
     for (rate, count, name), run in groupby(pieces, key=lambda piece: piece.shape):
         if rate not in _RATES or name not in format_dtypes:
-            raise UnreadableAudio(f"no sound we know has {rate} Hz in samples of type {name}; check what it is")
+            raise UnreadableAudio(f"{rate} Hz with samples of type {name} is not supported; check what it is")
         if channels == "keep" and kept not in (None, count):
             raise UnreadableAudio(f"it changes from {kept} to {count} channels midway; process it as mono")
         kept = count
@@ -90,7 +90,7 @@ def _floats(samples: Array, rate: int, report: DecodingReport, octaves_down: int
         is_sound = np.abs(samples) <= _LOUDEST  # false for NaN
         if not is_sound.all():
             count = int((~is_sound).any(axis=1).sum())
-            report.note_damage(f"{count} of its samples are numbers that are no sound")
+            report.note_damage(f"{count} of its samples are not valid numbers")
             report.lost_s += count / rate
             report.decoded_s -= count / rate
             samples = np.where(is_sound, samples, 0)

@@ -41,8 +41,8 @@ _MISSING_ROUGHLY_S, _MISSING_SHARE = 0.5, 0.01
 from the first and last frames of an MP3 at 8 kHz."""
 
 
-class Decoding:
-    """One track of one part."""
+class TrackDecoder:
+    """Decodes one track of one part of a file."""
 
     def __init__(
         self, container: InputContainer, stream: AudioStream, declared: Declared, clock: Clock, report: DecodingReport

@@ -11,7 +11,7 @@ from dagster import DagsterRun, DagsterRunStatus, Field, IntSource, QueuedRunCoo
 
 from resources.engines import DEVICE_TAG
 from sensory_pipeline.dagster_internals import ConfigurableClassData, UserConfigSchema
-from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.settings import Settings, visible_devices
 
 

@@ -152,7 +152,7 @@ def _tell(
     since = datetime.now(UTC) - SILENCE
     alike = instance.get_runs(dg.RunsFilter(tags={CAUSE_TAG: cause}, created_after=since), limit=1)
     if alike:
-        return dg.SkipReason(f"run {alike[0].run_id[:8]} was told of, with the same cause")
+        return dg.SkipReason(f"run {alike[0].run_id[:8]} was already reported, with the same cause")
     partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "unknown"
     text = "\n".join(
         [

@@ -1,4 +1,4 @@
-"""The runs of a lake as Dagster's instance has them, and what goes on now; changes nothing."""
+"""The runs of a lake as Dagster's instance has them, and those in progress; changes nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.automation.jobs import SOURCE_TAG
 from sensory_pipeline.automation.orphans import fail_orphans, this_process
-from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
@@ -20,7 +20,7 @@ from sensory_pipeline.processing.runs.runner import Runner
 
 
 def _console(level: str) -> dict[str, object]:
-    """Return run config for the console: only who asks for more than the default sees lines of Dagster there.
+    """Return run config for the console, which shows Dagster's lines only if the level is lower than the default.
 
     Events go to the instance, where the UI shows them; the summary lists failures.
     """
@@ -28,7 +28,7 @@ def _console(level: str) -> dict[str, object]:
     return {"loggers": {"console": {"config": {"log_level": shown}}}}
 
 
-def ingest(
+def run_pending(
     lake: Lake,
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
@@ -36,7 +36,7 @@ def ingest(
     report: IngestReport,
     *,
     log_level: str = "WARNING",
-    run_started: Callable[[Partition, int], None],
+    run_started: Callable[[Partition], None],
 ) -> None:
     """Run the job on every partition that has pending recordings, until a round leaves as many pending as before.
 
@@ -47,7 +47,7 @@ def ingest(
         runner: The job's engines resource, whose reports are added up.
         report: The report to add to.
         log_level: LOG_LEVEL.
-        run_started: Called with the partition and its number of pending recordings before each run.
+        run_started: Called with the partition before each run.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed.
@@ -56,7 +56,7 @@ def ingest(
     while True:
         waiting = lake.ledger.pending_partitions()
         for partition in waiting:
-            run_started(partition, waiting[partition])
+            run_started(partition)
             try:
                 _run(job, instance, partition, runner, report, log_level)
             except dg.DagsterExecutionInterruptedError:

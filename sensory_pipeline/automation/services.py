@@ -93,7 +93,7 @@ def serve(
     port: int,
     definitions: str = DEFINITIONS,
     log_level: str = "WARNING",
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Keep the services running until SIGINT or SIGTERM.
 
@@ -104,7 +104,7 @@ def serve(
         port: Port of the UI.
         definitions: Module with Dagster's definitions.
         log_level: Lowest level of the services' lines that are shown.
-        tell: Called with a line for each run that ends.
+        report: Called with a line for each run that ends.
 
     Raises:
         ConfigurationError: A service dies again and again.
@@ -145,7 +145,7 @@ def serve(
             command=[WEBSERVER, "--host", host, "--port", str(port), "--workspace", str(workspace), *level],
             environment=patient,
         )
-        told, looked = datetime.now(UTC), time.monotonic()
+        reported, looked = datetime.now(UTC), time.monotonic()
         try:
             while True:
                 code.keep_up()
@@ -154,7 +154,7 @@ def serve(
                     webserver.keep_up()
                 _reap({service.process.pid for service in (code, daemon, webserver) if service.process})
                 if time.monotonic() - looked > _LOOK_S:
-                    told, looked = _tell_ended(home, told, tell), time.monotonic()
+                    reported, looked = _report_ended(home, reported, report), time.monotonic()
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             log.info("ending Dagster's services")
@@ -162,12 +162,12 @@ def serve(
             _end_family()
 
 
-def _tell_ended(home: Path, since: datetime, tell: Callable[[str], None]) -> datetime:
+def _report_ended(home: Path, since: datetime, report: Callable[[str], None]) -> datetime:
     """Report the runs that ended after a moment, and return when the last of them ended."""
     with open_instance(home) as instance:
         runs = ended_since(instance, since)
     for run in runs:
-        tell(run.line())
+        report(run.line())
     return runs[-1].ended if runs else since
 
 

@@ -51,7 +51,7 @@ _EXTRAS = {
 
 
 def _not_installed(name: str, error: ModuleNotFoundError) -> typer.Typer:
-    """Stands for a command whose packages are not here. Raises the error where it is one of our own modules."""
+    """Return a command that says what to install; raise the error if the missing module is our own."""
     if (error.name or "").startswith("sensory_pipeline"):
         raise error
     install = f"pip install 'sensory-pipeline[{_EXTRAS.get(name, 'pipeline')}]'"

@@ -18,7 +18,7 @@ from sensory_pipeline.client import AudioClient, JobFailed, LiveMessage, Result,
 from sensory_pipeline.client.calls import Options
 from sensory_pipeline.client.results import Emotion, Word
 from sensory_pipeline.client.streaming import CHUNK_S, paced, wave_chunks
-from sensory_pipeline.client.uploads import Progress as Told
+from sensory_pipeline.client.uploads import Progress as UploadProgress
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
 from sensory_pipeline.core.formats.text import line
 from sensory_pipeline.core.process_request import EmotionLevel, Task
@@ -69,7 +69,7 @@ def call(
         raise ConfigurationError(f"the file {file} does not exist")
     secret = ServiceSettings().client_key
     key = None if secret is None else secret.get_secret_value()
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # who waits is told in the end
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # the final error says enough
     options = _options(tasks, emo_level, language, live=live)
     with _explained(), reader_may_leave():
         if live:
@@ -108,7 +108,7 @@ def _explained() -> Iterator[None]:
 
 
 @contextmanager
-def _shown() -> Iterator[Told]:
+def _shown() -> Iterator[UploadProgress]:
     """The upload, where there is a terminal."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
@@ -117,12 +117,12 @@ def _shown() -> Iterator[Told]:
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
-    """As the stream has it; any format where FFmpeg is at hand."""
+    """As the stream needs it; files of any format if FFmpeg is installed."""
     try:
         yield from wave_chunks(file, _RATE)
     except ValueError as error:
         try:
-            from sensory_pipeline.audio.decode import decode
+            from sensory_pipeline.audio.decoding import decode
         except ImportError:
             raise ConfigurationError(
                 f"{error}, or install what decodes it: pip install 'sensory-pipeline[engines]'"

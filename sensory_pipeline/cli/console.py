@@ -51,5 +51,5 @@ def reader_may_leave() -> Iterator[None]:
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of them: 1 run, 2 recordings."""
+    """Return a number with its noun: 1 run, 2 recordings."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,7 +9,8 @@ import typer
 
 from sensory_pipeline.cli.console import output
 from sensory_pipeline.cli.exit_codes import ExitCode
-from sensory_pipeline.cli.ingest import ingest_folder, summarise
+from sensory_pipeline.cli.ingest import ingest_folder
+from sensory_pipeline.cli.ingest_summary import summarise
 from sensory_pipeline.cli.settings_prompt import settings_of
 from sensory_pipeline.cli.sql import Format, show
 from sensory_pipeline.core.errors import ConfigurationError

@@ -17,7 +17,7 @@ from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.host_headers import is_loopback
 from sensory_pipeline.dagster_internals import is_valid_cron_schedule
-from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import arrival_wait_s
 from sensory_pipeline.settings import Settings, dagster_home, environment_with, visible_devices
@@ -57,12 +57,12 @@ def dev(
         host=host,
         port=port,
         log_level=settings.log_level,
-        tell=lambda line: errors.print(line, soft_wrap=True),
+        report=lambda line: errors.print(line, soft_wrap=True),
     )
 
 
 def habits(settings: Settings) -> Iterator[str]:
-    """What goes on without being asked, a line each, and the settings that change it."""
+    """Return what runs automatically, one line each, with the settings that change it."""
     if settings.sources:
         yield f"watches {', '.join(source.uri for source in settings.sources)} (SENSORY_SOURCES)"
         yield (
@@ -90,7 +90,7 @@ def _check_cron(nightly: str) -> None:
 def _check_reach(host: str, port: int, *, unprotected: bool) -> None:
     if is_loopback(host):
         return
-    what = f"Dagster's UI has no password: whoever reaches http://{host}:{port} can start, stop and delete runs"
+    what = f"Dagster's UI has no password: everybody who can reach http://{host}:{port} can start, stop and delete runs"
     if not unprotected:
         raise ConfigurationError(f"{what}; listen on 127.0.0.1 and use an SSH tunnel, or give --unprotected")
     errors.print(what, soft_wrap=True)

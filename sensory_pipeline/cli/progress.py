@@ -1,4 +1,4 @@
-"""How far an ingest is: a bar where there is a terminal, else a line now and then."""
+"""The progress of an ingest: a bar on a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPEED_OVER_S = 600  # stages differ much in their speed
 
 
 class IngestProgress:
-    """Steps done, of all there are: every recording takes one for each stage."""
+    """Shows how many steps are done of all; each recording takes one for each stage."""
 
     def __init__(self, *, shown: bool = True) -> None:
         """shown: whether anything is printed."""
@@ -48,12 +48,12 @@ class IngestProgress:
         self._recordings = 0
         self._names: Mapping[str, str] = {}
         self._ended = Event()
-        self._teller = Thread(target=self._tell, daemon=True)
+        self._reporter = Thread(target=self._report, daemon=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
         if self._lines:
-            self._teller.start()
+            self._reporter.start()
         return self
 
     def __exit__(
@@ -62,36 +62,36 @@ class IngestProgress:
         self._bar.stop()
         self._ended.set()
         if self._lines:
-            self._teller.join()
+            self._reporter.join()
         self._file.close()
 
     def begin(self, recordings: int) -> None:
-        """So many wait."""
+        """The number of pending recordings at the start."""
         self._recordings = recordings
         self._bar.update(self._task, total=recordings * len(Stage), description="starting")
 
     def partition(self, names: Mapping[str, str]) -> None:
-        """The next ones, by recording_id."""
+        """The recordings that are processed next: their names by recording_id."""
         self._names = names
 
     def step(self, stage: Stage, recording_id: str) -> None:
-        """A stage came to an end on a recording."""
+        """A stage has finished a recording."""
         what = f"{stage.value}: {self._names.get(recording_id, recording_id)}"
         self._bar.update(self._task, advance=1, description=what)
 
     def left(self, recordings: int) -> None:
-        """So many still wait after a partition; what failed, or was done before, took fewer steps."""
+        """The number of recordings still pending after a partition; those that failed or were done took fewer steps."""
         done = max(0, self._recordings - recordings)  # another ingest may have brought more
         description = f"{done} of {counted(self._recordings, 'recording')} done"
         self._bar.update(self._task, completed=done * len(Stage), description=description)
         if self._lines:
-            self._say()
+            self._print()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         while not self._ended.wait(EVERY_S):
-            self._say()
+            self._print()
 
-    def _say(self) -> None:
+    def _print(self) -> None:
         task = self._bar.tasks[0]
         line = f"{task.description}, {timedelta(seconds=int(task.elapsed or 0))} elapsed"
         if task.total:

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from sensory_pipeline.automation.registration import IngestReport
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
-from sensory_pipeline.cli.ingest import summarise_work, work_off
+from sensory_pipeline.cli.ingest import process_pending
+from sensory_pipeline.cli.ingest_summary import summarise_work
 from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of
 from sensory_pipeline.cli.sql import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
@@ -47,7 +48,7 @@ def reprocess(
     opened.check_made_with(shards=settings.shards, start_date=settings.start_date)
     agree(opened, settings, redo=redo)
 
-    def choose(plans: Plans) -> IngestReport:
+    def select(plans: Plans) -> IngestReport:
         if engine is not None and engine not in (known := engines_of(plans)):
             raise ConfigurationError(f"the engine {engine!r} is not in use: choose from {', '.join(known)}")
         chosen = opened.ledger.known(date.date() if date else None)
@@ -57,7 +58,7 @@ def reprocess(
         errors.print(f"{counted(marked, 'recording')} to process again")
         return IngestReport()
 
-    report = work_off(opened, settings, choose)
+    report = process_pending(opened, settings, select)
     summarise_work(report, opened.root)
     if report.run_failures:
         raise typer.Exit(ExitCode.FAILED)

@@ -41,12 +41,12 @@ def agree(lake: Lake, settings: Settings, *, redo: bool) -> None:
     """Make the settings those of the lake; ask first if recordings would be processed again, unless `redo`.
 
     Raises:
-        LakeMismatch: There is nobody to ask.
+        LakeMismatch: There is no terminal on which to ask.
         typer.Abort: The answer is no.
     """
     if differing := changed(lake, settings):
         show(differing)
-        fetch_with_progress(choices(settings))  # by whose revisions results are told apart
+        fetch_with_progress(choices(settings))  # results are distinguished by their revisions
         again = redone(lake, current_plans(settings))
         if again:
             confirm(lake, again, differing, redo=redo)
@@ -58,8 +58,8 @@ def confirm(lake: Lake, again: Collection[str], differing: Iterable[str], *, red
     from sensory_pipeline.lake.durations import audio_hours  # DuckDB, which a command that agrees does not need
 
     number = counted(len(again), "recording")
-    told = f"{number} of the lake would be processed again{effort(lake.root, audio_hours(lake, again))}"
-    errors.print(told, soft_wrap=True)
+    effect = f"{number} of the lake would be processed again{effort(lake.root, audio_hours(lake, again))}"
+    errors.print(effect, soft_wrap=True)
     if redo:
         return
     if not sys.stdin.isatty():

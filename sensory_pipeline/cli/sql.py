@@ -131,7 +131,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def _cell(value: object) -> object:
-    """Text is never taken for a formula by what opens the file, nor obeyed by a terminal."""
+    """Return text that a spreadsheet takes for no formula, and a terminal for no command."""
     if not isinstance(value, str):
         return value
     text = f"'{value}" if value.startswith(_FORMULA) else value

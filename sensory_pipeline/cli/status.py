@@ -1,4 +1,4 @@
-"""`sensory status`: how a lake stands."""
+"""`sensory status`: the state of a lake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sensory_pipeline.settings import Settings, dagster_home
 
 
 def status(lake: LakeOption = None) -> None:
-    """Show how a lake stands.
+    """Show the state of a lake.
 
     What is done, waits or failed and why, the last runs, what runs now and when the next night is, what would be
     processed again, and the lake's settings. Changes nothing.

@@ -1,4 +1,4 @@
-"""Names for numpy's arrays by what they hold. Shapes stand where they are used."""
+"""Names for numpy's arrays by what they hold. Shapes are documented where the arrays are used."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ _MOST = 300
 
 
 def brief(error: BaseException) -> str:
-    """A library's error on one line. Its class stands at the end, since some messages mean little without it.
+    """A library's error on one line. Its class is at the end, since some messages mean little without it.
 
     >>> brief(KeyError("words"))
     "'words' [KeyError]"

@@ -44,7 +44,7 @@ def host_name(header: str) -> str:
 
 
 def is_foreign(origin: str | None, host: str) -> bool:
-    """Whether a page of another site asks. A browser tells the origin of what asks; programs tell none.
+    """Whether a request comes from a page of another site. Browsers send an origin with a request; programs send none.
 
     Args:
         origin: The Origin header, None where there is none.

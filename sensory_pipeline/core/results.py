@@ -10,7 +10,7 @@ from itertools import islice
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.doubt import mark_doubtful
+from sensory_pipeline.core.doubtful_words import mark_doubtful
 from sensory_pipeline.core.emotions import Emotions
 from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover

@@ -27,7 +27,7 @@ class AttributedWord:
             channel is a speaker.
         runner_up: The second most likely speaker within reach.
         overlapped: Two or more people speak at once during the word.
-        doubtful: Probably nobody said it (see doubt.py).
+        doubtful: Probably nobody said it (see doubtful_words.py).
     """
 
     word: Word

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sensory_pipeline.engines.devices import Device, DeviceKind, gpu_id
+from sensory_pipeline.engines.device_discovery import gpu_id
+from sensory_pipeline.engines.devices import Device, DeviceKind
 from sensory_pipeline.storage.lock import held
 
 

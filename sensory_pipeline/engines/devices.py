@@ -1,22 +1,14 @@
-"""Where models run: which devices there are, how one is chosen, and with which precision."""
+"""Where models run: a device, how one is chosen, and with which precision."""
 
 from __future__ import annotations
 
-import importlib
-import logging
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 from sensory_pipeline.core.errors import ConfigurationError
-
-log = logging.getLogger(__name__)
-
-NVIDIA_SMI_LIMIT_S = 20.0
-"""Seconds nvidia-smi may take; without its persistence daemon it takes several on a host with many GPUs."""
 
 
 class DeviceKind(StrEnum):
@@ -108,91 +100,6 @@ class Device:
 CPU = Device(kind=DeviceKind.CPU)
 
 
-def discover(visible: str | None) -> tuple[Device, ...]:
-    """The devices this process can use, the best first: its GPUs, then always the CPU.
-
-    If PyTorch is installed, it is asked, since it knows whether this build and driver can use a GPU at all. (It reads
-    CUDA_VISIBLE_DEVICES itself, and takes seconds to import.) Otherwise nvidia-smi is asked.
-
-    Args:
-        visible: The value of CUDA_VISIBLE_DEVICES; None if it is unset.
-    """
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        return (*nvidia_smi_gpus(visible), CPU)
-    # device_count alone asks the driver's library, and does not show whether CUDA works
-    return (*_gpus(torch.cuda.device_count() if torch.cuda.is_available() else 0), CPU)
-
-
-def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:
-    """The GPUs that a process with CUDA_VISIBLE_DEVICES=`visible` sees; none if nvidia-smi knows none.
-
-    The variable lists numbers, or UUIDs or their beginnings. As in PyTorch, entries after an unknown one
-    are ignored, and a GPU listed twice hides all. Imports no framework.
-    """
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_LIMIT_S, check=True
-        ).stdout
-    except (FileNotFoundError, PermissionError):
-        return ()
-    except subprocess.TimeoutExpired:
-        log.warning("nvidia-smi gave no answer in %.0f s: going on without a GPU", NVIDIA_SMI_LIMIT_S)
-        return ()
-    except subprocess.CalledProcessError as error:
-        message = (error.stderr or error.stdout).strip()
-        log.warning("nvidia-smi failed (%s): going on without a GPU", message)
-        return ()
-    gpus = re.findall(r"\(UUID: (GPU-[^)]+)\)", listing)
-    if visible is None:
-        return _gpus(len(gpus))
-    seen: list[str] = []
-    for token in _tokens(visible):
-        uuid = _resolve(token, gpus, slices=re.findall(r"\(UUID: (MIG-[^)]+)\)", listing))
-        if uuid is None:
-            break
-        seen.append(uuid)
-    return _gpus(len(seen) if len(set(seen)) == len(seen) else 0)
-
-
-def run_devices(requested: str, visible: str | None, *, elsewhere: bool = False) -> tuple[Device, ...]:
-    """The devices that runs are spread over; one run at a time on each.
-
-    >>> [device.name for device in run_devices("cpu:0, cpu:1", None)]
-    ['cpu:0', 'cpu:1']
-
-    Args:
-        requested: "auto" for every GPU, or the CPU if there is none; a number of GPUs; or names separated by commas
-            ("cuda:0,cuda:2", "cpu:0,cpu:1").
-        visible: CUDA_VISIBLE_DEVICES.
-        elsewhere: Whether the devices belong to other hosts, so that they are not checked here.
-
-    Raises:
-        ConfigurationError: A GPU is not there, or a device is named twice.
-    """
-    if elsewhere and requested.strip() == "auto":
-        raise ConfigurationError("SENSORY_DEVICES is auto, and the devices are other hosts': say how many there are")
-    gpus = () if elsewhere or requested.strip().startswith("cpu") else nvidia_smi_gpus(visible)
-    if requested.strip() == "auto":
-        return gpus or (CPU,)
-    if requested.strip().isdecimal():
-        devices = _gpus(int(requested))
-    else:
-        try:
-            devices = tuple(Device.parse(name) for name in requested.split(","))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"SENSORY_DEVICES is {requested!r}: {error}") from error
-    gone = [device for device in devices if device.kind is DeviceKind.CUDA and device not in gpus and not elsewhere]
-    if gone or not devices or len(set(devices)) < len(devices):
-        there = ", ".join(gpu.name for gpu in gpus) or "none"
-        raise ConfigurationError(
-            f"SENSORY_DEVICES is {requested!r}, and the GPUs here are: {there}. Write auto, a number of GPUs, or "
-            "names separated by commas, none of them twice: cuda:0,cuda:1"
-        )
-    return devices
-
-
 def choose(requested: str, available: Sequence[Device]) -> Device:
     """The device that a setting asks for. Only "auto" falls back to the CPU.
 
@@ -243,39 +150,3 @@ def choose_compute_type(requested: str, device: Device) -> ComputeType:
     raise ConfigurationError(
         f"{device.name} does not support {wish!r}, only {', '.join(possible)}; auto is {possible[0]}"
     )
-
-
-def gpu_id(device: Device, visible: str | None) -> str:
-    """The id by which nvidia-smi and other processes know a GPU: its number on this host, or the beginning of its UUID.
-
-    >>> gpu_id(Device.parse("cuda:1"), "5,3")
-    '3'
-
-    Args:
-        device: As this process numbers it.
-        visible: CUDA_VISIBLE_DEVICES, which determines that number.
-
-    Raises:
-        ConfigurationError: CUDA_VISIBLE_DEVICES hides the GPU.
-    """
-    if visible is None:
-        return str(device.ordinal)
-    tokens = _tokens(visible)
-    if device.ordinal >= len(tokens):
-        raise ConfigurationError(f"{device.name} is hidden by CUDA_VISIBLE_DEVICES={visible!r}")
-    return tokens[device.ordinal]
-
-
-def _gpus(count: int) -> tuple[Device, ...]:
-    return tuple(Device(kind=DeviceKind.CUDA, index=index) for index in range(count))
-
-
-def _tokens(visible: str) -> list[str]:
-    return [token.strip() for token in visible.split(",") if token.strip()]
-
-
-def _resolve(token: str, gpus: Sequence[str], slices: Sequence[str]) -> str | None:
-    if token.isdecimal():
-        return gpus[int(token)] if int(token) < len(gpus) else None
-    matching = [uuid for uuid in (*gpus, *slices) if uuid.lower().startswith(token.lower())]
-    return matching[0] if len(matching) == 1 else None

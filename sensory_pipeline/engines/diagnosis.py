@@ -11,7 +11,8 @@ from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines import cuda
 from sensory_pipeline.engines.base import EngineInfo
-from sensory_pipeline.engines.devices import CPU, nvidia_smi_gpus
+from sensory_pipeline.engines.device_discovery import nvidia_smi_gpus
+from sensory_pipeline.engines.devices import CPU
 from sensory_pipeline.engines.registry import ENGINES
 from sensory_pipeline.engines.request_support import check
 from sensory_pipeline.engines.selection import chosen_engines, specs

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from sensory_pipeline.engines.devices import NVIDIA_SMI_LIMIT_S, Device, DeviceKind, gpu_id
+from sensory_pipeline.engines.device_discovery import NVIDIA_SMI_LIMIT_S, gpu_id
+from sensory_pipeline.engines.devices import Device, DeviceKind
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -51,5 +52,5 @@ def _queried(device: Device, visible: str | None, fields: str) -> str:
             query, capture_output=True, text=True, timeout=NVIDIA_SMI_LIMIT_S, check=True
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("nvidia-smi does not tell the %s of %s: %s", fields, device.name, error)
+        log.warning("nvidia-smi does not report the %s of %s: %s", fields, device.name, error)
         return ""

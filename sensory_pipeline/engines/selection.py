@@ -9,7 +9,8 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import Diarizer, EmotionClassifier, Transcriber
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.devices import CPU, Device, nvidia_smi_gpus
+from sensory_pipeline.engines.device_discovery import nvidia_smi_gpus
+from sensory_pipeline.engines.devices import CPU, Device
 from sensory_pipeline.engines.registry import engine_named
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 

@@ -11,13 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from itertools import islice
 
-from sensory_pipeline.core.recordings import (
-    Partition,
-    Recording,
-    SourceObject,
-    recording_id,
-)
+from sensory_pipeline.core.recordings import Partition, Recording, SourceObject, recording_id
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.attempts import Attempts
 from sensory_pipeline.lake.comparison import Verdict
 from sensory_pipeline.lake.database import Database, Values
 from sensory_pipeline.lake.ledger_entries import Backlog, Pending, Registration
@@ -26,15 +22,17 @@ from sensory_pipeline.lake.ledger_schema import prepare
 from sensory_pipeline.lake.listing_progress import Sweeps
 from sensory_pipeline.lake.manifest import Manifest, Published
 
-MAX_ATTEMPTS = 10
-"""A recording that was started this often without a known end is given up."""
-
 _PAGE = 1000
 """Number of objects that are registered together; S3 lists as many at once."""
 
 
 class Ledger:
-    """The ledger in its database; several processes can use it at once."""
+    """The ledger in its database; several processes can use it at once.
+
+    Attributes:
+        attempts: How often recordings were tried.
+        sweeps: How far sources are listed.
+    """
 
     def __init__(self, database: Database) -> None:
         """Open the ledger; create it or add new columns where necessary.
@@ -47,6 +45,7 @@ class Ledger:
         """
         self._database = database
         database.check()
+        self.attempts = Attempts(database)
         self.sweeps = Sweeps(database)
         prepare(database)
 
@@ -213,37 +212,6 @@ class Ledger:
                 (datetime.now(UTC).isoformat(), recording_id),
             )
 
-    def started(self, recording: Recording) -> None:
-        """Count an attempt before the work begins, so that a death that nobody notices is counted too."""
-        self._update(recording, "attempts = attempts + 1")
-
-    def crashed(self, recording: Recording, note: str) -> None:
-        """Count a crash: the process that worked on the recording died or hung."""
-        self._update(recording, "crashes = crashes + 1, note = ?", note)
-
-    def returned(self, recording: Recording) -> None:
-        """Take an attempt back: it was not finished, for a reason that has nothing to do with the recording."""
-        self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END")
-
-    def progressed(self, recording: Recording, *, sound: str | None = None) -> None:
-        """Reset the counts, because a stage has finished the recording.
-
-        Args:
-            recording: The recording.
-            sound: Hash of its sound, if it was decoded.
-        """
-        self._update(recording, "attempts = 0, crashes = 0, note = NULL, sound = coalesce(?, sound)", sound)
-
-    def deferred(self, recording: Recording, note: str) -> None:
-        """Leave the recording pending, because it could not be processed for now."""
-        self._update(recording, "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END, note = ?", note)
-
-    def reset_failures(self, recordings: Iterable[Recording]) -> None:
-        """Try again what has failed on these recordings until now, because the recordings were not the cause."""
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat()
-        for recording in recordings:
-            self._update(recording, "attempts = 0, crashes = 0, note = NULL, failures_reset_at = ?", now)
-
     def settle(self, published: Mapping[str, Published]) -> None:
         """Record what was just published, by recording_id."""
         self._publish(published)
@@ -264,13 +232,6 @@ class Ledger:
                 "UPDATE recordings SET status = ?, fingerprint = ?, attempts = 0, crashes = 0, note = NULL"  # noqa: S608
                 f" WHERE recording_id = ? AND version = ?{known}",
                 rows,
-            )
-
-    def _update(self, recording: Recording, change: str, *values: str | int | None) -> None:
-        with self._database.writing() as db:
-            db.execute(
-                f"UPDATE recordings SET {change}, updated_at = ? WHERE recording_id = ? AND version = ?",  # noqa: S608
-                (*values, datetime.now(UTC).isoformat(), recording.recording_id, recording.version),
             )
 
 

@@ -1,6 +1,6 @@
 """settings.json: the settings that shape the results of a lake, by the names of their variables.
 
-Unlike lake.json it may change: whoever confirms that recordings are processed again under other settings changes it.
+Unlike lake.json it may change: when a user confirms that recordings are processed again under other settings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables that analysts read: one row class per table, and the Arrow schema made from it.
+"""The tables that analysts read, with one row class per table.
 
 Columns named `*_ms` are integer milliseconds in the files; the views show them in seconds as `*_s`. The second element
 of each annotation describes the column: docs/tables.md, the Parquet schema, Dagster's column schema and the views'
@@ -7,15 +7,12 @@ comments all come from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
-
-import pyarrow as pa
+from typing import Annotated
 
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.schema import Table
 
 RecordingId = Annotated[str, "Identifies the recording in every table."]
 StartMs = Annotated[int, "Start, from the beginning of the recording."]
@@ -192,70 +189,6 @@ class StageRow:
 Row = RecordingRow | SegmentRow | WordRow | TurnRow | SpeakerRow | EmbeddingRow | UtteranceRow | EmotionRow | StageRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column as it is in the files.
-
-    Attributes:
-        name: Its name.
-        type: Its Arrow type.
-        nullable: Whether it may be null.
-        description: What it means.
-    """
-
-    name: str
-    type: pa.DataType
-    nullable: bool
-    description: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """One table.
-
-    Attributes:
-        name: Its name.
-        row: Class of its rows.
-        stage: Stage that its rows come from; None if from several.
-        order: Columns by which its files are sorted.
-    """
-
-    name: str
-    row: type
-    stage: Stage | None
-    order: tuple[str, ...]
-
-    @property
-    def description(self) -> str:
-        return (self.row.__doc__ or "").strip()
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        hints = get_type_hints(self.row, include_extras=True)
-        return tuple(_column(field.name, hints[field.name]) for field in fields(self.row))
-
-    @property
-    def schema(self) -> pa.Schema:
-        return pa.schema(
-            [
-                pa.field(c.name, c.type, nullable=c.nullable, metadata={"description": c.description})
-                for c in self.columns
-            ]
-        )
-
-    def arrow(self, rows: Sequence[Row]) -> pa.Table:
-        """Return the rows as an Arrow table.
-
-        Raises:
-            pyarrow.ArrowInvalid: A value does not fit its column.
-        """
-        schema = self.schema
-        return pa.table(
-            {name: pa.array([getattr(row, name) for row in rows], schema.field(name).type) for name in schema.names},
-            schema=schema,
-        )
-
-
 TABLES: tuple[Table, ...] = (
     Table(name="recordings", row=RecordingRow, stage=None, order=("recording_id",)),
     Table(name="segments", row=SegmentRow, stage=Stage.TRANSCRIPTS, order=("recording_id", "segment")),
@@ -268,15 +201,6 @@ TABLES: tuple[Table, ...] = (
     Table(name="stages", row=StageRow, stage=None, order=("recording_id", "stage")),
 )
 
-_ARROW = {
-    str: pa.string(),
-    int: pa.int32(),
-    float: pa.float32(),
-    bool: pa.bool_(),
-    datetime: pa.timestamp("us"),
-    tuple[float, ...]: pa.list_(pa.float32()),
-}
-
 
 def table_of(row: type) -> Table:
     """Return the table that a row class belongs to.
@@ -285,13 +209,3 @@ def table_of(row: type) -> Table:
         KeyError: The class is not a row class.
     """
     return {table.row: table for table in TABLES}[row]
-
-
-def _column(name: str, hint: Any) -> Column:
-    kind, description = get_args(hint)
-    nullable = get_origin(kind) is UnionType
-    if nullable:
-        (kind,) = (option for option in get_args(kind) if option is not NoneType)
-    # a recording can be larger than 2 GiB, but not longer than 24 days (32-bit milliseconds)
-    arrow = pa.int64() if name.endswith("_bytes") else _ARROW[kind]
-    return Column(name=name, type=arrow, nullable=nullable, description=description)

@@ -23,13 +23,11 @@ from sensory_pipeline.lake.latest import DATA, GENERATIONS
 from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import DataFile
 from sensory_pipeline.lake.parquet import verify
-from sensory_pipeline.lake.tables import TABLES, Table
+from sensory_pipeline.lake.schema import Table
+from sensory_pipeline.lake.tables import TABLES
+from sensory_pipeline.lake.view_definitions import DUCKDB_TYPES, view_sql
 
-_PLACE = "t.date::DATE AS date, t.shard::INTEGER AS shard"
-# a name that is not valid UTF-8 stays as it is in the uri
-_NAME = "coalesce(try(url_decode(parse_filename({uri}))), parse_filename({uri})) AS name"
 _NOT_MISSING = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.missing)"
-PROVENANCE = ("engine", "model", "revision", "settings", "run_id", "pipeline_version")
 
 
 _CLOSED = {
@@ -152,79 +150,9 @@ def _without_end(statement: str) -> str:
     return text[: next(places, None)].decode()
 
 
-def view_columns(table: Table) -> list[tuple[str, str, str]]:
-    """Return name, DuckDB type and description of each column of a view, in order."""
-    columns = [
-        (_served(c.name), "DOUBLE" if c.name.endswith("_ms") else _DUCKDB[c.type], c.description) for c in table.columns
-    ]
-    if table.name == "recordings":
-        columns.append(
-            (
-                "present",
-                "BOOLEAN",
-                "Whether it was in its source at the last listing; if not, it has rows only with --include-missing.",
-            )
-        )
-    else:
-        columns.append(("uri", "VARCHAR", "Address of the recording."))
-    columns += [
-        ("name", "VARCHAR", "File name of the recording."),
-        (
-            "date",
-            "DATE",
-            "First half of the partition: UTC day of the recording's modification time when it was first seen.",
-        ),
-        ("shard", "INTEGER", "Second half of the partition: shard of the recording."),
-    ]
-    if table.stage is not None:
-        columns += [(name, "VARCHAR", f"{name} of the {table.stage} stage that made the row.") for name in PROVENANCE]
-    return columns
-
-
-def view_sql(table: Table) -> str:
-    """Return the definition of a view; it contains only our own names."""
-    own = ", ".join(
-        f"t.{c.name} / 1000.0 AS {_served(c.name)}" if c.name.endswith("_ms") else f"t.{c.name}" for c in table.columns
-    )
-    if table.name == "recordings":
-        waiting = {
-            "recording_id": "w.recording_id",
-            "uri": "w.uri",
-            "version": "w.version",
-            "size_bytes": "w.size_bytes",
-            "status": "'pending'",
-            "error_message": "w.note",
-        }
-        pending = ", ".join(f"{waiting.get(c.name, 'NULL')}" for c in table.columns)
-        return (
-            f"CREATE VIEW recordings AS SELECT {own}, "  # noqa: S608
-            "t.recording_id NOT IN (SELECT recording_id FROM internal.missing) AS present, "
-            f"{_NAME.format(uri='t.uri')}, {_PLACE} FROM internal.shown t "
-            f"UNION ALL SELECT {pending}, true, {_NAME.format(uri='w.uri')}, w.date, w.shard "
-            "FROM internal.pending w WHERE w.recording_id NOT IN (SELECT recording_id FROM internal.recordings)"
-        )
-    joins = "JOIN internal.shown r ON r.recording_id = t.recording_id"
-    made = ""
-    if table.stage is not None:
-        made = "".join(f", s.{name}" for name in PROVENANCE)
-        joins += f" LEFT JOIN internal.stages s ON s.recording_id = t.recording_id AND s.stage = '{table.stage.value}'"
-    columns = f"{own}, r.uri, {_NAME.format(uri='r.uri')}, {_PLACE}{made}"
-    return f"CREATE VIEW {table.name} AS SELECT {columns} FROM internal.{table.name} t {joins}"  # noqa: S608
-
-
-_DUCKDB = {
-    pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
-    pa.bool_(): "BOOLEAN", pa.timestamp("us"): "TIMESTAMP", pa.list_(pa.float32()): "FLOAT[]",
-}  # fmt: skip
-
-
-def _served(name: str) -> str:
-    return name.removesuffix("_ms") + "_s" if name.endswith("_ms") else name
-
-
 def _base(db: duckdb.DuckDBPyConnection, table: Table, root: Path, entries: Sequence[DataFile]) -> None:
     """Create a view of a table's files that has all our columns, which files of an older version may lack."""
-    columns = ", ".join(f"{c.name} {_DUCKDB[c.type]}" for c in table.columns)
+    columns = ", ".join(f"{c.name} {DUCKDB_TYPES[c.type]}" for c in table.columns)
     db.execute(f"CREATE TABLE internal.no_{table.name} ({columns}, date DATE, shard INTEGER)")
     parts = [f"SELECT * FROM internal.no_{table.name}"]  # noqa: S608
     current = tuple(column.name for column in table.columns)

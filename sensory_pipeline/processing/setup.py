@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from socket import gethostname
 from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
-from sensory_pipeline.engines.device_lock import device_lock
-from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, run_devices
-from sensory_pipeline.engines.gpu import free_bytes
-from sensory_pipeline.engines.prefetch import fetch_missing
+from sensory_pipeline.engines.device_discovery import run_devices
+from sensory_pipeline.engines.devices import Device, DeviceKind
 from sensory_pipeline.engines.registry import engine_named, engines_of
-from sensory_pipeline.engines.selection import EngineFactory, Engines, EngineSets, engine_sets, light, specs
+from sensory_pipeline.engines.selection import EngineFactory, Engines, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
-from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
 from sensory_pipeline.processing.plans import Plan, Plans, make_plan
+from sensory_pipeline.processing.pool_setup import engine_pool, exclusive_use, same_engines, whisper_threads
 from sensory_pipeline.processing.runs.context import Limits, RunContext
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
-from sensory_pipeline.processing.workers.pool import EnginePool
 from sensory_pipeline.settings import Settings, cores, visible_devices
 from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline.storage.sources import prefix_of
 
 log = logging.getLogger(__name__)
 
-SIDE_BY_SIDE_BYTES = {DeviceKind.CPU: 8 << 30, DeviceKind.CUDA: 16 << 30}
-"""Free memory of a device from which stages run side by side, each with its models loaded.
-
-On a CPU, the largest published models and their libraries take 6 GB (docs/engines.md); on a GPU, where batches are
-larger, this has not been measured.
-"""
-LIGHT_BYTES = 4 << 30
-"""The same on a CPU for engines without torch, which take 2 GB (docs/engines.md)."""
 PATIENT_S, PROMPT_S = 600.0, 10.0
 """Seconds that a small backlog waits for more recordings, with and without torch: loading torch takes long.
 
@@ -69,8 +56,8 @@ def runner(
         The runner.
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
-    pool, sets = _pool(settings, choices(settings), mine, engines)
-    with _alone_on(mine, settings), pool:
+    pool, sets = engine_pool(settings, choices(settings), mine, engines)
+    with exclusive_use(mine, settings), pool:
         context = RunContext(
             dispatcher=Dispatcher(pool),
             plans=_plans(settings, sets()),
@@ -111,33 +98,9 @@ def shared_engines(
     wanted = {"workers": 2 if mine.kind is DeviceKind.CPU else 1, "cache_ttl_s": None}
     settings = settings.model_copy(update={name: wanted[name] for name in wanted.keys() - settings.model_fields_set})
     chosen = [engine_choice(settings, stereo=stereo) for stereo in (False, True)]
-    pool, sets = _pool(settings, chosen, mine, engines)
-    with _alone_on(mine, settings), EngineExecutor(pool) as executor:
+    pool, sets = engine_pool(settings, chosen, mine, engines)
+    with exclusive_use(mine, settings), EngineExecutor(pool) as executor:
         yield executor, sets()
-
-
-def _pool(
-    settings: Settings, wanted: Sequence[EngineChoice], device: Device, engines: EngineFactory | None
-) -> tuple[EnginePool, EngineSets]:
-    """Create a pool for these engines, and a factory of their sets; download missing models."""
-    per_stage = _per_stage(settings, wanted, device)
-    # three stages compute at once, and threads that wait for a core would slow down the others
-    threads = max(1, cores() // 3) if per_stage else None
-    whisper_threads = _whisper_threads(settings, threads or cores())
-    chosen = [replace(choice, device=device.name, whisper_cpu_threads=whisper_threads) for choice in wanted]
-    if engines is None:
-        # here and not in the engine process, where a download would look like a hang
-        for choice in chosen:
-            fetch_missing(choice)
-    sets = partial(engine_sets, chosen) if engines is None else partial(_alike, engines, len(chosen))
-    pool = EnginePool(
-        sets,
-        size=settings.workers or 1,
-        memory_mb=settings.worker_memory_mb,
-        per_stage=per_stage,
-        threads=threads,
-    )
-    return pool, sets
 
 
 def _close(ready: Runner) -> None:
@@ -148,20 +111,6 @@ def _close(ready: Runner) -> None:
         log.error("unfinished work could not be stored, so the next run does it again: %s", error)
 
 
-def _per_stage(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
-    """Return the number of processes of each stage; None if all stages share processes and run one after the other."""
-    side_by_side = settings.side_by_side
-    if side_by_side is None:
-        lean = device.kind is DeviceKind.CPU and all(map(light, wanted))
-        needed = LIGHT_BYTES if lean else SIDE_BY_SIDE_BYTES[device.kind]
-        side_by_side = free_bytes(device, visible_devices()) >= needed
-    if not side_by_side:
-        return None
-    return {
-        stage: max(1, cores() // 4) if stage is Stage.NORMALIZED_AUDIO else settings.workers or 1 for stage in Stage
-    }
-
-
 def current_plans(settings: Settings, *, engines: EngineFactory | None = None) -> Plans:
     """Return the plans that the settings describe, without starting any engine.
 
@@ -170,7 +119,7 @@ def current_plans(settings: Settings, *, engines: EngineFactory | None = None) -
         engines: Engines instead of those of the settings.
     """
     chosen = choices(settings)
-    return _plans(settings, engine_sets(chosen) if engines is None else _alike(engines, len(chosen)))
+    return _plans(settings, engine_sets(chosen) if engines is None else same_engines(engines, len(chosen)))
 
 
 def arrival_wait_s(settings: Settings) -> float:
@@ -202,33 +151,6 @@ def _plans(settings: Settings, sets: Sequence[Engines]) -> Plans:
     return Plans(default=make_plan(settings.request(), sets[0]), sources=found)
 
 
-def _alike(engines: EngineFactory, count: int) -> list[Engines]:
-    return [engines() for _ in range(count)]
-
-
-def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None]:
-    """Lock a GPU, or a virtual device that stands for one, for one run; the CPU is shared."""
-    if device == CPU:
-        return nullcontext()
-    # per host: another host that shares the lake's folder has its own device of that name
-    return device_lock(device, settings.lake / "locks" / gethostname(), visible=visible_devices())
-
-
-def _whisper_threads(settings: Settings, share: int) -> int:
-    """Return the number of Whisper's threads on a CPU; 0 for its library's own choice.
-
-    There is at least one thread per worker: workers do not wait for each other, so they use the cores that other stages
-    leave idle.
-
-    Args:
-        settings: The settings.
-        share: Number of cores for one stage.
-    """
-    if settings.whisper_cpu_threads or settings.whisper_batch_size == 1:
-        return settings.whisper_cpu_threads
-    return max(share, min(cores(), MOST_WORKERS))
-
-
 def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineChoice:
     """Return the engines that the settings choose.
 
@@ -256,7 +178,7 @@ def engine_choice(settings: Settings, *, stereo: bool | None = None) -> EngineCh
     )
     ours: dict[str, Any] = {
         "whisper_model_size": settings.whisper_model_size or settings.default_model_name,
-        "whisper_cpu_threads": _whisper_threads(settings, cores()),
+        "whisper_cpu_threads": whisper_threads(settings, cores()),
     }
     read = {name for spec in specs(choice).values() for name in spec.settings}
     given = {name: ours.get(name, getattr(settings, name)) for name in read}

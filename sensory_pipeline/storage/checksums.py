@@ -1,6 +1,6 @@
 """CRC-32 checksums, which detect damage on a disk; they find every single flipped bit.
 
-They protect against accidents, not against people: whoever can write to the lake can also write another checksum.
+They protect against accidents, not against people: anybody who can write to the lake can also write another checksum.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3_uris
 from sensory_pipeline.storage.aws import client_of
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ def delete(queue: str, messages: Sequence[Message]) -> None:
 
 def _uris(body: str) -> tuple[str, ...]:
     try:
-        told = json.loads(body)
-        if "Records" not in told and "Message" in told:  # sent through SNS
-            told = json.loads(told["Message"])
-        records = told.get("Records", ())
-        if not records and told.get("Event") != "s3:TestEvent":
+        document = json.loads(body)
+        if "Records" not in document and "Message" in document:  # sent through SNS
+            document = json.loads(document["Message"])
+        records = document.get("Records", ())
+        if not records and document.get("Event") != "s3:TestEvent":
             log.warning("a message of the queue names no object; it is ignored")
         if len(records) <= _MOST_OBJECTS:
             return tuple(_uri(record["s3"]) for record in records)
@@ -109,7 +109,7 @@ def _uris(body: str) -> tuple[str, ...]:
 
 def _uri(place: dict[str, dict[str, object]]) -> str:
     # keys are encoded as in a form
-    return s3.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
+    return s3_uris.uri_of(str(place["bucket"]["name"]), unquote_plus(str(place["object"]["key"])))
 
 
 @cache

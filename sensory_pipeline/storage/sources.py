@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from sensory_pipeline.core.errors import ConfigurationError, SourceUnavailable
 from sensory_pipeline.core.recordings import Page, SourceObject
-from sensory_pipeline.storage import local
+from sensory_pipeline.storage import local, s3_uris
 from sensory_pipeline.storage.files import temporary
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 
@@ -84,9 +84,7 @@ def prefix_of(source: str) -> str:
         ConfigurationError: The source is neither a folder nor in S3, or names no bucket.
     """
     if _in_s3(source):
-        from sensory_pipeline.storage import s3
-
-        return s3.folder_uri(source)
+        return s3_uris.folder_uri(source)
     if "://" in source:
         raise ConfigurationError(
             f"{source} is neither a folder nor s3://bucket/prefix; for other services with S3's protocol, "
@@ -102,11 +100,12 @@ def why_empty(source: str, access: S3Access = AS_FOUND) -> str:
 
         place = source.rstrip("/")
         if (
-            place.removeprefix(s3.SCHEME).count("/")
-            and s3.stat_object(s3.uri_of(*s3.place_of(place)), access) is not None
+            place.removeprefix(s3_uris.SCHEME).count("/")
+            and s3.stat_object(s3_uris.uri_of(*s3_uris.place_of(place)), access) is not None
         ):
             return f"{place} is an object: give what is before its last slash"
-        return f"no recording's key begins with {s3.place_of(prefix_of(source))[1] or 'anything'}: check the prefix"
+        prefix = s3_uris.place_of(prefix_of(source))[1]
+        return f"no recording's key begins with {prefix or 'anything'}: check the prefix"
     return f"there is no recording in {source}, nor below it: check the path, and whether it is mounted"
 
 
@@ -179,11 +178,11 @@ def local_copy(uri: str, version: str, folder: Path, access: S3Access = AS_FOUND
         # if it was rewritten while it was read, the result may belong to neither version
         local.check_version(uri, version)
         return
-    from sensory_pipeline.storage import s3
+    from sensory_pipeline.storage.s3_download import download
 
     path = temporary(folder, PurePosixPath(uri).suffix)  # decoders use the suffix
     try:
-        s3.download(uri, version, path, access)
+        download(uri, version, path, access)
         yield path
     finally:
         with suppress(OSError):  # `sweep_temporaries` removes it later
@@ -191,4 +190,4 @@ def local_copy(uri: str, version: str, folder: Path, access: S3Access = AS_FOUND
 
 
 def _in_s3(uri: str) -> bool:
-    return uri.startswith("s3://")
+    return uri.startswith(s3_uris.SCHEME)

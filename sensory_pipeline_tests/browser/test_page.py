@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys as Key
 
 from scripts.browser.chromium import Browser, browser, missing
 from scripts.browser.page import PHONE_HEIGHT, PHONE_WIDTH, SAMPLES, lit, problem, text, transcribed, words
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.pcm_file import write_pcm
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.engines.selection import Engines, chosen_engines
@@ -166,7 +166,7 @@ def test_every_control_has_a_name(window: Browser) -> None:
     assert unnamed == []
 
 
-def test_live_words_come_while_somebody_speaks(window: Browser, network: BreakingProxy, tmp_path: Path) -> None:
+def test_live_words_appear_during_speech(window: Browser, network: BreakingProxy, tmp_path: Path) -> None:
     window.open("/")
     window.press("Record")
     window.wait_until("return document.querySelector('#partial').textContent")
@@ -192,7 +192,7 @@ def test_problems_say_what_to_do(window: Browser) -> None:
     assert all("415" in complaint or "blob:" in complaint for complaint in complaints), complaints
 
 
-def test_a_key_is_asked_for_and_long_files_are_jobs(tmp_path: Path) -> None:
+def test_the_page_asks_for_a_key_and_long_files_are_jobs(tmp_path: Path) -> None:
     keys = (f"anna={digest('secret')}",)
     long = tone(tmp_path / "long.wav", 121_000)
     with (
@@ -227,7 +227,7 @@ def test_a_key_is_asked_for_and_long_files_are_jobs(tmp_path: Path) -> None:
         assert problem(window) == ""
 
 
-def test_files_are_kept_by_their_digest_and_no_script_of_others_runs(tmp_path: Path) -> None:
+def test_files_are_cached_by_digest_and_foreign_scripts_are_blocked(tmp_path: Path) -> None:
     with gateway(tmp_path / "spool") as service:
         page = service.http.get("/")
         assert page.headers["cache-control"] == "no-cache"

@@ -1,4 +1,4 @@
-"""The service keeps to its own OpenAPI document, whatever it is sent."""
+"""The service follows its own OpenAPI document for every request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def settings_of_a_request() -> st.SearchStrategy[str]:
-    """As JSON; most of them can be obeyed."""
+    """As JSON; most of them are valid."""
     tasks = st.lists(st.sampled_from(["transcribe", "diarization", "emotion"]), min_size=1, max_size=3)
     tra = {
         "language": st.sampled_from(["auto", "en", "zz"]),

@@ -43,7 +43,7 @@ def test_the_graph() -> None:
     }
 
 
-def test_the_lineage_is_drawn_open() -> None:
+def test_the_lineage_is_drawn_unfolded() -> None:
     assert len({spec.group_name for spec in defs().resolve_all_asset_specs()}) == 1, "Dagster's UI folds several"
 
 

@@ -48,7 +48,7 @@ def keys(found: list[dg.RunRequest | dg.SkipReason]) -> set[str]:
     return {str(item.partition_key) for item in found if isinstance(item, dg.RunRequest)}
 
 
-def test_little_waits_and_is_run_in_the_end(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_backlog_waits_and_is_then_run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_instance(tmp_path / "home") as instance:
         (skipped,) = ticked(instance)
         assert isinstance(skipped, dg.SkipReason)
@@ -81,7 +81,7 @@ def _backdate(path: Path, days: int) -> None:
     os.utime(path, (then, then))
 
 
-def test_much_is_run_at_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_backlog_is_run_at_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENSORY_ARRIVAL_GB", "1e-9")
     with open_instance(tmp_path / "home") as instance:
         first = ticked(instance)
@@ -104,7 +104,7 @@ def test_a_partition_that_is_being_worked_on_is_left_alone(
         assert keys(ticked(instance)) == partitions(source) - {busy}
 
 
-def test_what_failed_is_left_alone_for_an_hour_and_not_at_night(
+def test_a_failed_partition_waits_an_hour_but_not_at_night(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
@@ -119,7 +119,7 @@ def test_what_failed_is_left_alone_for_an_hour_and_not_at_night(
         assert keys(list(nightly(Settings())(context))) == partitions(source)  # type: ignore[arg-type]
 
 
-def test_what_is_put_off_is_left_alone_until_something_new_comes(
+def test_a_deferred_partition_waits_until_something_new_arrives(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENSORY_ARRIVAL_WAIT_S", "0")
@@ -128,7 +128,7 @@ def test_what_is_put_off_is_left_alone_until_something_new_comes(
         ledger = Lake.open(tmp_path / "lake").ledger
         for partition in ledger.pending_partitions():
             for item in ledger.pending(partition):
-                ledger.deferred(item.recording, "out of reach")
+                ledger.attempts.deferred(item.recording, "out of reach")
             instance.create_run_for_job(
                 defs().resolve_job_def("process_recordings"),
                 tags={"dagster/partition": partition.key},
@@ -139,14 +139,14 @@ def test_what_is_put_off_is_left_alone_until_something_new_comes(
         assert len(keys(ticked(instance))) == 1
 
 
-def test_waiting_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_is_longer_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert arrival_wait_s(Settings()) == PROMPT_S
     assert arrival_wait_s(Settings(arrival_wait_s=0)) == 0
     monkeypatch.setenv("SENSORY_SOURCES", json.dumps(["calls", {"uri": "more", "pyannote_model": "open"}]))
     assert arrival_wait_s(Settings()) == PATIENT_S
 
 
-def test_the_night_takes_everything(source: Path, tmp_path: Path) -> None:
+def test_the_nightly_schedule_runs_everything(source: Path, tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
         found = list(nightly(Settings())(context))  # type: ignore[arg-type]

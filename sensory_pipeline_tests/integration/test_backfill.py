@@ -115,7 +115,7 @@ def holds_secret(path: Path) -> bool:
 
 
 def disturbed(lake: Lake, kinds: list[str], dice: random.Random) -> None:
-    """A backfill with a kill of each kind, at moments while a run goes on."""
+    """A backfill with a kill of each kind while a run is in progress."""
     dice.shuffle(kinds)
     started = False
     while True:

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sensory_pipeline.automation.registration import IngestReport
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.cli.exit_codes import exit_code
-from sensory_pipeline.cli.ingest import summarise
+from sensory_pipeline.cli.ingest_summary import summarise
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.lake.lake import Lake
@@ -51,7 +51,7 @@ def test_sql_as_table_csv_and_json(lake: Path) -> None:
     assert rows == [{"status": "failed", "error_class": "EmptyAudio"}, {"status": "ok", "error_class": None}]
 
 
-def test_what_is_too_wide_is_shown_line_by_line(lake: Path) -> None:
+def test_a_wide_table_is_shown_line_by_line(lake: Path) -> None:
     statement = "SELECT uri, error_class AS \"[/red]\", '[red' AS b FROM recordings WHERE status = 'failed'"
     done = sensory("sql", statement, "--lake", "lake", cwd=lake, COLUMNS="40")
     assert done.stdout.splitlines() == [
@@ -64,8 +64,8 @@ def test_what_is_too_wide_is_shown_line_by_line(lake: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_a_reader_that_has_had_enough_ends_it_quietly(form: str, lake: Path) -> None:
-    # so many rows that no memory holds them: they come as they are calculated
+def test_a_reader_that_closes_the_pipe_ends_it_quietly(form: str, lake: Path) -> None:
+    # more rows than fit in memory: they are printed as they are computed
     asked = [SENSORY, "sql", "SELECT range FROM range(1000000000000)", "--lake", "lake", "--format", form]
     with subprocess.Popen(
         asked, cwd=lake, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -78,14 +78,14 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(form: str, lake: Path) -> 
     assert command.returncode == 0
 
 
-def test_a_table_ends_where_nobody_would_read_on(lake: Path) -> None:
+def test_a_table_ends_after_a_limit(lake: Path) -> None:
     done = sensory("sql", "SELECT range + 1 FROM range(1000000000000)", "--lake", "lake", cwd=lake)
     assert " 1000 " in done.stdout
     assert " 1001 " not in done.stdout
     assert done.stderr == "only the first 1000 rows; use --format csv for all\n"
 
 
-def test_files_of_ones_own_are_joined(lake: Path) -> None:
+def test_own_files_are_joined(lake: Path) -> None:
     (lake / "calls.csv").write_text("name,customer\ntone.wav,Ada\n")
     statement = "SELECT customer, status FROM calls JOIN recordings USING (name)"
     done = sensory("sql", statement, "--with", "calls.csv", "--lake", "lake", "--format", "csv", cwd=lake)
@@ -116,7 +116,7 @@ def test_json_keeps_columns_of_one_name_and_has_no_nan(lake: Path) -> None:
     assert done.stdout == '[{"a": 1, "a_1": 2, "b": null}]\n'
 
 
-def test_an_ingest_without_news_is_silent_for_cron(lake: Path) -> None:
+def test_a_quiet_ingest_without_changes_prints_nothing(lake: Path) -> None:
     done = sensory("ingest", "in", "--lake", "lake", "--quiet", cwd=lake)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -162,7 +162,7 @@ def test_wrong_use_is_exit_code_2_and_one_clear_line(arguments: list[str], messa
     assert "Traceback" not in done.stderr
 
 
-def test_another_number_of_shards_is_refused(lake: Path) -> None:
+def test_a_different_number_of_shards_is_refused(lake: Path) -> None:
     done = sensory("ingest", "in", "--lake", "lake", cwd=lake, SENSORY_SHARDS="3")
     assert done.returncode == 2
     assert "made with SENSORY_SHARDS=1" in done.stderr
@@ -216,7 +216,7 @@ def test_process_prints_the_replaced_services_result(tmp_path: Path) -> None:
     assert set(result["emo"]["items"][0]["scores"]) == {"angry", "sad", "neutral", "positive"}
 
 
-def test_process_does_what_was_asked_and_no_more(tmp_path: Path) -> None:
+def test_process_does_only_the_given_tasks(tmp_path: Path) -> None:
     done = sensory("process", DATA / "jfk.flac", "--tasks", "emotion", "--emo-level", "file", cwd=tmp_path)
     result = json.loads(done.stdout)
     assert set(result) == {"emo"}
@@ -229,7 +229,7 @@ def test_process_does_what_was_asked_and_no_more(tmp_path: Path) -> None:
     assert "unknown" not in text.stdout
 
 
-def test_silence_says_that_nothing_was_said(tmp_path: Path) -> None:
+def test_silence_prints_that_no_speech_was_found(tmp_path: Path) -> None:
     tones(tmp_path / "silence.wav", 1000, (0,))
     done = sensory("process", "silence.wav", "--format", "text", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no speech was found\n")

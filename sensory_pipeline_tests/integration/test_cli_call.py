@@ -68,7 +68,7 @@ def test_live_as_json(service: Gateway, tmp_path: Path) -> None:
     assert sum(bool(json.loads(line)["words"]) for line in lines) == 1
 
 
-def test_what_goes_wrong(service: Gateway, tmp_path: Path) -> None:
+def test_errors_are_one_line(service: Gateway, tmp_path: Path) -> None:
     (tmp_path / "no.wav").write_text("no recording")
     assert "it is not recognised as sound" in called(service, tmp_path, "no.wav", code=1)
     tone(tmp_path / "speech.wav", 300)

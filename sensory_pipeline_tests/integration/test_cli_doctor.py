@@ -24,7 +24,7 @@ def test_doctor_cuts_no_name_and_shows_what_was_read(tmp_path: Path) -> None:
     assert "…" not in done.stdout
 
 
-def test_a_fetch_that_fails_does_not_advise_itself(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_fetch_does_not_suggest_the_same_fetch(tmp_path: Path) -> None:
     done = sensory("models", "fetch", "whisper:small", cwd=tmp_path, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
     assert done.returncode == 2
     assert "Where there is a network, run `sensory models fetch whisper:small`" in done.stderr

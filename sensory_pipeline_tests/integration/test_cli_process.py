@@ -38,7 +38,7 @@ def test_several_recordings_have_a_file_each_and_a_bad_one_stops_none(tmp_path: 
         (["a.wav", "inner", "-o", "out"], "inner is a folder: use sensory ingest"),
     ],
 )
-def test_what_has_no_place_is_refused_before_any_work(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_results_without_a_place_are_refused_before_any_work(arguments: list[str], told: str, tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav", "inner/a.wav"):
         tone(tmp_path / name, 300)
     done = CliRunner().invoke(app, ["process", *arguments])
@@ -52,7 +52,7 @@ def completed(words: str, tmp_path: Path) -> list[str]:
     done = subprocess.run(
         [SENSORY],
         cwd=tmp_path,
-        # a variable that is no setting would be told of otherwise
+        # otherwise a variable that is no setting would be reported
         env=environment(SENSORY_SHARD="1") | variables,
         capture_output=True,
         text=True,

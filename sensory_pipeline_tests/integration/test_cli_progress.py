@@ -1,4 +1,4 @@
-"""What an ingest tells while it goes on, and that it can be stopped."""
+"""The progress that an ingest shows, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dagster._utils.interrupts import capture_interrupts  # noqa: TID251 - as Dagster does around a run
 
-from sensory_pipeline.cli.ingest import watched_for_stop
+from sensory_pipeline.automation.interrupts import watch_interrupts
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import command, environment, sensory
 
@@ -30,7 +30,7 @@ def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
     assert lines[-1].endswith("16 of 16 steps")
 
 
-def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
+def test_a_terminal_shows_steps_as_they_are_done(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "call[1].wav", 500)
     ours, theirs = pty.openpty()
     asked = command("ingest", "in", "--lake", "lake")
@@ -46,7 +46,7 @@ def test_a_terminal_shows_steps_while_they_go_on(tmp_path: Path) -> None:
     assert b"1 of 1 recording done" in shown
 
 
-def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> None:
+def test_ctrl_c_prints_one_line_and_the_next_ingest_does_the_rest(tmp_path: Path) -> None:
     for index in range(12):
         tone(tmp_path / "in" / f"{index}.wav", 3000)
     asked = command("ingest", "in", "--lake", "lake")
@@ -72,10 +72,10 @@ def test_ctrl_c_is_one_line_and_the_rest_is_done_by_the_next(tmp_path: Path) -> 
     assert shown.splitlines()[1] == "12"
 
 
-def test_a_ctrl_c_that_dagster_forgets_is_heeded() -> None:
-    with watched_for_stop() as stop_asked:
+def test_a_ctrl_c_that_dagster_loses_is_noticed() -> None:
+    with watch_interrupts() as interrupted:
         with capture_interrupts():
-            assert not stop_asked()
+            assert not interrupted()
             signal.raise_signal(signal.SIGINT)
-        assert stop_asked()
-        assert not stop_asked(), "it was told"
+        assert interrupted()
+        assert not interrupted(), "it is reported once"

@@ -1,4 +1,4 @@
-"""A wrong setting is told in words of the person who gave it, and never with a secret."""
+"""The error about a wrong setting names it as the user wrote it, and never shows a secret."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_no_error_of_the_settings_holds_the_token(monkeypatch: pytest.MonkeyPatc
     assert TOKEN not in str(caught.value)
 
 
-def test_what_would_run_code_is_not_read_from_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_run_code_are_not_read_from_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text('PYANNOTE_TRUSTED_CLASSES=["trap.Network"]\n')
     with pytest.raises(ConfigurationError, match="only in the environment"):
         Settings()
@@ -82,7 +82,7 @@ def test_settings_that_anybody_may_write_are_refused() -> None:
         Settings()
 
 
-def test_a_variable_that_is_no_setting_is_told_once(tmp_path: Path) -> None:
+def test_an_unknown_variable_is_reported_once(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SENSORY_SHARD=4\nOTHER=1\n")
     done = sensory("models", "list", cwd=tmp_path, SENSORY_DIARISATION="onnx")
     assert done.returncode == 0

@@ -160,7 +160,7 @@ FAILED = {"status": "failed", "job_id": "7", "result": None, "error": "it is no 
 BUSY = (429, {"Retry-After": "0"}, {"detail": "too much waits"})
 
 
-def test_a_busy_service_is_asked_again_for_the_same_thing(tmp_path: Path) -> None:
+def test_a_busy_service_gets_the_same_request_again(tmp_path: Path) -> None:
     path = tone(tmp_path / "speech.wav", 300)
     with scripted(BUSY, (0, {}, None), (503, {"Retry-After": "0"}, "no JSON object"), (200, {}, DONE)) as server:
         with AudioClient(server.url, key="secret") as client:
@@ -171,7 +171,7 @@ def test_a_busy_service_is_asked_again_for_the_same_thing(tmp_path: Path) -> Non
         assert all(size > path.stat().st_size for *_, size in server.asked)  # all of the recording, each time
 
 
-def test_it_is_not_asked_for_ever() -> None:
+def test_retries_end() -> None:
     with scripted(BUSY, BUSY) as server, AudioClient(server.url, attempts=2) as client:
         with pytest.raises(ServiceError, match="429: too much waits"):
             client.process(b"sound")
@@ -216,7 +216,7 @@ def test_clients_load_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_extra_brings_nothing_heavy() -> None:
+def test_the_extra_installs_nothing_heavy() -> None:
     if not (ROOT / "pyproject.toml").exists():
         pytest.skip("not a checkout")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

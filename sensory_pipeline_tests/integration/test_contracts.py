@@ -75,7 +75,7 @@ def checked(project: Path, command: tuple[str, ...]) -> subprocess.CompletedProc
         ),
     ],
 )
-def test_what_is_forbidden_is_found(
+def test_planted_violations_are_found(
     module: str, planted: str, command: tuple[str, ...], told: str, project: Path
 ) -> None:
     before = checked(project, command)

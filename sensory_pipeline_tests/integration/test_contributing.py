@@ -40,7 +40,7 @@ ENGINE = EngineSpec(
         },
     },
     "an audio format that FFmpeg decodes": {
-        "audio/frames.py": {"ogg,w64": "ogg,tta,w64"},
+        "audio/tracks.py": {"ogg,w64": "ogg,tta,w64"},
         "storage/local.py": {'".rf64"': '".rf64", ".tta"'},
         "storage/content.py": {'    b"fLaC",\n': '    b"fLaC",\n    b"TTA1",\n'},
     },
@@ -99,7 +99,7 @@ import av, numpy as np
 from typer.main import get_command
 
 from sensory_pipeline.audio.integrity import examine
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.recordings import Partition, Recording
@@ -110,7 +110,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.lake.rows import result_rows
 from sensory_pipeline.lake.tables import UtteranceRow, table_of
-from sensory_pipeline.lake.views import view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
 from sensory_pipeline.processing.plans import PUBLICATION
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.service_settings import ServiceSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.engines.selection import EngineFactory
+from sensory_pipeline.lake.attempts import MAX_ATTEMPTS
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.audio_files import tone
@@ -53,7 +53,7 @@ def test_one_recording_fails_and_the_others_are_done(
     assert rows(tmp_path / "lake", "SELECT count(*) FROM words") == [(3,)]
 
 
-def test_a_retry_with_a_mended_engine_succeeds(source: Path, tmp_path: Path) -> None:
+def test_a_retry_with_a_repaired_engine_succeeds(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", engines=engines.raising, shards=1)
     report = ingested(source, tmp_path / "lake", engines=engines.trivial, shards=1, retry_failed=True)
     assert (report.published, report.failed) == (1, 0)
@@ -61,13 +61,13 @@ def test_a_retry_with_a_mended_engine_succeeds(source: Path, tmp_path: Path) -> 
     assert rows(tmp_path / "lake", "SELECT count(*) FROM recordings WHERE status = 'ok'") == [(4,)]
 
 
-def test_deaths_that_nobody_saw_end_as_abandoned(source: Path, tmp_path: Path) -> None:
+def test_repeated_starts_without_an_end_are_given_up(source: Path, tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
     lake.ledger.register(objects(source), fingerprint=lambda _: "", shards=1, start_date=date(2024, 1, 1))
     (partition,) = lake.ledger.pending_partitions()
     victim = next(p.recording for p in lake.ledger.pending(partition) if p.recording.uri.endswith("/310.wav"))
     for _ in range(MAX_ATTEMPTS):  # every time, the whole machine went down
-        lake.ledger.started(victim)
+        lake.ledger.attempts.started(victim)
     ingested(source, tmp_path / "lake", shards=1)
     found = rows(tmp_path / "lake", "SELECT parse_filename(uri), error_class FROM recordings WHERE status = 'failed'")
     assert found == [("310.wav", "Abandoned")]

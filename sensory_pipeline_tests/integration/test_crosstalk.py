@@ -13,7 +13,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from sensory_pipeline.audio.crosstalk import Crosstalk, find_crosstalk, silence
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import RecordingResult
@@ -104,7 +104,7 @@ def test_crosstalk_may_go_one_way() -> None:
 
 
 @pytest.mark.parametrize(("level_db", "share"), [(-10, 0.25), (-20, 0.1)])
-def test_who_talks_at_once_stays(level_db: int, share: float) -> None:
+def test_overlapped_speech_is_kept(level_db: int, share: float) -> None:
     """Where one of them pauses, the other is an echo there."""
     sound = call()
     one, other = (
@@ -151,7 +151,7 @@ def test_a_word_of_its_own_is_not_lost_with_a_copy() -> None:
     assert not shared_ms(found.echoes[1], [Span(start_ms=10_000, end_ms=10_600)])
 
 
-def test_of_three_channels_the_copy_alone_is_silenced() -> None:
+def test_only_the_copy_among_three_channels_is_silenced() -> None:
     sound = call()
     found = find_crosstalk(pcm_of(np.stack([sound[0], sound[1], -sound[0]])))
     assert found.copies == {2: 0}
@@ -170,7 +170,7 @@ def test_one_channel_alone_has_none() -> None:
     assert find_crosstalk(pcm_of(mono()[None])) == Crosstalk(echoes=((),), copies={})
 
 
-def test_hum_on_both_channels_is_no_voice() -> None:
+def test_hum_on_both_channels_is_not_crosstalk() -> None:
     sound = call()
     hum = 2000 * np.sin(2 * np.pi * 50 * np.arange(sound.shape[1]) / SAMPLE_RATE)
     assert find_crosstalk(pcm_of(sound + hum)).echoes == ((), ())
@@ -183,7 +183,7 @@ def test_a_long_recording_has_no_seams() -> None:
     assert find_crosstalk(pcm).echoes == ((), (pcm.span,))
 
 
-def test_what_is_silenced_fades_and_the_rest_stays() -> None:
+def test_silenced_parts_fade_and_the_rest_is_unchanged() -> None:
     pcm = Waveform(samples=np.full((2, 4800), 1000, np.int16))
     span = Span(start_ms=100, end_ms=200)
     silence(pcm, Crosstalk(echoes=((), (span, Span(start_ms=250, end_ms=300))), copies={}))
@@ -196,7 +196,7 @@ def test_what_is_silenced_fades_and_the_rest_stays() -> None:
     assert np.abs(np.diff(echo)).max() <= 20
 
 
-def test_the_samples_are_where_the_decoder_left_them() -> None:
+def test_samples_are_changed_in_place() -> None:
     """So that hours of sound need no second copy."""
     pcm = decode(CALL, channels="keep", max_duration_s=60).pcm
     silence(pcm, Crosstalk(echoes=((pcm.span,), ()), copies={}))
@@ -204,7 +204,7 @@ def test_the_samples_are_where_the_decoder_left_them() -> None:
     assert pcm.samples[1].any()
 
 
-def test_mono_recordings_are_not_done_again() -> None:
+def test_mono_recordings_are_not_processed_again() -> None:
     settings = [make_plan(ProcessRequest(stereo=stereo), trivial()).stages for stereo in (False, True)]
     assert settings[0][Stage.NORMALIZED_AUDIO].settings == '{"stereo": false}'
     assert settings[1][Stage.NORMALIZED_AUDIO].settings == '{"crosstalk": 1, "stereo": true}'
@@ -238,7 +238,7 @@ def test_a_recording_says_what_was_silenced(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("real_models")
-def test_words_said_once_stand_once(tmp_path: Path) -> None:
+def test_words_said_once_are_written_once(tmp_path: Path) -> None:
     engines = chosen_engines(engine_choice(Settings(), stereo=True))
 
     def heard(sound: Sound) -> RecordingResult:

@@ -1,4 +1,4 @@
-"""A bit that flips on the disk is noticed, or changes nothing; nobody is told something else in silence."""
+"""A bit that flips on the disk is detected or changes nothing; no query silently gives another answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ START = date(2024, 1, 1)
 
 
 def processed(ready: Runner, lake: Lake) -> None:
-    """Whatever is pending, as a run does it."""
+    """Process what is pending, as a run does."""
     for partition in lake.ledger.pending_partitions():
         for stage in Stage:
             ready.run_stage(lake, stage, partition, "run")
@@ -84,7 +84,7 @@ def flips(root: Path, number: int, seed: int) -> list[tuple[str, int]]:
     return chosen
 
 
-def test_a_flipped_bit_is_noticed_or_changes_nothing(
+def test_a_flipped_bit_is_detected_or_changes_nothing(
     ready: Runner, whole: Path, soak: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(whole, tmp_path / "lake")
@@ -110,13 +110,13 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(
 
 
 def redone(ready: Runner, root: Path) -> None:
-    """Emotions anew, from what the lake has of the stages before them."""
+    """Make emotions again, from the stored results of the earlier stages."""
     lake = Lake.open(root)
     lake.ledger.redo(lake.ledger.known(), [Stage.EMOTIONS])
     processed(ready, lake)
 
 
-def test_a_damaged_data_file_is_told_by_name(whole: Path, tmp_path: Path) -> None:
+def test_the_error_names_a_damaged_data_file(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "lake")
     (words,) = (tmp_path / "lake" / "generations" / "words").rglob("*.parquet")
     flip(words, 8 * 40)
@@ -140,7 +140,7 @@ def test_pages_have_checksums_that_other_readers_verify(whole: Path, tmp_path: P
             pq.read_table(damaged, page_checksum_verification=True, partitioning=None)
 
 
-def test_forgetting_leaves_no_voice_beside_a_damaged_chunk_or_table(whole: Path, tmp_path: Path) -> None:
+def test_forgetting_removes_the_audio_despite_a_damaged_chunk_or_table(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "lake")
     lake = Lake.open(tmp_path / "lake")
     uri = next(item.uri for item in lake.ledger.known() if item.uri.endswith("300.wav"))
@@ -160,7 +160,7 @@ def test_forgetting_leaves_no_voice_beside_a_damaged_chunk_or_table(whole: Path,
     assert recording_id(uri) not in repr(tables(lake.root))
 
 
-def test_a_result_that_nobody_understands_is_made_again(ready: Runner, whole: Path, tmp_path: Path) -> None:
+def test_an_invalid_stored_result_is_made_again(ready: Runner, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "lake")
     lake = Lake.open(tmp_path / "lake")
     ((partition, _),) = lake.published()

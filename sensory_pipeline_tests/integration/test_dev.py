@@ -21,7 +21,7 @@ ASKED = """{
 }"""
 
 
-def test_it_says_what_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_says_what_runs_automatically(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(habits(Settings(devices="cpu:0,cpu:1"))) == [
         """watches nothing (SENSORY_SOURCES='["/recordings"]')""",
         "one run at a time on each of cpu:0, cpu:1 (SENSORY_DEVICES)",
@@ -36,7 +36,7 @@ def test_it_says_what_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("nightly", ["at two", "0 25 * * *", "0 2 31 2 *"])
-def test_a_night_that_never_comes_is_told_at_once(nightly: str, tmp_path: Path) -> None:
+def test_an_invalid_schedule_is_reported_at_once(nightly: str, tmp_path: Path) -> None:
     done = sensory("dev", "--lake", "lake", cwd=tmp_path, SENSORY_NIGHTLY=nightly)
     assert (done.returncode, done.stderr.startswith(f"SENSORY_NIGHTLY is '{nightly}'")) == (2, True)
     assert not (tmp_path / "lake").exists()

@@ -38,7 +38,7 @@ def test_it_ends_on_sigterm_where_sigint_was_ignored(tmp_path: Path) -> None:
             server.wait()
 
 
-def test_a_taken_port_is_told_at_once(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = sensory("dev", "--lake", "lake", "--port", str(port), cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Which devices there are, which one is meant, in which precision, and that two never share one."""
+"""Which devices there are, which one a setting chooses, with which precision, and that two runs never share one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines import devices
+from sensory_pipeline.engines import device_discovery
+from sensory_pipeline.engines.device_discovery import discover, nvidia_smi_gpus
 from sensory_pipeline.engines.device_lock import device_lock
 from sensory_pipeline.engines.devices import (
     COMPUTE_TYPES,
@@ -21,8 +22,6 @@ from sensory_pipeline.engines.devices import (
     DeviceKind,
     choose,
     choose_compute_type,
-    discover,
-    nvidia_smi_gpus,
 )
 from sensory_pipeline.settings import environment_with
 
@@ -53,26 +52,26 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu:0", "cpu:7", "cuda:0", "cuda:11"])
-def test_a_name_reads_back(name: str) -> None:
+def test_a_name_is_parsed_to_the_same_device(name: str) -> None:
     assert Device.parse(name).name == name
 
 
-def test_names_are_forgiving_in_case_and_blanks() -> None:
+def test_case_and_spaces_of_names_are_ignored() -> None:
     assert Device.parse(" CUDA ") == Device(kind=DeviceKind.CUDA, index=0)
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:-1", "cuda:a", "0", "cpu,cuda", "cuda:²"])
-def test_what_is_no_device_says_what_is(name: str) -> None:
+def test_the_error_about_a_wrong_name_lists_the_right_ones(name: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a device; write cpu, cuda"):
         Device.parse(name)
 
 
-def test_a_gpu_has_a_number() -> None:
+def test_a_gpu_needs_a_number() -> None:
     with pytest.raises(ValueError, match="index"):
         Device(kind=DeviceKind.CUDA)
 
 
-def test_virtual_cpus_are_all_the_cpu_to_libraries() -> None:
+def test_libraries_see_virtual_cpus_as_the_cpu() -> None:
     virtual, gpu = Device.parse("cpu:3"), Device.parse("cuda:3")
     assert virtual != CPU
     assert (virtual.torch_name, str(virtual.kind), virtual.ordinal) == ("cpu", "cpu", 0)
@@ -109,7 +108,7 @@ def test_without_nvidia_smi_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.
     assert nvidia_smi_gpus(None) == ()
 
 
-def test_a_failing_nvidia_smi_is_told_of(nvidia_smi: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_nvidia_smi_is_logged(nvidia_smi: Path, caplog: pytest.LogCaptureFixture) -> None:
     nvidia_smi.write_text("#!/bin/sh\necho could not talk to the NVIDIA driver >&2\nexit 9\n")
     with caplog.at_level(logging.WARNING):
         assert nvidia_smi_gpus(None) == ()
@@ -120,25 +119,28 @@ def test_a_hanging_nvidia_smi_does_not_hang_us(
     nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nvidia_smi.write_text("#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(devices, "NVIDIA_SMI_LIMIT_S", 0.2)
+    monkeypatch.setattr(device_discovery, "NVIDIA_SMI_LIMIT_S", 0.2)
     with caplog.at_level(logging.WARNING):
         assert nvidia_smi_gpus(None) == ()
     assert "no answer" in caplog.text
 
 
-def test_where_torch_is_missing_nvidia_smi_is_asked(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_nvidia_smi_lists_the_gpus(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert discover("0,2") == (*gpus(2), CPU)
     assert discover("") == (CPU,)
 
 
 @pytest.mark.parametrize(("works", "found"), [(True, "cuda:0 cuda:1 cpu"), (False, "cpu")])
-def test_where_torch_is_there_it_is_asked(nvidia_smi: Path, tmp_path: Path, works: bool, found: str) -> None:
+def test_torch_lists_the_gpus_if_it_is_installed(nvidia_smi: Path, tmp_path: Path, works: bool, found: str) -> None:
     package = tmp_path / "site" / "torch"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("from torch import cuda\n")
     (package / "cuda.py").write_text(f"def device_count(): return 2\ndef is_available(): return {works}\n")
-    code = "from sensory_pipeline.engines.devices import discover; print(*(device.name for device in discover(None)))"
+    code = (
+        "from sensory_pipeline.engines.device_discovery import discover\n"
+        "print(*(device.name for device in discover(None)))"
+    )
     environment = environment_with(PYTHONPATH=str(tmp_path / "site"))
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip() == found
@@ -159,7 +161,7 @@ def test_where_torch_is_there_it_is_asked(nvidia_smi: Path, tmp_path: Path, work
         ("cpu:4", "cuda:0 cpu", "cpu:4"),
     ],
 )
-def test_the_device_that_is_meant(requested: str, available: str, chosen: str) -> None:
+def test_a_setting_chooses_its_device(requested: str, available: str, chosen: str) -> None:
     assert choose(requested, [Device.parse(name) for name in available.split()]).name == chosen
 
 
@@ -171,7 +173,7 @@ def test_the_device_that_is_meant(requested: str, available: str, chosen: str) -
         ("gpu", "cuda:0 cpu", "'gpu' is not a device"),
     ],
 )
-def test_a_gpu_that_is_not_there_is_never_replaced_in_silence(requested: str, available: str, message: str) -> None:
+def test_a_missing_gpu_is_never_replaced_silently(requested: str, available: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         choose(requested, [Device.parse(name) for name in available.split()])
 
@@ -192,12 +194,12 @@ def test_a_compute_type_is_taken_or_refused_by_name(name: str, kind: DeviceKind)
                 choose_compute_type(compute_type, device)
 
 
-def test_a_compute_type_nobody_knows_is_refused() -> None:
+def test_an_unknown_compute_type_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="cuda:0 does not support 'fp16', only float16, int8_float16"):
         choose_compute_type("fp16", Device.parse("cuda"))
 
 
-def test_ctranslate2_can_do_on_a_cpu_what_we_say() -> None:
+def test_ctranslate2_supports_our_compute_types_on_a_cpu() -> None:
     ctranslate2 = pytest.importorskip("ctranslate2")
     assert set(COMPUTE_TYPES[DeviceKind.CPU]) <= ctranslate2.get_supported_compute_types("cpu")
     assert not {"float16", "int8_float16"} & ctranslate2.get_supported_compute_types("cpu")
@@ -216,7 +218,7 @@ with device_lock(Device.parse(name), Path(folder), visible=visible or None):
 
 
 class Run:
-    """Another process that wants a device and keeps it until it is told otherwise."""
+    """Another process that locks a device until it is ended."""
 
     def __init__(self, name: str, folder: Path, *, visible: str = "") -> None:
         command = [sys.executable, "-c", HOLD, name, str(folder), visible]
@@ -258,7 +260,7 @@ def test_one_gpu_under_two_numbers_is_still_one(tmp_path: Path) -> None:
     waiting.finish()
 
 
-def test_a_hidden_gpu_cannot_be_had(tmp_path: Path) -> None:
+def test_a_hidden_gpu_cannot_be_used(tmp_path: Path) -> None:
     lock = device_lock(Device.parse("cuda:1"), tmp_path, visible="0")
     with pytest.raises(ConfigurationError, match="hidden by CUDA_VISIBLE_DEVICES"), lock:
         raise AssertionError("had a device that is not there")

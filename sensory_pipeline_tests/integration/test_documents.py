@@ -19,9 +19,7 @@ from sensory_pipeline_tests import places
 ROOT = places.ROOT
 
 
-def test_the_example_of_an_environment_file_is_what_runs_without_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_environment_file_has_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     assert text == example()
     for name in (*Settings.names(), *ServiceSettings.names()):
@@ -40,14 +38,14 @@ def test_every_command_is_in_the_readme() -> None:
         assert f"sensory {name}" in readme, name
 
 
-def test_every_command_has_help_that_says_something() -> None:
+def test_every_command_has_help() -> None:
     for name in get_command(app).commands:  # type: ignore[attr-defined]
         shown = CliRunner().invoke(app, [name, "--help"])
         assert shown.exit_code == 0
         assert len(shown.stdout) > 200, name
 
 
-def test_pages_are_what_the_code_says() -> None:
+def test_generated_pages_match_the_code() -> None:
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == tables_page()
     engines = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
     assert engines == engines_page(engines)

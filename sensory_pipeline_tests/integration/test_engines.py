@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.process_request import DiarizationSettings

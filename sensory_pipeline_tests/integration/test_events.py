@@ -1,4 +1,4 @@
-"""What a queue tells of objects in S3, with moto's S3 and SQS: real notifications, and messages that are none."""
+"""Events of objects in S3, with moto's S3 and SQS: real notifications, and messages that are none."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Queue:
     @property
     def messages(self) -> int:
         """Waiting, or taken and not deleted."""
-        told = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
-        return int(told["ApproximateNumberOfMessages"]) + int(told["ApproximateNumberOfMessagesNotVisible"])
+        attributes = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesNotVisible"])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def forget_clients() -> None:
 
 @pytest.fixture
 def queue(server: Server, bucket: Bucket) -> Iterator[Queue]:
-    """Told of what comes and goes in the bucket."""
+    """A queue that receives the bucket's events."""
     session = Session(server.key, server.secret, region_name="us-east-1")
     with closing(session.client("sqs", endpoint_url=server.endpoint)) as client:
         url = client.create_queue(QueueName=bucket.name)["QueueUrl"]
@@ -83,7 +83,7 @@ def lake(tmp_path: Path) -> Lake:
     return Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
 
 
-def told(lake: Lake, queue: Queue, source: str, *, seconds: float = 20) -> ConsumedEvents:
+def consumed_events(lake: Lake, queue: Queue, source: str, *, seconds: float = 20) -> ConsumedEvents:
     return consume_events(lake, current_plans(Settings()), queue.url, [source], seconds=seconds)
 
 
@@ -98,37 +98,37 @@ def event(bucket: Bucket, key: str, name: str = "ObjectCreated:Put") -> str:
     return json.dumps({"Records": [record]})
 
 
-def test_what_comes_and_goes_stands_in_the_ledger(lake: Lake, bucket: Bucket, queue: Queue) -> None:
+def test_events_register_and_mark_objects_in_the_ledger(lake: Lake, bucket: Bucket, queue: Queue) -> None:
     for key in ("calls/a.wav", "calls/b c+ä.wav", "calls/notes.txt", "calls/.hidden/d.wav", "elsewhere/e.wav"):
         bucket.put(key, b"sound")
-    told(lake, queue, bucket.uri("calls"))
+    consumed_events(lake, queue, bucket.uri("calls"))
     assert waiting(lake) == {bucket.uri("calls/a.wav"), bucket.uri("calls/b%20c%2B%C3%A4.wav")}
     assert queue.messages == 0
     bucket.delete("calls/a.wav")
-    told(lake, queue, bucket.uri("calls"))
+    consumed_events(lake, queue, bucket.uri("calls"))
     assert waiting(lake) == {bucket.uri("calls/b%20c%2B%C3%A4.wav")}
     assert queue.messages == 0
 
 
 def test_events_late_twice_and_out_of_order_are_harmless(lake: Lake, bucket: Bucket, queue: Queue) -> None:
     bucket.put("a.wav", b"first")
-    told(lake, queue, bucket.uri())
+    consumed_events(lake, queue, bucket.uri())
     bucket.put("a.wav", b"second")
     removed, created = event(bucket, "a.wav", "ObjectRemoved:Delete"), event(bucket, "a.wav")
     queue.send(created, created, removed, event(bucket, "never-there.wav"))
-    told(lake, queue, bucket.uri())
+    consumed_events(lake, queue, bucket.uri())
     ((partition, count),) = lake.ledger.pending_partitions().items()
     assert count == 1
     assert lake.ledger.pending(partition)[0].recording.size_bytes == len(b"second")
     assert queue.messages == 0
 
 
-def test_what_is_no_event_is_deleted_and_blocks_nothing(lake: Lake, bucket: Bucket, queue: Queue) -> None:
+def test_messages_that_are_no_events_are_deleted(lake: Lake, bucket: Bucket, queue: Queue) -> None:
     by_sns = json.dumps({"Type": "Notification", "Message": event(bucket, "by+sns.wav")})
     bucket.put("by sns.wav", b"sound")
     test_event = json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"})
     queue.send(test_event, "{", "[]", "12", "null", '{"Records": [{}]}', '{"Records": 3}', '{"Message": "no"}', by_sns)
-    told(lake, queue, bucket.uri())
+    consumed_events(lake, queue, bucket.uri())
     assert waiting(lake) == {bucket.uri("by%20sns.wav")}
     assert queue.messages == 0
 
@@ -144,16 +144,16 @@ HOSTILE = (
 )
 
 
-def test_no_message_stops_those_beside_it(lake: Lake, bucket: Bucket, queue: Queue) -> None:
+def test_no_message_blocks_others(lake: Lake, bucket: Bucket, queue: Queue) -> None:
     bucket.put("a.wav", b"sound")
     queue.send(*HOSTILE, event(bucket, f"{'k' * 2000}.wav"), event(bucket, "a.wav"))
-    heeded = told(lake, queue, bucket.uri())
+    consumed = consumed_events(lake, queue, bucket.uri())
     assert waiting(lake) == {bucket.uri("a.wav")}
-    assert heeded.objects >= 1
-    assert queue.messages == heeded.left
+    assert consumed.objects >= 1
+    assert queue.messages == consumed.left
 
 
-def test_an_object_that_cannot_be_looked_at_keeps_only_its_own_message(
+def test_an_object_that_cannot_be_checked_delays_only_its_own_message(
     lake: Lake, bucket: Bucket, queue: Queue, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.client.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "0"})
@@ -163,25 +163,25 @@ def test_an_object_that_cannot_be_looked_at_keeps_only_its_own_message(
         disconnect()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bad.endpoint)
         for _ in range(2):
-            heeded = told(lake, queue, bucket.uri(), seconds=1.5)
+            consumed = consumed_events(lake, queue, bucket.uri(), seconds=1.5)
     assert waiting(lake) == {bucket.uri("a.wav"), bucket.uri("c.wav")}
     assert queue.messages == 1
-    assert heeded.left > 0
+    assert consumed.left > 0
     assert 0 < seen["403"] <= MOST_RECEIPTS  # then it is the queue's
 
 
-def test_a_message_stays_until_its_object_could_be_looked_at(
+def test_a_message_stays_until_its_object_was_checked(
     lake: Lake, bucket: Bucket, queue: Queue, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put("a.wav", b"sound")
     with behind_bad_network(server, lambda _: "503") as (bad, _):
         disconnect()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bad.endpoint)
-        assert told(lake, queue, bucket.uri()) == ConsumedEvents(objects=0, left=queue.messages)
+        assert consumed_events(lake, queue, bucket.uri()) == ConsumedEvents(objects=0, left=queue.messages)
     assert queue.messages > 0
     assert not waiting(lake)
 
 
-def test_a_queue_that_is_not_there_says_what_to_check(lake: Lake, bucket: Bucket, queue: Queue) -> None:
+def test_the_error_about_a_missing_queue_says_what_to_check(lake: Lake, bucket: Bucket, queue: Queue) -> None:
     with pytest.raises(ConfigurationError, match="check SENSORY_SQS_QUEUE, AWS_DEFAULT_REGION and the credentials"):
         consume_events(lake, current_plans(Settings()), f"{queue.url}-gone", [bucket.uri()], seconds=5)

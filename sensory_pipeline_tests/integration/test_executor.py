@@ -78,7 +78,7 @@ def test_a_bad_recording_fails_its_own_future_alone(
     assert set(multiprocessing.active_children()) <= others
 
 
-def test_settings_that_an_engine_refuses_fail_nobody_else(tmp_path: Path) -> None:
+def test_settings_that_an_engine_refuses_fail_only_their_recording(tmp_path: Path) -> None:
     with executor(engines.trivial, size=1) as shared:
         tasks = [
             task(tmp_path, length_ms, language="ru" if length_ms == 320 else "en") for length_ms in (300, 310, 320)
@@ -88,7 +88,7 @@ def test_settings_that_an_engine_refuses_fail_nobody_else(tmp_path: Path) -> Non
         assert isinstance(bad.exception(60), UnsupportedLanguage)
 
 
-def test_what_comes_while_engines_are_at_work_joins_them(tmp_path: Path) -> None:
+def test_recordings_that_arrive_while_engines_work_join_them(tmp_path: Path) -> None:
     others = set(multiprocessing.active_children())
     with executor(engines.slow, size=1) as shared:
         first = shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, 300))
@@ -100,14 +100,14 @@ def test_what_comes_while_engines_are_at_work_joins_them(tmp_path: Path) -> None
         assert len(set(multiprocessing.active_children()) - others) == 1
 
 
-def test_engines_that_cannot_start_fail_whoever_waits(tmp_path: Path) -> None:
+def test_engines_that_cannot_start_fail_all_waiting_requests(tmp_path: Path) -> None:
     with executor(engines.failed_start, size=1) as shared:
         futures = submitted(shared, [task(tmp_path, length_ms) for length_ms in (300, 310)])
         for future in futures:
             assert isinstance(future.exception(120), EngineUnavailable)
 
 
-def test_nobody_waits_for_engines_that_are_closed(tmp_path: Path) -> None:
+def test_requests_end_when_engines_are_closed(tmp_path: Path) -> None:
     with executor(engines.hanging, size=1) as shared:
         at_work = shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, engines.CULPRIT_MS))
         waits = shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, 300))

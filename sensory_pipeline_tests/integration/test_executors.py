@@ -17,7 +17,7 @@ from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.definitions import build
-from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
@@ -168,7 +168,7 @@ def worker(device: str, broker: str, folder: Path) -> Iterator[None]:
 
 
 def test_kubernetes_gets_a_gpu_for_each_step_that_calculates_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    # there is no cluster here: what it is told is all that is tested
+    # there is no cluster here: only what is sent to it is tested
     dagster_k8s = pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed: make test")
     monkeypatch.setenv("SENSORY_EXECUTOR", "k8s")
     job = build(Settings()).resolve_job_def("process_recordings")

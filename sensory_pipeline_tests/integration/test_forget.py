@@ -50,7 +50,7 @@ def test_nothing_is_left_and_the_others_stay(source: Path, tmp_path: Path) -> No
     assert len(list(lake.audio.glob("*.wav"))) == 2
 
 
-def test_it_does_not_come_back(source: Path, tmp_path: Path) -> None:
+def test_it_is_not_registered_again(source: Path, tmp_path: Path) -> None:
     lake = Lake.open(tmp_path / "lake")
     forget(lake, uri_of(source / f"{SECRET}.wav"))
     tone(source / f"{SECRET}.wav", 772)
@@ -59,7 +59,7 @@ def test_it_does_not_come_back(source: Path, tmp_path: Path) -> None:
     assert traces(lake.root) == []
 
 
-def test_one_that_was_never_done_is_forgotten_too(source: Path, tmp_path: Path) -> None:
+def test_a_pending_recording_can_be_forgotten(source: Path, tmp_path: Path) -> None:
     lake = Lake.open(tmp_path / "lake")
     added = tone(source / f"{SECRET}-2.wav", 800)
 

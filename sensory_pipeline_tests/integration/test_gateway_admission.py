@@ -76,14 +76,14 @@ def test_an_upload_is_counted_while_it_comes(tmp_path: Path) -> None:
         eventually(lambda: not kept(tmp_path / "spool"))
 
 
-def test_a_recording_that_is_too_long_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recording_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENSORY_MAX_AUDIO_HOURS", "0.0001")
     with gateway(tmp_path / "spool") as service:
         answer = service.process(tone(tmp_path / "a.wav", 1000), WANTED)
         assert (answer.status_code, answer.json()["type"]) == (413, "urn:sensory:audio-too-long")
 
 
-def test_of_many_at_once_none_is_lost(tmp_path: Path) -> None:
+def test_none_of_many_simultaneous_requests_is_lost(tmp_path: Path) -> None:
     recordings = [tone(tmp_path / f"{ms}.wav", ms) for ms in range(900, 924)]
     hours = 2.0 / 3600
     with gateway(tmp_path / "spool", queue_audio_hours=hours) as service, ThreadPoolExecutor(24) as threads:
@@ -96,7 +96,7 @@ def test_of_many_at_once_none_is_lost(tmp_path: Path) -> None:
         eventually(lambda: not kept(tmp_path / "spool"))
 
 
-def test_what_is_too_much_is_refused_for_now(tmp_path: Path) -> None:
+def test_requests_beyond_the_limits_are_refused_for_now(tmp_path: Path) -> None:
     recording = tone(tmp_path / "a.wav", trivial_engines.CULPRIT_MS)
     hours = 2 * trivial_engines.CULPRIT_MS / 1000 / 3600
     with gateway(
@@ -114,7 +114,7 @@ def test_what_is_too_much_is_refused_for_now(tmp_path: Path) -> None:
         assert metric(service, "sensory_recordings_at_work") == 0
 
 
-def test_who_hangs_up_is_not_worked_for(tmp_path: Path) -> None:
+def test_a_request_is_dropped_if_its_client_disconnects(tmp_path: Path) -> None:
     engines = trivial_engines.slow
     with gateway(tmp_path / "spool", engines=engines) as service:
         service.wait_until_ready()
@@ -135,7 +135,7 @@ def metric(service: Gateway, name: str) -> float:
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 
-def test_who_has_waited_too_long_is_told_what_to_do(tmp_path: Path) -> None:
+def test_a_request_that_waited_too_long_gets_a_deadline_error(tmp_path: Path) -> None:
     engines = trivial_engines.slow
     with gateway(tmp_path / "spool", engines=engines, request_timeout_s=0.1) as service:
         service.wait_until_ready()
@@ -184,7 +184,7 @@ def test_the_queue_does_not_let_a_short_one_wait_behind_long_ones() -> None:
     assert sorted(order) == ["long 0", "long 1", "long 2", "short"]
 
 
-def test_a_service_that_stops_sends_away_who_waits() -> None:
+def test_a_service_that_stops_refuses_waiting_requests() -> None:
     async def day() -> None:
         admission = Admission(limit_s=1e6, long_places=1)
         async with admission.turn("a", LONG_S * 2):
@@ -205,7 +205,7 @@ def test_a_service_that_stops_sends_away_who_waits() -> None:
     asyncio.run(day())
 
 
-def test_a_request_under_way_is_ended_before_the_service_stops(tmp_path: Path) -> None:
+def test_a_request_in_progress_is_finished_before_the_service_stops(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as threads:
         with gateway(tmp_path / "spool", engines=trivial_engines.slow) as service:
             service.wait_until_ready()

@@ -89,7 +89,7 @@ OTHERS: dict[str, Any] = {
 }
 """Another value of each, but those of which any gives the same (next)."""
 
-OBEYED = frozenset(
+APPLIED = frozenset(
     {"language", "language_detection_threshold", "beam_size", "no_speech_threshold", "task", "initial_prompt"}
     | {"temperature", "compression_ratio_threshold", "log_prob_threshold", "multilingual", "chunk_length"}
     | {"hallucination_silence_threshold", "hotwords"}
@@ -124,13 +124,13 @@ def test_no_option_of_the_transcriber_is_missing() -> None:
         assert TranscriptionOptions.model_fields[name].default == value, name
 
 
-def test_all_defaults_at_once_ask_for_what_nothing_asks_for() -> None:
+def test_sending_all_defaults_equals_sending_nothing() -> None:
     assert request(DEFAULTS) == request({})
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_an_option_is_obeyed_or_refused_by_name(name: str) -> None:
-    if name in OBEYED:
+def test_an_option_is_applied_or_refused_by_name(name: str) -> None:
+    if name in APPLIED:
         assert request({name: OTHERS[name]}).tra != request({}).tra
         return
     with pytest.raises(Problem) as refused:
@@ -139,12 +139,12 @@ def test_an_option_is_obeyed_or_refused_by_name(name: str) -> None:
     assert list(refused.value.fields) == [f"settings.tra.{name}"]
 
 
-def test_what_has_no_effect_is_taken() -> None:
+def test_options_without_effect_are_accepted() -> None:
     for name, value in WITHOUT_EFFECT.items():
         assert request({name: value}) == request({}), name
 
 
-def test_what_is_not_given_is_as_the_installation_has_it() -> None:
+def test_missing_options_take_the_installations_settings() -> None:
     default = ProcessRequest.model_validate({"tra": {"languages": "de,en", "beam_size": 2}, "stereo": True})
     assert RequestJson.read(b'{"settings": {}}').request(default).tra == default.tra
     given = RequestJson.read(b'{"settings": {"tra": {"language": "ru"}, "dia": {"stereo_mode": false}}}')
@@ -197,7 +197,7 @@ def test_the_answer_has_all_parts(service: Gateway, recording: Path) -> None:
     assert emo["engine"] == "trivial"
 
 
-def test_a_part_that_is_not_asked_for_is_null_or_absent(service: Gateway, recording: Path) -> None:
+def test_a_part_that_was_not_requested_is_null_or_absent(service: Gateway, recording: Path) -> None:
     wanted: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
     result = service.process(recording, wanted).json()["result"]
     assert (result["dia"], result["emo"]) == (None, None)
@@ -205,14 +205,14 @@ def test_a_part_that_is_not_asked_for_is_null_or_absent(service: Gateway, record
     assert text == {"tra": {"start": 0.0, "end": 1.5, "text": "1500"}}
 
 
-def test_speakers_are_judged_turn_by_turn(service: Gateway, recording: Path) -> None:
+def test_speakers_are_classified_turn_by_turn(service: Gateway, recording: Path) -> None:
     emo = {"analysis_level": "speaker"}
     result = service.process(recording, {"settings": {"tasks": ALL, "emo": emo}}).json()["result"]
     (segment,) = result["emo"]["segments"]
     assert {**result["dia"]["turns"][0], "emotional": segment["emotional"]} == segment
 
 
-def test_words_are_left_out_where_nobody_wants_them(service: Gateway, recording: Path) -> None:
+def test_words_can_be_left_out(service: Gateway, recording: Path) -> None:
     tra = service.process(recording, {"settings": {"tra": {"word_timestamps": False}}}).json()["result"]["tra"]
     assert tra["text"] == "1500"
     assert tra["chunks"][0]["alternatives"][0]["words"] == tra["segments"][0]["words"] == []
@@ -242,7 +242,7 @@ def test_stereo_speakers_are_named_by_their_sides(service: Gateway, tmp_path: Pa
         ({"settings": {}, "format_output": "xml"}, "request_json.format_output"),
     ],
 )
-def test_a_bad_request_is_told_field_by_field(
+def test_errors_of_a_request_are_listed_by_field(
     service: Gateway, recording: Path, wanted: dict[str, Any] | str, told: str
 ) -> None:
     answer = service.process(recording, wanted)
@@ -251,7 +251,7 @@ def test_a_bad_request_is_told_field_by_field(
     assert told in [problem["field"] for problem in answer.json()["errors"]]
 
 
-def test_recordings_that_are_none(service: Gateway, tmp_path: Path) -> None:
+def test_uploads_that_are_not_recordings(service: Gateway, tmp_path: Path) -> None:
     wanted: dict[str, Any] = {"settings": {}}
     empty, text = tmp_path / "empty.wav", tmp_path / "text.wav"
     empty.write_bytes(b"")
@@ -262,7 +262,7 @@ def test_recordings_that_are_none(service: Gateway, tmp_path: Path) -> None:
     assert "convert it to wav" in answer.json()["detail"]
 
 
-def test_an_engine_that_refuses_says_so(service: Gateway, recording: Path) -> None:
+def test_a_refusal_of_an_engine_is_reported(service: Gateway, recording: Path) -> None:
     answer = service.process(recording, {"settings": {"tra": {"language": "ru"}}})
     assert (answer.status_code, answer.json()["detail"]) == (422, "trivial speaks no ru")
 

@@ -47,19 +47,19 @@ def test_openapi_has_every_address_with_its_problems(service: Gateway) -> None:
         *(Transcription, VerboseTranscription, DiarizedTranscription),
     ],
 )
-def test_examples_are_what_they_are_examples_of(model: type[BaseModel], service: Gateway) -> None:
+def test_examples_are_valid(model: type[BaseModel], service: Gateway) -> None:
     described = service.http.get("/openapi.json").json()["components"]["schemas"][model.__name__]
     model.model_validate(described["example"])
 
 
-def test_the_page_asks_nobody_else(service: Gateway) -> None:
+def test_the_page_loads_nothing_from_other_hosts(service: Gateway) -> None:
     page = service.http.get("/docs")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "http://" not in page.text
     assert "https://" not in page.text
 
 
-def test_figures_are_told_without_unbounded_labels(service: Gateway, tmp_path: Path) -> None:
+def test_metrics_have_no_unbounded_labels(service: Gateway, tmp_path: Path) -> None:
     for ms in (300, 400):
         assert service.process(tone(tmp_path / f"{ms}.wav", ms), {"settings": {}}).status_code == 200
     for number in range(20):
@@ -85,6 +85,6 @@ def test_an_address_names_all_its_methods(service: Gateway) -> None:
     assert (refused.status_code, set(refused.headers["allow"].split(", "))) == (405, {"GET", "DELETE"})
 
 
-def test_the_caches_tell_of_no_folder(service: Gateway) -> None:
+def test_cache_statistics_show_no_folder(service: Gateway) -> None:
     stats = service.http.get("/cache/stats").json()
     assert {"hits", "misses", "loads", "evictions", "models"} <= set(stats)

@@ -1,4 +1,4 @@
-"""Recordings that kill engines, and uploads that are damaged: each is told its own error, and the service lives."""
+"""Recordings that kill engines, and uploads that are damaged: each gets its own error, and the service continues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORM = (
 )
 
 
-def test_a_recording_that_kills_its_engine_is_told_so_and_the_others_are_done(tmp_path: Path) -> None:
+def test_a_recording_that_kills_its_engine_fails_and_the_others_are_done(tmp_path: Path) -> None:
     lengths = (300, trivial_engines.CULPRIT_MS, 310, 320)
     recordings = [tone(tmp_path / f"{ms}.wav", ms) for ms in lengths]
     engines = trivial_engines.segfaulting_in_batches
@@ -44,7 +44,7 @@ def test_a_recording_that_kills_its_engine_is_told_so_and_the_others_are_done(tm
         assert service.process(recordings[0], WANTED).status_code == 200
 
 
-def test_a_prompt_that_is_too_long_is_the_clients_fault_and_no_engine_dies_of_it(whisper: Path, tmp_path: Path) -> None:
+def test_a_prompt_that_is_too_long_is_the_clients_fault_and_ends_no_engine(whisper: Path, tmp_path: Path) -> None:
     recording = whisper.parent / "conversations" / "english-two.flac"
     long = {"settings": {"tasks": ["transcribe"], "tra": {"language": "en", "hotwords": "two " * 300}}}
     short = {"settings": {"tasks": ["transcribe"], "tra": {"language": "en", "hotwords": "two"}}}
@@ -62,7 +62,7 @@ def test_a_prompt_that_is_too_long_is_the_clients_fault_and_no_engine_dies_of_it
         assert set(multiprocessing.active_children()) == processes
 
 
-def test_damaged_uploads_are_the_clients_fault_and_the_service_lives(tmp_path: Path, soak: bool) -> None:
+def test_damaged_uploads_are_the_clients_fault_and_the_service_continues(tmp_path: Path, soak: bool) -> None:
     dice = random.Random(17)
     recordings = [(SAMPLES / name).read_bytes()[:20_000] for name in CONTAINERS]
     codes: Counter[int] = Counter()
@@ -82,7 +82,7 @@ def test_damaged_uploads_are_the_clients_fault_and_the_service_lives(tmp_path: P
         assert service.http.get("/health/ready").status_code == 200
 
 
-def test_who_waits_for_engines_that_end_is_told_so(tmp_path: Path) -> None:
+def test_clients_waiting_for_engines_that_end_get_an_error(tmp_path: Path) -> None:
     settings = Settings(workers=1, side_by_side=False)
     paths = [tone(tmp_path / f"{ms}.wav", ms) for ms in (trivial_engines.CULPRIT_MS, 300, 310)]
 
@@ -98,7 +98,7 @@ def test_who_waits_for_engines_that_end_is_told_so(tmp_path: Path) -> None:
     assert {type(answer) for answer in asyncio.run(day())} == {EngineUnavailable}
 
 
-def test_what_nobody_wants_any_more_is_not_begun(tmp_path: Path) -> None:
+def test_abandoned_requests_are_not_started(tmp_path: Path) -> None:
     settings = Settings(workers=1, side_by_side=False)
     paths = [tone(tmp_path / f"{ms}.wav", ms) for ms in range(600, 680, 10)]
     seen: list[Decoded] = []

@@ -1,4 +1,4 @@
-"""Background jobs: what was answered "queued" is done, once, whatever happens to the service."""
+"""Background jobs: a job that was answered with "queued" is done once, even if the service is killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_job_is_answered_at_once_and_done_later(service: Gateway, tmp_path: Pa
     ).json()
 
 
-def test_what_is_no_recording_is_refused_at_once(service: Gateway, tmp_path: Path) -> None:
+def test_an_upload_that_is_not_a_recording_is_refused_at_once(service: Gateway, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not a sound " * 50)
     assert service.process(tmp_path / "text.wav", LATER).status_code == 415
 
@@ -90,7 +90,7 @@ def test_the_same_key_at_once_is_a_conflict(tmp_path: Path) -> None:
         assert (first.result().status_code, first.result().json()["type"]) == (409, "urn:sensory:job-deleted")
 
 
-def test_what_failed_for_no_fault_of_the_request_is_done_anew(tmp_path: Path) -> None:
+def test_a_job_that_failed_for_another_reason_is_done_again(tmp_path: Path) -> None:
     recording = tone(tmp_path / "a.wav", 460)
     with gateway(tmp_path / "spool", engines=trivial_engines.broken) as service:
         assert service.process(recording, NOW, headers={"Idempotency-Key": "k"}).status_code == 500
@@ -126,7 +126,7 @@ def test_a_result_is_written_once(tmp_path: Path) -> None:
     assert store.begin("a") == 0
 
 
-def test_nobody_sees_the_jobs_of_others(tmp_path: Path) -> None:
+def test_jobs_of_others_are_hidden(tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs.sqlite")
     store.add(job("a", idempotency_key="k"))
     store.add(job("b", idempotency_key="k", client="boris"))
@@ -180,7 +180,7 @@ def answers(http: httpx2.Client) -> None:
             return
 
 
-def test_killed_with_jobs_queued_and_at_work_all_are_done_once(tmp_path: Path, soak: bool) -> None:
+def test_after_a_kill_every_job_is_done_once(tmp_path: Path, soak: bool) -> None:
     spool, count, port = tmp_path / "spool", 50 if soak else 12, free_port()
     lengths = [300 + 10 * number for number in range(count)]
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
@@ -208,7 +208,7 @@ def test_killed_with_jobs_queued_and_at_work_all_are_done_once(tmp_path: Path, s
         assert not list((spool / "jobs").glob("*.audio"))
 
 
-def test_what_kills_the_service_again_and_again_is_given_up(tmp_path: Path) -> None:
+def test_a_job_that_kills_the_service_repeatedly_is_given_up(tmp_path: Path) -> None:
     folder = tmp_path / "spool" / "jobs"
     folder.mkdir(parents=True)
     store = JobStore(folder / "jobs.sqlite")

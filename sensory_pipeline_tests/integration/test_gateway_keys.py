@@ -32,7 +32,7 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def test_with_keys_nothing_is_open_but_health_and_documents(tmp_path: Path) -> None:
+def test_with_keys_only_health_and_documents_are_open(tmp_path: Path) -> None:
     anna, boris = new_key(), new_key()
     keys = (f"anna={digest(anna)}", f"boris={digest(boris)}")
     with gateway(tmp_path / "spool", api_keys=keys) as service:
@@ -73,7 +73,7 @@ def test_a_browser_sends_a_key_as_a_subprotocol(tmp_path: Path) -> None:
                 assert client.close_code == code
 
 
-def test_another_name_is_refused_where_no_key_is_asked(tmp_path: Path) -> None:
+def test_another_host_name_is_refused_without_keys(tmp_path: Path) -> None:
     with gateway(tmp_path / "spool", hosts=("speech.example.org",)) as service:
         for host, status in (
             ("evil.example.org", 421),
@@ -84,7 +84,7 @@ def test_another_name_is_refused_where_no_key_is_asked(tmp_path: Path) -> None:
             assert service.http.get("/v1/jobs", headers={"Host": host}).status_code == status, host
 
 
-def test_no_other_origin_is_let_in(tmp_path: Path) -> None:
+def test_other_origins_are_refused(tmp_path: Path) -> None:
     with gateway(tmp_path / "spool") as service:
         asked = {"Origin": "https://evil.example.org", "Access-Control-Request-Method": "POST"}
         answer = service.http.options("/v1/process", headers=asked)
@@ -107,7 +107,7 @@ def test_no_other_origin_is_let_in(tmp_path: Path) -> None:
         (("/run/sensory.sock", None), 200),
     ],
 )
-def test_on_another_address_keys_are_demanded(server: tuple[str, int | None], status: int) -> None:
+def test_other_addresses_need_keys(server: tuple[str, int | None], status: int) -> None:
     told: list[Message] = []
 
     async def ours(scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,7 +134,7 @@ def test_the_command_does_not_start_without_them(tmp_path: Path) -> None:
     assert done.stderr.startswith("other machines can reach 0.0.0.0, and the service has no keys")
 
 
-def test_a_new_key_is_printed_with_what_the_service_has_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_key_is_printed_with_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["keys", "new", "anna"])
     assert done.exit_code == 0
     key = done.stdout.strip()

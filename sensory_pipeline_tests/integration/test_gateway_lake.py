@@ -36,7 +36,7 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_run_does_what_a_service_took_and_the_next_one_answers(inbox: Path, tmp_path: Path) -> None:
+def test_a_run_processes_a_job_and_the_next_service_returns_its_result(inbox: Path, tmp_path: Path) -> None:
     with gateway(tmp_path / "spool", inbox=inbox) as service:
         good, bad = (service.process(tone(tmp_path / f"{ms}.wav", ms), LATER).json() for ms in (300, CULPRIT_MS))
         assert (good["status"], bad["status"]) == ("queued", "queued")
@@ -53,7 +53,7 @@ def test_a_run_does_what_a_service_took_and_the_next_one_answers(inbox: Path, tm
     assert rows(tmp_path / "lake", f"SELECT text FROM utterances WHERE recording_id = '{key}'") == [("300",)]
 
 
-def test_what_the_lakes_settings_do_not_do_is_refused_by_name(inbox: Path, tmp_path: Path) -> None:
+def test_a_job_with_settings_unlike_the_lakes_is_refused_by_name(inbox: Path, tmp_path: Path) -> None:
     with gateway(tmp_path / "spool", inbox=inbox) as service:
         recording = tone(tmp_path / "a.wav", 300)
         for part, options in (("tra", {"beam_size": 1}), ("emo", {"analysis_level": "word"})):
@@ -68,7 +68,7 @@ def test_what_the_lakes_settings_do_not_do_is_refused_by_name(inbox: Path, tmp_p
     assert not list(inbox.iterdir())
 
 
-def test_an_inbox_that_nobody_watches_is_refused(inbox: Path, tmp_path: Path) -> None:
+def test_an_inbox_outside_the_sources_is_refused(inbox: Path, tmp_path: Path) -> None:
     settings = Settings()
     lake = Lake.create(settings.lake, shards=1, start_date=settings.start_date)
     with pytest.raises(ConfigurationError, match="SENSORY_SOURCES does not hold"):

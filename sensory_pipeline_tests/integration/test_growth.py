@@ -26,7 +26,7 @@ def test_memory_may_grow_only_at_first(noted: Sequence[float], flat: bool) -> No
     assert judged("whisper", noted).met == flat
 
 
-def test_work_of_other_processes_is_not_our_own() -> None:
+def test_work_of_other_processes_is_not_counted() -> None:
     before = children_s()
     found = orchestration(lambda: subprocess.run([sys.executable, "-c", WORK], check=True))
     assert 0 < found.engines_cpu_s <= children_s() - before

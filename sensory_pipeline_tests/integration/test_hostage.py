@@ -27,14 +27,14 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_files_that_kill_their_process_are_to_blame_where_others_go_well(source: Path, tmp_path: Path) -> None:
+def test_files_that_kill_their_process_are_the_cause_if_others_succeed(source: Path, tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake", shards=1, start_date=START)
     lake.ledger.register(objects(source), fingerprint=lambda _: "", shards=1, start_date=START)
     (partition,) = lake.ledger.pending_partitions()
     for item in lake.ledger.pending(partition):
         if "culprit" in item.recording.uri:
             for _ in range(MAX_CRASHES):  # in a run before this one
-                lake.ledger.crashed(item.recording, "it was ended by SIGSEGV")
+                lake.ledger.attempts.crashed(item.recording, "it was ended by SIGSEGV")
     report = ingested(source, tmp_path / "lake", shards=1)
     assert (report.run_failures, report.published, report.failed, report.pending) == ([], 24, 21, 0)
     assert rows(tmp_path / "lake", "SELECT status, error_class, count(*) FROM recordings GROUP BY ALL ORDER BY 3") == [
@@ -43,7 +43,7 @@ def test_files_that_kill_their_process_are_to_blame_where_others_go_well(source:
     ]
 
 
-def test_what_is_good_is_published_before_a_run_fails(source: Path, tmp_path: Path) -> None:
+def test_good_recordings_are_published_before_a_run_fails(source: Path, tmp_path: Path) -> None:
     report = ingested(source, tmp_path / "lake", engines=engines.refusing, shards=1)
     assert "the engine failed on 21 of 24" in report.run_failures[0]
     assert (report.published, report.failed, report.pending) == (3, 0, 21)

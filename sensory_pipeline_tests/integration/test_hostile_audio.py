@@ -1,4 +1,4 @@
-"""What a file costs is bounded by its size and by the sound in it, whatever it was made to do.
+"""What a file costs is bounded by its size and by the sound in it, even if it was made to cost more.
 
 Files are decoded in a process of its own with little memory, so that one that takes more fails there.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.errors import AudioTooLong, SensoryError
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.command import sensory
@@ -116,7 +116,7 @@ def test_small_files_cost_little(name: str, decoder: Decoder, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("form", ["an index of 64 bits", "a list elsewhere", "other flags"])
-def test_edits_are_counted_wherever_they_stand(form: str, tmp_path: Path) -> None:
+def test_edits_are_counted_at_every_place(form: str, tmp_path: Path) -> None:
     content = many_edits()
     moov = content.index(b"moov") - 4
     match form:
@@ -132,7 +132,7 @@ def test_edits_are_counted_wherever_they_stand(form: str, tmp_path: Path) -> Non
         decode(tmp_path / "a.m4a", max_duration_s=12 * 3600)
 
 
-def test_edits_that_play_what_is_there_are_kept(tmp_path: Path) -> None:
+def test_edits_that_play_existing_sound_are_kept(tmp_path: Path) -> None:
     (tmp_path / "a.m4a").write_bytes(many_edits(3))
     assert decode(tmp_path / "a.m4a", max_duration_s=200).pcm.duration_ms == pytest.approx(180_000, abs=100)
 

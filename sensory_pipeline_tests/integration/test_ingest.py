@@ -14,7 +14,7 @@ from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import data_files, ingested, rows, tables
 
 FAULTS = places.SHARED / "audio" / "faults"
-"""Inputs made from public reports of faults, where they are at hand."""
+"""Inputs made from public reports of faults, if they are there."""
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_changed_level_redoes_emotions_alone(source: Path, tmp_path: Path) -> 
     assert rows(tmp_path / "lake", "SELECT DISTINCT level FROM emotions") == [("word",)]
 
 
-def test_a_file_that_is_gone_keeps_its_rows_and_blocks_nobody(source: Path, tmp_path: Path) -> None:
+def test_a_missing_file_keeps_its_rows_and_blocks_no_other(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake")
     (source / "sub0" / "0.wav").unlink()
     report = ingested(source, tmp_path / "lake")
@@ -161,7 +161,7 @@ def test_recordings_are_found_by_their_content(source: Path, tmp_path: Path) -> 
     }
 
 
-@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs made from public reports are not at hand")
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs made from public reports are not here")
 def test_files_of_every_suffix_are_found(tmp_path: Path) -> None:
     files = [path for path in (FAULTS / "suffix").iterdir() if path.is_file()]
     assert ingested(FAULTS / "suffix", tmp_path / "lake").published == len(files)
@@ -198,7 +198,7 @@ def test_a_lake_among_the_recordings_is_left_out(source: Path) -> None:
     assert (report.registration.new, report.published) == (0, 0)
 
 
-def test_what_is_no_file_is_left_out(source: Path, tmp_path: Path) -> None:
+def test_special_files_are_left_out(source: Path, tmp_path: Path) -> None:
     os.mkfifo(source / "pipe.wav")
     (source / "folder.wav").mkdir()
     report = ingested(source, tmp_path / "lake")

@@ -108,14 +108,14 @@ def test_no_secret_is_kept() -> None:
     assert not set(secret) & LakeSettings.model_fields.keys()
 
 
-def test_a_file_that_is_no_settings_says_so(bare: Lake) -> None:
+def test_an_invalid_settings_file_is_reported(bare: Lake) -> None:
     for wrong in ("[", "[]", '{"SENSORY_BEAM_SIZE": "many"}'):
         (bare.root / own_settings.FILE).write_text(wrong)
         with pytest.raises(ConfigurationError, match=r"settings\.json cannot be read"):
             in_force(Settings(lake=bare.root))
 
 
-def test_where_nobody_can_be_asked_nothing_is_replaced(lake: Lake, real_models: None) -> None:
+def test_without_a_terminal_nothing_is_replaced(lake: Lake, real_models: None) -> None:
     settings = Settings(lake=lake.root)
     unattended(lake, settings)
     assert own_settings.read(lake.root) == to_keep(settings)
@@ -126,7 +126,7 @@ def test_where_nobody_can_be_asked_nothing_is_replaced(lake: Lake, real_models: 
     assert own_settings.read(lake.root) == to_keep(settings)
 
 
-def test_an_ingest_under_other_settings_needs_a_word(lake: Lake, tmp_path: Path, real_models: None) -> None:
+def test_an_ingest_under_other_settings_needs_redo(lake: Lake, tmp_path: Path, real_models: None) -> None:
     keep(lake, Settings(lake=lake.root))
     before = data_files(lake.root), (lake.root / own_settings.FILE).read_bytes()
     refused = sensory("ingest", "in", "--lake", "lake", SENSORY_EMO_LEVEL="word")
@@ -200,7 +200,7 @@ def test_on_a_terminal_it_asks(lake: Lake, tmp_path: Path) -> None:
         assert (done.returncode, kept.emo_level) == (int(answer == "n"), level)
 
 
-def test_a_dry_run_tells_and_changes_nothing(lake: Lake, tmp_path: Path, real_models: None) -> None:
+def test_a_dry_run_reports_and_changes_nothing(lake: Lake, tmp_path: Path, real_models: None) -> None:
     keep(lake, Settings(lake=lake.root))
     tone(tmp_path / "in" / "a.wav", 700)
     tone(tmp_path / "in" / "c.wav", 800)

@@ -34,7 +34,7 @@ from sensory_pipeline.settings import Settings
 
 def start(times):
     for _ in range(times):
-        lake.ledger.started(item.recording)
+        lake.ledger.attempts.started(item.recording)
 
 lake = Lake.open(Path(sys.argv[1]), ledger=Settings().ledger)
 (partition,) = lake.ledger.pending_partitions()
@@ -70,7 +70,7 @@ def published(lake: Lake, *, fingerprint: str = "now") -> dict[str, Published]:
     }
 
 
-def test_what_is_registered_waits_until_it_is_published(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_registered_recordings_are_pending_until_published(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger, shards=4)
     many = [thing(f"{index}.wav") for index in range(2500)]
     assert register(lake, *many) == (2500, 0, 0, 0)
@@ -92,13 +92,13 @@ def test_a_result_for_an_old_version_settles_nothing(ledger: SecretStr | None, t
     (item,) = waiting(lake)
     register(lake, thing("a.wav", "2"))
     lake.ledger.settle(old)
-    lake.ledger.started(item.recording)
-    lake.ledger.crashed(item.recording, "killed")
+    lake.ledger.attempts.started(item.recording)
+    lake.ledger.attempts.crashed(item.recording, "killed")
     (item,) = waiting(lake)
     assert (item.recording.version, item.attempts, item.crashes, item.note) == ("2", 0, 0, None)
 
 
-def test_a_version_that_is_back_is_not_made_again(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_a_version_that_returns_is_not_made_again(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"))
     entries = published(lake)
@@ -110,7 +110,7 @@ def test_a_version_that_is_back_is_not_made_again(ledger: SecretStr | None, tmp_
     assert waiting(lake) == []
 
 
-def test_what_is_gone_does_not_wait(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_missing_recordings_are_not_pending(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"), thing("b.wav"))
     sweep = lake.ledger.sweeps.begin("s3://calls/", restart=False)
@@ -121,7 +121,7 @@ def test_what_is_gone_does_not_wait(ledger: SecretStr | None, tmp_path: Path) ->
     assert len(waiting(lake)) == 2
 
 
-def test_a_sweep_goes_on_where_it_was_left(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_a_sweep_continues_where_it_stopped(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     sweeps = lake.ledger.sweeps
     many = [thing(f"{index:04}.wav") for index in range(3000)]
@@ -135,7 +135,7 @@ def test_a_sweep_goes_on_where_it_was_left(ledger: SecretStr | None, tmp_path: P
     assert sweeps.begin("s3://calls/", restart=False).after is None
 
 
-def test_of_two_sweeps_at_once_one_is_told(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_a_sweep_that_was_overtaken_changes_nothing(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     sweeps = lake.ledger.sweeps
     register(lake, thing("a.wav"))
@@ -145,7 +145,7 @@ def test_of_two_sweeps_at_once_one_is_told(ledger: SecretStr | None, tmp_path: P
     assert sweeps.finish(theirs, seen=[], incomplete=False) == 1
 
 
-def test_what_comes_behind_a_sweep_is_not_taken_for_gone(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_files_added_behind_a_sweep_are_not_marked_as_missing(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     sweeps = lake.ledger.sweeps
     register(lake, thing("old.wav"))
@@ -155,11 +155,11 @@ def test_what_comes_behind_a_sweep_is_not_taken_for_gone(ledger: SecretStr | Non
     assert [item.recording.uri for item in waiting(lake)] == ["s3://calls/new.wav"]
 
 
-def test_what_an_error_says_can_be_stored(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_every_error_text_can_be_stored(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"))
     (item,) = waiting(lake)
-    lake.ledger.deferred(item.recording, "100 % of it: a NUL\0, 'quotes' and ?")
+    lake.ledger.attempts.deferred(item.recording, "100 % of it: a NUL\0, 'quotes' and ?")
     (item,) = waiting(lake)
     assert item.note is not None
     assert item.note.replace("\0", "") == "100 % of it: a NUL, 'quotes' and ?"
@@ -172,7 +172,7 @@ def test_no_update_of_eight_processes_is_lost(ledger: SecretStr | None, tmp_path
     assert waiting(lake)[0].attempts == 8 * 25
 
 
-def test_readers_need_no_leave_to_write(tmp_path: Path) -> None:
+def test_readers_need_no_write_permission(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     with TemporaryDirectory(prefix="lake-") as folder:
@@ -242,7 +242,7 @@ def test_a_reader_may_be_somebody_else(postgres: PostgresServer, tmp_path: Path)
     assert "the permissions of its user" in done.stderr
 
 
-def test_a_server_that_was_started_anew_is_no_trouble(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_restarted_server_is_reconnected(postgres: PostgresServer, tmp_path: Path) -> None:
     url = SecretStr(postgres.new_database())
     lake = lake_in(tmp_path / "lake", url)
     register(lake, thing("a.wav"))
@@ -261,26 +261,26 @@ def test_a_server_that_was_started_anew_is_no_trouble(postgres: PostgresServer, 
         ("hush-hush", "is not a PostgreSQL URL"),
     ],
 )
-def test_a_wrong_ledger_is_said_without_its_password(url: str, told: str, tmp_path: Path) -> None:
+def test_the_error_about_a_wrong_ledger_hides_its_password(url: str, told: str, tmp_path: Path) -> None:
     done = sensory("ingest", ".", "--lake", str(tmp_path / "lake"), cwd=tmp_path, SENSORY_LEDGER=url, LOG_LEVEL="DEBUG")
     assert done.returncode == 2
     assert told in done.stderr
     assert "hush-hush" not in done.stderr + done.stdout
 
 
-def test_a_wrong_password_is_said_without_it(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_the_error_about_a_wrong_password_hides_it(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.url().replace(PASSWORD, "not-this-one")
     with pytest.raises(ConfigurationError, match="password authentication failed") as caught:
         lake_in(tmp_path / "lake", SecretStr(url))
     assert "not-this-one" not in str(caught.value)
 
 
-def test_what_is_missing_is_known_by_its_sound(ledger: SecretStr | None, tmp_path: Path) -> None:
+def test_missing_recordings_are_listed_with_their_sound(ledger: SecretStr | None, tmp_path: Path) -> None:
     lake = lake_in(tmp_path / "lake", ledger)
     register(lake, thing("a.wav"), thing("b.wav"), thing("c.wav"))
     for item in waiting(lake)[:2]:
-        lake.ledger.progressed(item.recording, sound=f"of {item.recording.uri}")
-        lake.ledger.progressed(item.recording)
+        lake.ledger.attempts.progressed(item.recording, sound=f"of {item.recording.uri}")
+        lake.ledger.attempts.progressed(item.recording)
     assert lake.ledger.missing() == []
     lake.ledger.mark_missing(["s3://calls/a.wav", "s3://calls/c.wav"])
     ((sound, recording),) = lake.ledger.missing()

@@ -26,7 +26,7 @@ DOUBLED = b"}(K\x00" + b"\x85q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"K\x01u0"
 """A dict whose key is a tuple that holds the one before it twice, sixty times over: a hash that takes for ever."""
 
 
-def test_tuples_that_double_are_refused(tmp_path: Path) -> None:
+def test_tuples_that_grow_exponentially_are_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.ckpt", {"x": tensor((12,), (1,))}, before=DOUBLED)
     with pytest.raises(ConfigurationError, match="its tuples hold more"):
         read_checkpoint(path)
@@ -89,7 +89,7 @@ def refusal(model: Path) -> Iterator[Callable[[], str]]:
         yield refused
 
 
-def test_a_checkpoint_writes_to_nothing_that_outlives_it(model: Path, refusal: Callable[[], str]) -> None:
+def test_a_checkpoint_changes_no_state_outside_it(model: Path, refusal: Callable[[], str]) -> None:
     import torch
     from pyannote.audio.core.task import Problem
 
@@ -104,7 +104,7 @@ def test_a_checkpoint_writes_to_nothing_that_outlives_it(model: Path, refusal: C
     assert not hasattr(Problem(1), "poison")
 
 
-def test_tuples_that_double_are_refused_by_pyannote_too(model: Path, refusal: Callable[[], str]) -> None:
+def test_tuples_that_grow_exponentially_are_refused_by_pyannote_too(model: Path, refusal: Callable[[], str]) -> None:
     path = model / "segmentation" / NETWORK
     content = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(replaced(path), "w") as new:

@@ -44,7 +44,7 @@ def test_no_engine_runs_again(source: Path, tmp_path: Path, side_by_side: bool) 
     assert again == [(2,)], "decoding has its own run, the engines that of then"
 
 
-def test_what_only_looks_alike_is_worked_on(source: Path, tmp_path: Path) -> None:
+def test_recordings_that_only_look_alike_are_processed(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake")
     old, other = source / "300.wav", source / "other.wav"
     content = bytearray(old.read_bytes())
@@ -58,7 +58,7 @@ def test_what_only_looks_alike_is_worked_on(source: Path, tmp_path: Path) -> Non
     assert {report.computed[stage] for stage in ENGINES} == {2}
 
 
-def test_what_is_to_be_done_again_is_done_again(source: Path, tmp_path: Path) -> None:
+def test_reprocessed_recordings_are_done_again(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake")
     (source / "300.wav").rename(source / "moved.wav")
 

@@ -31,7 +31,7 @@ def server() -> Iterator[Server]:
             yield running
 
 
-def test_a_night_on_a_bad_network_is_as_any_other(
+def test_a_night_on_a_bad_network_has_the_same_result(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
 ) -> None:
     count = 2000 if soak else 12

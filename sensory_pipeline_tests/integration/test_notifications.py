@@ -84,7 +84,7 @@ def told(home: Path, kind: dg.DagsterEventType, run_id: str | None = None) -> ob
         return sensor(context.for_run_failure() if of_failure else context)
 
 
-def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_is_reported(tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     for length_ms in range(300, 322):
         tone(tmp_path / "in" / f"{length_ms}.wav", length_ms)
     ingested(tmp_path / "in", tmp_path / "lake", engines=broken, shards=1)
@@ -107,9 +107,7 @@ def test_a_run_that_fails_is_told(tmp_path: Path, webhook: Webhook, monkeypatch:
     assert len(webhook.texts) == 1
 
 
-def test_a_cause_is_told_once_and_another_again(
-    tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_cause_is_reported_once(tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = ["22 of 22 recordings", "3 of 4 recordings", "the disk is full"]
 
     @dg.op
@@ -132,7 +130,7 @@ def test_a_cause_is_told_once_and_another_again(
     ]
 
 
-def test_of_all_errors_the_one_is_told_that_says_what_to_do(
+def test_the_error_that_says_what_to_do_is_reported(
     tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @dg.op
@@ -154,7 +152,7 @@ def test_of_all_errors_the_one_is_told_that_says_what_to_do(
     assert text.splitlines()[1] == "fetch failed: there is no model: run `sensory models fetch`"
 
 
-def test_a_run_with_too_many_failed_recordings_is_told(
+def test_a_run_with_too_many_failed_recordings_is_reported(
     tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENSORY_WEBHOOK_URL", webhook.url)
@@ -168,13 +166,13 @@ def test_a_run_with_too_many_failed_recordings_is_told(
     assert "check error_share: 1 of 2 recordings failed" in text
 
 
-def test_a_webhook_that_stumbles_is_tried_again(webhook: Webhook) -> None:
+def test_a_failing_webhook_is_tried_again(webhook: Webhook) -> None:
     webhook.answers = [500] * (TRIES - 1)
     assert post(webhook.url, "a <b> & c", log)
     assert webhook.texts == ["a &lt;b&gt; &amp; c"]
 
 
-def test_a_webhook_that_is_down_fails_nothing_and_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_webhook_that_is_down_fails_nothing_and_its_url_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert not post(f"http://127.0.0.1:{free_port()}/services/T0/hush", "text", log)
     assert len(caplog.records) == TRIES
@@ -189,7 +187,7 @@ def test_a_webhook_that_refuses_is_given_up(webhook: Webhook, caplog: pytest.Log
     assert "hush" not in caplog.text
 
 
-def test_what_is_no_web_address_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_webhook_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENSORY_WEBHOOK_URL", "file:///etc/hush")
     with pytest.raises(ValidationError, match="begin with https") as caught:
         Settings()

@@ -159,7 +159,7 @@ def test_options_reach_the_engine(tmp_path: Path, recording: Path) -> None:
         ({"prompt": b"\xff"}, "prompt"),
     ],
 )
-def test_what_cannot_be_applied_is_refused_by_name(
+def test_unsupported_options_are_refused_by_name(
     service: Gateway, recording: Path, fields: dict[str, Any], param: str
 ) -> None:
     refused = post(service, recording, **fields)
@@ -198,7 +198,7 @@ def test_keys_and_limits_are_those_of_the_service(tmp_path: Path, recording: Pat
         assert (large.status_code, large.json()["error"]["code"]) == (413, "upload_too_large")
 
 
-def test_what_would_fail_again_is_not_to_be_sent_again(tmp_path: Path, recording: Path) -> None:
+def test_permanent_errors_are_marked_as_not_retryable(tmp_path: Path, recording: Path) -> None:
     with gateway(tmp_path / "spool", engines=trivial_engines.broken) as service:
         failed = post(service, recording)
         assert (failed.status_code, failed.headers["x-should-retry"]) == (500, "false")

@@ -101,7 +101,7 @@ def wait_for_a_queue(service: Gateway, recordings: int) -> None:
         time.sleep(0.02)
 
 
-def test_it_comes_again_when_there_is_room(tmp_path: Path) -> None:
+def test_it_retries_when_the_service_has_room(tmp_path: Path) -> None:
     short = tone(tmp_path / "short.wav", 400)
     long = tone(tmp_path / "long.wav", 3000)
     hours = 3.3 / 3600

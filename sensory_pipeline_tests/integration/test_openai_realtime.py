@@ -114,7 +114,7 @@ def test_phrases_become_items(service: Gateway) -> None:
         before = name
 
 
-def test_the_client_can_say_when_its_speech_ends(service: Gateway) -> None:
+def test_the_client_can_commit_its_speech(service: Gateway) -> None:
     with connected(service) as client:
         heard(client)
         assert update(client, turn_detection=None)["session"]["audio"]["input"]["turn_detection"] is None
@@ -145,7 +145,7 @@ def test_the_client_can_say_when_its_speech_ends(service: Gateway) -> None:
     assert silent[-1]["transcript"] == ""
 
 
-def test_a_commit_ends_a_phrase_that_goes_on(service: Gateway) -> None:
+def test_a_commit_ends_a_phrase_in_progress(service: Gateway) -> None:
     with connected(service) as client:
         heard(client)
         append(client, SPEECH[: 2 * 24_000])
@@ -179,7 +179,7 @@ def test_a_commit_ends_a_phrase_that_goes_on(service: Gateway) -> None:
         ({"voice": "alloy"}, "session.audio.input.voice"),
     ],
 )
-def test_what_cannot_be_applied_is_refused_by_name(service: Gateway, given: dict[str, Any], param: str) -> None:
+def test_unsupported_options_are_refused_by_name(service: Gateway, given: dict[str, Any], param: str) -> None:
     with connected(service) as client:
         heard(client)
         refused = update(client, **given)
@@ -187,7 +187,7 @@ def test_what_cannot_be_applied_is_refused_by_name(service: Gateway, given: dict
         assert update(client)["type"] == "session.updated"
 
 
-def test_what_is_no_event_is_told_and_no_more(service: Gateway) -> None:
+def test_an_invalid_event_is_reported_and_the_connection_stays(service: Gateway) -> None:
     with connected(service) as client:
         heard(client)
         for sent in ("{", "[]", '"' + "[" * 100_000, "null", '{"type": "response.create"}', '{"type": []}', "{}"):
@@ -206,7 +206,7 @@ def test_what_is_no_event_is_told_and_no_more(service: Gateway) -> None:
         assert update(client, turn_detection=None)["error"]["param"] == "session"
 
 
-def test_the_api_before_is_understood(service: Gateway) -> None:
+def test_the_earlier_api_is_supported(service: Gateway) -> None:
     headers = {"OpenAI-Beta": "realtime=v1"}
     with connected(service, additional_headers=headers, subprotocols=["realtime"]) as client:
         assert client.subprotocol == "realtime"
@@ -229,7 +229,7 @@ def test_the_api_before_is_understood(service: Gateway) -> None:
 
 
 @pytest.mark.parametrize(("kind", "codec"), [("audio/pcmu", "pcm_mulaw"), ("audio/pcma", "pcm_alaw")])
-def test_the_telephone_is_heard(service: Gateway, kind: str, codec: str) -> None:
+def test_telephone_formats_are_decoded(service: Gateway, kind: str, codec: str) -> None:
     sound = encoded(np.frombuffer(resample(KENNEDY, 8_000), np.int16), codec)
     with connected(service) as client:
         heard(client)

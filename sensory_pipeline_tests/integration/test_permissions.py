@@ -1,4 +1,4 @@
-"""Who may read and write a lake, and that whoever may not is told so."""
+"""Who may read and write a lake, and the errors that others get."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_folder_that_may_not_be_read_is_not_empty(folder: Path) -> None:
     [["sql", "SELECT 1"], ["ingest", "in"], ["forget", "in/a.wav", "--yes"], ["dev", "--port", str(free_port())]],
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
-def test_a_second_user_is_told_and_sees_no_traceback(
+def test_a_second_user_gets_an_error_without_a_traceback(
     closed: str, command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tone(folder / "in" / "a.wav", 100)

@@ -1,4 +1,4 @@
-"""What pandas, Polars, DuckDB or Spark find in data/ is what is published, whatever has happened to the lake."""
+"""What pandas, Polars, DuckDB or Spark find in data/ is what is published, after every interruption of a commit."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_a_hang_costs_one_recording(tmp_path: Path) -> None:
     assert_only_culprit_failed(answers, Crashed, "no sign of life")
 
 
-def test_eating_memory_costs_one_recording(tmp_path: Path) -> None:
+def test_excessive_memory_costs_one_recording(tmp_path: Path) -> None:
     answers, _ = run(engines.eating_memory, attempts(tmp_path, culprit=True), memory_mb=600)
     assert_only_culprit_failed(answers, Crashed, "600 MB")
 
@@ -130,7 +130,7 @@ class Forgetful(Notes):
         raise OSError("no space left on device")
 
 
-def test_what_fails_for_one_stream_is_told_to_that_one(tmp_path: Path) -> None:
+def test_a_failure_is_raised_in_its_own_stream(tmp_path: Path) -> None:
     per_stage = dict.fromkeys(Stage, 1)
     with EnginePool(partial(alone, engines.slow), size=1, memory_mb=4096, per_stage=per_stage) as pool:
         dispatcher = Dispatcher(pool)
@@ -150,7 +150,7 @@ def test_the_quarantined_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -
     assert sum(notes.deaths.values()) == 1
 
 
-def test_a_wrong_setting_stops_the_run_and_blames_nobody(tmp_path: Path) -> None:
+def test_a_wrong_setting_stops_the_run_and_fails_no_recording(tmp_path: Path) -> None:
     notes = Notes()
     with (
         EnginePool(partial(alone, engines.trivial), size=1, memory_mb=4096) as pool,
@@ -166,7 +166,7 @@ def test_engines_that_cannot_start_are_an_error(tmp_path: Path) -> None:
         run(engines.failed_start, attempts(tmp_path, culprit=False))
 
 
-def test_a_pool_is_good_for_several_streams(tmp_path: Path) -> None:
+def test_a_pool_serves_several_streams(tmp_path: Path) -> None:
     with EnginePool(partial(alone, engines.trivial), size=2, memory_mb=4096) as pool:
         dispatcher = Dispatcher(pool)
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION):

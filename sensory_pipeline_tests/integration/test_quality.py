@@ -83,7 +83,7 @@ def test_drift_is_a_distance(one: dict[str, int], other: dict[str, int]) -> None
     assert language_drift(one, {name: 3 * count for name, count in one.items()}) == pytest.approx(0)
 
 
-def test_a_doubtful_partition_is_warned_of_and_drawn(tmp_path: Path) -> None:
+def test_a_doubtful_partition_causes_warnings_and_a_picture(tmp_path: Path) -> None:
     yesterday = time.time() - 24 * 3600
     for index in range(DRIFT_RECORDINGS):
         os.utime(tone(tmp_path / "before" / f"{index}.wav", 300 + index), (yesterday, yesterday))
@@ -124,7 +124,7 @@ def warned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, str | 
 
 
 @pytest.mark.parametrize("color", [INK, *RANKS, *EMOTIONS.values()])
-def test_the_picture_is_seen_on_light_and_on_dark(color: str) -> None:
+def test_the_picture_is_readable_on_light_and_dark(color: str) -> None:
     channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.automation.instance import open_instance
-from sensory_pipeline.automation.registration import IngestReport
 from sensory_pipeline.automation.run_history import ended_since
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.errors import ConfigurationError
@@ -37,7 +37,7 @@ def failing() -> None:
     bad()
 
 
-def test_a_run_is_a_line_on_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_run_prints_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     began = datetime.now(UTC)
     with open_instance(tmp_path / "home") as instance:
         succeeding.execute_in_process(instance=instance, tags={"dagster/partition": "2026-11-22|0"})
@@ -61,7 +61,7 @@ class Interrupted(io.StringIO):
         raise KeyboardInterrupt
 
 
-def test_a_command_that_is_stopped_says_so_in_a_line(
+def test_a_stopped_command_prints_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Lake.create(tmp_path / "lake", shards=1, start_date=Settings().start_date)
@@ -71,7 +71,7 @@ def test_a_command_that_is_stopped_says_so_in_a_line(
     assert (ended.value.code, capsys.readouterr().err) == (130, "stopped\n")
 
 
-def test_what_somebody_should_look_at() -> None:
+def test_problems_are_reported() -> None:
     assert not IngestReport(published=3, missing=1).problems
     for report in (
         IngestReport(failed=1),

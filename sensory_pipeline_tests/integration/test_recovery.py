@@ -19,8 +19,8 @@ from sensory_pipeline.core.process_request import DiarizationSettings, ProcessRe
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.diarization.channels import ChannelDiarizer
+from sensory_pipeline.lake.attempts import MAX_ATTEMPTS
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.views import connect
 from sensory_pipeline.processing.plans import make_plan
 from sensory_pipeline.processing.runs.runner import Runner
@@ -53,7 +53,7 @@ def one_partition(source: Path, root: Path) -> Iterator[tuple[Lake, Runner, Part
         yield lake, ready, partition
 
 
-def test_a_chunk_that_a_kill_left_half_written_is_nobodys(source: Path, tmp_path: Path) -> None:
+def test_a_half_written_chunk_is_ignored(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
         ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         (chunk,) = (tmp_path / "lake" / "stages" / "normalized_audio").rglob("*.parquet")
@@ -74,7 +74,7 @@ def test_a_damaged_chunk_is_made_again(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ledger")
-def test_what_cannot_be_read_for_long_is_done_in_the_end(source: Path, tmp_path: Path) -> None:
+def test_a_recording_out_of_reach_for_long_is_done_in_the_end(source: Path, tmp_path: Path) -> None:
     away = source / "300.wav"
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
         stat = away.stat()
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_for_long_is_done_in_the_end(source: Path, tmp_path:
         assert (report.computed, report.reused, report.deferred) == (1, 3, 0)
 
 
-def test_no_room_for_decoded_audio_is_no_recordings_fault(source: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_not_the_recordings_fault(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
         lake.audio.write_bytes(b"in the way of the folder")
         report = ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
@@ -99,7 +99,7 @@ def test_no_room_for_decoded_audio_is_no_recordings_fault(source: Path, tmp_path
         assert ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run").computed == 4
 
 
-def test_a_process_that_dies_while_it_has_nothing_to_do_costs_nothing(source: Path, tmp_path: Path) -> None:
+def test_the_death_of_an_idle_process_changes_nothing(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
         ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
         idle = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
@@ -113,7 +113,7 @@ def test_a_process_that_dies_while_it_has_nothing_to_do_costs_nothing(source: Pa
         assert {(item.attempts, item.crashes) for item in lake.ledger.pending(partition)} == {(0, 0)}
 
 
-def test_a_crash_in_one_stage_is_not_held_against_another(source: Path, tmp_path: Path) -> None:
+def test_a_crash_in_one_stage_does_not_count_in_another(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", engines=engines.segfaulting_in_diarization, shards=1)
     found = "SELECT name, error_class, error_stage FROM recordings WHERE status = 'failed'"
     assert rows(tmp_path / "lake", found) == [(f"{engines.CULPRIT_MS}.wav", "Crashed", "diarization")]
@@ -134,7 +134,7 @@ def test_engines_that_fail_on_everything_are_not_the_recordings_fault(tmp_path: 
     assert (report.published, report.failed) == (22, 0)
 
 
-def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
+def test_recordings_in_an_unreadable_folder_are_not_missing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hidden = tone(source / "sub" / "330.wav", 330)
@@ -153,7 +153,7 @@ def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
     assert rows(tmp_path / "lake", gone, include_missing=True) == [(0,)]
 
 
-def test_a_run_takes_its_share_also_of_what_is_decoded(source: Path, tmp_path: Path) -> None:
+def test_the_limit_of_a_run_includes_decoded_recordings(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=1)
     report = ingested(source, tmp_path / "lake", shards=1, run_audio_hours=0.5 / 3600, speakers=1)
     assert report.published == 4
@@ -161,7 +161,7 @@ def test_a_run_takes_its_share_also_of_what_is_decoded(source: Path, tmp_path: P
     assert report.runs >= 2
 
 
-def test_a_lake_that_a_kill_left_half_made_is_finished(tmp_path: Path) -> None:
+def test_a_half_created_lake_is_completed(tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake", shards=2, start_date=START)
     (lake.root / "lake.json").unlink()
     assert Lake.create(tmp_path / "lake", shards=2, start_date=START).shards == 2
@@ -201,7 +201,7 @@ def test_a_damaged_lake_says_which_file(file: str, source: Path, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("ledger")
-def test_asking_writes_nothing(source: Path, tmp_path: Path) -> None:
+def test_queries_write_nothing(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=1)
     before = _written(tmp_path / "lake")
     with connect(Lake.open(tmp_path / "lake", ledger=Settings().ledger)) as db:

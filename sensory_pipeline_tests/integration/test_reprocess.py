@@ -35,7 +35,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def redone(lake: Lake, before: list[tuple[str, str, datetime]]) -> set[tuple[str, str]]:
-    """Name and stage of what was made anew."""
+    """Name and stage of the results that were made again."""
     old = {(name, stage): made for name, stage, made in before}
     return {(name, stage) for name, stage, made in rows(lake.root, MADE) if made > old[name, stage]}
 
@@ -54,7 +54,7 @@ def test_an_engine_and_what_builds_on_it_for_some_recordings(lake: Lake) -> None
     assert ingested(lake.root.parent / "in", lake.root, shards=1).runs == 0
 
 
-def test_two_wishes_for_one_recording_are_both_heeded(lake: Lake) -> None:
+def test_two_requests_for_one_recording_are_both_applied(lake: Lake) -> None:
     before = rows(lake.root, MADE)
     (day,) = {recording.partition.date for recording in lake.ledger.known()}
     for stage in (Stage.DIARIZATION, Stage.TRANSCRIPTS):

@@ -15,7 +15,7 @@ from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3_client
 from sensory_pipeline.storage.s3_access import S3Access
 
 ENDPOINT = "http://127.0.0.1:9"
@@ -53,7 +53,7 @@ def test_a_lake_of_folders_has_none_for_s3(tmp_path: Path) -> None:
     assert set(build(Settings(lake=tmp_path / "lake", sources=[str(tmp_path)])).resources or ()) == {"lake", "engines"}
 
 
-def test_they_make_what_their_fields_say(settings: Settings) -> None:
+def test_resources_are_built_from_their_fields(settings: Settings) -> None:
     definitions = build(settings)
     assert definitions.resources is not None
     with dg.build_resources(definitions.resources) as made:
@@ -68,7 +68,7 @@ def test_the_client_is_the_one_that_sweeps_use(settings: Settings) -> None:
     resource = s3_resource(settings)
     assert isinstance(resource, S3Resource)
     client = resource.get_client()
-    assert client is s3.client(S3Access.of(settings))
+    assert client is s3_client.client(S3Access.of(settings))
     assert (client.meta.endpoint_url, client.meta.region_name) == (ENDPOINT, "eu-central-1")
     client.close()
-    s3.client.cache_clear()
+    s3_client.client.cache_clear()

@@ -23,7 +23,7 @@ def failed(instance: dg.DagsterInstance, partition: str, **tags: str) -> str:
     return run.run_id
 
 
-def test_what_was_killed_and_given_up_is_run_again_once(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_and_given_up_is_run_again_once(tmp_path: Path) -> None:
     day = "2026-11-22"
     with open_instance(tmp_path / "home") as instance:
         given_up = failed(instance, f"{day}|0")

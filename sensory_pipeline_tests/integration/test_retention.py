@@ -32,7 +32,7 @@ def state(instance: dg.DagsterInstance) -> dict[str, object]:
     return found
 
 
-def test_old_runs_go_but_the_last_of_a_partition(tmp_path: Path) -> None:
+def test_old_runs_are_deleted_but_the_last_of_a_partition_stays(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 300)
     for speakers in (1, 2):  # two runs on one partition; the second redoes what depends on the number
         ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1, speakers=speakers)
@@ -51,7 +51,7 @@ def test_old_runs_go_but_the_last_of_a_partition(tmp_path: Path) -> None:
         assert not instance.all_logs(first)
 
 
-def test_a_run_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_in_progress_is_not_deleted(tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
 
         @dg.job

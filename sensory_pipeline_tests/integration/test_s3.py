@@ -23,7 +23,7 @@ from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
-from sensory_pipeline.storage import s3
+from sensory_pipeline.storage import s3_client, s3_download, s3_uris
 from sensory_pipeline.storage.files import sweep_temporaries, temporary
 from sensory_pipeline.storage.sources import listed, local_copy, why_empty
 from sensory_pipeline_tests.audio_files import tone
@@ -144,7 +144,7 @@ def test_strange_keys(bucket: Bucket, tmp_path: Path) -> None:
         bucket.put(key, content)
     report = ingested(bucket.uri(), tmp_path / "lake")
     assert (report.published, report.failed, report.pending) == (len(STRANGE), 0, 0)
-    found = {s3.place_of(uri) for (uri,) in rows(tmp_path / "lake", "SELECT uri FROM recordings")}
+    found = {s3_uris.place_of(uri) for (uri,) in rows(tmp_path / "lake", "SELECT uri FROM recordings")}
     assert found == {(bucket.name, key) for key in STRANGE}
 
 
@@ -220,7 +220,7 @@ def test_each_version_is_itself_or_an_error(bucket: Bucket, tmp_path: Path) -> N
         pass
 
 
-def test_wrong_use_is_said_clearly(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_use_are_clear(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     bucket.put("calls/a.wav", b"sound")
     for source, changes, *words in (
@@ -250,13 +250,13 @@ ELSEWHERE = dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_
 
 
 def open_to_all(bucket: Bucket, folder: Path) -> None:
-    """A recording in it, for whoever asks."""
+    """A bucket with a recording that everybody can read."""
     bucket.put("calls/a.wav", tone(folder / "a.wav", 400).read_bytes())
     bucket.client.put_bucket_acl(Bucket=bucket.name, ACL="public-read")
     bucket.client.put_object_acl(Bucket=bucket.name, Key="calls/a.wav", ACL="public-read")
 
 
-def test_settings_alone_say_how_it_is_reached(bucket: Bucket, tmp_path: Path) -> None:
+def test_access_depends_on_settings_alone(bucket: Bucket, tmp_path: Path) -> None:
     open_to_all(bucket, tmp_path)
     settings = {"SENSORY_S3_ENDPOINT_URL": bucket.server.endpoint, "SENSORY_S3_UNSIGNED": "true"}
     done = sensory("ingest", bucket.uri(), "--lake", "lake", cwd=tmp_path, **ELSEWHERE, **settings)
@@ -276,13 +276,13 @@ def test_a_sensor_reaches_it_by_the_resource(bucket: Bucket, tmp_path: Path, mon
         context = dg.build_sensor_context(
             instance=instance, resources={"s3": reached}, definitions=build(settings, s3=reached)
         )
-        told = arrivals(settings).evaluate_tick(context)
-    s3.client.cache_clear()
-    assert "1 recordings wait" in str(told.skip_message)
+        tick = arrivals(settings).evaluate_tick(context)
+    s3_client.client.cache_clear()
+    assert "1 recordings wait" in str(tick.skip_message)
     assert [item.uri for item in Lake.open(settings.lake).ledger.known()] == [bucket.uri("calls/a.wav")]
 
 
-def test_wrong_credentials_are_said_clearly(bucket: Bucket, tmp_path: Path) -> None:
+def test_errors_about_credentials_are_clear(bucket: Bucket, tmp_path: Path) -> None:
     wrong = {**bucket.server.variables(), "AWS_ACCESS_KEY_ID": "stranger", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
     with asking_who(bucket.server):
         done = sensory("ingest", bucket.uri(), "--lake", "lake", cwd=tmp_path, **wrong)
@@ -310,7 +310,7 @@ def test_a_bad_network_loses_nothing(bucket: Bucket, tmp_path: Path, monkeypatch
         assert len(wanted) == 24
         for turn in range(8):
             for index, item in enumerate(wanted.values()):
-                s3.download(item.uri, item.version, tmp_path / "copy")
+                s3_download.download(item.uri, item.version, tmp_path / "copy")
                 assert (tmp_path / "copy").stat().st_size == item.size_bytes, (turn, index)
         disconnect()
     assert set(seen) == {"500", "503", "short", "reset"}
@@ -318,7 +318,7 @@ def test_a_bad_network_loses_nothing(bucket: Bucket, tmp_path: Path, monkeypatch
     assert said == {f"{500 + 10 * index}" for index in range(24)}
 
 
-def test_a_stalled_network_is_not_waited_for(
+def test_a_stalled_network_does_not_block(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
 ) -> None:
     if not soak:
@@ -328,13 +328,13 @@ def test_a_stalled_network_is_not_waited_for(
     faults: Iterator[Fault | None] = iter(("stall", None))
     with behind_bad_network(bucket.server, lambda _path: next(faults)) as (far, seen):
         connect(far, monkeypatch)
-        s3.download(item.uri, item.version, tmp_path / "copy")
+        s3_download.download(item.uri, item.version, tmp_path / "copy")
         disconnect()
     assert seen["stall"] == 1
     assert (tmp_path / "copy").read_bytes() == sound(tmp_path, 500)
 
 
-def test_no_room_is_not_the_networks_fault(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_full_disk_is_not_reported_as_a_network_fault(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("1.wav", b"sound")
     (item,) = everything(bucket)
     (tmp_path / "cache").write_text("in the way of the folder")
@@ -342,7 +342,7 @@ def test_no_room_is_not_the_networks_fault(bucket: Bucket, tmp_path: Path) -> No
         pass
 
 
-def test_what_a_killed_download_leaves_is_swept(tmp_path: Path) -> None:
+def test_files_of_a_killed_download_are_removed(tmp_path: Path) -> None:
     old, new = temporary(tmp_path, ".wav"), temporary(tmp_path, ".wav")
     for path in (old, new):
         path.write_bytes(b"part")
@@ -351,7 +351,7 @@ def test_what_a_killed_download_leaves_is_swept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [new]
 
 
-def test_what_cannot_be_had_stays_pending(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_object_stays_pending(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("good", "short", "denied"):
         bucket.put(f"{name}.wav", sound(tmp_path, 500))
     with behind_bad_network(

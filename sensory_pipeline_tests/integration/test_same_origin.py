@@ -81,17 +81,17 @@ JSON = {"content_type": "application/json"}
         (200, "GET", "/graphql", {"accept": "text/html,*/*"}),
     ],
 )
-def test_who_may_ask(expected: int, method: str, path: str, headers: dict[str, str]) -> None:
+def test_allowed_requests(expected: int, method: str, path: str, headers: dict[str, str]) -> None:
     assert status(method, path, **headers) == expected
 
 
-def test_who_may_subscribe() -> None:
+def test_allowed_subscriptions() -> None:
     assert status("GET", "/graphql", kind="websocket", origin=f"http://{OWN}") == 200
     assert status("GET", "/graphql", kind="websocket", origin="https://evil.example") == 403
     assert status("GET", "/graphql", kind="websocket", host="evil.example") == 403
 
 
-def test_dagsters_ui_is_behind_it(tmp_path: Path) -> None:
+def test_dagsters_ui_is_protected(tmp_path: Path) -> None:
     Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
     with running(tmp_path / "lake", trivial_shards=1) as server:
         address = urlsplit(server.url)
@@ -123,7 +123,7 @@ def test_dagsters_ui_is_behind_it(tmp_path: Path) -> None:
                 assert json.loads(socket.recv(1))["type"] != "error"
 
 
-def test_another_address_needs_a_word(tmp_path: Path) -> None:
+def test_another_address_needs_an_option(tmp_path: Path) -> None:
     done = sensory("dev", "--lake", "lake", "--host", "0.0.0.0", cwd=tmp_path)
     assert done.returncode == 2
     assert "has no password" in done.stderr

@@ -60,7 +60,7 @@ def test_there_is_enough_of_everything() -> None:
     assert sum(file.stat().st_size for file in SAMPLES.iterdir() if file.is_file()) <= 6_000_000
 
 
-def test_at_least_120_sentences_are_said_and_all_as_written() -> None:
+def test_at_least_120_sentences_are_spoken_as_written() -> None:
     scripts = {script.file: script for script in read_scripts()}
     sentences = [sentence for script in scripts.values() for _, *said in script.turns for sentence in said]
     assert len(set(sentences)) >= 120
@@ -136,7 +136,7 @@ def test_a_telephone_carries_no_bass() -> None:
         assert power[hz > 3600].sum() < 0.01 * power.sum()
 
 
-def test_bad_files_are_as_bad_as_they_should_be() -> None:
+def test_bad_files_have_their_faults() -> None:
     for name, good in TRUNCATED.items():
         whole, part = (SAMPLES / good).read_bytes(), (SAMPLES / name).read_bytes()
         assert whole.startswith(part)
@@ -202,7 +202,7 @@ def test_the_samples_come_from_the_script(flite: Flite) -> None:
         assert perform(script, voices, flite, seed).truth == committed[script.file]
 
 
-def test_another_seed_says_the_same_in_another_way(flite: Flite) -> None:
+def test_another_seed_gives_the_same_text_with_other_sound(flite: Flite) -> None:
     script = read_scripts()[0]
     voices = {"A": "slt", "B": "rms"}
     first, second = (perform(script, voices, flite, seed).truth for seed in (1, 7))
@@ -211,6 +211,6 @@ def test_another_seed_says_the_same_in_another_way(flite: Flite) -> None:
     assert first.snr_db != second.snr_db
 
 
-def test_a_missing_voice_says_how_to_get_it() -> None:
+def test_the_error_about_a_missing_voice_says_how_to_get_it() -> None:
     with pytest.raises(ConfigurationError, match="apt-get install flite"):
         shared_library("flite_cmu_us_nobody")

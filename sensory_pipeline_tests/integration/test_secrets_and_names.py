@@ -1,4 +1,4 @@
-"""No secret in what is told, and no name that is obeyed by what shows it."""
+"""No output contains a secret, and no name of a file controls the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sensory_pipeline.cli.sql import Format, show
 from sensory_pipeline.core.errors import ConfigurationError, SourceUnavailable
 from sensory_pipeline.core.log_lines import PlainFormatter
 from sensory_pipeline.settings import Settings
-from sensory_pipeline.storage import events, local, s3
+from sensory_pipeline.storage import events, local, s3, s3_client, s3_download
 from sensory_pipeline.storage.aws import client_of
 from sensory_pipeline.storage.s3_access import S3Access
 
@@ -37,12 +37,12 @@ def no_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     botocore.setLevel(logging.NOTSET)
     yield
     botocore.setLevel(before)
-    s3.client.cache_clear()
+    s3_client.client.cache_clear()
     events.client.cache_clear()
 
 
 @pytest.mark.parametrize("place", ["T0/hush hush", "T0/hush\nX: y", "T0/hüsh"])
-def test_a_webhook_of_strange_characters_raises_nothing_and_is_not_told(
+def test_a_webhook_with_strange_characters_raises_nothing_and_is_not_shown(
     place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -61,9 +61,9 @@ def test_a_password_in_an_endpoint_is_in_no_error(endpoint: str, monkeypatch: py
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     for ask in (
         lambda: list(s3.pages("s3://calls/")),
-        lambda: s3.client(S3Access(endpoint_url=endpoint)),
+        lambda: s3_client.client(S3Access(endpoint_url=endpoint)),
         lambda: s3.stat_object("s3://calls/a.wav"),
-        lambda: s3.download("s3://calls/a.wav", "x-1", Path("a.wav")),
+        lambda: s3_download.download("s3://calls/a.wav", "x-1", Path("a.wav")),
         lambda: events.receive("http://127.0.0.1:1/1/calls"),
     ):
         with pytest.raises(ConfigurationError, match="AWS_ENDPOINT_URL") as caught:

@@ -36,12 +36,12 @@ def names(**variables: str) -> tuple[str, str, str]:
     return choice.stt, choice.diarization, choice.emotion
 
 
-def test_without_settings_whisper_and_the_open_networks_work() -> None:
+def test_without_settings_whisper_and_the_open_networks_are_chosen() -> None:
     assert names() == ("whisper", "onnx", "prosody")
     assert engine_choice(Settings()).whisper_model_size == "base"
 
 
-def test_a_model_setting_alone_chooses_its_engine() -> None:
+def test_a_model_setting_chooses_its_engine() -> None:
     assert names(PYANNOTE_MODEL="/m") == ("whisper", "pyannote", "prosody")
     assert names(GIGAAM_MODEL_NAME="emo") == ("whisper", "onnx", "gigaam")
 
@@ -59,20 +59,20 @@ def test_every_engine_is_chosen_by_its_name_and_reads_settings_there_are() -> No
         assert spec.model is None or spec.model in spec.settings
 
 
-def test_settings_that_no_chosen_engine_reads_make_no_other_choice() -> None:
+def test_settings_that_no_chosen_engine_reads_change_no_choice() -> None:
     plain = engine_choice(Settings())
     assert engine_choice(Settings(PYANNOTE_WINDOW_STEP=0.25)) == plain
     assert engine_choice(Settings(WHISPER_MODEL_SIZE="small")) != plain
 
 
-def test_a_stereo_lake_asks_for_no_diarization_model() -> None:
+def test_a_stereo_lake_needs_no_diarization_model() -> None:
     settings = Settings(stereo=True, PYANNOTE_MODEL="pyannote/speaker-diarization-community-1")
     assert [needed.name for needed in weights(engine_choice(settings))] == ["whisper-base"]
     assert light(engine_choice(settings))
     assert not light(engine_choice(settings, stereo=False))
 
 
-def test_whisper_takes_all_cores_in_batches_and_leaves_them_to_its_library_else() -> None:
+def test_whisper_uses_all_cores_in_batches_and_its_librarys_choice_otherwise() -> None:
     def threads(**options: Any) -> int:
         return engine_choice(Settings(**{name.upper(): value for name, value in options.items()})).whisper_cpu_threads
 
@@ -107,7 +107,7 @@ def test_the_token_is_never_shown() -> None:
 
 
 @pytest.mark.usefixtures("real_models")
-def test_diagnosis_names_the_remedy() -> None:
+def test_diagnosis_says_what_to_do() -> None:
     choice = engine_choice(Settings(GIGAAM_MODEL_NAME="/nowhere.ckpt"))
     findings = {f.subject: f for f in diagnose(choice, REQUEST)}
     assert findings["transcription"].remedy is None
@@ -137,7 +137,7 @@ def test_gigaam_answers_from_a_checkpoint_on_the_command_line() -> None:
 
 
 @pytest.mark.usefixtures("real_models")
-def test_a_language_that_the_engine_does_not_know_is_told_before_any_run() -> None:
+def test_an_unsupported_language_is_reported_before_any_run() -> None:
     german = ProcessRequest(tra=TranscriptionSettings(language="de"))
     findings = {finding.subject: finding for finding in diagnose(engine_choice(Settings()), german)}
     assert "not 'de'" in str(findings["transcription"].remedy)

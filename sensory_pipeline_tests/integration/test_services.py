@@ -30,7 +30,7 @@ def test_a_service_that_does_not_stay_up_is_given_up() -> None:
             service.process.wait(30)
 
 
-def test_a_process_lives_until_it_has_ended_and_is_no_later_one_of_its_number() -> None:
+def test_a_reused_process_number_is_not_the_same_process() -> None:
     began = time.time()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         assert lives(process.pid, began_s=began + 1)
@@ -41,7 +41,7 @@ def test_a_process_lives_until_it_has_ended_and_is_no_later_one_of_its_number() 
     assert not lives(process.pid, began_s=began + 1)
 
 
-def test_before_the_services_start_launched_runs_without_a_process_are_ended(tmp_path: Path) -> None:
+def test_launched_runs_without_a_process_are_ended_before_the_services_start(tmp_path: Path) -> None:
     job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         launched = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING).run_id
@@ -55,7 +55,7 @@ def test_before_the_services_start_launched_runs_without_a_process_are_ended(tmp
         assert statuses == {launched: dg.DagsterRunStatus.FAILURE, ingesting: dg.DagsterRunStatus.STARTED}
 
 
-def test_before_a_daemon_starts_what_the_last_one_did_not_launch_is_ended(tmp_path: Path) -> None:
+def test_runs_that_the_last_daemon_did_not_launch_are_ended_before_a_new_one_starts(tmp_path: Path) -> None:
     job = defs().resolve_job_def("process_recordings")
     with open_instance(tmp_path / "home") as instance:
         asked = {".dagster/grpc_info": '{"host": "localhost", "socket": "/tmp/code.sock"}'}

@@ -65,14 +65,14 @@ def test_the_tables_are_those_of_stages_one_after_the_other(source: Path, tmp_pa
     assert rows(tmp_path / "apart", order) != rows(tmp_path / "together", order)
 
 
-def test_what_is_done_is_not_done_again(source: Path, tmp_path: Path) -> None:
+def test_finished_work_is_not_repeated(source: Path, tmp_path: Path) -> None:
     ingested(source, tmp_path / "lake", shards=1, side_by_side=True)
     tone(source / "400.wav", 400)
     report = ingested(source, tmp_path / "lake", shards=1, side_by_side=True)
     assert (report.published, set(report.computed.values())) == (1, {1})
 
 
-def test_a_stage_begins_before_the_one_it_builds_on_has_ended(source: Path, tmp_path: Path) -> None:
+def test_a_stage_starts_before_the_earlier_one_has_ended(source: Path, tmp_path: Path) -> None:
     begun: list[Stage] = []
 
     def note(stage: Stage, _: str) -> None:
@@ -86,7 +86,7 @@ def test_a_stage_begins_before_the_one_it_builds_on_has_ended(source: Path, tmp_
     assert begun.index(Stage.EMOTIONS) < transcripts[-1]
 
 
-def test_a_stage_is_done_alone_where_nothing_is_asked_for_next(source: Path, tmp_path: Path) -> None:
+def test_a_stage_runs_alone_if_no_other_follows(source: Path, tmp_path: Path) -> None:
     begun: list[Stage] = []
 
     def note(stage: Stage, _: str) -> None:
@@ -100,14 +100,14 @@ def test_a_stage_is_done_alone_where_nothing_is_asked_for_next(source: Path, tmp
 
 
 @pytest.mark.parametrize("factory", [engines.segfaulting_in_diarization, engines.raising])
-def test_a_bad_recording_costs_no_other(factory: EngineFactory, source: Path, tmp_path: Path) -> None:
+def test_a_bad_recording_fails_alone(factory: EngineFactory, source: Path, tmp_path: Path) -> None:
     report = ingested(source, tmp_path / "lake", engines=factory, shards=1, side_by_side=True)
     assert (report.published, report.failed) == (10, 2)
     failed = rows(tmp_path / "lake", "SELECT name FROM recordings WHERE status = 'failed' ORDER BY name")
     assert failed == [(f"{engines.CULPRIT_MS}.wav",), ("bad.wav",)]
 
 
-def test_an_engine_that_fails_is_told_where_its_stage_is_asked_for(source: Path, tmp_path: Path) -> None:
+def test_an_engine_failure_is_raised_by_its_own_stage(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake", engines.unable_to_diarize) as (lake, ready, partition):
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS):
             assert ready.run_stage(lake, stage, partition, "run", later=LATER).computed in (9, 10)
@@ -119,7 +119,7 @@ def test_an_engine_that_fails_is_told_where_its_stage_is_asked_for(source: Path,
     assert [report.computed for report in reports] == [0, 0, 9, 9]
 
 
-def test_a_run_that_is_left_half_way_lets_go_of_the_partition(source: Path, tmp_path: Path) -> None:
+def test_an_aborted_run_releases_the_partition(source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake", engines.slow) as (lake, ready, partition):
         ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run", later=LATER)
         ready.close()

@@ -1,4 +1,4 @@
-"""Settings that differ from source to source: declared in a file, heeded recording by recording."""
+"""Settings that differ from source to source: declared in a file, applied to each recording."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("[a, {uri: b, languages: [en, german]}]", "SENSORY_SOURCES[1].languages[1] is 'german': write de"),
     ],
 )
-def test_what_is_wrong_in_it_is_named(given: str, told: str, tmp_path: Path) -> None:
+def test_errors_in_it_are_named(given: str, told: str, tmp_path: Path) -> None:
     done = sensory("models", "list", cwd=tmp_path, SENSORY_SOURCES=given)
     assert done.returncode == 2
     assert told in done.stderr
@@ -70,7 +70,7 @@ def test_a_language_of_a_source_takes_no_candidates_from_elsewhere() -> None:
     assert german.of(Source(uri="a", languages=("en", "es"))).request().tra.asked_languages == {"en", "es"}
 
 
-def test_what_goes_together_is_not_mixed() -> None:
+def test_settings_that_belong_together_are_replaced_together() -> None:
     settings = Settings(speakers=2, diarization="onnx")
     mine = settings.of(Source(uri="a", min_speakers=3, pyannote_model="open"))
     assert (mine.request().dia.speakers, mine.request().dia.min_speakers) == (None, 3)
@@ -78,12 +78,12 @@ def test_what_goes_together_is_not_mixed() -> None:
 
 
 @pytest.mark.usefixtures("real_models")
-def test_a_language_its_engine_does_not_know_names_the_source() -> None:
+def test_the_error_about_an_unsupported_language_names_the_source() -> None:
     with pytest.raises(UnsupportedLanguage, match=r"^s3://calls: whisper knows en only, not 'de'"):
         current_plans(Settings(sources=(Source(uri="s3://calls", language="de"),)))
 
 
-def test_none_is_given_twice(tmp_path: Path) -> None:
+def test_a_source_given_twice_is_refused(tmp_path: Path) -> None:
     twice = (Source(uri=str(tmp_path), speakers=1), Source(uri=f"{tmp_path}/in/../", speakers=2))
     with pytest.raises(ConfigurationError, match=r"in/\.\./ twice: give each folder or prefix once"):
         current_plans(Settings(sources=twice))
@@ -94,7 +94,7 @@ def test_no_setting_of_the_installation_belongs_to_a_source() -> None:
         Source.model_validate({"uri": "a", "lake": "b"})
 
 
-def test_the_innermost_source_decides_and_its_change_redoes_its_recordings_alone(tmp_path: Path) -> None:
+def test_the_most_specific_source_decides_and_its_change_redoes_only_its_recordings(tmp_path: Path) -> None:
     folder, lake = tmp_path / "in", tmp_path / "lake"
     for index, name in enumerate(("plain.wav", "calls/call.wav", "calls/vip/vip.wav")):
         tone(folder / name, 600 + 10 * index)
@@ -125,7 +125,7 @@ def test_the_track_is_one_sources_own(tmp_path: Path) -> None:
     assert rows(lake, "SELECT DISTINCT track FROM recordings") == [(1,)]
 
 
-def test_suffixes_say_what_a_recording_is(tmp_path: Path) -> None:
+def test_suffixes_decide_what_a_recording_is(tmp_path: Path) -> None:
     folder, lake = tmp_path / "in", tmp_path / "lake"
     for name in ("a.wav", "calls/b.wav", "calls/c.REC.WAV"):
         tone(folder / name, 600)
@@ -151,6 +151,6 @@ def test_engines_differ_from_source_to_source_in_one_run(tmp_path: Path) -> None
 
 
 def settings_of(lake: Path, stage: str, setting: str) -> dict[str, object]:
-    """What a stage was told, by the recording's name."""
+    """The value of a setting in a stage, by the recording's name."""
     sql = "SELECT name, stage, settings FROM stages"
     return {name: json.loads(told)[setting] for name, of, told in rows(lake, sql) if of == stage}

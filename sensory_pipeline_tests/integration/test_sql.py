@@ -12,7 +12,8 @@ import pytest
 from sensory_pipeline.core.errors import ConfigurationError, LakeMismatch
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.tables import TABLES
-from sensory_pipeline.lake.views import connect, query, view_columns
+from sensory_pipeline.lake.view_definitions import view_columns
+from sensory_pipeline.lake.views import connect, query
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import as_of_an_older_version, ingested
 

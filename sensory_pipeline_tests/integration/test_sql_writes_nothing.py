@@ -1,4 +1,4 @@
-"""Whatever is asked of a lake, it stays as it is: every kind of statement that DuckDB has, nested every way."""
+"""No query changes a lake: every kind of statement that DuckDB has, nested in every way."""
 
 from __future__ import annotations
 
@@ -186,12 +186,12 @@ def test_the_statements_are_of_every_kind_that_duckdb_has() -> None:
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_what_is_no_select_is_refused_by_name(write: str, asked: duckdb.DuckDBPyConnection) -> None:
+def test_other_statements_are_refused_by_name(write: str, asked: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises((ConfigurationError, duckdb.Error), match=r"only SELECT|give one"):
         query(asked, write)
 
 
 @pytest.mark.parametrize("read", READS)
-def test_what_reads_is_answered(read: str, asked: duckdb.DuckDBPyConnection, root: Path) -> None:
+def test_reading_statements_are_answered(read: str, asked: duckdb.DuckDBPyConnection, root: Path) -> None:
     for end in ("", ";", " ;; -- that is all; really"):
         query(asked, read.replace(DATA, str(root / "data")) + end).fetchall()

@@ -26,7 +26,7 @@ def status(**variables: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_it_tells_what_is_done_waits_and_failed_and_what_comes(
+def test_it_shows_what_is_done_pending_failed_and_next(
     tmp_path: Path, real_models: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tone(tmp_path / "in" / "good.wav", 300)
@@ -57,7 +57,7 @@ def test_it_tells_what_is_done_waits_and_failed_and_what_comes(
     assert any(line.startswith("next night: ") and line.endswith(" 02:00 Europe/Berlin") for line in found)
 
 
-def test_it_says_why_runs_failed_and_that_nothing_comes_by_itself(tmp_path: Path, real_models: None) -> None:
+def test_it_shows_why_runs_failed_and_that_nothing_is_scheduled(tmp_path: Path, real_models: None) -> None:
     for length_ms in range(300, 322):
         tone(tmp_path / "in" / f"{length_ms}.wav", length_ms)
     ingested(tmp_path / "in", tmp_path / "lake", engines=broken)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.activity_log import ActivityLog
@@ -27,7 +27,7 @@ FILE = "batch_sizes.json"
 
 
 @given(st.integers(1, 300), st.floats(0.001, 10), st.floats(0, 1))
-def test_what_is_found_fits_the_memory(holds: int, first_s: float, more_s: float) -> None:
+def test_the_batch_size_found_fits_the_memory(holds: int, first_s: float, more_s: float) -> None:
     tried: list[int] = []
 
     def measure(size: int) -> float | None:
@@ -39,7 +39,7 @@ def test_what_is_found_fits_the_memory(holds: int, first_s: float, more_s: float
     assert tried == list(SIZES[: len(tried)])
 
 
-def test_memory_outlives_the_process(tmp_path: Path) -> None:
+def test_the_stored_batch_size_is_used_by_a_new_process(tmp_path: Path) -> None:
     BatchSizes(path=tmp_path / "new" / FILE, place="H100").keep("whisper small", 64)
     BatchSizes(path=tmp_path / "new" / FILE, place="T4").keep("whisper small", 16)
     again = BatchSizes(path=tmp_path / "new" / FILE, place="H100")
@@ -47,7 +47,7 @@ def test_memory_outlives_the_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"H100: whisper small": "many"}', '{"H100: whisper small": -8}'])
-def test_a_file_that_is_not_ours_is_none(content: str, tmp_path: Path) -> None:
+def test_an_invalid_file_of_batch_sizes_is_ignored(content: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(content)
     sizes = BatchSizes(path=tmp_path / FILE, place="H100")
     assert sizes.get("whisper small") is None
@@ -55,7 +55,7 @@ def test_a_file_that_is_not_ours_is_none(content: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / FILE).read_text()) == {"H100: whisper small": 32}
 
 
-def test_where_nothing_can_be_written_work_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_if_nothing_can_be_written_transcription_continues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "folder").write_text("in the way")
     sizes = BatchSizes(path=tmp_path / "folder" / FILE, place="H100")
     sizes.keep("whisper small", 32)
@@ -63,7 +63,7 @@ def test_where_nothing_can_be_written_work_goes_on(tmp_path: Path, caplog: pytes
     assert "is measured again next time" in caplog.text
 
 
-def test_a_size_is_found_once_and_changes_no_answer(tmp_path: Path) -> None:
+def test_a_batch_size_is_found_once_and_changes_no_transcript(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2")
     pcm = decode(DATA / "miniatures" / "conversations" / "english-two.flac", max_duration_s=60).pcm
     job = TranscribeJob(key="a", pcm=pcm, settings=TranscriptionSettings(clip_s=4))

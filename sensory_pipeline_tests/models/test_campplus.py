@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.published_models import published
@@ -66,7 +66,7 @@ def test_a_sound_becomes_192_numbers(samples: int, network: CamPlusPlus) -> None
     assert found.isfinite().all()
 
 
-def test_each_voice_of_a_sound_is_told_as_if_it_were_asked_for_alone(network: CamPlusPlus) -> None:
+def test_each_voice_has_the_embedding_that_it_has_alone(network: CamPlusPlus) -> None:
     sounds = torch.cat([voice("jfk16", 0, 3), voice("fl16_slt", 0, 3)])
     weights = torch.zeros(2, 3, FRAMES)
     for speaker in range(3):
@@ -82,7 +82,7 @@ def test_each_voice_of_a_sound_is_told_as_if_it_were_asked_for_alone(network: Ca
     assert together.min() < 0 < together.max()  # no ReLU comes last
 
 
-def test_all_frames_weighing_the_same_is_the_whole_sound(network: CamPlusPlus) -> None:
+def test_equal_weights_give_the_embedding_of_the_whole_sound(network: CamPlusPlus) -> None:
     sound = voice("jfk16", 0, 3)
     with torch.inference_mode():
         torch.testing.assert_close(network(sound, weights=torch.ones(1, FRAMES)), network(sound), rtol=1e-4, atol=1e-4)
@@ -111,13 +111,13 @@ def test_other_weights_are_refused(network: CamPlusPlus) -> None:
         type(network).restored(weights)
 
 
-def test_the_published_weights_are_all_there_are(trained: CamPlusPlus) -> None:
+def test_the_published_weights_are_complete(trained: CamPlusPlus) -> None:
     weights = trained.state_dict()
     assert len(weights) == TENSORS
     assert weights["xvector.dense.linear.weight"].shape == (192, 1024, 1)
 
 
-def test_the_published_weights_tell_voices_apart(trained: CamPlusPlus) -> None:
+def test_the_published_weights_distinguish_voices(trained: CamPlusPlus) -> None:
     sounds = [voice("jfk16", 0, 5), voice("jfk16", 5.5, 10.5), voice("fl16_slt", 0, 3.5), voice("fl16_slt", 3.5, 7)]
     with torch.inference_mode():
         vectors = np.stack([trained(sound)[0].numpy() for sound in sounds])

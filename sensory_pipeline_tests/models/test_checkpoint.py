@@ -49,7 +49,7 @@ FORBIDDEN = (
 )
 
 
-def test_weights_come_out_as_they_were_saved() -> None:
+def test_weights_are_read_as_they_were_saved() -> None:
     tensors = read_checkpoint(CHECKPOINT)
     window = tensors["preprocessor.featurizer.0.spectrogram.window"]
     np.testing.assert_allclose(window, np.hanning(401)[:-1], atol=1e-6)
@@ -65,14 +65,14 @@ def test_tensors_alone_are_a_checkpoint_too(tmp_path: Path) -> None:
     assert read["n"] == 3
 
 
-def test_what_describes_the_training_is_not_imported(tmp_path: Path) -> None:
+def test_classes_of_the_training_are_not_imported(tmp_path: Path) -> None:
     names = ("pyannote.nothing.Task", "lightning.nothing.Callback", "torch.torch_version.TorchVersion")
     about = {name: Built(Call(Global(name), (1,)), {"a": 2}) for name in names}
     read = read_checkpoint(write_zip(tmp_path / "a.ckpt", {**about, "state_dict": {"x": tensor((12,), (1,))}}))
     assert list(read) == ["x"]
 
 
-def test_what_is_written_for_tests_is_read(tmp_path: Path) -> None:
+def test_checkpoints_written_for_tests_are_read(tmp_path: Path) -> None:
     tensors = {"a": np.ones((2, 3), np.float32), "b": np.array(7)}
     read = read_checkpoint(write_checkpoint(tmp_path / "a.pt", tensors))
     assert list(read) == ["a", "b"]
@@ -81,7 +81,7 @@ def test_what_is_written_for_tests_is_read(tmp_path: Path) -> None:
         assert read[name].dtype == values.dtype
 
 
-def test_tensors_may_share_a_storage_and_lie_in_it_as_they_like(tmp_path: Path) -> None:
+def test_tensors_may_share_a_storage_with_any_strides(tmp_path: Path) -> None:
     tensors = {"whole": tensor((3, 4), (4, 1)), "turned": tensor((4, 2), (1, 4), offset=4)}
     read = read_checkpoint(write_zip(tmp_path / "a.ckpt", {"state_dict": tensors}))
     whole = np.arange(12).reshape(3, 4)
@@ -151,7 +151,7 @@ def test_a_checkpoint_cannot_change_how_the_next_is_read(target: str, tmp_path: 
         {"state_dict": {"x": Call(REBUILD, (POINTER, 0, (1,), (1,)))}},
     ],
 )
-def test_a_checkpoint_that_makes_no_sense_is_an_error(content: object, tmp_path: Path) -> None:
+def test_an_invalid_checkpoint_is_an_error(content: object, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a checkpoint of a network"):
         read_checkpoint(write_zip(tmp_path / "a.ckpt", content))
 
@@ -206,7 +206,7 @@ def test_a_changed_byte_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.ckpt", "."])
-def test_what_cannot_be_read_is_an_error(name: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read"):
         read_checkpoint(tmp_path / name)
 

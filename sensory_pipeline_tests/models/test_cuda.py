@@ -65,7 +65,7 @@ def test_all_extras_resolve_to_one_cuda() -> None:
     assert all(name.endswith("-cu12") for name in torch)
 
 
-def test_ctranslate2_asks_for_what_is_loaded_and_nothing_else() -> None:
+def test_ctranslate2_needs_only_the_libraries_that_are_loaded() -> None:
     (library,) = (path for path in distribution("ctranslate2").files or () if path.name.startswith("libctranslate2"))
     wanted = re.findall(rb"\blibcu[A-Za-z]+\.so\.\d+\b", Path(str(library.locate())).read_bytes())
     assert {name.decode() for name in wanted} - {DRIVER} == {LIBRARIES[-1]}
@@ -123,13 +123,13 @@ def doctor(*options: str, gpus: str, folder: Path, **variables: str) -> str:
     return re.sub(r"[\s│]+", " ", python(code, *options, PATH=path, **variables))
 
 
-def test_doctor_tells_the_version_that_loads(tmp_path: Path) -> None:
+def test_doctor_shows_the_version_that_loads(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     found = ".".join(version(PACKAGE).split(".")[:3])
     assert f"cuBLAS 12 (whisper on a GPU) loads, {found}" in doctor(gpus="", folder=tmp_path)
 
 
-def test_doctor_tells_what_to_install_where_there_is_a_gpu(tmp_path: Path, without_nvidia: Path) -> None:
+def test_doctor_says_what_to_install_if_there_is_a_gpu(tmp_path: Path, without_nvidia: Path) -> None:
     said = doctor("-S", gpus=GPUS, folder=tmp_path, PYTHONPATH=f"{ROOT}:{without_nvidia}")
     assert "cuBLAS 12 (whisper on a GPU) cannot be loaded Whisper on a GPU needs" in said
     assert "make gpu" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.engines.diarization.onnx.fbank import FRAME, HOP, fbank
 from sensory_pipeline_tests.engine_contract import SPEECH

@@ -48,7 +48,7 @@ BESIDE = {"tra": ("chunks",), "dia": (), "emo": ("segments", "engine")}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """`sensory serve`, which ends well when it is told to."""
+    """`sensory serve`, which ends cleanly on SIGTERM."""
     for name in REAL_MODELS:
         published(name)
     folder = tmp_path_factory.mktemp("real")
@@ -138,7 +138,7 @@ def test_openais_api_has_the_same_text(service: Gateway) -> None:
     assert refused["code"] == "no_translation"
 
 
-def test_the_realtime_api_hears_the_speech(service: Gateway) -> None:
+def test_the_realtime_api_transcribes_the_speech(service: Gateway) -> None:
     sound = resample(KENNEDY, 24_000)
     deltas: list[str] = []
     address = f"{service.url.replace('http', 'ws')}/v1/realtime?intent=transcription"
@@ -156,7 +156,7 @@ def test_the_realtime_api_hears_the_speech(service: Gateway) -> None:
     assert jiwer.wer(SAID, " ".join(plain(event["transcript"]))) <= 0.2
 
 
-def test_the_caches_know_their_models(service: Gateway) -> None:
+def test_the_cache_statistics_name_the_models(service: Gateway) -> None:
     stats = service.http.get("/cache/stats").json()
     assert any(model.startswith("whisper ") for model in stats["models"])
     assert "/" not in "".join(stats["models"])

@@ -21,7 +21,7 @@ from sensory_pipeline_tests import places
 CHECKPOINT = places.DATA / "gigaam" / "emo.ckpt"
 
 
-def test_a_model_is_known_by_its_content(tmp_path: Path) -> None:
+def test_a_model_is_identified_by_its_content(tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "emo.ckpt"
     copy.parent.mkdir()
     copy.write_bytes(CHECKPOINT.read_bytes())
@@ -32,19 +32,19 @@ def test_a_model_is_known_by_its_content(tmp_path: Path) -> None:
     assert GigaamClassifier(str(copy)).info.revision != info.revision
 
 
-def test_the_published_model_is_known_without_being_there() -> None:
+def test_the_published_model_is_identified_before_it_is_downloaded() -> None:
     info = GigaamClassifier("emo").info
     assert (info.model, info.revision) == ("emo", "7ce76f9535cb")
 
 
-def test_a_model_that_is_not_there_is_an_error_that_says_where_to_get_it() -> None:
+def test_the_error_about_a_missing_model_says_where_to_get_it() -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.ckpt.*sensory models fetch gigaam-emo"):
         _ = GigaamClassifier("nowhere.ckpt").info
 
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    for module in ("conformer", "mel"):
+    for module in ("conformer", "emotion_network", "mel"):
         monkeypatch.delitem(sys.modules, f"sensory_pipeline.engines.emotion.{module}", raising=False)
     pcm = Waveform(samples=np.zeros((1, 16_000), np.int16))
     window = EmotionWindow(span=Span(start_ms=0, end_ms=500), turn=pcm.span, speaker=None)

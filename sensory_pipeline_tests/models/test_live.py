@@ -86,7 +86,7 @@ def test_a_text_frame_ends_the_stream_too(server: str) -> None:
         assert client.close_code == 1000
 
 
-def test_nothing_is_said_of_silence(server: str) -> None:
+def test_silence_gives_no_words(server: str) -> None:
     with connected(server) as client:
         send(client, bytes(2 * 16_000 * 5))
         client.send(b"")
@@ -106,7 +106,7 @@ def test_other_sample_rates(server: str, rate: int) -> None:
     assert ends[1] == pytest.approx(ends[0], abs=0.3)
 
 
-def test_emotions_come_for_each_phrase_when_asked_for(server: str) -> None:
+def test_each_phrase_has_an_emotion_if_requested(server: str) -> None:
     with connected(server, settings={"settings": {"tasks": ["transcribe", "emotion"]}}) as client:
         send(client, KENNEDY)
         client.send(b"")
@@ -117,7 +117,7 @@ def test_emotions_come_for_each_phrase_when_asked_for(server: str) -> None:
     assert felt[0]["start"] == final(found)[0]["start"]
 
 
-def test_partial_words_stand_by_themselves(server: str) -> None:
+def test_partial_words_are_not_among_the_final_ones(server: str) -> None:
     with connected(server) as client:
         first = KENNEDY[: 2 * 16_000]
         send(client, first)
@@ -130,7 +130,7 @@ def test_partial_words_stand_by_themselves(server: str) -> None:
         assert said["partial"] == []
 
 
-def test_pings_are_answered_while_engines_are_at_work() -> None:
+def test_pings_are_answered_while_engines_work() -> None:
     with executor(slow_last_word) as busy, live_server(busy) as server, connected(server) as client:
         send(client, KENNEDY[: 2 * 16_000])
         client.send(b"")
@@ -152,7 +152,7 @@ def test_pings_are_answered_while_engines_are_at_work() -> None:
         ("?after=-1", "{}", 4400, "number"),
     ],
 )
-def test_what_is_wrong_is_told(server: str, query: str, first: str | bytes, code: int, reason: str) -> None:
+def test_errors_name_what_is_wrong(server: str, query: str, first: str | bytes, code: int, reason: str) -> None:
     with connect(f"{server}/v1/ws{query}", proxy=None) as client:
         with suppress(ConnectionClosed):  # by a server that has seen enough
             client.send(first)
@@ -162,7 +162,7 @@ def test_what_is_wrong_is_told(server: str, query: str, first: str | bytes, code
     assert reason in said[-1]["error"]
 
 
-def test_a_language_that_engines_do_not_speak(server: str) -> None:
+def test_an_unknown_language_closes_the_session(server: str) -> None:
     with connected(server, settings={"settings": {"tasks": ["transcribe"], "tra": {"language": "de"}}}) as client:
         send(client, KENNEDY[: 2 * 16_000])
         client.send(b"")
@@ -184,7 +184,7 @@ def test_a_prompt_that_does_not_fit_ends_the_session_with_its_reason(whisper: Pa
     assert reason.startswith("hotwords and initial prompt are")
 
 
-def test_clients_that_do_not_keep_the_pace(shared: EngineExecutor) -> None:
+def test_clients_that_are_too_slow_or_too_fast(shared: EngineExecutor) -> None:
     with live_server(shared, backlog_s=5, idle_s=0.3, frame_bytes=1 << 17, sessions=1) as server:
         with connected(server) as client:
             with suppress(ConnectionClosed):
@@ -204,7 +204,7 @@ def test_clients_that_do_not_keep_the_pace(shared: EngineExecutor) -> None:
 
 
 @pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "unnoticed"])
-def test_a_broken_connection_is_taken_up_again(server: str, noticed: bool) -> None:
+def test_a_broken_connection_is_resumed(server: str, noticed: bool) -> None:
     with connected(server) as client:
         send(client, KENNEDY)
         client.send(b"")
@@ -229,7 +229,7 @@ def test_a_broken_connection_is_taken_up_again(server: str, noticed: bool) -> No
     assert [message["end"] for message in (first, *rest)] == pytest.approx([message["end"] for message in whole], abs=1)
 
 
-def test_a_session_that_is_over_is_not_taken_up(shared: EngineExecutor) -> None:
+def test_a_session_that_is_over_cannot_be_resumed(shared: EngineExecutor) -> None:
     with live_server(shared, resume_s=0) as server:
         with connected(server, f"?session={NAME}") as client:
             send(client, KENNEDY[:16_000])
@@ -240,7 +240,7 @@ def test_a_session_that_is_over_is_not_taken_up(shared: EngineExecutor) -> None:
         assert answer["error"] == "this session is over: begin a new one"
 
 
-def test_kennedy_is_heard() -> None:
+def test_kennedy_is_transcribed() -> None:
     """What is decoded together depends on when frames come, so a word or two may be heard otherwise."""
     published("whisper-tiny.en")
     with executor(tiny) as real, live_server(real, backlog_s=20) as server, connected(server) as client:
@@ -288,7 +288,7 @@ def tiny() -> Engines:
     return chosen_engines(EngineChoice(whisper_model_size="tiny.en", whisper_cpu_threads=2))
 
 
-def test_sound_cut_by_forgetting_is_the_same_sound() -> None:
+def test_sound_is_the_same_after_its_beginning_is_discarded() -> None:
     sound = LiveSound(16_000)
     for start in range(0, len(KENNEDY), 5_000):
         sound.hear(KENNEDY[start : start + 5_000])
@@ -298,7 +298,7 @@ def test_sound_cut_by_forgetting_is_the_same_sound() -> None:
     np.testing.assert_array_equal(sound.cut(span).samples, SOUND.cut(span).samples)
 
 
-def test_of_partial_messages_the_newest_is_told_and_final_ones_are_kept() -> None:
+def test_only_the_newest_partial_message_is_sent_and_all_final_ones() -> None:
     async def told() -> list[object]:
         outbox = Outbox(kept=2)
         outbox.put_partial({"is": 1})

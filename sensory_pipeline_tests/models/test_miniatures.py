@@ -11,7 +11,7 @@ from scripts.miniatures.conversations import read_truth
 from scripts.miniatures.voices import WORDS
 from scripts.miniatures.whisper.shape import MINIATURE
 from scripts.miniatures.whisper.tokens import LANGUAGES, pair_tokens
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline_tests import places
 
 MINIATURES = places.DATA / "miniatures"
@@ -48,7 +48,7 @@ def test_random_models_have_the_published_tokens(languages: tuple[str, ...], siz
     assert tokens.text.decode(tokens.text.encode(" Привет, world!").ids) == " Привет, world!"
 
 
-def test_texts_of_a_random_model_are_as_long_as_one_likes(tmp_path: Path) -> None:
+def test_texts_of_a_random_model_have_a_given_length(tmp_path: Path) -> None:
     from faster_whisper import WhisperModel
 
     from scripts import random_models
@@ -62,7 +62,7 @@ def test_texts_of_a_random_model_are_as_long_as_one_likes(tmp_path: Path) -> Non
         assert info.language == "zh"
 
 
-def test_miniature_whisper_understands_turns() -> None:
+def test_miniature_whisper_transcribes_turns() -> None:
     from faster_whisper import WhisperModel
 
     model = WhisperModel(str(MINIATURES / "whisper"), device="cpu", compute_type="int8", cpu_threads=1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench.der import diarization_errors
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.diarization import Diarization, Turn
@@ -96,7 +96,7 @@ def test_no_more_speakers_than_allowed(random_models: tuple[Path, Path], cache: 
         assert len(answer(engine, sound, settings).speakers) <= most
 
 
-def test_what_the_networks_are_is_told_by_their_files(
+def test_networks_are_identified_by_their_files(
     random_models: tuple[Path, Path], cache: ModelCache, tmp_path: Path
 ) -> None:
     info = diarizer(random_models, cache).info
@@ -110,9 +110,7 @@ def test_what_the_networks_are_is_told_by_their_files(
     assert diarizer(copies, cache).info.revision != info.revision
 
 
-def test_files_are_asked_for_when_they_are_needed_and_loaded_once(
-    random_models: tuple[Path, Path], cache: ModelCache
-) -> None:
+def test_files_are_fetched_when_needed_and_loaded_once(random_models: tuple[Path, Path], cache: ModelCache) -> None:
     asked: list[Path] = []
 
     def give(path: Path) -> Path:
@@ -237,7 +235,7 @@ def labelled(*, everything: bool) -> Iterator[tuple[Waveform, list[Turn]]]:
         )
 
 
-def test_real_speech_is_told_apart(
+def test_real_speakers_are_distinguished(
     open_models: tuple[Path, Path],
     cache: ModelCache,
     soak: bool,

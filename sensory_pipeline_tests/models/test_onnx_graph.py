@@ -36,7 +36,7 @@ def sound(samples: int, seed: int = 0) -> Array:
     return (rng.normal(size=samples) * loudness).astype(np.float32)
 
 
-def test_values_constants_and_attributes_of_each_kind_arrive() -> None:
+def test_values_constants_and_attributes_of_each_kind_are_written() -> None:
     graph = Graph()
     summed = graph.add("Add", "x", np.array([[1.5], [-2]]))
     # an int, a list of ints with a negative one, a float, a string
@@ -55,7 +55,7 @@ def test_values_constants_and_attributes_of_each_kind_arrive() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 300, 70_000])
-def test_constants_of_any_size_arrive(size: int) -> None:
+def test_constants_of_any_size_are_written(size: int) -> None:
     values = np.random.default_rng(size).normal(size=size).astype(np.float32)
     graph = Graph()
     model = graph.model(inputs={"x": [1]}, outputs={"y": (graph.add("Mul", "x", values), [size])})
@@ -63,7 +63,7 @@ def test_constants_of_any_size_arrive(size: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_pyannet_calculates_what_its_layers_say(seed: int) -> None:
+def test_pyannet_computes_the_same_as_its_layers(seed: int) -> None:
     tensors = random_pyannet(seed, layers=seed)
     sounds = np.stack([sound(20_000, seed), sound(20_000, seed + 10)])
     (scores,) = run(pyannet(tensors), sound=sounds[:, None])
@@ -71,13 +71,13 @@ def test_pyannet_calculates_what_its_layers_say(seed: int) -> None:
         np.testing.assert_allclose(found, reference_pyannet(tensors, heard), atol=1e-3)
 
 
-def test_pyannet_has_the_frames_that_the_rest_counts_on() -> None:
+def test_pyannet_has_the_expected_number_of_frames() -> None:
     (scores,) = run(pyannet(random_pyannet(3)), sound=np.zeros((1, 1, WINDOW), np.float32))
     assert scores.shape == (1, FRAMES, 7)
 
 
 @pytest.mark.parametrize("frames", [2, 198, 200, 201, 437])
-def test_the_trunk_calculates_what_its_layers_say(frames: int) -> None:
+def test_the_trunk_computes_the_same_as_its_layers(frames: int) -> None:
     tensors = random_campplus(frames)
     energies = np.random.default_rng(frames).normal(size=(frames, 80)).astype(np.float32)
     (features,) = run(trunk(tensors), energies=energies[None])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.process_request import DiarizationSettings
@@ -90,7 +90,7 @@ def test_turns_of_a_conversation_are_those_of_pyannotes_own_pipeline(
         assert_identical(engine, stock, pcm, ANY)
 
 
-def test_two_people_are_told_apart(engine: PyannoteDiarizer) -> None:
+def test_two_people_are_distinguished(engine: PyannoteDiarizer) -> None:
     found = answer(engine, in_turn((0, 0, 4000), (1, 0, 3500), (0, 5000, 9000), (1, 3500, 7000)))
     changes_ms = (0, 4000, 7500, 11_500, 15_000)
     heard: list[Counter[str]] = [Counter() for _ in range(4)]
@@ -101,17 +101,17 @@ def test_two_people_are_told_apart(engine: PyannoteDiarizer) -> None:
     assert [len(embedding.vector) for embedding in found.embeddings] == [192, 192]
 
 
-def test_voices_that_are_heard_shortly_are_told_apart(engine: PyannoteDiarizer, stock: OpenStock) -> None:
+def test_voices_that_speak_briefly_are_distinguished(engine: PyannoteDiarizer, stock: OpenStock) -> None:
     pcm = in_turn((0, 500, 2100), (1, 300, 1900))
     assert len(stock.diarize(pcm, ANY).speaker_diarization.labels()) == 1
     assert len(answer(engine, pcm).speakers) == 2
 
 
-def test_silence_is_nobodys(engine: PyannoteDiarizer) -> None:
+def test_silence_has_no_speaker(engine: PyannoteDiarizer) -> None:
     assert not answer(engine, silence(SAMPLE_RATE)).turns
 
 
-def test_it_is_known_by_its_networks_and_parameters(engine: PyannoteDiarizer) -> None:
+def test_a_pipeline_is_identified_by_its_networks_and_parameters(engine: PyannoteDiarizer) -> None:
     assert (engine.info.engine, engine.info.model, len(engine.info.revision)) == ("pyannote", OPEN, 12)
     content = OpenPipeline.read(published)
     assert content.revision == engine.info.revision != digest(content.files)
@@ -120,7 +120,7 @@ def test_it_is_known_by_its_networks_and_parameters(engine: PyannoteDiarizer) ->
         assert OpenPipeline(paths=content.paths, files=changed).revision != content.revision
 
 
-def test_a_network_that_is_not_here_says_how_to_get_it(
+def test_the_error_about_a_missing_network_says_how_to_get_it(
     cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -157,7 +157,7 @@ class Attack:
     ids=["nothing", "no zip", "empty", "list", "number", "attack", "attack beside"],
 )
 @pytest.mark.parametrize("part", ["segmentation", "embedding"])
-def test_what_is_not_its_network_is_refused_unrun(part: str, content: object, tmp_path: Path) -> None:
+def test_other_networks_are_refused_before_they_run(part: str, content: object, tmp_path: Path) -> None:
     made = of(tmp_path, **{part: content if isinstance(content, bytes) else saved(content)})
     with pytest.raises(ConfigurationError, match=r"(?i)refused.*nothing of it was run"):
         made.pipeline()

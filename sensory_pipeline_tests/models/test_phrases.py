@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.phrases import LIMIT_MS, phrases
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.punctuation import join
@@ -37,7 +37,7 @@ def test_sentences_and_silences_end_phrases() -> None:
     ]  # fmt: skip
 
 
-def test_a_short_phrase_is_what_it_was() -> None:
+def test_a_short_phrase_is_unchanged() -> None:
     one = segment(("Hello", 0, 400), ("there", 500, 900))
     assert list(phrases(one)) == [one]
 

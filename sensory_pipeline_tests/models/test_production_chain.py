@@ -98,7 +98,7 @@ def test_the_lake_names_models_and_languages(lake: Lake) -> None:
     assert set(caveats) == {("en", "out_of_language"), ("ru", None)}
 
 
-def test_voices_are_vectors_that_tell_speakers_apart(lake: Lake) -> None:
+def test_embeddings_differ_by_speaker(lake: Lake) -> None:
     voices = rows(lake.root, "SELECT parse_filename(uri), speaker, vector, model FROM embeddings ORDER BY ALL")
     assert [voice[:2] for voice in voices] == rows(
         lake.root, "SELECT DISTINCT parse_filename(uri), speaker FROM turns ORDER BY ALL"
@@ -123,7 +123,7 @@ def test_dagster_shows_what_the_models_did(lake: Lake) -> None:
     assert metadata["resident_bytes"] > 0
 
 
-def test_process_says_what_the_lake_holds(lake: Lake, soak: bool) -> None:
+def test_process_gives_the_same_result_as_the_lake(lake: Lake, soak: bool) -> None:
     results = {name: _processed(CONVERSATIONS / name) for name in sorted(lake.truths)[: None if soak else 1]}
     _check([(_in_result(result), lake.truths[name]) for name, result in results.items()])
     for name, result in results.items():

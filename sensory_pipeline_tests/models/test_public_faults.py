@@ -76,7 +76,7 @@ ROWS = (
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.file)
-def test_all_that_is_said_is_heard_once_and_in_its_place(row: Row, soak: bool) -> None:
+def test_every_word_is_transcribed_once_in_its_place(row: Row, soak: bool) -> None:
     if not (FAULTS / row.file).is_file():
         pytest.skip(f"{row.file} is not here")
     if not (row.always or soak):

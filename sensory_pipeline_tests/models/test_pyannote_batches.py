@@ -29,7 +29,7 @@ Faults = dict[int, EngineError]
 MARK = 32_767
 """A sample that only the bad recording has: float 0.99997."""
 AHEAD = 20
-"""Windows; on a CPU recordings go together only where they are told to."""
+"""Windows; on a CPU recordings share batches only if a test asks for it."""
 SETTINGS = (ANY, DiarizationSettings(speakers=2), DiarizationSettings(min_speakers=2), DiarizationSettings(speakers=1))
 
 
@@ -49,7 +49,7 @@ def windows_of(*counts: int) -> list[Window]:
     return [Window(recording, number) for recording, count in enumerate(counts) for number in range(count)]
 
 
-def test_a_recording_that_fails_takes_no_other_with_it() -> None:
+def test_a_recording_that_fails_in_a_batch_fails_alone() -> None:
     done: list[Window] = []
 
     def compute(batch: list[Window]) -> None:
@@ -68,7 +68,7 @@ def test_a_recording_that_fails_takes_no_other_with_it() -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
 @pytest.mark.parametrize("most", [1, 3, 8, 20])
-def test_what_was_too_many_for_the_memory_is_not_tried_again(most: int, error: Exception) -> None:
+def test_a_batch_size_that_exceeded_the_memory_is_not_tried_again(most: int, error: Exception) -> None:
     tried: Counter[int] = Counter()
     done: list[Window] = []
 
@@ -86,7 +86,7 @@ def test_what_was_too_many_for_the_memory_is_not_tried_again(most: int, error: E
     assert batches.size == max(size for size in (1, 2, 4, 8, 16) if size <= most)
 
 
-def test_a_recording_that_is_too_much_alone_does_not_make_batches_small() -> None:
+def test_a_recording_too_large_alone_does_not_reduce_the_batch_size() -> None:
     def compute(batch: list[Window]) -> None:
         if any(window.recording == 1 for window in batch):
             raise MemoryError("CUDA out of memory")
@@ -119,14 +119,14 @@ def assert_same(found: Diarization, expected: Diarization) -> None:
 
 @contextmanager
 def before_each_forward(hook: Callable[[Any, Any], None]) -> Iterator[None]:
-    """hook: is told of every network that starts to compute, and of its sound, (batch, 1, samples)."""
+    """hook: is called with every network that starts to compute, and its sound, (batch, 1, samples)."""
     from sensory_pipeline_tests.miniature_pyannote import TinySeg, TinyXVector
 
-    def told(module: Any, arguments: Any) -> None:
+    def called(module: Any, arguments: Any) -> None:
         if isinstance(module, (TinySeg, TinyXVector)):
             hook(module, arguments[0])
 
-    handle = torch.nn.modules.module.register_module_forward_pre_hook(told)
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(called)
     try:
         yield
     finally:
@@ -143,7 +143,7 @@ def marked(pcm: Waveform) -> Waveform:
     return Waveform(samples=samples)
 
 
-def test_together_recordings_are_told_what_they_are_told_alone(miniature: PyannoteDiarizer) -> None:
+def test_recordings_in_a_batch_have_the_turns_that_they_have_alone(miniature: PyannoteDiarizer) -> None:
     short = [excerpt(seed, shortest_s=3, longest_s=7) for seed in range(4)]
     jobs = jobs_of([*short, silence(0), silence(SAMPLE_RATE), excerpt(4, shortest_s=6, longest_s=7)])
     expected = alone(miniature, jobs)
@@ -155,7 +155,7 @@ def test_together_recordings_are_told_what_they_are_told_alone(miniature: Pyanno
         assert_same(other, wanted)
 
 
-def test_together_recordings_are_told_what_they_are_told_alone_with_the_published_architecture(
+def test_recordings_in_a_batch_have_the_turns_that_they_have_alone_with_the_published_architecture(
     tmp_path: Path, cache: ModelCache
 ) -> None:
     from scripts.random_models import pyannote
@@ -167,7 +167,7 @@ def test_together_recordings_are_told_what_they_are_told_alone_with_the_publishe
         assert_same(one, other)
 
 
-def test_as_on_a_gpu_full_batches_hold_windows_of_many_recordings() -> None:
+def test_full_batches_contain_windows_of_many_recordings_as_on_a_gpu() -> None:
     ours: Any = PipelineFolder.read(MINIATURE).pipeline(MINIATURE_CLASSES)[0]
     ours._embedded = WindowBatches(BATCH_SIZE)
     sizes: dict[str, list[int]] = {}
@@ -213,7 +213,7 @@ def test_a_recording_that_a_network_fails_on_fails_alone(
     assert_same(answers(miniature, *jobs)[1 - bad], expected[1 - bad])
 
 
-def test_a_device_with_little_memory_is_given_small_batches_from_then_on() -> None:
+def test_a_device_with_little_memory_gets_small_batches_afterwards() -> None:
     with closing(ModelCache(CacheSettings(ttl_s=None))) as cache:
         engine = engine_of(cache)
         jobs = jobs_of([excerpt(seed, shortest_s=9) for seed in range(4)])
@@ -253,19 +253,19 @@ def test_on_a_cpu_recordings_go_one_by_one(cache: ModelCache) -> None:
     assert taken_before_each_answer(engine, [excerpt(seed, longest_s=3) for seed in range(3)]) == [1, 2, 3]
 
 
-def test_recordings_are_taken_until_they_hold_windows_enough(cache: ModelCache) -> None:
+def test_recordings_are_collected_until_they_have_enough_windows(cache: ModelCache) -> None:
     one_window, six_windows = (excerpt(0, shortest_s=s, longest_s=s) for s in (4, 7.5))
     pcms = [one_window, one_window, six_windows, one_window, six_windows, six_windows]
     assert taken_before_each_answer(engine_of(cache, windows_ahead=8), pcms) == [3, 3, 3, 6, 6, 6]
     assert taken_before_each_answer(engine_of(cache, windows_ahead=10_000), [one_window] * 66) == [64] * 64 + [66] * 2
 
 
-def test_a_long_recording_goes_alone_and_nothing_waits_for_it(miniature: PyannoteDiarizer) -> None:
+def test_a_long_recording_is_processed_alone_and_blocks_no_other(miniature: PyannoteDiarizer) -> None:
     short, long = excerpt(0, longest_s=2), excerpt(1, shortest_s=15, longest_s=15)
     assert taken_before_each_answer(miniature, [long, long]) == [1, 2]
     assert taken_before_each_answer(miniature, [short, long, short]) == [2, 2, 3]
 
 
-def test_what_has_no_sound_is_answered_at_once_without_a_model(cache: ModelCache) -> None:
+def test_a_recording_without_sound_is_answered_at_once_without_a_model(cache: ModelCache) -> None:
     engine = PyannoteDiarizer("/nowhere", cache=cache)
     assert list(engine.diarize(jobs_of([silence(0)]))) == [("0", Diarization(turns=(), exclusive=()))]

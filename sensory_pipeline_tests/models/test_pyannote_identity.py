@@ -108,14 +108,14 @@ def test_without_vbx_no_plda_is_needed(stock_miniature: Stock, cache: ModelCache
     assert_identical(engine, stock_miniature, excerpt(1), ANY)
 
 
-def test_a_step_of_ones_own_is_the_stock_pipelines(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_window_step_gives_the_stock_pipelines_turns(cache: ModelCache, tmp_path: Path) -> None:
     folder = edited(MINIATURE, tmp_path, lambda it: it["pipeline"]["params"].update(segmentation_step=0.35))
     engine = PyannoteDiarizer(str(MINIATURE), cache=cache, trusted_classes=MINIATURE_CLASSES, window_step=0.35)
     for seed in range(3):
         assert_identical(engine, Stock(folder), excerpt(seed, shortest_s=25, longest_s=30), ANY)
 
 
-def test_a_step_of_ones_own_is_part_of_the_revision(miniature: PyannoteDiarizer, cache: ModelCache) -> None:
+def test_a_window_step_is_part_of_the_revision(miniature: PyannoteDiarizer, cache: ModelCache) -> None:
     revisions = [
         PyannoteDiarizer(str(MINIATURE), cache=cache, window_step=step).info.revision for step in (None, 0.25, 0.5)
     ]
@@ -134,7 +134,7 @@ def test_turns_are_the_stock_pipelines_with_the_published_architecture(
         assert_identical(engine, stock, excerpt(seed, longest_s=longest_s), settings_of(seed))
 
 
-def test_of_very_many_voices_some_are_drawn_and_decide() -> None:
+def test_of_very_many_voices_a_random_sample_is_clustered() -> None:
     from pyannote.audio.pipelines.clustering import AgglomerativeClustering
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 
@@ -161,7 +161,7 @@ def test_of_very_many_voices_some_are_drawn_and_decide() -> None:
     assert all(np.array_equal(*pair) for pair in zip(found(MOST_CLUSTERED, ours)[1:], [window, speaker], strict=True))
 
 
-def test_where_no_voice_is_alone_for_long_all_voices_decide() -> None:
+def test_if_no_voice_is_alone_for_long_all_are_clustered() -> None:
     from pyannote.audio.pipelines.clustering import AgglomerativeClustering
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 

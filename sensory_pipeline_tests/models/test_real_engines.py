@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.process_request import DiarizationSettings, ProcessRequest, TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
@@ -47,7 +47,7 @@ def test_diarization_keeps_the_contract(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("padding_s", [10, None])
-def test_kennedy_is_heard_word_for_word(engines: Engines, padding_s: float | None) -> None:
+def test_kennedy_is_transcribed_word_for_word(engines: Engines, padding_s: float | None) -> None:
     """In a short window and in Whisper's own, at the same times."""
     settings = TranscriptionSettings(window_padding_s=padding_s)
     job = TranscribeJob(key="jfk", pcm=decode(SPEECH, max_duration_s=60).pcm, settings=settings)
@@ -59,7 +59,7 @@ def test_kennedy_is_heard_word_for_word(engines: Engines, padding_s: float | Non
     assert heard.words[-1].span.end_s == pytest.approx(10.5, abs=0.4)
 
 
-def test_two_people_on_the_telephone_are_told_apart(engines: Engines) -> None:
+def test_two_people_on_the_telephone_are_distinguished(engines: Engines) -> None:
     found = process_file(REAL / "telephone_call.wav", ProcessRequest(), engines, max_audio_hours=1)
     assert found.diarization is not None
     assert len(found.diarization.speakers) == 2
@@ -69,7 +69,7 @@ def test_two_people_on_the_telephone_are_told_apart(engines: Engines) -> None:
     assert all(min(abs(start - other) for other in heard) < 1.5 for start in starts)
 
 
-def test_numbers_of_speakers_are_obeyed(engines: Engines) -> None:
+def test_numbers_of_speakers_are_kept(engines: Engines) -> None:
     pcm = decode(REAL / "telephone_call.wav", max_duration_s=60).pcm
 
     def speakers(**wanted: int) -> int:

@@ -65,7 +65,7 @@ def table(heading: str) -> dict[str, list[str]]:
 
 
 def said(file: str) -> list[Utterance]:
-    """What the STM tells of a recording, in order of time."""
+    """The lines of the STM about a recording, in order of time."""
     found = []
     for line in (REAL / "truth" / file).with_suffix(".stm").read_text(encoding="utf-8").splitlines():
         name, channel, speaker, start_s, end_s, text = line.split(maxsplit=5)
@@ -81,7 +81,7 @@ def duration_s(file: str) -> float:
         return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
 
 
-def test_an_ingest_of_the_samples_takes_them_in_and_they_are_small() -> None:
+def test_an_ingest_of_the_samples_finds_them_all_and_they_are_small() -> None:
     listed = {path_of(item.uri) for item in objects(SAMPLES)}
     assert listed >= {REAL / file for file in FILES}
     assert not any(path.parent == REAL / "truth" for path in listed)
@@ -188,7 +188,7 @@ def test_the_telephone_carries_no_bass() -> None:
     assert power[(hz < 200) | (hz > 3600)].sum() < 0.01 * power.sum()
 
 
-def test_nobody_is_cut_off(tmp_path: Path) -> None:
+def test_no_speech_is_cut_off(tmp_path: Path) -> None:
     source = tmp_path / "long.stm"
     source.write_text("long 1 A 1.00 2.00 first\nlong 1 B 2.50 4.00 second\n", encoding="utf-8")
     assert excerpt(source, "short", 2.2, 4.5) == ["short 1 B 0.30 1.80 second"]

@@ -56,14 +56,14 @@ LATIN = {"la": 0.26, "en": 0.19, "es": 0.15, "fr": 0.07}
 SPANISH = {"la": Said("Aki ulivier", -0.75), "en": Said("at the Olivia", -0.68), "es": Said("Aquí Olivier", -0.45)}
 
 
-def test_the_surest_text_decides_where_languages_are_doubtful() -> None:
+def test_the_most_confident_text_decides_a_doubtful_language() -> None:
     speaker, known = Speaker(LATIN, texts=SPANISH), dict[str, str]()
     assert speaker.languages([clip()], known) == ["es"]
     assert known == {"a": "es"}
     assert len(speaker.decoded) == CANDIDATES
 
 
-def test_a_probable_language_is_taken_as_it_is() -> None:
+def test_a_probable_language_is_used_directly() -> None:
     speaker = Speaker({"de": 0.5, "nl": 0.4})
     assert speaker.languages([clip()]) == ["de"]
     assert speaker.decoded == []
@@ -92,24 +92,24 @@ def test_a_doubtful_clip_may_be_in_the_language_of_its_recording() -> None:
     assert Speaker(LATIN, texts=texts).languages(clips[1:], {"a": "en"}) == ["es"]
 
 
-def test_a_loop_is_not_sure() -> None:
+def test_a_loop_has_low_confidence() -> None:
     texts = SPANISH | {"la": Said(LOOP, -0.05)}
     assert Speaker(LATIN, texts=texts).languages([clip()]) == ["es"]
     assert Speaker(LATIN, texts=texts).languages([clip(compression_ratio_threshold=None)]) == ["la"]
 
 
-def test_where_all_are_loops_the_most_probable_stays() -> None:
+def test_if_all_texts_are_loops_the_most_probable_language_stays() -> None:
     texts = {language: Said(LOOP, log_prob) for language, log_prob in (("la", -0.3), ("en", -0.3), ("es", -0.3))}
     assert Speaker(LATIN, texts=texts).languages([clip()]) == ["la"]
 
 
-def test_clips_of_a_recording_are_told_together_by_their_length() -> None:
+def test_the_clips_of_a_recording_are_weighted_by_length() -> None:
     speaker = Speaker({"en": 0.9, "de": 0.1}, {"en": 0.1, "de": 0.9}, {"ru": 1.0})
     clips = [clip(end_ms=1_000), clip(end_ms=9_000), clip("b")]
     assert speaker.languages(clips) == ["de", "de", "ru"]
 
 
-def test_what_is_known_is_not_asked() -> None:
+def test_a_known_language_is_not_detected() -> None:
     known = {"a": "pl"}
     assert Speaker().languages([clip()], known) == ["pl"]
     assert known == {"a": "pl"}
@@ -121,7 +121,7 @@ def test_each_clip_may_have_its_own() -> None:
 
 
 @pytest.mark.parametrize("clips", [0, 3])
-def test_an_english_model_is_not_asked(clips: int) -> None:
+def test_an_english_model_detects_no_language(clips: int) -> None:
     speaker = Speaker()
     speaker.model.is_multilingual = False
     assert speaker.languages([clip()] * clips) == ["en"] * clips

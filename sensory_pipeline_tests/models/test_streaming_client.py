@@ -86,7 +86,7 @@ def test_a_broken_connection_loses_nothing(service: Gateway) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_a_key_is_sent_where_one_is_demanded(tmp_path: Path) -> None:
+def test_a_key_is_sent(tmp_path: Path) -> None:
     key = new_key()
     with gateway(tmp_path / "spool", engines=last_word, api_keys=(f"anna={digest(key)}",)) as locked:
         with pytest.raises(ServiceError, match="key") as refused:

@@ -10,7 +10,7 @@ from faster_whisper.vad import get_speech_timestamps, get_vad_model  # noqa: TID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.engines import vad
 from sensory_pipeline_tests.engine_contract import SPEECH
@@ -43,7 +43,7 @@ def test_spans_are_those_of_the_library_itself() -> None:
     assert len(ours) > 1
 
 
-def test_blocks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = vad.speech_probabilities(SAMPLES)
     monkeypatch.setattr(vad, "_BLOCK", 7)
     assert vad.speech_probabilities(SAMPLES) == pytest.approx(whole, abs=1e-5)
@@ -56,7 +56,7 @@ def test_blocks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     pad_ms=st.integers(0, 1000),
 )
 @settings(deadline=None, max_examples=25)
-def test_spans_keep_to_the_options(threshold: float, min_silence_ms: int, min_speech_ms: int, pad_ms: int) -> None:
+def test_spans_follow_the_options(threshold: float, min_silence_ms: int, min_speech_ms: int, pad_ms: int) -> None:
     bare, padded = (
         vad.speech_spans(
             SAMPLES, threshold=threshold, min_silence_ms=min_silence_ms, min_speech_ms=min_speech_ms, pad_ms=pad
@@ -73,18 +73,18 @@ def test_spans_keep_to_the_options(threshold: float, min_silence_ms: int, min_sp
 
 
 @pytest.mark.parametrize("frames", [0, 1, 160, 511, 512, 513, 40_000])
-def test_nobody_speaks_in_silence(frames: int) -> None:
+def test_silence_has_no_speech(frames: int) -> None:
     assert vad.speech_spans(np.zeros(frames, np.float32)) == ()
     assert len(vad.speech_probabilities(np.zeros(frames, np.float32))) == -(-frames // 512)
 
 
-def test_an_offset_is_not_heard() -> None:
+def test_an_offset_changes_nothing() -> None:
     plain, shifted = vad.speech_spans(SAMPLES), vad.speech_spans(SAMPLES + np.float32(0.4))
     assert len(plain) == len(shifted)
     assert all(abs(a.start_ms - b.start_ms) <= 32 for a, b in zip(plain, shifted, strict=True))
 
 
-def test_the_level_of_what_is_loud_becomes_the_same() -> None:
+def test_loud_passages_get_the_same_level() -> None:
     for factor in (0.02, 1.0, 3.0):
         levels = np.sqrt(np.square(normalised(SAMPLES * np.float32(factor)).reshape(-1, 1600)).mean(axis=1))
         assert np.percentile(levels, 95) == pytest.approx(0.1, rel=0.02)

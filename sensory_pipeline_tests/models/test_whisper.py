@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.recordings import recordings
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import PromptTooLong, UnsupportedLanguage
 from sensory_pipeline.core.process_request import TranscriptionSettings
@@ -26,7 +26,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.untranscribed import untranscribed
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
-from sensory_pipeline.engines.stt.clips import halves, speech_alone, speech_clips, with_margins
+from sensory_pipeline.engines.stt.clip_boundaries import halves, speech_clips, with_margins, without_padding
 from sensory_pipeline.engines.stt.repetitions import without_loops
 from sensory_pipeline_tests.miniature_whisper import (
     ENGLISH,
@@ -44,14 +44,14 @@ from sensory_pipeline_tests.miniature_whisper import (
 )
 
 
-def test_languages_are_told_apart(whisper: Path, cache: ModelCache) -> None:
+def test_languages_are_detected(whisper: Path, cache: ModelCache) -> None:
     for batch_size in (None, 2):
         transcriber = engine(whisper, cache, batch_size=batch_size)
         found = {name: heard(transcriber, conversation(name)).language for name in ("english-two", "russian-two")}
         assert found == {"english-two": "en", "russian-two": "ru"}
 
 
-def test_a_segment_knows_its_language_where_each_window_is_asked(whisper: Path, cache: ModelCache) -> None:
+def test_a_segment_has_a_language_if_it_is_detected_by_window(whisper: Path, cache: ModelCache) -> None:
     both = [conversation(name).cut(Span(start_ms=0, end_ms=6000)).samples for name in ("english-two", "russian-two")]
     mixed = Waveform(samples=np.concatenate(both, axis=1))
     request = PLAIN.model_copy(update={"clip_s": 4.0, "multilingual": True})
@@ -78,7 +78,7 @@ def test_an_english_model_refuses_other_languages(whisper: Path, cache: ModelCac
 
 
 @pytest.mark.parametrize("batch_size", [None, 1])
-def test_a_prompt_that_does_not_fit_is_refused_and_the_others_are_done(
+def test_a_prompt_that_does_not_fit_is_refused_and_other_jobs_are_done(
     whisper: Path, cache: ModelCache, batch_size: int | None
 ) -> None:
     too_long = PLAIN.model_copy(update={"initial_prompt": "one " * 150, "hotwords": "two " * 100})
@@ -95,7 +95,7 @@ def test_a_prompt_that_does_not_fit_is_refused_and_the_others_are_done(
 
 
 @pytest.mark.parametrize("frames", [0, 160, 2 * SAMPLE_RATE])
-def test_silence_says_nothing(whisper: Path, cache: ModelCache, frames: int) -> None:
+def test_silence_has_no_words(whisper: Path, cache: ModelCache, frames: int) -> None:
     transcript = heard(engine(whisper, cache), Waveform(samples=np.zeros((1, frames), np.int16)))
     assert transcript == Transcript(language=None, segments=())
 
@@ -106,7 +106,7 @@ def test_channels_are_mixed(whisper: Path, cache: ModelCache) -> None:
     assert heard(engine(whisper, cache), stereo) == heard(engine(whisper, cache), mono)
 
 
-def test_words_lie_in_order_inside_segments_and_recording(whisper: Path, cache: ModelCache) -> None:
+def test_words_are_in_order_inside_segments_and_recording(whisper: Path, cache: ModelCache) -> None:
     pcm = conversation("english-three")
     transcript = heard(engine(whisper, cache), pcm)
     assert transcript.words
@@ -123,7 +123,7 @@ times = st.floats(-1, 40, allow_nan=False)
 words = st.lists(st.tuples(st.sampled_from([" one", " two", ",", " ", " 三", "四"]), times, times), max_size=8)
 
 
-def test_times_that_make_no_sense_are_mended(whisper: Path) -> None:
+def test_impossible_times_are_corrected(whisper: Path) -> None:
     pcm = phrase("english-two")
     segments: list[Any] = []
     transcriber, cache = with_model(whisper, lambda *_, **__: (segments, ENGLISH))
@@ -186,7 +186,7 @@ def test_a_loop_is_kept_once(whisper: Path) -> None:
     rounds=st.integers(1, 12),
     after=st.lists(st.sampled_from("abc"), max_size=4),
 )
-def test_only_what_is_repeated_too_often_goes(
+def test_only_text_that_is_repeated_too_often_is_removed(
     before: list[str], phrase: list[str], rounds: int, after: list[str]
 ) -> None:
     text = [*before, *phrase * rounds, *after]
@@ -208,7 +208,7 @@ def test_clips_hold_all_speech_and_fit_a_window() -> None:
     assert max(gaps) > 2000
 
 
-def test_clips_are_as_few_as_can_be() -> None:
+def test_clips_are_as_few_as_possible() -> None:
     (_, pcm, *_) = recordings(2, 90, total_s=80)
     assert 60_000 < pcm.duration_ms < 90_000
     assert len(clip_spans(pcm.mono(), LONGEST_MS)) == 3
@@ -225,7 +225,7 @@ def test_speech_without_a_pause_is_cut_too() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [4, 1])
-def test_speech_that_was_skipped_is_heard_in_halves(whisper: Path, cache: ModelCache, batch_size: int) -> None:
+def test_skipped_speech_is_decoded_in_halves(whisper: Path, cache: ModelCache, batch_size: int) -> None:
     """The miniature knows clips of some seconds, and loses its way in one of twenty."""
     transcriber = engine(whisper, cache, batch_size=batch_size)
     pcm = conversation("russian-two")
@@ -240,7 +240,7 @@ def test_speech_that_was_skipped_is_heard_in_halves(whisper: Path, cache: ModelC
 
 
 def _lost(clip: tuple[Span, ...], transcript: Transcript) -> Iterator[Span]:
-    return untranscribed(speech_alone(clip), [(word.text, word.span) for word in transcript.words])
+    return untranscribed(without_padding(clip), [(word.text, word.span) for word in transcript.words])
 
 
 def test_a_clip_is_halved_while_speech_is_skipped(whisper: Path) -> None:
@@ -283,7 +283,9 @@ def test_the_half_without_skipped_speech_keeps_its_words(whisper: Path) -> None:
 
 
 @pytest.mark.parametrize("probability", [0.8, 0.3])
-def test_what_cannot_be_halved_is_heard_alone_and_believed_where_it_is_sure(whisper: Path, probability: float) -> None:
+def test_skipped_speech_of_a_short_clip_is_decoded_alone_and_kept_if_probable(
+    whisper: Path, probability: float
+) -> None:
     """There is one stretch of speech of 3 s, and of that the transcriber hears a word at first."""
     pcm = conversation("english-two").cut(Span(start_ms=19_800, end_ms=23_800))
     asked: list[float] = []
@@ -303,7 +305,7 @@ def test_what_cannot_be_halved_is_heard_alone_and_believed_where_it_is_sure(whis
     assert not any(gap.overlap_ms(word.span) for word in transcript.words)
 
 
-def test_where_nothing_is_heard_nothing_is_asked_again(whisper: Path) -> None:
+def test_a_clip_without_words_is_not_decoded_again(whisper: Path) -> None:
     asked = 0
 
     def transcribe(*_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whisper in batches: whatever goes into one, each recording's answer is the one it has alone."""
+"""Whisper in batches: each recording has the transcript that it has alone."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_recording_of_which_no_clip_can_be_decoded_fails_alone(
     assert answers == {key: value for key, (_, value) in mixed.items() if key != "3"}
 
 
-def test_what_a_batch_doubts_is_decoded_again_alone(whisper: Path) -> None:
+def test_a_clip_that_needs_fallback_is_decoded_again_alone(whisper: Path) -> None:
     again: list[Any] = []
 
     def transcribe(_: Any, **options: Any) -> Any:
@@ -152,7 +152,7 @@ def test_what_a_batch_doubts_is_decoded_again_alone(whisper: Path) -> None:
     assert again == [[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]]
 
 
-def test_what_was_doubted_is_kept_where_it_cannot_be_heard_again(whisper: Path) -> None:
+def test_the_first_result_is_kept_if_the_second_decoding_fails(whisper: Path) -> None:
     def transcribe(*_: Any, **__: Any) -> Any:
         raise RuntimeError(CHOKED)
 
@@ -167,7 +167,7 @@ def test_what_was_doubted_is_kept_where_it_cannot_be_heard_again(whisper: Path) 
     assert found.words
 
 
-def test_a_recording_is_forgotten_once_answered(whisper: Path, cache: ModelCache) -> None:
+def test_a_recording_is_freed_once_answered(whisper: Path, cache: ModelCache) -> None:
     answered: list[weakref.ref[Waveform]] = []
 
     def stream() -> Iterator[TranscribeJob]:

@@ -37,7 +37,7 @@ from sensory_pipeline_tests.miniature_whisper import (
 SHORT = REQUESTS["short clips"]
 
 
-def test_an_error_concerns_its_recording_alone(whisper: Path) -> None:
+def test_an_error_fails_only_its_recording(whisper: Path) -> None:
     good, bad = phrase("english-two"), phrase("english-three")
 
     def transcribe(samples: npt.NDArray[np.float32], **_: Any) -> Any:
@@ -113,7 +113,7 @@ def test_a_clip_that_a_batch_cannot_decode_is_tried_alone(whisper: Path) -> None
     assert [word.text for word in found.words].count("alone") == 1
 
 
-def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(whisper: Path, cache: ModelCache) -> None:
+def test_a_recording_whose_speech_detection_fails_fails_alone(whisper: Path, cache: ModelCache) -> None:
     class Broken(Waveform):
         def mono(self) -> Any:
             raise ValueError("no channel")
@@ -126,7 +126,7 @@ def test_a_recording_in_which_no_speech_can_be_looked_for_fails_alone(whisper: P
     assert answers["0"] == answers["2"]
 
 
-def test_a_clip_without_features_costs_no_other(whisper: Path) -> None:
+def test_a_clip_without_features_fails_alone(whisper: Path) -> None:
     good, bad = phrase("english-two"), phrase("english-three")
     (clip,) = clip_spans(bad.mono(), LONGEST_MS)
     model = faster_whisper(whisper)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.pauses import parts
 from sensory_pipeline.core.process_request import TranscriptionSettings
@@ -17,7 +17,7 @@ from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
 from sensory_pipeline.engines.devices import COMPUTE_TYPES, ComputeType, Device
-from sensory_pipeline.engines.stt.clips import speech_clips
+from sensory_pipeline.engines.stt.clip_boundaries import speech_clips
 from sensory_pipeline.engines.stt.whisper import WhisperTranscriber
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.miniature_whisper import (
@@ -136,7 +136,7 @@ def agreement(
 
 
 @pytest.mark.parametrize("batch_size", [1, 2], ids=["one by one", "in batches"])
-def test_every_clip_is_heard_as_by_faster_whisper(
+def test_every_clip_is_transcribed_as_by_faster_whisper(
     whisper: Path, reference: Any, cache: ModelCache, soak: bool, batch_size: int
 ) -> None:
     transcriber = engine(whisper, cache, batch_size=batch_size)
@@ -156,14 +156,14 @@ def test_every_setting_does_what_it_does_in_faster_whisper(
     assert all(agreement(transcriber, reference, conversation("russian-two"), REQUESTS[name], batch_size))
 
 
-def test_settings_change_what_is_heard(whisper: Path, cache: ModelCache) -> None:
+def test_settings_change_the_transcript(whisper: Path, cache: ModelCache) -> None:
     """Otherwise the comparison of settings above shows nothing."""
     transcriber = engine(whisper, cache, batch_size=1)
     answers = {name: lines(heard(transcriber, conversation("russian-two"), REQUESTS[name])) for name in REQUESTS}
     assert len({tuple(answer) for answer in answers.values()}) >= 4
 
 
-def test_what_is_doubtful_is_decoded_again_as_by_faster_whisper(whisper: Path) -> None:
+def test_fallback_decoding_is_that_of_faster_whisper(whisper: Path) -> None:
     import ctranslate2
 
     request = PLAIN.model_copy(update={"temperatures": (0.0, 0.4, 1.0), "log_prob_threshold": 0.0})
@@ -177,9 +177,7 @@ def test_what_is_doubtful_is_decoded_again_as_by_faster_whisper(whisper: Path) -
 
 
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES[Device.parse("cuda").kind])
-def test_a_gpu_hears_what_faster_whisper_hears_on_it(
-    whisper: Path, cache: ModelCache, compute_type: ComputeType
-) -> None:
+def test_a_gpu_transcribes_as_faster_whisper_does(whisper: Path, cache: ModelCache, compute_type: ComputeType) -> None:
     import ctranslate2
 
     if not ctranslate2.get_cuda_device_count():
@@ -193,7 +191,7 @@ def test_a_gpu_hears_what_faster_whisper_hears_on_it(
 
 
 @pytest.mark.parametrize("batch_size", [1, 4], ids=["one by one", "in batches"])
-def test_a_model_of_the_published_shape_is_heard_as_by_faster_whisper(
+def test_a_model_of_the_published_shape_transcribes_as_faster_whisper_does(
     tmp_path: Path, cache: ModelCache, soak: bool, batch_size: int
 ) -> None:
     if not soak:

@@ -21,7 +21,7 @@ from sensory_pipeline.engines.stt.whisper_models import resolve, weights_of
 from sensory_pipeline_tests.miniature_whisper import answer, conversation, engine, heard
 
 
-def test_to_know_a_model_is_not_to_load_it(whisper: Path, tmp_path: Path) -> None:
+def test_identifying_a_model_does_not_load_it(whisper: Path, tmp_path: Path) -> None:
     with closing(ModelCache(CacheSettings())) as cache:
         info = engine(whisper, cache).info
         sequential = engine(whisper, cache, batch_size=1).info
@@ -90,7 +90,7 @@ def test_a_damaged_model_is_an_error_that_names_it(
         answer(engine(folder, cache), conversation("english-two"))
 
 
-def test_a_folder_without_weights_is_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_error_about_a_folder_without_weights_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ConfigurationError, match=r"no model\.bin, tokenizer\.json.*ct2-transformers-converter"):
@@ -98,7 +98,7 @@ def test_a_folder_without_weights_is_an_error_that_says_what_is_missing(tmp_path
 
 
 @pytest.mark.parametrize("name", ["smal", "./models/none", "/nowhere/at/all"])
-def test_an_unknown_name_is_an_error_that_says_which_there_are(name: str) -> None:
+def test_the_error_about_an_unknown_name_lists_the_models(name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"large-v3-turbo"):
         resolve(name)
 
@@ -117,7 +117,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.parametrize("variable", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
-def test_the_hub_is_asked_for_what_is_not_here(whisper: Path, tmp_path: Path, variable: dict[str, str]) -> None:
+def test_missing_models_are_downloaded_from_the_hub(whisper: Path, tmp_path: Path, variable: dict[str, str]) -> None:
     """In a process of its own, since the hub's client reads the environment once."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "hub" / "models--Systran--faster-whisper-small"
@@ -139,7 +139,7 @@ def test_the_hub_is_asked_for_what_is_not_here(whisper: Path, tmp_path: Path, va
     assert "WHISPER_MODEL_SIZE=/path/to/folder" in missing
 
 
-def test_what_is_not_here_is_not_local() -> None:
+def test_a_missing_model_is_not_local() -> None:
     needed = weights_of("nobody/has-this-model", HOME)
     assert needed is not None
     assert not needed.here()

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from bench.accuracy import chosen, measured, report
-from bench.answers import Answer, AnswerFile, Asked, HeardWord
 from bench.der import diarization_errors
 from bench.figures import ALL, CONVERSATIONS, ENGLISH, Figure, figures, in_short, table, verdicts
+from bench.hypotheses import Hypothesis, HypothesisFile, HypothesisKey, HypothesisWord
 from bench.labelled import Recording, Said, read_labelled
 from bench.normalisation import normalised
 from bench.scoring import score, word_offsets
 from bench.speechless import SECONDS, speechless
 from bench.systems import AUTO, GIVEN, OURS, SEQUENTIAL, STOCK, Product
 from scripts.miniatures.conversations import read_truth
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.diarization import Turn
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.settings import Settings
@@ -59,14 +59,14 @@ def conversation(*said: tuple[str, str]) -> Recording:
     )
 
 
-def heard(*said: tuple[str | None, str], by_overlap: str | None = None, turns: tuple[Turn, ...] = ()) -> Answer:
+def heard(*said: tuple[str | None, str], by_overlap: str | None = None, turns: tuple[Turn, ...] = ()) -> Hypothesis:
     """Every word takes 0.5 s, one after the other."""
     words = [(speaker, word) for speaker, text in said for word in text.split()]
-    return Answer(
+    return Hypothesis(
         text=" ".join(word for _, word in words),
         language="en",
         words=tuple(
-            HeardWord(
+            HypothesisWord(
                 text=word,
                 span=Span(start_ms=500 * i, end_ms=500 * i + 500),
                 speaker=speaker,
@@ -100,8 +100,8 @@ def test_words_substituted_missing_and_added() -> None:
     assert set(found.rates) == {"WER", "CER", "language"}
 
 
-def test_nothing_heard() -> None:
-    found = score(TALK, Answer(text="", words=(), turns=()))
+def test_an_empty_hypothesis_has_no_words_right() -> None:
+    found = score(TALK, Hypothesis(text="", words=(), turns=()))
     assert {name: found.rates[name].value for name in ("WER", "CER", "DER", "cpWER", "tcpWER")} == dict.fromkeys(
         ("WER", "CER", "DER", "cpWER", "tcpWER"), 1
     )
@@ -111,14 +111,16 @@ def test_nothing_heard() -> None:
 
 def test_words_of_the_wrong_speaker_are_wrong_twice() -> None:
     # missing for one, too much for the other
-    answer = heard(("X", "good morning how are you very"), ("Y", "well"), by_overlap="X", turns=(turn(0, 3500, "X"),))
-    rates = score(TALK, answer).rates
+    hypothesis = heard(
+        ("X", "good morning how are you very"), ("Y", "well"), by_overlap="X", turns=(turn(0, 3500, "X"),)
+    )
+    rates = score(TALK, hypothesis).rates
     assert (rates["WER"].errors, rates["cpWER"].errors, rates["tcpWER"].errors) == (0, 2, 2)
     assert rates["cpWER, speakers as WhisperX"].errors == 4
     assert rates["speaker count"].errors == 1
 
 
-def test_words_of_nobody_are_missing_and_too_many() -> None:
+def test_words_without_a_speaker_are_missing_and_superfluous() -> None:
     rates = score(TALK, heard(("X", "good morning how are you"), (None, "very well"), by_overlap="X")).rates
     assert rates["cpWER"].errors == 0  # where one speaker too few was found they pass for the other's
     three = conversation(("A", "good morning"), ("B", "very well"))
@@ -127,9 +129,9 @@ def test_words_of_nobody_are_missing_and_too_many() -> None:
 
 
 def test_words_far_from_their_time_are_wrong() -> None:
-    late = Answer(
+    late = Hypothesis(
         text="hello",
-        words=(HeardWord(text="hello", span=Span(start_ms=9_000, end_ms=9_400), speaker="X"),),
+        words=(HypothesisWord(text="hello", span=Span(start_ms=9_000, end_ms=9_400), speaker="X"),),
         turns=(turn(9_000, 9_400, "X"),),
     )
     rates = score(conversation(("A", "hello")), late).rates
@@ -147,8 +149,8 @@ def test_starts_and_ends_of_right_words() -> None:
         for text, ms in (("Mm", 0), ("yes", 500), ("no", 900))
     ]
     found = [
-        HeardWord(text="Yes,", span=Span(start_ms=470, end_ms=710)),
-        HeardWord(text="so", span=Span(start_ms=900, end_ms=1100)),
+        HypothesisWord(text="Yes,", span=Span(start_ms=470, end_ms=710)),
+        HypothesisWord(text="so", span=Span(start_ms=900, end_ms=1100)),
     ]
     assert word_offsets(said, found, "en") == {"word starts, ms": [30], "word ends, ms": [10]}
 
@@ -158,7 +160,7 @@ def test_text_is_compared_as_its_language_is_written() -> None:
     assert normalised("हिन्दी में।", "hi") == "हिन्दी में"
     assert normalised("مَنْ", "ar") == "من"
     assert normalised("Où été?", "fr") == "où été"
-    rates = score(recording("我喜欢茶。", language="zh"), Answer(text="我喜欢茶", language="zh")).rates
+    rates = score(recording("我喜欢茶。", language="zh"), Hypothesis(text="我喜欢茶", language="zh")).rates
     assert (rates["WER"].errors, rates["WER"].of, rates["CER"].of) == (0, 4, 4)
 
 
@@ -214,7 +216,7 @@ def test_a_folder_without_an_index(tmp_path: Path) -> None:
         read_labelled(tmp_path)
 
 
-def test_so_many_of_each_set_and_language() -> None:
+def test_the_number_of_each_set_and_language_is_limited() -> None:
     some = [
         recording("a", name=f"{group}/{i}", language=language)
         for group in "xy"
@@ -234,14 +236,14 @@ def test_nobody_speaks_for_ten_minutes(tmp_path: Path) -> None:
 
 
 class Scripted:
-    """A System that says what it is told to, and counts how often it is asked."""
+    """A System that returns a given text, and counts its calls."""
 
     name = OURS
 
     def __init__(self, text: str, languages: Sequence[str] = (AUTO, GIVEN)) -> None:
         self._text = text
         self.languages = languages
-        self.asked = 0
+        self.calls = 0
 
     def hears(self, recording: Recording) -> bool:
         return recording.language != "xx"
@@ -249,29 +251,29 @@ class Scripted:
     def lacks(self) -> str | None:
         return None
 
-    def answer(self, recording: Recording, language: str) -> Answer:
-        self.asked += 1
-        return Answer(text=self._text, language="en")
+    def hypothesis(self, recording: Recording, language: str) -> Hypothesis:
+        self.calls += 1
+        return Hypothesis(text=self._text, language="en")
 
 
-def test_answers_are_kept(tmp_path: Path) -> None:
+def test_hypotheses_are_stored(tmp_path: Path) -> None:
     system = Scripted("hello")
     some = [recording("hello there"), recording("hello", name="set/two.wav"), recording("a", language="xx")]
-    first = list(measured([system], some, [AUTO, GIVEN], AnswerFile(tmp_path / "answers.jsonl")))
-    again = list(measured([system], some, [AUTO, GIVEN], AnswerFile(tmp_path / "answers.jsonl")))
-    assert (system.asked, len(first), again) == (4, 4, first)
+    first = list(measured([system], some, [AUTO, GIVEN], HypothesisFile(tmp_path / "hypotheses.jsonl")))
+    again = list(measured([system], some, [AUTO, GIVEN], HypothesisFile(tmp_path / "hypotheses.jsonl")))
+    assert (system.calls, len(first), again) == (4, 4, first)
 
 
-def test_an_answer_survives_its_file(tmp_path: Path) -> None:
-    answer = heard(("X", "été"), (None, "now"), turns=(turn(0, 500, "X"),))
-    asked = Asked(system=OURS, language=AUTO, recording="one")
-    AnswerFile(tmp_path / "a").answer(asked, lambda: answer)
-    assert AnswerFile(tmp_path / "a").answer(asked, lambda: Answer()) == answer
+def test_a_hypothesis_can_be_stored_and_read(tmp_path: Path) -> None:
+    hypothesis = heard(("X", "été"), (None, "now"), turns=(turn(0, 500, "X"),))
+    key = HypothesisKey(system=OURS, language=AUTO, recording="one")
+    HypothesisFile(tmp_path / "a").hypothesis(key, lambda: hypothesis)
+    assert HypothesisFile(tmp_path / "a").hypothesis(key, lambda: Hypothesis()) == hypothesis
 
 
 def test_figures_are_rates_of_sums() -> None:
     some = [recording("red blue green black"), recording("weiss", language="de"), recording("", name="speechless/x")]
-    found = figures(list(measured([Scripted("red blue green")], some, [AUTO], AnswerFile(None))))
+    found = figures(list(measured([Scripted("red blue green")], some, [AUTO], HypothesisFile(None))))
     wer = {figure.group: figure for figure in found if figure.measure == "WER"}
     expected = {"set, en": 1 / 4, "set, de": 3, "set, not English": 3, ENGLISH: 1 / 4, ALL: 4 / 5}
     assert {group: figure.value for group, figure in wer.items()} == expected
@@ -319,14 +321,14 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
 def test_the_report_names_machine_versions_and_recordings() -> None:
     made = report(
-        list(measured([Scripted("hello")], [recording("hello there")], [AUTO], AnswerFile(None))), whisper="x"
+        list(measured([Scripted("hello")], [recording("hello there")], [AUTO], HypothesisFile(None))), whisper="x"
     )
     assert made["versions"]["meeteval"]
     assert made["machine"]["cores"] >= 1
     assert made["recordings"][0]["WER"] == [1, 2]
 
 
-def test_the_product_answers() -> None:
+def test_the_product_returns_a_hypothesis() -> None:
     """With the tests' miniature models."""
     for package in ("pyannote.audio", "torch"):
         pytest.importorskip(package, reason=f"{package} is not installed: make models")
@@ -358,6 +360,6 @@ def test_the_product_answers() -> None:
         turns=tuple(Turn(span=Span.from_seconds(one.start_s, one.end_s), speaker=one.speaker) for one in truth.turns),
     )
     product = Product(settings=Settings().model_copy(update=models))
-    told = score(talk, product.answer(talk, AUTO)).rates
+    told = score(talk, product.hypothesis(talk, AUTO)).rates
     assert told["language"].errors == 0
     assert all((told[name].value or 0) <= 0.3 for name in ("WER", "DER", "cpWER", "tcpWER")), told

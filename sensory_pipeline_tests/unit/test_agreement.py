@@ -1,4 +1,4 @@
-"""Final words of live speech: never taken back, none twice, none lost, whatever the hypotheses do."""
+"""Final words of live speech: never changed, none twice, none lost, for all hypotheses."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_words_that_may_still_change_wait() -> None:
     assert texts(agreement.paused()) == "is"
 
 
-def test_a_word_said_twice_is_not_one_heard_twice() -> None:
+def test_a_word_said_twice_is_kept_twice() -> None:
     agreement = LocalAgreement()
     agreement.heard(listed("no"), 400)
     assert texts(agreement.heard(listed("no"), 800)) == "no"
@@ -140,7 +140,7 @@ def test_every_word_is_final_once_where_buffers_join(speech: Speech, step_ms: in
 
 @settings(deadline=None)
 @given(st.lists(words(), min_size=1, max_size=30), st.integers(200, 20_000))
-def test_nothing_that_is_heard_makes_the_sound_grow(hypotheses: list[list[Word]], step_ms: int) -> None:
+def test_the_buffered_sound_stays_short(hypotheses: list[list[Word]], step_ms: int) -> None:
     agreement = LocalAgreement()
     end_ms = last_ms = 0
     for heard in hypotheses:

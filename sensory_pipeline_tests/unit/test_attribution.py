@@ -82,14 +82,14 @@ def test_only_relative_times_matter(said: list[Word], diarization: Diarization, 
 
 @settings(deadline=None, max_examples=40)
 @given(said=words())
-def test_without_turns_nobody_is_named(said: list[Word]) -> None:
+def test_without_turns_words_have_no_speaker(said: list[Word]) -> None:
     for found in attribute(said, alone()):
         assert (found.speaker, found.overlap_share, found.runner_up, found.overlapped) == (None, 0.0, None, False)
 
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
-def test_without_faults_everyone_gets_their_words(data: st.DataObject) -> None:
+def test_without_faults_every_speaker_gets_their_words(data: st.DataObject) -> None:
     said: list[Word] = []
     turns: list[Turn] = []
     now = 0
@@ -156,7 +156,7 @@ def test_a_turn_too_short_for_a_word_has_none() -> None:
     pause_ms=st.integers(HESITATION_MS + MID_SENTENCE_MS, 5_000),
     edges=st.lists(st.integers(-400, 400), min_size=2, max_size=2).map(sorted),
 )
-def test_a_long_pause_is_as_good_as_a_full_stop(after: list[Word], pause_ms: int, edges: list[int]) -> None:
+def test_a_long_pause_counts_as_a_full_stop(after: list[Word], pause_ms: int, edges: list[int]) -> None:
     begin = 2_000 + pause_ms
     first, second = (begin + edge for edge in edges)
     turns = alone(turn("A", 0, 2_000), turn("A", first, second), turn("B", second, 60_000))
@@ -175,7 +175,7 @@ def test_a_long_pause_is_as_good_as_a_full_stop(after: list[Word], pause_ms: int
     assert speakers_with("came") == speakers_with("came.")
 
 
-def test_a_stretched_word_is_looked_for_at_the_end_where_someone_speaks() -> None:
+def test_a_stretched_word_is_placed_at_the_end_where_someone_speaks() -> None:
     turns = alone(turn("A", 0, 1_000), turn("B", 4_800, 8_000))
     before, after = attribute([word("well", 700, 4_700), word("so", 1_200, 5_000)], turns)
     assert (before.speaker, before.spoken) == ("A", span(700, 1_400))
@@ -188,14 +188,14 @@ def test_the_edge_of_a_long_turn_is_nearer_than_the_middle_of_a_short_one() -> N
     assert speakers([word("so", 20_000, 20_300)], turns) == [None]
 
 
-def test_where_people_talk_at_once_the_exclusive_view_decides() -> None:
+def test_exclusive_turns_decide_during_overlapped_speech() -> None:
     regular = (turn("A", 0, 3_000), turn("B", 1_000, 4_000))
     exclusive = (turn("A", 0, 1_000), turn("B", 1_000, 4_000))
     [found] = attribute([word("really", 1_500, 2_000)], Diarization(turns=regular, exclusive=exclusive))
     assert (found.speaker, found.runner_up, found.overlapped, found.overlap_share) == ("B", "A", True, 1.0)
 
 
-def test_made_up_conversations_are_attributed_better_than_by_the_rules_in_use() -> None:
+def test_synthetic_conversations_are_attributed_better_than_by_common_rules() -> None:
     conditions = {condition.name: condition for condition in CONDITIONS}
     *_, clean = measure(100, conditions["clean"], conversations=6)
     assert clean.errors["ours"] == 0.0

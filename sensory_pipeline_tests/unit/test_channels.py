@@ -78,7 +78,7 @@ def test_every_word_has_its_channels_speaker(channels: list[list[Span]]) -> None
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(SPANS.map(disjoint).filter(bool), min_size=2, max_size=3))
-def test_no_word_is_lost_and_nobody_is_heard_in_a_pause_of_a_segment(channels: list[list[Span]]) -> None:
+def test_no_word_is_lost_and_pauses_of_a_segment_have_no_speaker(channels: list[list[Span]]) -> None:
     """Each channel says all it has to say in one segment; a word of eight letters may take 1,100 ms."""
     merged = merged_transcript(
         [segment(*((f"word{channel}{i:03d}", s.start_ms, s.end_ms) for i, s in enumerate(spans)))
@@ -109,7 +109,7 @@ def test_exclusive_turns_do_not_overlap_and_cover_the_same(channels: list[list[S
     assert (both[0] == both[1]).all()
 
 
-def test_talking_at_once_is_marked() -> None:
+def test_overlapped_speech_is_marked() -> None:
     a, b = Span(start_ms=0, end_ms=1000), Span(start_ms=800, end_ms=2000)
     merged = merged_transcript([segment(("Certainly.", 0, 1000)), segment(("Absolutely!", 800, 2000))])
     assert [w.overlapped for w in attribute_channels(merged.words, channel_diarization([[a], [b]]))] == [True, True]
@@ -129,7 +129,7 @@ def test_a_question_comes_before_its_answer() -> None:
 
 
 @pytest.mark.parametrize("starts_ms", [850, 950])
-def test_a_word_answers_though_it_begins_within_the_question(starts_ms: int) -> None:
+def test_a_word_that_begins_within_a_question_can_be_its_answer(starts_ms: int) -> None:
     asks = segment(("How", 0, 300), ("are", 300, 500), ("you?", 500, 900), ("Good.", 5000, 5400))
     answers = segment(("Fine.", starts_ms, 1300))
     assert merged_transcript([asks, answers]).text == "How are you? Fine. Good."
@@ -148,13 +148,13 @@ def test_an_answer_comes_before_what_follows_a_stretched_word() -> None:
 
 
 @pytest.mark.parametrize("pause_ms", [0, PAUSE_MS - 1])
-def test_who_speaks_into_a_sentence_does_not_cut_it(pause_ms: int) -> None:
+def test_an_interruption_does_not_cut_a_sentence(pause_ms: int) -> None:
     tells = segment(("I", 0, 200), ("think", 200 + pause_ms, 700 + pause_ms), ("so.", 700 + pause_ms, 1000 + pause_ms))
     agrees = segment(("Mhm.", 250, 350))
     assert merged_transcript([tells, agrees]).text == "I think so. Mhm."
 
 
-def test_a_word_stretched_over_silence_is_where_its_channel_is_heard() -> None:
+def test_a_word_stretched_over_silence_is_placed_where_its_channel_has_sound() -> None:
     heard = [[Span(start_ms=0, end_ms=500), Span(start_ms=8000, end_ms=8400)], [Span(start_ms=1500, end_ms=3000)]]
     asks = segment(("Well?", 0, 4000), ("Yes.", 5000, 8400))
     well, yes = attribute_channels(merged_transcript([asks, transcript()]).words, channel_diarization(heard))
@@ -163,7 +163,7 @@ def test_a_word_stretched_over_silence_is_where_its_channel_is_heard() -> None:
     assert yes.overlap_share == pytest.approx(400 / 600)
 
 
-def test_who_talks_before_or_after_does_not_talk_at_once() -> None:
+def test_speech_before_or_after_is_not_overlapped() -> None:
     merged = merged_transcript([segment(("Certainly.", 0, 1000)), segment(("Fine.", 700, 900))])
     found = channel_diarization([[Span(start_ms=0, end_ms=300)], [Span(start_ms=700, end_ms=900)]])
     assert [word.overlapped for word in attribute_channels(merged.words, found)] == [False, False]

@@ -28,7 +28,7 @@ FOUND = Comparison(
 )
 
 
-def test_contenders_take_turns() -> None:
+def test_contenders_run_alternately() -> None:
     done: list[str] = []
     found = benchmark("counting", 1.0, {name: partial(done.append, name) for name in ("a", "b")}, rounds=3, threads=1)
     assert done == ["a", "b"] * 3
@@ -44,12 +44,12 @@ def test_a_ratio_is_the_median_over_rounds() -> None:
 @pytest.mark.parametrize(
     ("at_least", "never_slower", "met"), [(2.0, False, True), (2.1, False, False), (2.0, True, False)]
 )
-def test_a_limit_goes_by_the_clock(at_least: float, never_slower: bool, met: bool) -> None:
+def test_a_limit_concerns_wall_time(at_least: float, never_slower: bool, met: bool) -> None:
     limit = Limit(faster="ours", slower="theirs", at_least=at_least, never_slower=never_slower)
     assert [verdict.met for verdict in replace(FOUND, limits=(limit,)).verdicts()] == [met, True]
 
 
-def test_what_is_missed_is_shown() -> None:
+def test_missed_limits_are_shown() -> None:
     console = Console(file=StringIO(), width=120)
     replace(FOUND, checks={"identical": False}).show(console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ def test_what_is_missed_is_shown() -> None:
     assert "MISSED: identical" in shown
 
 
-def test_figures_are_kept_with_what_they_were_taken_on(tmp_path: Path) -> None:
+def test_results_include_the_machine_and_the_versions(tmp_path: Path) -> None:
     save(tmp_path / "results" / "counting.json", [FOUND], ("numpy",), batch_size=8)
     kept = json.loads((tmp_path / "results" / "counting.json").read_text())
     ours = kept["comparisons"][0]["contenders"]["ours"]

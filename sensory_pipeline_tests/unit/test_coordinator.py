@@ -1,4 +1,4 @@
-"""Every run gets a device that is there, whoever made it."""
+"""Every run gets a device that exists, however it was created."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resources.engines import DEVICE_TAG
 from sensory_pipeline.automation.coordinator import DeviceRunCoordinator, device_for
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.devices import run_devices
+from sensory_pipeline.engines.device_discovery import run_devices
 
 DEVICES = ["cpu:0", "cpu:1", "cpu:2"]
 ORIGIN = RemoteJobOrigin(

@@ -27,7 +27,7 @@ IMPORTS = [
 
 
 @pytest.mark.parametrize(("module", "name"), IMPORTS, ids=[name for _, name in IMPORTS])
-def test_a_name_is_where_it_was(module: str, name: str) -> None:
+def test_every_name_still_exists(module: str, name: str) -> None:
     assert find_spec(module), f"Dagster {dg.__version__} has no {module}: {HOW}"
     assert hasattr(importlib.import_module(module), name), f"Dagster {dg.__version__} has no {module}.{name}: {HOW}"
 
@@ -36,7 +36,7 @@ def test_the_daemon_is_a_program() -> None:
     assert find_spec(f"{dagster_internals.DAEMON}.__main__"), HOW
 
 
-def test_the_event_that_names_a_process_begins_as_it_did() -> None:
+def test_the_event_that_names_a_process_begins_with_the_same_text() -> None:
     for module in (impl, api):
         assert f'"{dagster_internals.STARTED_PROCESS} (pid: {{pid}})' in inspect.getsource(module), HOW
 

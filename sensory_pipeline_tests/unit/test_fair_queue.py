@@ -33,12 +33,12 @@ def test_a_client_with_one_recording_does_not_wait_behind_anothers_hundred() -> 
     assert ("b", 10) in order(queue(*crowd, ticket("b", 10, 100)))[:2]
 
 
-def test_short_is_before_long_until_that_has_waited_for_as_long_as_it_is() -> None:
+def test_short_recordings_come_first_until_a_long_one_has_waited_its_length() -> None:
     assert order(queue(ticket("a", 50), ticket("a", 5, 1))) == [("a", 5), ("a", 50)]
     assert order(queue(ticket("a", 50), ticket("a", 5, 46))) == [("a", 50), ("a", 5)]
 
 
-def test_a_short_one_finds_a_place_while_long_ones_are_at_work() -> None:
+def test_a_short_recording_gets_a_place_while_long_ones_are_processed() -> None:
     waiting = queue(ticket("a", 3600), ticket("a", 7200), ticket("a", 9, 9999), places=3)
     at_work = [waiting.take(), waiting.take(), waiting.take()]
     assert [one.audio_s if one else None for one in at_work] == [3600, 9, None]
@@ -46,7 +46,7 @@ def test_a_short_one_finds_a_place_while_long_ones_are_at_work() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.1, 500), st.floats(0, 100), st.booleans()), max_size=30))
-def test_everybody_is_taken_once_or_gives_up(given_tickets: list[tuple[str, float, float, bool]]) -> None:
+def test_each_request_is_served_once_or_gives_up(given_tickets: list[tuple[str, float, float, bool]]) -> None:
     waiting = FairQueue(places=2, long_places=1, long_s=60)
     stay = []
     for client, audio_s, arrived_s, leaves in given_tickets:

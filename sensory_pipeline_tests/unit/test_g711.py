@@ -10,7 +10,7 @@ from sensory_pipeline.audio import g711
 
 
 @pytest.mark.parametrize(("law", "codec"), [("mu", "pcm_mulaw"), ("a", "pcm_alaw")])
-def test_the_telephones_samples_are_those_of_ffmpeg(law: g711.Law, codec: str) -> None:
+def test_g711_samples_are_those_of_ffmpeg(law: g711.Law, codec: str) -> None:
     decoder = av.CodecContext.create(codec, "r")
     assert isinstance(decoder, av.AudioCodecContext)
     decoder.sample_rate, decoder.layout = 8_000, av.AudioLayout("mono")

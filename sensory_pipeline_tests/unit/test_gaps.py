@@ -53,7 +53,7 @@ def test_gaps_of_all_channels_are_gaps() -> None:
     assert result(transcript()).gaps == ()
 
 
-def test_results_of_before_there_were_gaps_are_read() -> None:
+def test_results_without_gaps_of_an_older_version_are_read() -> None:
     assert TRANSCRIPT.validate_json('{"language": null, "segments": []}').gaps == ()
     assert TRANSCRIPT.validate_json(TRANSCRIPT.dump_json(transcript(GAP))) == transcript(GAP)
 

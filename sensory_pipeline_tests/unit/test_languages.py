@@ -1,4 +1,4 @@
-"""Languages as settings name them: what is taken, and what is told of the rest."""
+"""Languages in settings: which are accepted, and the errors about others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.command import sensory
 
 
-def test_they_are_those_that_whisper_knows() -> None:
+def test_languages_are_those_of_whisper() -> None:
     from faster_whisper.tokenizer import _LANGUAGE_CODES
 
     assert set(NAMES) == set(_LANGUAGE_CODES)
@@ -33,7 +33,7 @@ def test_candidates_are_a_list_in_json_or_with_commas(
 
 
 @given(st.sampled_from(sorted(NAMES)))
-def test_a_name_leads_to_its_code(code: str) -> None:
+def test_a_language_name_gives_its_code(code: str) -> None:
     assert TranscriptionSettings(language=code).language == code
     for written in (NAMES[code], NAMES[code].lower(), code.upper(), f"{code}-XY"):
         with pytest.raises(ValidationError, match=f"write {code}, the ISO 639-1 code"):
@@ -41,7 +41,7 @@ def test_a_name_leads_to_its_code(code: str) -> None:
 
 
 @given(st.text())
-def test_nothing_else_is_taken(written: str) -> None:
+def test_other_languages_are_refused(written: str) -> None:
     if written not in (*NAMES, "auto"):
         with pytest.raises(ValidationError):
             TranscriptionSettings(language=written)
@@ -58,13 +58,15 @@ def test_nothing_else_is_taken(written: str) -> None:
         ("SENSORY_LANGUAGES", "[en", "SENSORY_LANGUAGES is '[en': it is not a list: write en,es"),
     ],
 )
-def test_what_is_wrong_is_told_when_settings_are_read(variable: str, value: str, told: str, tmp_path: Path) -> None:
+def test_wrong_languages_are_reported_when_settings_are_read(
+    variable: str, value: str, told: str, tmp_path: Path
+) -> None:
     done = sensory("models", "list", cwd=tmp_path, **{variable: value})
     assert done.returncode == 2
     assert done.stderr.startswith(told)
 
 
-def test_the_command_line_is_told_as_well(tmp_path: Path) -> None:
+def test_wrong_languages_are_reported_on_the_command_line_too(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     done = sensory("process", "a.wav", "--language", "English", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (

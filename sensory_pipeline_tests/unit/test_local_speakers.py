@@ -49,15 +49,15 @@ def windows(*spoken: dict[int, range]) -> Mask:
 @pytest.mark.parametrize(
     ("samples", "expected"), [(1, 1), (WINDOW, 1), (WINDOW + 1, 2), (WINDOW + STEP, 2), (WINDOW + STEP + 1, 3)]
 )
-def test_windows_reach_to_the_end(samples: int, expected: int) -> None:
+def test_windows_cover_the_end(samples: int, expected: int) -> None:
     assert window_count(samples) == expected
 
 
-def test_the_last_frame_of_a_window_hears_its_end() -> None:
+def test_the_last_frame_of_a_window_depends_on_its_end() -> None:
     assert WINDOW - FRAME_STEP < (FRAMES - 1) * FRAME_STEP + FRAME_SIZE <= WINDOW
 
 
-def test_every_window_is_heard_once_and_filled_up_with_silence() -> None:
+def test_every_window_is_computed_once_and_padded_with_silence() -> None:
     heard: list[Floats] = []
 
     def scores(sounds: Floats) -> Floats:
@@ -109,12 +109,12 @@ def test_windows_vote_on_how_many_speak() -> None:
         ({1: 10, 2: 1, 3: 1.5}, "two, together with the three of a moment", 2),
     ],
 )
-def test_how_many_people_there_are_for_sure(seconds: dict[int, float], of: str, expected: int) -> None:
+def test_the_least_number_of_speakers(seconds: dict[int, float], of: str, expected: int) -> None:
     frames = [np.full(round(duration * SAMPLE_RATE / FRAME_STEP), number) for number, duration in seconds.items()]
     assert people_at_once(np.concatenate([*frames, np.zeros(9, np.intp)])) == expected, of
 
 
-def test_whoever_most_windows_hear_speaks() -> None:
+def test_the_majority_of_windows_decides_who_speaks() -> None:
     part = range(200, 300)
     spoken = windows({0: part}, {1: range(200 - 59, 300 - 59)}, {2: range(200 - 118, 300 - 118)})
     names = np.array([[4, NOBODY, NOBODY], [NOBODY, 1, NOBODY], [NOBODY, NOBODY, 1]])
@@ -125,7 +125,7 @@ def test_whoever_most_windows_hear_speaks() -> None:
     np.testing.assert_array_equal(foremost, everybody)
 
 
-def test_of_two_at_once_the_exclusive_turns_have_one() -> None:
+def test_exclusive_turns_have_one_of_two_simultaneous_speakers() -> None:
     spoken = windows({0: range(100, 300), 1: range(200, 400)})
     everybody, foremost = activity(spoken, np.array([[0, 1, NOBODY]]), speaker_count(spoken))
     assert [int(n) for n in everybody.sum(axis=0)] == [200, 200]
@@ -133,7 +133,7 @@ def test_of_two_at_once_the_exclusive_turns_have_one() -> None:
     np.testing.assert_array_equal(foremost.any(axis=1), everybody.any(axis=1))
 
 
-def test_two_voices_of_one_speaker_let_nobody_else_speak() -> None:
+def test_two_voices_of_one_speaker_count_as_one() -> None:
     spoken = windows({0: range(100), 1: range(100), 2: range(200, 300)})
     everybody, _ = activity(spoken, np.array([[0, 0, 1]]), speaker_count(spoken))
     assert everybody[:100].sum() == 100
@@ -147,7 +147,7 @@ def test_a_voice_without_a_speaker_has_no_turn() -> None:
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
-def test_no_more_speak_than_were_counted(number: int, speakers: int, seed: int) -> None:
+def test_no_more_speakers_are_active_than_were_counted(number: int, speakers: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     edges = rng.random((number, FRAMES // 20 + 1, 3)) < 0.3
     spoken = edges.repeat(20, axis=1)[:, :FRAMES]
@@ -160,7 +160,7 @@ def test_no_more_speak_than_were_counted(number: int, speakers: int, seed: int) 
     assert not (foremost & ~everybody).any()
 
 
-def test_turns_lie_where_the_frames_are() -> None:
+def test_turns_match_the_frames() -> None:
     active = np.zeros((600, 2), np.bool_)
     active[100:200, 1] = active[150:300, 0] = active[400:401, 1] = True
     found = turns(active, MINUTE)

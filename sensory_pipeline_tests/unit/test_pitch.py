@@ -50,7 +50,7 @@ def test_a_formant_on_a_harmonic_is_no_octave_jump(f0_hz: float, harmonic: int) 
 
 
 @pytest.mark.parametrize("f0_hz", [90, 140, 220])
-def test_a_telephone_takes_the_fundamental_but_not_the_pitch(f0_hz: float) -> None:
+def test_a_telephone_line_removes_the_fundamental_but_not_the_pitch(f0_hz: float) -> None:
     spectrum = np.fft.rfft(steady(f0_hz))
     hz = np.fft.rfftfreq(round(0.6 * SAMPLE_RATE), 1 / SAMPLE_RATE)
     voice = np.fft.irfft(np.where((hz > 300) & (hz < 3400), spectrum, 0))
@@ -76,7 +76,7 @@ def test_noise_and_silence_have_no_voice() -> None:
     assert np.median(f0[205:]) == pytest.approx(200, rel=0.02)
 
 
-def test_a_voice_far_behind_the_speakers_is_none() -> None:
+def test_a_voice_far_in_the_background_is_no_voice() -> None:
     f0 = track(pcm(np.concatenate([steady(120, 1), steady(200, 1) / 100]))).f0_hz
     assert (f0[5:95] > 0).all()
     assert not f0[105:].any()
@@ -95,7 +95,7 @@ def test_tilt_rises_with_the_upper_formants() -> None:
     assert (gained > 10).all()
 
 
-def test_what_came_before_changes_no_frame() -> None:
+def test_earlier_sound_changes_no_frame() -> None:
     signal = np.concatenate([steady(150, 4), noise(SAMPLE_RATE) / 50, steady(210, 4)])
     whole = pcm(signal)
     later = Waveform(samples=whole.samples[:, SAMPLE_RATE:])
@@ -111,7 +111,7 @@ def test_channels_are_mixed() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 80, 159, 160, 161, 1000])
-def test_hardly_any_audio(length: int) -> None:
+def test_very_short_audio(length: int) -> None:
     voice = track(Waveform(samples=np.full((1, length), 1000, np.int16)))
     assert len(voice.f0_hz) == len(voice.level_db) == len(voice.tilt_db)
     assert np.isfinite(voice.level_db).all()

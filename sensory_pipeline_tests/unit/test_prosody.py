@@ -111,7 +111,7 @@ def test_arousal_follows_style_and_gives_the_label() -> None:
     assert {answer.caveat for answer in answers} == {"heuristic"}
 
 
-def test_anger_and_joy_are_not_told_apart() -> None:
+def test_anger_and_joy_are_the_same_to_it() -> None:
     styles = [CALM, EXCITED, replace(EXCITED, spread=0), replace(EXCITED, spread=5)] * 2
     for answer in classify(*conversation([("A", 120, style) for style in styles])):
         assert abs(answer.scores.angry - answer.scores.positive) < 0.1
@@ -151,7 +151,7 @@ def test_distance_to_the_microphone_does_not_matter() -> None:
 
 @pytest.mark.parametrize("style", [CALM, EXCITED])
 @pytest.mark.parametrize("seconds", [0.5, 2, 20])
-def test_with_nothing_to_compare_it_is_neutral(style: Style, seconds: float) -> None:
+def test_a_speaker_without_comparison_is_neutral(style: Style, seconds: float) -> None:
     pcm = recording(speak(style, seconds=seconds))
     (answer,) = classify(pcm, [window(0, pcm.duration_ms, speaker=None)])
     assert answer.scores.label == "neutral"
@@ -159,12 +159,12 @@ def test_with_nothing_to_compare_it_is_neutral(style: Style, seconds: float) -> 
     assert answer.voiced_ms > 300 * seconds
 
 
-def test_no_word_of_a_lone_short_turn_stands_out() -> None:
+def test_words_of_a_single_short_turn_are_alike() -> None:
     pcm = recording(speak(PLAIN, seconds=1), speak(EXCITED, seconds=1))
     assert arousals(classify(pcm, words([window(0, 2000)]))) == pytest.approx([0] * 8, abs=1e-6)
 
 
-def test_the_fewer_turns_the_more_careful() -> None:
+def test_fewer_turns_give_more_careful_scores() -> None:
     few, more, many = (
         arousals(classify(*conversation([("A", 120, style) for style in [CALM, EXCITED] * times])))[:2]
         for times in (1, 2, 6)
@@ -173,7 +173,7 @@ def test_the_fewer_turns_the_more_careful() -> None:
     assert 0 < few[1] < more[1] < many[1]
 
 
-def test_the_less_voice_the_closer_to_the_turn() -> None:
+def test_less_voice_gives_scores_closer_to_the_turn() -> None:
     """A shout inside a plain turn, heard through ever longer windows of whole syllables."""
     shout = Style(pitch=6, spread=0, level=6)
     pcm = recording(*[speak(replace(PLAIN, spread=0), seconds=4)] * 3, speak(shout, seconds=2))
@@ -188,7 +188,7 @@ def test_the_less_voice_the_closer_to_the_turn() -> None:
     assert own[-1] > own[0] + 0.3
 
 
-def test_a_word_leans_on_its_turn() -> None:
+def test_a_word_is_shrunk_toward_its_turn() -> None:
     pcm, turns = conversation([("A", 120, style) for style in [CALM, EXCITED] * 3])
     around = arousals(classify(pcm, turns))
     inside = np.reshape(arousals(classify(pcm, words(turns))), (len(turns), -1))
@@ -204,7 +204,7 @@ def test_a_short_turn_is_shrunk_toward_the_speaker() -> None:
     assert 0 < cry < whole / 1.5
 
 
-def test_an_utterance_sounds_the_same_at_every_level() -> None:
+def test_an_utterance_has_the_same_emotion_at_every_level() -> None:
     pcm, utterances = conversation(
         [(speaker, hz, style) for style in [CALM, PLAIN, EXCITED] for speaker, hz in [("A", 110), ("B", 190)]]
     )
@@ -233,7 +233,7 @@ def test_the_order_of_windows_does_not_matter() -> None:
     assert classify(pcm, asked[::-1]) == classify(pcm, asked)[::-1]
 
 
-def test_silence_says_nothing() -> None:
+def test_silence_has_no_words() -> None:
     silence = Waveform(samples=np.zeros((1, 3 * SAMPLE_RATE), np.int16))
     pcm, turns = conversation([("A", 120, style) for style in [CALM, EXCITED]])
     pause = window(2100, 2400, turn=Span(start_ms=0, end_ms=4500))
@@ -252,7 +252,7 @@ def test_voiced_time_is_counted_inside_the_window() -> None:
     assert tail.voiced_ms == 0
 
 
-def test_no_windows_and_hardly_any_audio() -> None:
+def test_no_windows_and_very_short_audio() -> None:
     assert classify(recording(speak(PLAIN)), []) == ()
     for length in (0, 1, 100, 500):
         pcm = Waveform(samples=np.full((1, length), 500, np.int16))
@@ -261,7 +261,7 @@ def test_no_windows_and_hardly_any_audio() -> None:
             assert answer.arousal == 0
 
 
-def test_one_answer_a_job_as_they_come() -> None:
+def test_jobs_are_answered_one_by_one() -> None:
     pcm, turns = conversation([("A", 120, PLAIN)])
     asked = []
 
@@ -278,7 +278,7 @@ def test_one_answer_a_job_as_they_come() -> None:
     assert classifier.info == ProsodyClassifier().info
 
 
-def test_many_words_cost_little_more_than_none() -> None:
+def test_many_words_take_little_more_time_than_none() -> None:
     """A word must not cost a pass over the recording; 9,000 of them take 0.1 s here."""
     pcm = recording(*[speak(PLAIN, seconds=60)] * 2)
     turn = window(0, 120_000)
@@ -308,7 +308,7 @@ def windows_anywhere(draw: st.DrawFn) -> EmotionWindow:
 
 @settings(deadline=None, max_examples=40)
 @given(asked=st.lists(windows_anywhere(), max_size=12))
-def test_any_windows_get_a_sound_answer(asked: list[EmotionWindow]) -> None:
+def test_any_windows_get_valid_scores(asked: list[EmotionWindow]) -> None:
     answers = classify(SCENE, asked)
     assert [answer.window for answer in answers] == asked
     for answer in answers:

@@ -61,7 +61,7 @@ def test_without_punctuation_pauses_end_sentences() -> None:
     assert texts(whole) == ["i am", "so are"]
 
 
-def test_what_is_too_long_is_cut_at_its_longest_pause() -> None:
+def test_a_long_utterance_is_cut_at_its_longest_pause() -> None:
     found = [(f"w{i}", i * 1_000, i * 1_000 + 950 - 200 * (i == 17)) for i in range(30)]
     first, second = sentences(utterance(*found, ("end.", 30_000, 30_500)))
     assert (len(first.words), len(second.words)) == (18, 13)

@@ -95,7 +95,7 @@ def test_stretches_are_equal_and_cover_the_recording() -> None:
     np.testing.assert_array_equal(ear.heard[0], pcm.mono()[: len(ear.heard[0])])
 
 
-def test_silence_is_not_listened_to() -> None:
+def test_silence_is_not_computed() -> None:
     ear, samples = Ear(), 1_600_000
     spoken = np.zeros((window_count(samples), FRAMES, 3), np.bool_)
     assert np.isnan(speaker_embeddings(recording(2, samples), spoken, ear)).all()
@@ -106,7 +106,7 @@ def test_silence_is_not_listened_to() -> None:
     assert np.argwhere(np.isfinite(found).all(axis=2)).tolist() == [[40, 1]]
 
 
-def test_a_voice_is_told_by_where_it_is_alone() -> None:
+def test_a_voice_is_computed_where_it_is_alone() -> None:
     loud = np.concatenate([np.full(80_000, 8000), np.full(80_000, 16_000)]).astype(np.int16)
     spoken = np.zeros((1, FRAMES, 3), np.bool_)
     spoken[0, 100:500, 0] = True

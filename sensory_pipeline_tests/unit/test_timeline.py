@@ -30,13 +30,13 @@ RUN = Timeline(
 )
 
 
-def test_the_device_is_busy_while_anybody_calculates() -> None:
+def test_the_device_is_busy_while_any_process_computes() -> None:
     assert RUN.busy_s("device") == 6
     assert RUN.busy_s("device", "host") == 9
     assert (RUN.start_s, RUN.end_s) == (100, 110)
 
 
-def test_a_pause_says_what_was_done_meanwhile() -> None:
+def test_a_pause_lists_what_processes_did() -> None:
     first, second = RUN.idle()
     assert (first.start_s, first.end_s, RUN.meanwhile(first)) == (100, 102, ("normalized_audio 1: decoding",))
     assert (second.start_s, second.end_s, RUN.meanwhile(second)) == (106, 108, ("transcripts 1: features",))

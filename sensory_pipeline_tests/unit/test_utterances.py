@@ -58,7 +58,7 @@ def test_marks_that_end_a_sentence() -> None:
     assert not any(ends_sentence(*words) for words in open_ended)
 
 
-def test_blanks_are_left_out_between_chinese_and_japanese_alone() -> None:
+def test_spaces_are_left_out_only_between_chinese_and_japanese() -> None:
     def joined(*texts: str) -> str:
         return join(attributed_word(text, 0, 100).word for text in texts)
 

@@ -18,7 +18,7 @@ Owners = list[tuple[int | None, int | None, int | None]]
 
 
 def voices(owners: Owners, *, seed: int = 0, spread: float = 0.25, frames: int = 190) -> tuple[Floats, Mask]:
-    """Vectors around one of the speaker, and voices that speak one after the other for so many frames."""
+    """Vectors around one of the speaker, and voices that speak one after the other for this many frames."""
     rng = np.random.default_rng(seed)
     people = np.linalg.qr(rng.normal(size=(16, 16)))[0]
     vectors = np.full((len(owners), 3, 16), np.nan, np.float32)
@@ -67,7 +67,7 @@ def test_bounds_on_the_number_of_speakers_hold(people: int, one: int, other: int
 
 
 @pytest.mark.parametrize("wanted", [1, 2, 3, 4])
-def test_the_number_that_was_asked_for(wanted: int) -> None:
+def test_the_requested_number_of_speakers_is_kept(wanted: int) -> None:
     owners: Owners = [(window % 3, None, None) for window in range(30)]
     vectors, speaking = voices(owners)
     names, centres = cluster_speakers(vectors, speaking, least=wanted, most=wanted)
@@ -76,7 +76,7 @@ def test_the_number_that_was_asked_for(wanted: int) -> None:
         assert all(len(speakers) == 1 for speakers in grouping(names, owners).values())
 
 
-def test_when_one_more_is_asked_for_similar_voices_part_and_not_a_stray_sound() -> None:
+def test_one_more_speaker_divides_similar_voices_rather_than_a_stray_sound() -> None:
     owners: Owners = [*[(0, None, None)] * 30, *[(1, None, None)] * 30, (2, None, None)]
     vectors, speaking = voices(owners, spread=0.1)
     lengths = np.linalg.norm(vectors[:, :1], axis=2, keepdims=True)
@@ -88,7 +88,7 @@ def test_when_one_more_is_asked_for_similar_voices_part_and_not_a_stray_sound() 
     assert {frozenset(names[:30, 0]), frozenset(names[30:60, 0])} == {frozenset([0]), frozenset([1])}
 
 
-def test_where_nobody_speaks_alone_for_long_all_voices_count() -> None:
+def test_if_no_voice_is_alone_for_long_all_voices_count() -> None:
     owners: Owners = [(0, 1, None)] * 12
     vectors, speaking = voices(owners, frames=40)
     names, _ = cluster_speakers(vectors, speaking, least=1, most=None)
@@ -117,7 +117,7 @@ def test_voices_of_one_window_are_different_people() -> None:
     assert names[21, 0] == names[21, 2] == first
 
 
-def test_nobody_speaks() -> None:
+def test_no_speech_gives_no_speakers() -> None:
     vectors, speaking = voices([(None, None, None)] * 3)
     names, centres = cluster_speakers(vectors, speaking, least=2, most=2)
     assert (names == NOBODY).all()

@@ -26,7 +26,7 @@ def inside(inner: Span, outer: Span) -> bool:
     diarization=diarizations(),
     length_ms=st.integers(1, 120_000),
 )
-def test_windows_lie_in_their_turn_and_in_the_recording(
+def test_windows_are_inside_their_turn_and_the_recording(
     level: EmotionLevel, spoken: tuple[Utterance, ...], diarization: Diarization, length_ms: int
 ) -> None:
     recording = span(0, length_ms)
@@ -62,7 +62,7 @@ def test_a_window_never_crosses_speakers(spoken: tuple[Utterance, ...]) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(spoken=said)
-def test_an_utterance_is_heard_in_the_turns_of_its_words(spoken: tuple[Utterance, ...]) -> None:
+def test_an_utterance_is_classified_in_the_turns_of_its_words(spoken: tuple[Utterance, ...]) -> None:
     for utterance, window in zip(spoken, utterance_windows(spoken), strict=True):
         turns = list(dict.fromkeys(word.turn for word in emotion_windows(WORD, [utterance], HOUR)))
         assert (window.parts or (window.turn,)) == tuple(turns)
@@ -70,7 +70,7 @@ def test_an_utterance_is_heard_in_the_turns_of_its_words(spoken: tuple[Utterance
 
 @settings(deadline=None, max_examples=40)
 @given(data=st.data(), length_ms=st.integers(1, 400_000))
-def test_file_windows_hold_all_speech(data: st.DataObject, length_ms: int) -> None:
+def test_file_windows_contain_all_speech(data: st.DataObject, length_ms: int) -> None:
     recording = span(0, length_ms)
     edges = sorted(data.draw(st.sets(st.integers(0, length_ms), max_size=20)))
     speech = [span(*pair) for pair in zip(edges[::2], edges[1::2], strict=False)]
@@ -97,7 +97,7 @@ def test_a_file_window_names_the_only_speaker() -> None:
     assert names == [None, "A", None]
 
 
-def test_without_words_turns_stand_for_sentences_and_nothing_for_words() -> None:
+def test_without_words_turns_replace_sentences_and_words_have_no_window() -> None:
     diarization = alone(turn("A", 0, 2_000), turn("B", 2_000, 52_002))
     assert emotion_windows(WORD, (), HOUR, diarization=diarization) == ()
     windows = emotion_windows(SENTENCE, (), HOUR, diarization=diarization)

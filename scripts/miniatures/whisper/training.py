@@ -1,6 +1,6 @@
 """Trains the miniature Whisper on one CPU thread.
 
-Several things let such a small model learn in minutes. One head of each cross-attention is told where to look: at the
+Several things let such a small model learn in minutes. One head of each cross-attention is trained to look at the
 last word in the first layer and at the next word in the last. Two auxiliary heads on the encoder predict each frame's
 word and its number. Windows are short at first and start at zero, and whole conversations come last.
 """

@@ -19,7 +19,7 @@ from sensory_pipeline.core.errors import EmptyAudio
 _UNKNOWN_LENGTHS = frozenset({0, 0x7F00_0008, 0x8000_0000, 2**64 - 1})
 _HEADERS_BYTES = 1 << 16
 """Lengths written to a pipe, where the real one is unknown: these, or the largest number of 31 or 32 bits, sometimes
-minus the bytes before the sound. Such sound goes on to the end of the file."""
+minus the bytes before the sound. Such sound continues to the end of the file."""
 
 _ENDING_BYTES = 1 << 12
 """Sound with a declared end this near to the end of the file ends there; some program's note follows."""

@@ -45,7 +45,7 @@ def played_s(file: BinaryIO, index: range) -> float:
             continue
         left -= length
         if left < 0:
-            raise UnreadableAudio("its edit lists lie over each other; check what it is")
+            raise UnreadableAudio("its edit lists overlap; check what it is")
         lists.append(_ticks(file.read(length - 8)))
     scale = min((max(1, scale) for scale in scales), default=1)  # as FFmpeg takes 0
     return max(max(lists, default=0), sum(lists) / _TRACKS) / scale

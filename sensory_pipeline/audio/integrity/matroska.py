@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 def examine(file: BinaryIO) -> Declared:
-    """Where bytes are no element, or an element goes on after the end of the file; and where the container ends."""
+    """Where bytes are no element, or an element continues after the end of the file; and where the container ends."""
     size = file.seek(0, 2)
     position = 0
     end_of_segment = size

@@ -24,7 +24,7 @@ _INDEXES = frozenset({b"moov", b"moof", b"meta"})
 
 
 def examine(file: BinaryIO) -> Declared:
-    """Whether a box goes on after the end of the file, and where another file was joined.
+    """Whether a box continues after the end of the file, and where another file was joined.
 
     Raises:
         TruncatedAudio: It has no index, without which its sound cannot be found.
@@ -49,7 +49,7 @@ def examine(file: BinaryIO) -> Declared:
             position = size
             break
         if length > size - position:
-            what = f"its part '{box.decode()}' goes on after the end of the file"
+            what = f"its part '{box.decode()}' continues after the end of the file"
             damage.append(Damage(begin=size, end=size, what=what))
         boxes.add(box)
         if box == b"moov":

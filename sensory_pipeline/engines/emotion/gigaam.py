@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.arrays import Doubles, Floats
-from sensory_pipeline.core.emotions import LABELS, Emotion
+from sensory_pipeline.core.emotions import Emotion
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, brief
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
@@ -30,23 +29,20 @@ from sensory_pipeline.engines.base import ClassifyJob, EngineInfo
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
-from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.devices import choose
-from sensory_pipeline.engines.emotion.pending_job import PendingJob
+from sensory_pipeline.engines.emotion.gigaam_checkpoint import LISTED, PUBLISHED, existing_checkpoint, load_network
+from sensory_pipeline.engines.emotion.job_logits import JobLogits
 from sensory_pipeline.engines.halving import halving
 from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
 if TYPE_CHECKING:
-    from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
+    from sensory_pipeline.engines.emotion.emotion_network import EmotionNetwork
 
 ClassifyResult = tuple[str, "tuple[Emotion, ...] | Terminal"]
-Piece = tuple[Span, PendingJob]
+Piece = tuple[Span, JobLogits]
 """A part that goes through the network at once, and its job."""
 
-PUBLISHED = "emo"
-"""The name of the model its authors publish; any other is the path of a checkpoint."""
-_LISTED = "gigaam-emo"  # its name in the catalogue
 _FILE = "emo.ckpt"
 
 BATCH_ON_GPU_S, BATCH_ON_CPU_S = 100.0, 10.0
@@ -98,9 +94,9 @@ class GigaamClassifier:
             ConfigurationError: It is not there.
         """
         if self._model == PUBLISHED:
-            name, md5 = PUBLISHED, self._store.catalogue.known(_LISTED).files[_FILE].md5
+            name, md5 = PUBLISHED, self._store.catalogue.known(LISTED).files[_FILE].md5
         else:
-            path = _present(Path(self._model))
+            path = existing_checkpoint(Path(self._model))
             name, md5 = path.stem, digest(path, "md5")
         return EngineInfo(engine="gigaam", model=name, revision=str(md5)[:12], algorithm=2, device=self._device)
 
@@ -115,48 +111,48 @@ class GigaamClassifier:
         Raises:
             ConfigurationError: The model cannot be had.
         """
-        waiting: list[PendingJob] = []
+        waiting: list[JobLogits] = []
         seconds = 0.0
-        for pending in map(PendingJob, jobs):
-            if not pending.missing:
-                yield pending.job.key, pending.answer()
+        for logits in map(JobLogits, jobs):
+            if not logits.missing:
+                yield logits.job.key, logits.emotions()
                 continue
-            waiting.append(pending)
-            seconds += sum(piece.duration_s for piece in pending.missing)
+            waiting.append(logits)
+            seconds += sum(piece.duration_s for piece in logits.missing)
             if seconds >= _LOOK_AHEAD * self._batch_s or len(waiting) == _MOST_JOBS:
-                yield from self._answers(waiting)
+                yield from self._computed(waiting)
                 waiting, seconds = [], 0.0
         if waiting:
-            yield from self._answers(waiting)
+            yield from self._computed(waiting)
 
-    def _answers(self, pending_jobs: Sequence[PendingJob]) -> Iterator[ClassifyResult]:
-        pieces = [(piece, pending) for pending in pending_jobs for piece in pending.missing]
+    def _computed(self, jobs: Sequence[JobLogits]) -> Iterator[ClassifyResult]:
+        pieces = [(piece, logits) for logits in jobs for piece in logits.missing]
         # from short to long, so that little is padded
         left = deque(sorted(pieces, key=lambda item: item[0].duration_ms))
         with self._network() as network:
             while left:
                 batch = _batch(left, self._batch_s)
-                for (piece, pending), found in zip(batch, self._heard(network, batch), strict=True):
-                    if pending.failed:
+                for (piece, logits), found in zip(batch, self._frame_logits(network, batch), strict=True):
+                    if logits.failed:
                         continue
                     if isinstance(found, EngineError):
-                        pending.failed = True
-                        left = deque(item for item in left if item[1] is not pending)
-                        yield pending.job.key, found
+                        logits.failed = True
+                        left = deque(item for item in left if item[1] is not logits)
+                        yield logits.job.key, found
                         continue
-                    pending.add(piece, found)
-                    if not pending.missing:
+                    logits.add(piece, found)
+                    if not logits.missing:
                         with self._activity.noting("host", "answering"):
-                            answer = pending.answer()
-                        yield pending.job.key, answer
+                            emotions = logits.emotions()
+                        yield logits.job.key, emotions
 
-    def _heard(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
+    def _frame_logits(self, network: EmotionNetwork, batch: Sequence[Piece]) -> list[Doubles | EngineError]:
         """The logits of each piece, or the error it fails with."""
 
         def compute(part: Sequence[Piece]) -> list[Doubles]:
             with self._activity.noting("device", "gigaam"):
-                sounds = [_sound(pending.job.pcm, piece) for piece, pending in part]
-                return [logits.astype(np.float64) for logits in network.frame_logits(sounds)]
+                sounds = [_sound(logits.job.pcm, piece) for piece, logits in part]
+                return [found.astype(np.float64) for found in network.frame_logits(sounds)]
 
         return halving(batch, compute, self._fault)
 
@@ -178,11 +174,13 @@ class GigaamClassifier:
 
     @contextmanager
     def _network(self) -> Iterator[EmotionNetwork]:
-        path = fetch(_LISTED, self._store) / _FILE if self._model == PUBLISHED else _present(Path(self._model))
+        path = (
+            fetch(LISTED, self._store) / _FILE if self._model == PUBLISHED else existing_checkpoint(Path(self._model))
+        )
 
         def load() -> LoadedModel[EmotionNetwork]:
             with self._activity.noting("host", "loading GigaAM"):
-                return _load(path, self._device)
+                return load_network(path, self._device)
 
         with self._cache.lease(self.key, load, size_bytes=path.stat().st_size) as network:
             yield network
@@ -203,38 +201,6 @@ def _batch(left: deque[Piece], seconds: float) -> list[Piece]:
     return batch
 
 
-def _present(path: Path) -> Path:
-    if not path.is_file():
-        raise ConfigurationError(
-            f"there is no emotion model {str(path)!r}: set GIGAAM_MODEL_NAME to {PUBLISHED!r}, which "
-            f"`sensory models fetch {_LISTED}` downloads, or to the path of a checkpoint"
-        )
-    return path
-
-
-def _load(path: Path, device: str) -> LoadedModel[EmotionNetwork]:
-    tensors = read_checkpoint(path)
-    try:
-        from sensory_pipeline.engines.emotion.conformer import EmotionNetwork
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"GigaAM-Emo needs {error.name}: run `make models`, or choose SENSORY_EMOTION=prosody"
-        ) from error
-    try:
-        network = EmotionNetwork.restored(tensors, labels=len(LABELS))
-    except (LookupError, RuntimeError, ValueError) as error:
-        reason = brief(error)
-        raise ConfigurationError(
-            f"{path} holds another model than GigaAM-Emo ({reason}): set GIGAAM_MODEL_NAME to {PUBLISHED!r}, or to "
-            "the path of a copy of the published emo.ckpt"
-        ) from error
-    if device.startswith("cuda"):
-        network.encoder.half()
-    network.to(device)
-    size_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
-    return LoadedModel(model=network, size_bytes=size_bytes, unload=partial(network.to, "meta"))
-
-
 def _make(choice: EngineChoice, context: EngineContext) -> GigaamClassifier:
     device = choose("auto", context.devices)
     return GigaamClassifier(
@@ -247,7 +213,7 @@ def _make(choice: EngineChoice, context: EngineContext) -> GigaamClassifier:
 
 
 def _weights(choice: EngineChoice) -> tuple[Weights, ...]:
-    return (CatalogueWeights(name=_LISTED, store=choice.store),) if choice.gigaam_model_name == PUBLISHED else ()
+    return (CatalogueWeights(name=LISTED, store=choice.store),) if choice.gigaam_model_name == PUBLISHED else ()
 
 
 ENGINE = EngineSpec(

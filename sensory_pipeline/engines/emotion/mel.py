@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
-import torch  # noqa: TID253  as conformer.py, which alone imports this file
+import torch  # noqa: TID253  only emotion_network.py imports this file
 from torch import Tensor, nn  # noqa: TID253
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE

@@ -15,7 +15,7 @@ from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.core.untranscribed import untranscribed
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
-from sensory_pipeline.engines.stt.clips import halves, speech_alone, with_margins
+from sensory_pipeline.engines.stt.clip_boundaries import halves, with_margins, without_padding
 from sensory_pipeline.engines.stt.repetitions import without_loops
 
 _TOGETHER_MS = 300
@@ -161,7 +161,7 @@ def _lost(clip: Clip, found: Sequence[DecodedSegment]) -> Iterator[Span]:
     least_s = clip.settings.lost_speech_s
     if least_s is not None:
         words = [(word.word, _placed(word, clip)) for word in _words(found)]
-        yield from (span for span in untranscribed(speech_alone(clip.speech), words) if span.duration_s >= least_s)
+        yield from (span for span in untranscribed(without_padding(clip.speech), words) if span.duration_s >= least_s)
 
 
 def _words(found: Iterable[DecodedSegment]) -> list[DecodedWord]:

@@ -29,8 +29,8 @@ from sensory_pipeline.engines.gpu import gpu_name
 from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of
-from sensory_pipeline.engines.stt.transcription import Transcription
 from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve, weights_of
+from sensory_pipeline.engines.stt.whisper_pipeline import WhisperPipeline
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -115,14 +115,14 @@ class WhisperTranscriber:
         if not first:
             return
         with self._leased() as model:
-            transcription = Transcription(
+            pipeline = WhisperPipeline(
                 model,
                 size=lambda: self._size(model),
                 sequential=self._sequential,
                 fault=self._fault,
                 activity=self._activity,
             )
-            yield from transcription.answers(self._checked(model, first, remaining))
+            yield from pipeline.transcripts(self._checked(model, first, remaining))
 
     def _checked(
         self, model: WhisperModel, first: deque[TranscribeJob], others: Iterator[TranscribeJob]

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from sensory_pipeline.core.errors import Abandoned, Crashed, Terminal
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import Stage
+from sensory_pipeline.lake.attempts import MAX_ATTEMPTS
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.ledger import MAX_ATTEMPTS
 from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.stage_store import StageResult
 from sensory_pipeline.processing.plans import Plan, Plans, StagePlan

@@ -46,12 +46,12 @@ class LedgerJournal:
 
     def started(self, task: StageTask) -> None:
         if self.at_work.begun(task.recording_id, self.stage):
-            self.ledger.started(self.recordings[task.recording_id])
+            self.ledger.attempts.started(self.recordings[task.recording_id])
 
     def died(self, task: StageTask, cause: str) -> None:
         self.at_work.ended(task.recording_id, self.stage)
-        self.ledger.crashed(self.recordings[task.recording_id], cause)
+        self.ledger.attempts.crashed(self.recordings[task.recording_id], cause)
 
     def returned(self, task: StageTask) -> None:
         if self.at_work.ended(task.recording_id, self.stage):
-            self.ledger.returned(self.recordings[task.recording_id])
+            self.ledger.attempts.returned(self.recordings[task.recording_id])

@@ -146,5 +146,5 @@ class PartitionRun:
             caches=self._context.pool.caches,
         )
         if report.engine_at_fault:
-            self._lake.ledger.reset_failures(settled.recording for settled in faults)
+            self._lake.ledger.attempts.reset_failures(settled.recording for settled in faults)
         return report

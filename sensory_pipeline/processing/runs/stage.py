@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from sensory_pipeline.core.errors import Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
-from sensory_pipeline.core.stages import READS, Stage, fingerprint
+from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
@@ -20,8 +20,8 @@ from sensory_pipeline.processing.runs.backlog import duration_s, given_up, stage
 from sensory_pipeline.processing.runs.context import Budget, RunContext
 from sensory_pipeline.processing.runs.journal import AtWork, LedgerJournal
 from sensory_pipeline.processing.runs.moved import Moved, sound_of
-from sensory_pipeline.processing.tasks.audio_source import AudioSource
-from sensory_pipeline.processing.tasks.task import Outcome, StageTask
+from sensory_pipeline.processing.runs.stage_task import stage_task
+from sensory_pipeline.processing.tasks.task import Outcome
 from sensory_pipeline.processing.workers.attempt import Attempt
 
 VERSION = version("sensory-pipeline")
@@ -190,7 +190,7 @@ class StageRun:
                     return
                 identity = self._ready.popleft()
                 item = self._pending[identity]
-                task = self._task(item.recording, self._inputs[identity])
+                task = stage_task(self._lake, self._context, self._whole, item.recording, self._inputs[identity])
                 yield Attempt(task=task, quarantined=bool(item.attempts), crashes=item.crashes)
             if all(run.over for run in self._upstream.values()) and not self._ready:
                 return
@@ -200,13 +200,13 @@ class StageRun:
         recording = self._pending[identity].recording
         if isinstance(outcome, Transient):
             self._at_work.ended(identity, self.plan.stage)
-            self._lake.ledger.deferred(recording, str(outcome))
+            self._lake.ledger.attempts.deferred(recording, str(outcome))
             self.deferred += 1
             return
         result = self._result(recording, outcome, seconds)
         writer.add(result)
         if self._at_work.ended(identity, self.plan.stage):
-            self._lake.ledger.progressed(recording, sound=None if self._reads else sound_of(result))
+            self._lake.ledger.attempts.progressed(recording, sound=None if self._reads else sound_of(result))
         self._take_account(result)
         decoded = self._inputs[identity].get(Stage.NORMALIZED_AUDIO, result)
         self.audio_s += duration_s(decoded)
@@ -222,33 +222,6 @@ class StageRun:
         self._inputs[result.recording_id].clear()  # free the memory
         for run in self._feeds:
             run.feed(self.plan.stage, result, fresh=fresh)
-
-    def _task(self, recording: Recording, results: dict[Stage, StageResult]) -> StageTask:
-        limits = self._context.limits
-        decoded = results.get(Stage.NORMALIZED_AUDIO)
-        transcript, diarization = results.get(Stage.TRANSCRIPTS), results.get(Stage.DIARIZATION)
-        audio = fingerprint(
-            {
-                "version": recording.version,
-                "audio": self._whole.stages[Stage.NORMALIZED_AUDIO].fingerprint,
-            }
-        )
-        return StageTask(
-            recording_id=recording.recording_id,
-            source=AudioSource(
-                uri=recording.uri,
-                version=recording.version,
-                decoded=self._lake.audio / f"{recording.recording_id}-{audio}.wav",
-                max_duration_s=limits.max_audio_hours * 3600,
-                stereo=self._whole.request.stereo,
-                track=self._whole.request.track,
-                access=self._context.access,
-            ),
-            request=self._whole.request,
-            limit_s=limits.silence_s(duration_s(decoded)) if decoded else limits.decoding_s(recording.size_bytes),
-            transcript=transcript.payload if transcript else None,
-            diarization=diarization.payload if diarization else None,
-        )
 
     def _result(self, recording: Recording, outcome: str | Terminal, seconds: float) -> StageResult:
         failed = isinstance(outcome, Terminal)

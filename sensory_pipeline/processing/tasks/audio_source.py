@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm, writing
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.results import AudioFacts

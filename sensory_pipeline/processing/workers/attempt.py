@@ -1,4 +1,4 @@
-"""A task on its way through engine processes: how often it was tried, who is told, and its result."""
+"""A task on its way through engine processes: how often it was tried, the journal of it, and its result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Attempt:
 
 
 class Journal(Protocol):
-    """Is told what happens to each recording, before anything else happens to it."""
+    """Records what happens to each recording, before anything else happens to it."""
 
     def started(self, task: StageTask) -> None:
         """The task is being handed to a process."""

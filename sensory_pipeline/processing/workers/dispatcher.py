@@ -1,6 +1,7 @@
 """Assigns recordings to the processes of a pool, and returns their results.
 
-One thread does it all: whoever waits for results of one stage also receives the messages of all other stages.
+One thread does everything: a caller that waits for results of one stage also receives the messages of all other
+stages.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Dispatcher:
             stage: The stage.
             choice: Number of the set of engines that does it.
             attempts: The recordings; None if there is none at the moment.
-            journal: Is told what happens to each recording.
+            journal: Records what happens to each recording.
 
         Yields:
             The result of each recording, in any order; None when there is none at the moment, so that the caller can do

@@ -1,6 +1,6 @@
 """The messages between a pool and its engine processes.
 
-A process is told to `Open` a stage, asks for tasks one by one with `Want`, receives each with `Take`, or `End`, and
+A process receives `Open` for a stage, asks for tasks one by one with `Want`, receives each with `Take`, or `End`, and
 sends `Closed` when it has answered all of them. Because it asks for tasks, an engine can read ahead as far as its
 batches need.
 """

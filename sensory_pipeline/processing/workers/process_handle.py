@@ -111,7 +111,7 @@ class EngineProcess:
         self._move(State.IDLE, State.STARTING)
 
     def open_stage(self, stage: Stage, choice: int, *, isolated: bool) -> None:
-        """Tell it to work on a stage.
+        """Let it work on a stage.
 
         Args:
             stage: The stage.

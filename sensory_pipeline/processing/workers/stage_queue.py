@@ -41,7 +41,7 @@ class StageQueue:
             stage: The stage.
             choice: Number of the set of engines that does it.
             attempts: The recordings; None if there is none at the moment.
-            journal: Is told what happens to each recording.
+            journal: Records what happens to each recording.
             ahead: How many recordings are read before a process is free for them.
         """
         self.stage = stage

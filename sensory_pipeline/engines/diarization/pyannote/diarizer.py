@@ -10,22 +10,17 @@ On a GPU pyannote switches TensorFloat-32 off for the whole process, with each r
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
-from itertools import chain
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
-from sensory_pipeline.core.diarization import Diarization, SpeakerEmbedding, Turn, label
+from sensory_pipeline.core.diarization import Diarization
 from sensory_pipeline.core.errors import ConfigurationError, Terminal
-from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import DiarizeJob, EngineInfo
@@ -36,6 +31,9 @@ from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, choose
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import PipelineFolder
 from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED, PyannoteWeights, fetched, local
 from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, OpenPipeline
+from sensory_pipeline.engines.diarization.pyannote.output import diarization_of
+from sensory_pipeline.engines.diarization.pyannote.pipeline_loader import load_pipeline
+from sensory_pipeline.engines.diarization.pyannote.warning_filter import silenced
 from sensory_pipeline.engines.diarization.pyannote.window_batches import engine_error
 from sensory_pipeline.engines.library_errors import FAULTS
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
@@ -50,7 +48,6 @@ always the same to the last digit."""
 _MOST_JOBS = 64  # taken together, each with its whole recording in memory
 
 _SIZE_BYTES = 64 << 20  # expected, of the published networks; measured once they are loaded
-_silence = threading.Lock()  # which warnings are shown is a setting of the process
 
 
 class PyannoteDiarizer:
@@ -160,7 +157,7 @@ class PyannoteDiarizer:
                     raise ConfigurationError(
                         f"the diarization model {self._model} changed while it was in use: start again"
                     )
-                return _load(content, self._device, self._trusted_classes, window_step=self._window_step)
+                return load_pipeline(content, self._device, self._trusted_classes, window_step=self._window_step)
 
         with self._cache.lease(key, load, size_bytes=_SIZE_BYTES) as pipeline:
             yield pipeline
@@ -169,7 +166,7 @@ class PyannoteDiarizer:
         import torch
 
         with self._leased() as pipeline:
-            with _silenced(), self._activity.noting("device", "pyannote"):
+            with silenced(), self._activity.noting("device", "pyannote"):
                 files = [{"waveform": torch.from_numpy(job.pcm.samples), "sample_rate": SAMPLE_RATE} for job in jobs]
                 faults = pipeline.run_networks(files)
             for number, job in enumerate(jobs):
@@ -178,48 +175,11 @@ class PyannoteDiarizer:
                 yield job.key, answer
 
 
-def _load(
-    content: PipelineFolder | OpenPipeline,
-    device: Device,
-    trusted_classes: frozenset[str],
-    *,
-    window_step: float | None,
-) -> LoadedModel[FrugalDiarization]:
-    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # noqa: TID251  else pyannote reports each recording to its makers
-    try:
-        with _silenced():
-            import torch
-
-            pipeline, networks = content.pipeline(trusted_classes, window_step)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"pyannote needs {error.name}: run `make models`, or choose SENSORY_DIARIZATION=onnx"
-        ) from error
-    pipeline.to(torch.device(device.torch_name))
-    return LoadedModel(
-        model=pipeline,
-        size_bytes=sum(tensor.nbytes for network in networks for tensor in network.state_dict().values()),
-        unload=partial(pipeline.to, torch.device("meta")),
-    )
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Run one thread at a time, without pyannote's warnings, which nobody can act on.
-
-    They are about libraries for reading audio files, means of nothing, fewer speakers than requested, and
-    TensorFloat-32.
-    """
-    with _silence, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _diarize(pipeline: FrugalDiarization, file: dict[str, Any], job: DiarizeJob) -> Diarization | Terminal:
     """Diarize a file that has been through the pipeline's networks."""
     settings = job.settings
     try:
-        with _silenced():
+        with silenced():
             output = pipeline(
                 file,
                 num_speakers=settings.speakers,
@@ -228,35 +188,7 @@ def _diarize(pipeline: FrugalDiarization, file: dict[str, Any], job: DiarizeJob)
             )
     except FAULTS as error:
         return engine_error(error)
-    return _diarization(output, job.pcm.span)
-
-
-def _diarization(output: Any, recording: Span) -> Diarization:
-    """Our value from pyannote's DiarizeOutput."""
-    turns = _tracks(output.speaker_diarization, recording)
-    exclusive = _tracks(output.exclusive_speaker_diarization, recording)
-    appearing = dict.fromkeys(speaker for _, speaker in chain(turns, exclusive))
-    names = {speaker: label(index) for index, speaker in enumerate(appearing)}
-    # the vector of a speaker with too little speech is zero, or not finite
-    vectors = {
-        names[speaker]: tuple(vector.tolist())
-        for speaker, vector in zip(output.speaker_diarization.labels(), output.speaker_embeddings, strict=True)
-        if speaker in names and vector.any() and abs(vector).max() < float("inf")
-    }
-    return Diarization(
-        turns=tuple(Turn(span=span, speaker=names[speaker]) for span, speaker in turns),
-        exclusive=tuple(Turn(span=span, speaker=names[speaker]) for span, speaker in exclusive),
-        embeddings=tuple(SpeakerEmbedding(speaker=name, vector=vectors[name]) for name in sorted(vectors)),
-    )
-
-
-def _tracks(annotation: Any, recording: Span) -> list[tuple[Span, str]]:
-    """Turns of a pyannote.core Annotation inside the recording, in order of time, with pyannote's labels."""
-    tracks = (
-        (Span.from_seconds(segment.start, segment.end).clip(recording), str(speaker))
-        for segment, _, speaker in annotation.itertracks(yield_label=True)
-    )
-    return sorted((span, speaker) for span, speaker in tracks if span.duration_ms)
+    return diarization_of(output, job.pcm.span)
 
 
 def _make(choice: EngineChoice, context: EngineContext) -> PyannoteDiarizer:

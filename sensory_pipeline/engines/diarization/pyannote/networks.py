@@ -85,7 +85,7 @@ def read(path: Path, most_bytes: int | None = None) -> bytes:
 
 @contextmanager
 def checked(path: Path) -> Iterator[None]:
-    """Turn whatever arbitrary bytes in a file lead to into one error.
+    """Turn every error that arbitrary bytes in a file can cause into one.
 
     Raises:
         ConfigurationError: The file is damaged or holds something else; the message names `path`.

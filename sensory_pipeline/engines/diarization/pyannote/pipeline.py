@@ -132,7 +132,7 @@ class FrugalDiarization(SpeakerDiarization):
         self._embedded.run(spoken_in, compute, faults)
 
     def _active(self, segmentations: SlidingWindowFeature) -> Array:
-        """Who is taken to speak, 0 or 1, as in pyannote's `apply`."""
+        """Which speakers are active, 0 or 1, as in pyannote's `apply`."""
         specifications: Any = self._segmentation.model.specifications
         if not specifications.powerset:
             segmentations = binarize(segmentations, onset=self.segmentation.threshold, initial_state=False)

@@ -1,4 +1,4 @@
-"""What a system returned for a recording, and a file of such answers, so that an interrupted run can continue."""
+"""What a system returned for a recording, and a file of such hypotheses, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sensory_pipeline.core.spans import Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeardWord:
-    """A word of an answer.
+class HypothesisWord:
+    """A word of a hypothesis.
 
     Attributes:
         text: The word.
@@ -30,7 +30,7 @@ class HeardWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Hypothesis:
     """What a system returned for a recording.
 
     Attributes:
@@ -42,13 +42,13 @@ class Answer:
 
     text: str | None = None
     language: str | None = None
-    words: tuple[HeardWord, ...] | None = None
+    words: tuple[HypothesisWord, ...] | None = None
     turns: tuple[Turn, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a system was asked.
+class HypothesisKey:
+    """Which hypothesis it is.
 
     Attributes:
         system: Name of the system.
@@ -63,15 +63,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    asked: Asked
-    answer: Answer
+    # stored files take hours to make, so the names of these fields stay
+    asked: HypothesisKey
+    answer: Hypothesis
 
 
 _LINE = TypeAdapter(_Line)
 
 
-class AnswerFile:
-    """Answers as lines of JSON; known answers are not computed again."""
+class HypothesisFile:
+    """Hypotheses as lines of JSON; known hypotheses are not computed again."""
 
     def __init__(self, path: Path | None) -> None:
         """Read the file, if there is one.
@@ -80,16 +81,16 @@ class AnswerFile:
             path: The file; None to store nothing.
         """
         self._path = path
-        self._known: dict[Asked, Answer] = {}
+        self._known: dict[HypothesisKey, Hypothesis] = {}
         if path is not None and path.is_file():
             lines = map(_LINE.validate_json, path.read_bytes().splitlines())
             self._known = {line.asked: line.answer for line in lines}
 
-    def answer(self, asked: Asked, ask: Callable[[], Answer]) -> Answer:
-        """Return the known answer, or compute it with `ask` and store it."""
-        if asked not in self._known:
-            self._known[asked] = ask()
+    def hypothesis(self, key: HypothesisKey, compute: Callable[[], Hypothesis]) -> Hypothesis:
+        """Return the known hypothesis, or compute it with `compute` and store it."""
+        if key not in self._known:
+            self._known[key] = compute()
             if self._path is not None:
                 with self._path.open("ab") as file:
-                    file.write(_LINE.dump_json(_Line(asked=asked, answer=self._known[asked])) + b"\n")
-        return self._known[asked]
+                    file.write(_LINE.dump_json(_Line(asked=key, answer=self._known[key])) + b"\n")
+        return self._known[key]

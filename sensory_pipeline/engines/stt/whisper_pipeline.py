@@ -1,4 +1,4 @@
-"""Runs a stream of recordings through a loaded Whisper: cuts clips, decodes them in batches, joins the results."""
+"""The way of recordings through a loaded Whisper: they are cut into clips, decoded in batches, and joined again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.halving import halving
 from sensory_pipeline.engines.library_errors import FAULTS
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment
-from sensory_pipeline.engines.stt.clip_stream import AHEAD, ClipStream
-from sensory_pipeline.engines.stt.clips import speech_clips, with_margins
+from sensory_pipeline.engines.stt.clip_boundaries import speech_clips, with_margins
+from sensory_pipeline.engines.stt.clip_queue import AHEAD, ClipQueue
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
 from sensory_pipeline.engines.stt.open_recording import OpenRecording
 from sensory_pipeline.engines.stt.prompt_limit import too_long
@@ -39,8 +39,8 @@ Speech = list[tuple[Span, tuple[Span, ...]]]
 """For each clip, the part that is decoded, and the speech in it."""
 
 
-class Transcription:
-    """The work on one stream of recordings.
+class WhisperPipeline:
+    """Transcribes one stream of recordings.
 
     Args:
         model: Whisper, loaded.
@@ -65,23 +65,23 @@ class Transcription:
         self._fault = fault
         self._activity = activity
         self._workers = ThreadPoolExecutor(max_workers=model.model.num_workers)
-        self._stream = ClipStream()
+        self._queue = ClipQueue()
         self._open: dict[str, OpenRecording] = {}
         self._languages: dict[str, str] = {}
         self._ready: deque[TranscribeResult] = deque()
         self._upcoming: tuple[list[Clip], list[Future[Prepared]]] | None = None
 
-    def answers(self, jobs: Iterable[TranscribeJob]) -> Iterator[TranscribeResult]:
+    def transcripts(self, jobs: Iterable[TranscribeJob]) -> Iterator[TranscribeResult]:
         """One result for each job, in any order. Only a few batches of jobs are taken ahead."""
         # one thread looks for speech, and computes features for a GPU, while the device decodes
         with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as ends:
             ends.callback(self._workers.shutdown, cancel_futures=True)
             for job, spoken in self._ahead(self._accepted(jobs), pool):
                 self._take_up(job, spoken)
-                while self._stream.clips >= self._size() * AHEAD:
+                while self._queue.clips >= self._size() * AHEAD:
                     self._decode_next(pool)
                 yield from self._given()
-            while self._upcoming or self._stream.clips:
+            while self._upcoming or self._queue.clips:
                 self._decode_next(pool)
                 yield from self._given()
             yield from self._given()
@@ -136,10 +136,10 @@ class Transcription:
         if self._in_sequence(job.settings):
             self._decode_in_sequence(job.key, clips)
         elif job.key in self._languages:
-            self._stream.add(job.key, [], clips)
+            self._queue.add(job.key, [], clips)
         else:
             detecting = list(first_clips(clips, _DETECTION_MS))[: min(_DETECTION_CLIPS, self._size())]
-            self._stream.add(job.key, detecting, clips[len(detecting) :])
+            self._queue.add(job.key, detecting, clips[len(detecting) :])
 
     def _in_sequence(self, settings: TranscriptionSettings) -> bool:
         """Whether clips are decoded one after the other: by choice, or since batches cannot do what settings ask."""
@@ -154,8 +154,8 @@ class Transcription:
         except FAULTS as error:
             self._fault(error, 1)  # raises if the error is not about the clips
         # if the language is unknown, it is detected from the first clip that can be decoded
-        answers = self._workers.map(self._alone, clips) if key in self._languages else map(self._alone, clips)
-        for clip, found in zip(clips, answers, strict=True):
+        results = self._workers.map(self._alone, clips) if key in self._languages else map(self._alone, clips)
+        for clip, found in zip(clips, results, strict=True):
             self._settle(clip, found)
 
     def _decode_next(self, pool: ThreadPoolExecutor) -> None:
@@ -169,10 +169,10 @@ class Transcription:
             # after the whole batch, since the language may be detected from its other clips
             self._settle(clip, self._alone(clip) if isinstance(found, EngineError) else found)
         for recording in dict.fromkeys(clip.recording for clip in clips):
-            self._stream.language_known(recording)
+            self._queue.language_known(recording)
 
     def _prepared(self, pool: ThreadPoolExecutor) -> tuple[list[Clip], list[Future[Prepared]]] | None:
-        clips = self._stream.batch(self._size())
+        clips = self._queue.batch(self._size())
         threads = self._workers if on_a_cpu(self._model) else pool
         return (clips, [threads.submit(self._prepare, clip) for clip in clips]) if clips else None
 
@@ -225,7 +225,7 @@ class Transcription:
             if self._in_sequence(clip.settings):
                 self._decode_in_sequence(clip.recording, parts)
             else:
-                self._stream.add(clip.recording, [], parts)
+                self._queue.add(clip.recording, [], parts)
         elif recording.complete:
             del self._open[clip.recording]
             self._ready.append((clip.recording, recording.transcript(self._languages.pop(clip.recording, None))))

@@ -1,4 +1,4 @@
-"""Which parts of a recording a transcriber decodes: speech, cut into clips short enough for one window.
+"""Where clips begin and end: the speech of a recording, cut into clips short enough for one window of Whisper.
 
 A clip is a contiguous part of the recording. If speech is joined across silences, as faster-whisper's own filter
 does, a word can straddle a joint, and its time is then arbitrary.
@@ -80,7 +80,7 @@ def halves(speech: Sequence[Span]) -> list[tuple[Span, ...]]:
     return [tuple(speech[run]) for run in split_at_pauses(speech, whole.duration_ms - 1)]
 
 
-def speech_alone(speech: Iterable[Span]) -> Iterator[Span]:
+def without_padding(speech: Iterable[Span]) -> Iterator[Span]:
     """The speech without the soft sound around it."""
     for span in speech:
         if span.duration_ms > 2 * _PAD_MS:

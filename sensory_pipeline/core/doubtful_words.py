@@ -19,7 +19,7 @@ from sensory_pipeline.core.speech_regions import SpeechRegions
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.core.utterances import AttributedWord
 
-# Chosen for Whisper base on real speech (bench/README.md, "Doubt"): there most words below them are wrong.
+# Chosen for Whisper base on real speech (bench/README.md, "Doubtful words"): there most words below them are wrong.
 IMPROBABLE_WORD = 0.15
 """A word of a lower probability is doubtful."""
 IMPROBABLE_SEGMENT = 0.4

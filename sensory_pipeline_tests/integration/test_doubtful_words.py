@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.channels import attribute_channels, channel_diarization, merged_transcript
 from sensory_pipeline.core.diarization import Diarization
-from sensory_pipeline.core.doubt import mark_doubtful
+from sensory_pipeline.core.doubtful_words import mark_doubtful
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.process_request import ProcessRequest, Task, TranscriptionSettings
@@ -61,17 +61,17 @@ def doubtful(heard: Transcript, turns: Diarization | None = ALL) -> list[str]:
     return [one.word.text for one in found if one.doubtful]
 
 
-def test_nobody_near() -> None:
+def test_a_word_without_a_turn_nearby() -> None:
     heard = transcript(segment("So first of all", 5_000), segment("Can you", 9_000))
     assert doubtful(heard, alone(turn("A", 8_800, 9_700))) == ["So", "first", "of", "all"]
     assert doubtful(heard, alone()) == ["So", "first", "of", "all", "Can", "you"]
 
 
-def test_nobody_is_missed_where_nobody_asked_who_speaks() -> None:
+def test_without_diarization_no_word_is_doubtful_for_lack_of_a_turn() -> None:
     assert doubtful(transcript(segment("So first of all")), None) == []
 
 
-def test_nobody_near_on_the_channel_of_the_word() -> None:
+def test_a_word_without_a_turn_on_its_channel() -> None:
     merged = merged_transcript([transcript(segment("Well then")), transcript(segment("Hm yes", 4_000))])
     found = channel_diarization([[span(0, 5_000)], []])
     said = mark_doubtful(attribute_channels(merged.words, found), merged, found)
@@ -96,7 +96,7 @@ def test_a_dash_between_words_is_punctuation() -> None:
     assert doubtful(transcript(segment("Москва — столица"), segment("– Да, конечно."), segment("R & B"))) == []
 
 
-def test_what_the_transcriber_does_not_believe() -> None:
+def test_words_of_low_probability() -> None:
     assert doubtful(transcript(segment("Ni'n a'ch bwllwfth", probability=0.39))) == ["Ni'n", "a'ch", "bwllwfth"]
     assert doubtful(transcript(segment("I don't know", probability=0.41))) == []
     good = segment("he is the reciter")
@@ -104,7 +104,7 @@ def test_what_the_transcriber_does_not_believe() -> None:
     assert doubtful(transcript(replace(good, words=(unsure, *good.words[1:])))) == ["he"]
 
 
-def test_known_inventions_need_a_second_sign() -> None:
+def test_known_hallucinations_need_a_second_sign() -> None:
     assert doubtful(transcript(segment("Thanks for watching!", probability=0.95))) == []
     assert doubtful(transcript(segment("Thanks for watching!", probability=0.65))) == ["Thanks", "for", "watching!"]
     assert doubtful(transcript(segment("Thanks for watching them.", probability=0.65))) == []
@@ -143,14 +143,14 @@ def result(*, drop: bool) -> RecordingResult:
     return RecordingResult(audio=AUDIO, transcript=HEARD, diarization=TURNS, emotions=None, drop_doubtful=drop)
 
 
-def test_json_says_so_of_doubtful_words_alone() -> None:
+def test_json_marks_only_doubtful_words() -> None:
     found = json.document(result(drop=False), frozenset(Task))["tra"]
     said = [(one["word"], one.get("doubtful")) for part in found["segments"] for one in part["words"]]
     assert said == [("Good", None), ("morning.", None), *((w, True) for w in "So first of all".split()), ("Bye", None)]
     assert list(found["segments"][0]["words"][0]) == ["start", "end", "word", "probability", "speaker"]
 
 
-def test_formats_leave_out_what_is_dropped() -> None:
+def test_formats_leave_out_dropped_words() -> None:
     found = json.document(result(drop=True), frozenset(Task))["tra"]
     assert found["text"] == "Good morning. Bye"
     assert [part["text"] for part in found["segments"]] == ["Good morning.", "Bye"]
@@ -161,7 +161,7 @@ def test_formats_leave_out_what_is_dropped() -> None:
     ]
 
 
-def test_a_segment_keeps_the_words_that_are_told() -> None:
+def test_a_segment_keeps_the_remaining_words() -> None:
     part = segment("- - But she said")
     kept = RecordingResult(
         audio=AUDIO, transcript=transcript(part), diarization=None, emotions=None, drop_doubtful=True
@@ -213,7 +213,7 @@ def test_dropped_words_stay_in_the_words_table(tmp_path: Path) -> None:
     assert [violations(opened, partition) for partition, _ in opened.published()] == [{}]
 
 
-def test_dropping_tells_emotions_anew_and_nothing_else(tmp_path: Path) -> None:
+def test_dropping_words_redoes_emotions_and_nothing_else(tmp_path: Path) -> None:
     folder, lake = tmp_path / "in", tmp_path / "lake"
     tone(folder / "a.wav", 900)
     ingested(folder, lake, engines=inventing, shards=1, workers=1)
@@ -226,14 +226,14 @@ def test_dropping_tells_emotions_anew_and_nothing_else(tmp_path: Path) -> None:
     assert once == tables(fresh)
 
 
-def test_the_setting_is_in_no_fingerprint_of_those_who_leave_it_off() -> None:
+def test_the_setting_enters_a_fingerprint_only_if_it_is_on() -> None:
     plain, dropping = (make_plan(ProcessRequest(drop_doubtful=drop), trivial()) for drop in (False, True))
     same = {stage.value for stage in plain.stages if plain.stages[stage] == dropping.stages[stage]}
     assert same == {"normalized_audio", "transcripts", "diarization"}
     assert plain.fingerprint != dropping.fingerprint
 
 
-def test_words_of_an_older_version_are_neither(tmp_path: Path) -> None:
+def test_words_of_an_older_version_have_no_mark(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 900)
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
     as_of_an_older_version(tmp_path / "lake", "words", ["doubtful"])
@@ -243,7 +243,7 @@ def test_words_of_an_older_version_are_neither(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("real_models")
-def test_speech_is_believed_and_what_is_made_up_of_it_is_not() -> None:
+def test_real_speech_is_not_doubtful_and_reversed_speech_is() -> None:
     """An English model makes English of anything."""
     engines = chosen_engines(engine_choice(Settings()))
     shares = {}

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sensory_pipeline.audio.decode import Decoded, decode
+from sensory_pipeline.audio.decoding import DecodedAudio, decode
 from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import (
@@ -37,7 +37,7 @@ WAV = ENCODINGS["wav 44.1k stereo"]
 FLOAT = Encoding(codec="pcm_f32le", container="wav", rate=16_000)
 
 
-def decoded(content: bytes, folder: Path, *, channels: Any = "mono", max_duration_s: float = 3600) -> Decoded:
+def decoded(content: bytes, folder: Path, *, channels: Any = "mono", max_duration_s: float = 3600) -> DecodedAudio:
     path = folder / "recording"
     path.write_bytes(content)
     return decode(path, channels=channels, max_duration_s=max_duration_s)
@@ -84,7 +84,7 @@ def test_channels_are_kept_when_asked(name: str, tmp_path: Path) -> None:
 
 @given(samples=arrays(np.int16, st.tuples(st.integers(1, 2), st.integers(1, 40_000))))
 @settings(deadline=None, max_examples=10)
-def test_canonical_pcm_comes_through_bit_for_bit(
+def test_pcm16_at_16_khz_is_bit_identical(
     samples: npt.NDArray[np.int16], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("pcm") / "a.wav"
@@ -112,13 +112,13 @@ def test_more_than_two_channels(tmp_path: Path) -> None:
     assert decoded(content, tmp_path, channels="keep").pcm.channels == 6
 
 
-def test_what_is_too_loud_is_clipped_not_wrapped(tmp_path: Path) -> None:
+def test_loud_sound_is_clipped_not_wrapped(tmp_path: Path) -> None:
     found = decoded(encode(sine(1000, 16_000, peak=1.5)[None], FLOAT), tmp_path).pcm.samples
     assert (found.max(), found.min()) == (32767, -32768)
     assert np.abs(np.diff(found[0].astype(int))).max() < 25_000
 
 
-def test_what_16_khz_cannot_hold_is_filtered_out(tmp_path: Path) -> None:
+def test_frequencies_above_8_khz_are_filtered_out(tmp_path: Path) -> None:
     above = decoded(encode(np.tile(sine(10_000, 44_100), (2, 1)), WAV), tmp_path).pcm
     assert level(above) < 1e-4  # -80 dB
 
@@ -161,7 +161,7 @@ def test_joined_files_may_differ_in_rate_and_channels(tmp_path: Path) -> None:
         decoded(joined, tmp_path, channels="keep")
 
 
-def test_tags_in_any_encoding_do_no_harm(tmp_path: Path) -> None:
+def test_tags_in_any_encoding_are_accepted(tmp_path: Path) -> None:
     content = tone("wav 16k").replace(b"Lavf", "Gesprä".encode("latin-1")[:4])
     assert decoded(content, tmp_path).pcm.duration_ms == 1500
 
@@ -196,28 +196,28 @@ def test_a_file_of_pictures_alone(tmp_path: Path) -> None:
         decode(path, max_duration_s=60)
 
 
-def test_a_codec_nobody_knows(tmp_path: Path) -> None:
+def test_an_unknown_codec(tmp_path: Path) -> None:
     content = bytearray(tone("wav 16k"))
     content[20:22] = b"\x99\x99"
     with pytest.raises(UnreadableAudio, match="no decoder"):
         decoded(bytes(content), tmp_path)
 
 
-def test_numbers_that_are_no_sound_cost_themselves(tmp_path: Path) -> None:
+def test_invalid_samples_become_silence(tmp_path: Path) -> None:
     whole = sine(1000, 16_000)[None]
     for value in (np.nan, np.inf, 1e30):
         samples = whole.copy()
         samples[0, 9000] = value
         found = decoded(encode(samples, FLOAT), tmp_path)
-        assert "1 of its samples are numbers that are no sound" in str(found.damage)
+        assert "1 of its samples are not valid numbers" in str(found.damage)
         assert found.undecoded_s == pytest.approx(1 / 16_000)
         difference = found.pcm.mono() - whole[0]
         assert np.flatnonzero(np.abs(difference) > 1e-4).tolist() in ([9000], [])
-    with pytest.raises(TruncatedAudio, match="no sound"):
+    with pytest.raises(TruncatedAudio, match="not valid numbers"):
         decoded(encode(np.full((1, 16_000), np.nan), FLOAT), tmp_path)
 
 
-def test_floats_of_another_scale_are_made_quieter(tmp_path: Path) -> None:
+def test_floats_of_another_scale_are_scaled_down(tmp_path: Path) -> None:
     """As of 16-bit integers that were made floats and not divided; junk of a few numbers is no scale."""
     for gain, octaves in ((32, 6), (20_000, 16), (1.9, 0)):
         samples = gain * sine(1000, 16_000, peak=0.9)[None]
@@ -233,7 +233,7 @@ def test_channels_that_cancel_each_other(right: float, tmp_path: Path) -> None:
     one[: 44_100 * 2] *= 0.5
     found = decoded(encode(np.stack([one, right * one]), WAV), tmp_path)
     assert level(found.pcm.cut(Span(start_ms=2000, end_ms=4000))) == pytest.approx(0.8, abs=1e-3)
-    assert found.remarks == ("its channels cancel each other: of 4 s the loudest alone was taken",)
+    assert found.remarks == ("its channels cancel each other: for 4 s only the loudest one was used",)
     kept = decoded(encode(np.stack([one, right * one]), WAV), tmp_path, channels="keep")
     assert kept.remarks == ()
 
@@ -264,11 +264,11 @@ def _ten_hours(path: Path, *, declared: int | None = None) -> None:
         file.truncate(len(header) + content)
 
 
-def test_too_long_by_its_own_account(tmp_path: Path) -> None:
+def test_too_long_by_its_declared_length(tmp_path: Path) -> None:
     """Nothing is decoded: ten hours would take seconds."""
     _ten_hours(tmp_path / "long.wav")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    with pytest.raises(AudioTooLong, match="its 10 hours are over the limit of 8 hours"):
+    with pytest.raises(AudioTooLong, match="its 10 hours exceed the limit of 8 hours"):
         decode(tmp_path / "long.wav", max_duration_s=8 * 3600)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.5
 
@@ -283,7 +283,7 @@ def test_too_long(name: str, tmp_path: Path) -> None:
 _MEASURED = """
 import resource, sys
 from pathlib import Path
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.core.errors import AudioTooLong
 path, small, limit = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 decode(small, max_duration_s=60)
@@ -316,7 +316,7 @@ def test_memory_is_bounded_by_the_result(tmp_path: Path) -> None:
     assert growth < 1.5 * size
 
 
-def test_a_limit_stops_what_declares_no_length(tmp_path: Path) -> None:
+def test_a_limit_stops_files_without_a_declared_length(tmp_path: Path) -> None:
     small, endless = tmp_path / "small.wav", tmp_path / "endless.wav"
     small.write_bytes(tone("wav 16k"))
     _ten_hours(endless, declared=0xFFFF_FFFF)
@@ -327,7 +327,7 @@ def test_a_limit_stops_what_declares_no_length(tmp_path: Path) -> None:
 class TestDecodedAudioOnDisk:
     @given(samples=arrays(np.int16, st.tuples(st.integers(1, 2), st.integers(1, 3000))))
     @settings(deadline=None, max_examples=20)
-    def test_comes_back_as_it_was(
+    def test_is_read_as_it_was_written(
         self, samples: npt.NDArray[np.int16], tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         path = tmp_path_factory.mktemp("pcm") / "a.wav"
@@ -346,7 +346,7 @@ class TestDecodedAudioOnDisk:
             write_pcm(tmp_path / "a.wav", Waveform(samples=np.zeros((1, 9), np.int16)))
         assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
 
-    def test_what_is_missing_or_not_whole_is_a_miss(self, tmp_path: Path) -> None:
+    def test_a_missing_or_incomplete_file_is_a_miss(self, tmp_path: Path) -> None:
         path = tmp_path / "a.wav"
         with pytest.raises(FileNotFoundError):
             read_pcm(path)

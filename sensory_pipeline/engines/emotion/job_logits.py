@@ -1,6 +1,7 @@
-"""From the logits of frames to the emotions of windows. Running sums give the result for any window at once.
+"""The logits of a job's frames, and the emotions of its windows.
 
-A window's result is the mean of its frames' logits. A window with little voice is shrunk toward its turn.
+A window's result is the mean of its frames' logits; running sums give it for any window at once. A window with little
+voice is shrunk toward its turn.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ LONGEST_MS = 30_000
 _FRAME_MS = 40  # frame i is centred on i * _FRAME_MS
 
 
-class PendingJob:
-    """A job whose logits are being computed.
+class JobLogits:
+    """The logits of a job, added piece by piece, and the emotions that follow from them.
 
     Attributes:
-        job: What was asked.
+        job: The job.
         turns: The pieces of each turn.
         missing: The pieces that have no logits yet.
-        failed: Whether its result, an error, was given already.
+        failed: Whether a piece failed, and with it the job.
     """
 
     def __init__(self, job: ClassifyJob) -> None:
@@ -55,7 +56,7 @@ class PendingJob:
         self._logits[piece] = logits
         self.missing.remove(piece)
 
-    def answer(self) -> tuple[Emotion, ...] | Terminal:
+    def emotions(self) -> tuple[Emotion, ...] | Terminal:
         """The result, once nothing is missing."""
         job = self.job
         if not job.windows:

@@ -1,4 +1,4 @@
-"""Opens files with FFmpeg, which PyAV brings along: their tracks, and the sound of one track."""
+"""The audio tracks of a file, opened with FFmpeg, which is part of PyAV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sensory_pipeline.audio.byte_range import Window
 from sensory_pipeline.audio.concatenated import Part
 from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.audio.timestamps import LONGEST_GAP_S, Clock, Piece
-from sensory_pipeline.audio.track_decoder import CONVERT, Decoding
+from sensory_pipeline.audio.track_decoder import CONVERT, TrackDecoder
 from sensory_pipeline.core.errors import UnreadableAudio
 
 FORMATS = "aac,aiff,amr,asf,au,caf,flac,matroska,mov,mp3,ogg,w64,wav"
@@ -43,8 +43,8 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sound:
-    """The sound of one track of a part.
+class OpenTrack:
+    """One audio track of a part of a file, opened.
 
     Attributes:
         duration_s: As declared; None if it is not.
@@ -55,7 +55,7 @@ class Sound:
     pieces: Iterator[Piece]
 
 
-def tracks(path: Path, part: Part) -> tuple[Track, ...]:
+def list_tracks(path: Path, part: Part) -> tuple[Track, ...]:
     """The audio tracks of a part.
 
     Raises:
@@ -73,7 +73,7 @@ def tracks(path: Path, part: Part) -> tuple[Track, ...]:
 
 
 @contextmanager
-def opened(path: Path, part: Part, number: int, clock: Clock, report: DecodingReport) -> Iterator[Sound]:
+def open_track(path: Path, part: Part, number: int, clock: Clock, report: DecodingReport) -> Iterator[OpenTrack]:
     """Open a track of a part; the first one if it has fewer. Iterating over the pieces raises the same errors.
 
     Raises:
@@ -95,9 +95,9 @@ def opened(path: Path, part: Part, number: int, clock: Clock, report: DecodingRe
             duration_s = container.duration / av.time_base
             begin_s = (container.start_time or 0) / av.time_base
             duration_s -= begin_s if LONGEST_GAP_S < begin_s < duration_s else 0
-        yield Sound(
+        yield OpenTrack(
             duration_s=None if duration_s is None else duration_s * declared.share,
-            pieces=Decoding(container, stream, declared, clock, report).pieces(),
+            pieces=TrackDecoder(container, stream, declared, clock, report).pieces(),
         )
 
 

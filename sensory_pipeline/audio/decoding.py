@@ -1,8 +1,8 @@
-"""Decodes files of any format.
+"""The decoding of files of any format into PCM16 at 16 kHz.
 
 The steps are the same for every source: float32 at the source's rate, the mean of the channels (FFmpeg's
 own downmix of stereo is 1.414 times too loud), soxr at its high quality, rounding to 16 bits.
-PCM16 at 16 kHz stays bit-identical, and all sound stands at its time on the file's clock. The result
+PCM16 at 16 kHz stays bit-identical, and all sound keeps its time on the file's clock. The result
 is written to a file piece by piece, so only about a second of sound is in memory.
 """
 
@@ -13,13 +13,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensory_pipeline.audio.concatenated import Part, split
+from sensory_pipeline.audio.concatenated import Part, split_file
 from sensory_pipeline.audio.decoding_report import DecodingReport
-from sensory_pipeline.audio.frames import Track, opened, tracks
 from sensory_pipeline.audio.integrity.declared import truncated
 from sensory_pipeline.audio.pcm_file import MOST_BYTES, GrowingPcm
-from sensory_pipeline.audio.resampling import Channels, canonical
+from sensory_pipeline.audio.resampling import Channels, resample
 from sensory_pipeline.audio.timestamps import Clock, Piece
+from sensory_pipeline.audio.tracks import Track, list_tracks, open_track
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.errors import (
     AudioError,
@@ -36,7 +36,7 @@ _MOST_TRACKS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class DecodedAudio:
     """The decoded sound of a file.
 
     Attributes:
@@ -67,7 +67,7 @@ def decode(
     max_duration_s: float,
     track: int | None = None,
     folder: Path | None = None,
-) -> Decoded:
+) -> DecodedAudio:
     """Decode a file. Damaged places are left out and reported; the rest is kept.
 
     Args:
@@ -89,12 +89,13 @@ def decode(
     try:
         if path.stat().st_size == 0:
             raise EmptyAudio("the file has no bytes; record or upload it again")
-        parts = split(path)
+        parts = split_file(path)
         played_s = sum(part.declared.played_s for part in parts)
         if played_s > max_duration_s:
-            raise _too_long(f"its {played_s / 3600:.3g} hours are over", max_duration_s)
-        there = tracks(path, parts[0])
-        return _chosen(_Request(path, parts, channels, max_duration_s, len(there), folder), there, track)
+            raise _too_long(f"its {played_s / 3600:.3g} hours exceed", max_duration_s)
+        tracks = list_tracks(path, parts[0])
+        request = _Request(path, parts, channels, max_duration_s, len(tracks), folder)
+        return _decode_default_track(request, tracks) if track is None else _decode_given_track(request, track)
     except OSError as error:
         raise SourceUnavailable(
             f"cannot read {printable(path)}: {error.strerror}; check that it exists and may be read"
@@ -111,37 +112,40 @@ class _Request:
     folder: Path | None
 
 
-def _chosen(request: _Request, there: tuple[Track, ...], track: int | None) -> Decoded:
-    if track is not None:
-        if track > len(there):
-            raise UnreadableAudio(f"it has {len(there)} audio tracks, and SENSORY_TRACK asks for number {track}")
-        return _decoded(request, track)
+def _decode_given_track(request: _Request, track: int) -> DecodedAudio:
+    if track > request.tracks:
+        raise UnreadableAudio(f"it has {request.tracks} audio tracks, and SENSORY_TRACK asks for number {track}")
+    return _decode_track(request, track)
+
+
+def _decode_default_track(request: _Request, tracks: tuple[Track, ...]) -> DecodedAudio:
+    """Decode the default track, or the first after it that can be decoded and is not silent."""
     silent: int | None = None
     failure: AudioError | None = None
-    for candidate in sorted(there, key=lambda each: not each.is_default)[:_MOST_TRACKS]:
+    for candidate in sorted(tracks, key=lambda each: not each.is_default)[:_MOST_TRACKS]:
         try:
-            found = _decoded(request, candidate.number)
+            decoded = _decode_track(request, candidate.number)
         except AudioTooLong:
             raise
         except AudioError as error:
             failure = failure or error
             continue
-        if len(there) == 1 or _loudest(found.pcm) > _SILENT:
-            return found
+        if len(tracks) == 1 or _peak(decoded.pcm) > _SILENT:
+            return decoded
         silent = silent or candidate.number
-        del found  # hours of silence
+        del decoded  # hours of silence
     if silent is not None:
-        return _decoded(request, silent)
+        return _decode_track(request, silent)
     assert failure is not None
     raise failure
 
 
-def _decoded(request: _Request, track: int) -> Decoded:
-    pcm, report = _single_pass(request, track)
+def _decode_track(request: _Request, track: int) -> DecodedAudio:
+    pcm, report = _decode_once(request, track)
     octaves_down = report.octaves_over if report.codec.startswith("pcm_f") else 0
     if octaves_down:
         del pcm
-        pcm, report = _single_pass(request, track, octaves_down=octaves_down)
+        pcm, report = _decode_once(request, track, octaves_down=octaves_down)
     damage = report.damage
     if damage and report.decoded_s < _LEAST_S and (report.lost_unknown or report.lost_s >= report.decoded_s):
         raise truncated(damage)
@@ -151,12 +155,12 @@ def _decoded(request: _Request, track: int) -> Decoded:
     if request.tracks > 1:
         remarks.append(f"track {track} of {request.tracks}")
     if report.cancelled_s:
-        remarks.append(f"its channels cancel each other: of {report.cancelled_s:.0f} s the loudest alone was taken")
+        remarks.append(f"its channels cancel each other: for {report.cancelled_s:.0f} s only the loudest one was used")
     if report.overlap_s >= 1:
         remarks.append(f"its packets overlap in time: {report.overlap_s:.0f} s of them were left out")
     if octaves_down:
-        remarks.append(f"its numbers go far beyond full scale: they were divided by {2**octaves_down}")
-    return Decoded(
+        remarks.append(f"its sample values are far beyond full scale: they were divided by {2**octaves_down}")
+    return DecodedAudio(
         pcm=pcm,
         codec=report.codec,
         sample_rate=report.sample_rate,
@@ -168,14 +172,14 @@ def _decoded(request: _Request, track: int) -> Decoded:
     )
 
 
-def _single_pass(request: _Request, track: int, *, octaves_down: int = 0) -> tuple[Waveform, DecodingReport]:
-    """One pass through the file."""
+def _decode_once(request: _Request, track: int, *, octaves_down: int = 0) -> tuple[Waveform, DecodingReport]:
+    """Decode a track in one pass through the file."""
     report = DecodingReport()
     with closing(GrowingPcm(request.folder)) as pcm:
-        for piece in canonical(_pieces(request, track, report), request.channels, report, octaves_down=octaves_down):
+        for piece in resample(_pieces(request, track, report), request.channels, report, octaves_down=octaves_down):
             pcm.add(piece)
             if pcm.duration_s > request.max_duration_s:
-                raise _too_long("it goes on beyond", request.max_duration_s)
+                raise _too_long("its length exceeds", request.max_duration_s)
             if pcm.size_bytes > MOST_BYTES:
                 raise AudioTooLong(
                     "it decodes to more than the 4 GB a file of decoded sound can hold; cut it into parts"
@@ -183,7 +187,7 @@ def _single_pass(request: _Request, track: int, *, octaves_down: int = 0) -> tup
         return pcm.whole(), report
 
 
-def _loudest(pcm: Waveform) -> int:
+def _peak(pcm: Waveform) -> int:
     """The largest absolute value, found without copying the samples."""
     return max(int(pcm.samples.max()), -int(pcm.samples.min()))
 
@@ -193,11 +197,11 @@ def _pieces(request: _Request, track: int, report: DecodingReport) -> Iterator[P
     clock = Clock(report)
     for part in request.parts:
         try:
-            with opened(request.path, part, track, clock, report) as sound:
-                if (sound.duration_s or 0) + clock.now_s > request.max_duration_s:
-                    hours = ((sound.duration_s or 0) + clock.now_s) / 3600
-                    raise _too_long(f"its {hours:.3g} hours are over", request.max_duration_s)
-                for piece in sound.pieces:
+            with open_track(request.path, part, track, clock, report) as opened:
+                if (opened.duration_s or 0) + clock.now_s > request.max_duration_s:
+                    hours = ((opened.duration_s or 0) + clock.now_s) / 3600
+                    raise _too_long(f"its {hours:.3g} hours exceed", request.max_duration_s)
+                for piece in opened.pieces:
                     if not report.sample_rate:
                         report.sample_rate, report.channels = piece.rate, piece.samples.shape[1]
                     yield piece

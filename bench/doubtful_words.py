@@ -1,6 +1,6 @@
 """Whether words marked as doubtful are wrong, and which wrong words are not marked.
 
-    python -m bench.doubt FOLDER --json bench/results/doubt.json
+    python -m bench.doubtful_words FOLDER --json bench/results/doubtful_words.json
 
 FOLDER holds recordings with an index and labels (labelled.py). Each is transcribed by the settings' Whisper, with its
 language detected, and diarized. Words that are not in the true transcript are wrong. Everything is also played
@@ -25,7 +25,7 @@ from bench.accuracy import chosen
 from bench.comparison import conditions
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
-from sensory_pipeline.audio.decode import decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.process_request import DiarizationSettings, TranscriptionSettings
 from sensory_pipeline.core.results import attributed

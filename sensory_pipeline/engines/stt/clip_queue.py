@@ -14,7 +14,7 @@ AHEAD = 4
 """Number of batches from whose clips the next one is chosen."""
 
 
-class ClipStream:
+class ClipQueue:
     """Clips that wait to be decoded."""
 
     def __init__(self) -> None:
