@@ -36,6 +36,18 @@ class ServiceSettings(Variables):
     live_sessions: int = Field(
         16, ge=1, description="Maximum number of live streams at once; others are asked to try again later."
     )
+    key_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum requests with recordings, and connections for live speech, that a key (without keys, an "
+        "address) may begin in a minute; unset: no limit.",
+    )
+    key_concurrent_requests: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum requests with recordings, and live streams, that a key (without keys, an address) may "
+        "have at once; unset: no limit.",
+    )
     job_audio_hours: float = Field(200, gt=0, description="Maximum hours of audio that wait as background jobs.")
     inbox: Path | None = Field(
         None,

@@ -8,6 +8,7 @@ from functools import partial
 
 from sensory_pipeline.core.errors import UnsupportedLanguage
 from sensory_pipeline.core.process_request import ProcessRequest, Task
+from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
@@ -17,10 +18,10 @@ from sensory_pipeline.gateway.service import Service
 
 
 @contextmanager
-def live_speech(service: Service) -> Iterator[LiveSpeech]:
+def live_speech(service: Service, clients: ClientLimits) -> Iterator[LiveSpeech]:
     """Live speech on the engines of the service. All sessions end with the `with` block."""
     limits = LiveLimits(sessions=service.service_settings.live_sessions)
-    with closing(LiveEngines(service.executor)) as engines, closing(LiveSessions(engines, limits)) as sessions:
+    with closing(LiveEngines(service.executor)) as engines, closing(LiveSessions(engines, limits, clients)) as sessions:
         yield LiveSpeech(sessions=sessions, request_of=partial(_request_of, service))
 
 

@@ -26,6 +26,9 @@ class Metrics:
         self._seconds = Histogram(
             "sensory_request_seconds", "Seconds to the answer.", ["route"], buckets=_SECONDS, registry=self._registry
         )
+        self._limited = Counter(
+            "sensory_limited_requests", "Requests refused by a limit of their key.", ["limit"], registry=self._registry
+        )
         self._queued = Histogram(
             "sensory_queue_seconds", "Seconds that recordings waited.", buckets=_SECONDS, registry=self._registry
         )
@@ -67,6 +70,10 @@ class Metrics:
         """
         self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def limited(self, limit: str) -> None:
+        """Count a request that exceeds a limit of its client, by the name of the limit."""
+        self._limited.labels(limit).inc()
 
     def received(self, audio_s: float) -> None:
         """Count a received recording, by its seconds of audio."""
