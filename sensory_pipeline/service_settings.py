@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from sensory_pipeline.env_file import Variables
@@ -61,6 +63,16 @@ class ServiceSettings(Variables):
     stop_s: float = Field(
         30, ge=0, description="Seconds that requests have to finish after the service is asked to stop."
     )
+    job_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Secret that signs webhooks of background jobs: whsec_ and the Base64 of 24 to 64 random bytes; "
+        "unset: no webhooks.",
+    )
+    job_webhook_any_address: bool = Field(
+        False,
+        description="Send webhooks of background jobs also over http and to private addresses, for receivers in your "
+        "own network.",
+    )
     api_keys: Annotated[tuple[Digest, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
         description="Digests of the keys that may use the service, as `sensory keys new` prints them; separated by "
@@ -75,3 +87,14 @@ class ServiceSettings(Variables):
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (), description="Host names of the service, besides this machine's own; separated by commas."
     )
+
+    @field_validator("job_webhook_secret")
+    @classmethod
+    def _is_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None:
+            return None
+        prefix, _, key = secret.get_secret_value().partition("_")
+        with suppress(ValueError):
+            if prefix == "whsec" and 24 <= len(base64.b64decode(key, validate=True)) <= 64:
+                return secret
+        raise ValueError('SENSORY_JOB_WEBHOOK_SECRET must be made by: echo "whsec_$(openssl rand -base64 32)"')

@@ -12,7 +12,7 @@ from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
-from sensory_pipeline.gateway.problems import Problem
+from sensory_pipeline.gateway.problems import Problem, refused
 from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.service import Service
 
@@ -28,9 +28,12 @@ def live_speech(service: Service, clients: ClientLimits) -> Iterator[LiveSpeech]
 def _request_of(service: Service, text: str) -> ProcessRequest:
     """The request that a `request_json` means. Speakers and channels are ignored."""
     try:
-        asked = RequestJson.read(text.encode()).request(service.default)
-        tasks = (asked.tasks - {Task.DIARIZATION}) | {Task.TRANSCRIBE}
-        request = asked.model_copy(update={"tasks": tasks, "stereo": False})
+        asked = RequestJson.read(text.encode())
+        if asked.webhook_url is not None:
+            raise refused({"webhook_url": "only background jobs have one: leave it out"})
+        wanted = asked.request(service.default)
+        tasks = (wanted.tasks - {Task.DIARIZATION}) | {Task.TRANSCRIBE}
+        request = wanted.model_copy(update={"tasks": tasks, "stereo": False})
         service.recognition.check(request)
     except Problem as problem:
         fields = (f"{name}: {message}" for name, message in problem.fields.items())

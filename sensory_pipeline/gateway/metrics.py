@@ -45,6 +45,9 @@ class Metrics:
             "sensory_audio_done_seconds", "Seconds of audio done by a stage.", ["stage"], registry=self._registry
         )
         self._jobs = Gauge("sensory_jobs", "Background jobs by state.", ["state"], registry=self._registry)
+        self._webhooks = Counter(
+            "sensory_webhooks", "Attempts to send webhooks by outcome.", ["outcome"], registry=self._registry
+        )
         self._cache = Gauge("sensory_models", "Models of the engines.", ["count"], registry=self._registry)
         self._models = Gauge("sensory_model_bytes", "Memory that models take.", registry=self._registry)
         Info("sensory_build", "What runs.", registry=self._registry).info({"version": version("sensory-pipeline")})
@@ -93,6 +96,10 @@ class Metrics:
         """
         self._queued.observe(waited_s)
         self._factor.observe(work_s / max(audio_s, 0.001))
+
+    def webhook(self, outcome: str) -> None:
+        """Count an attempt to send a webhook, by its outcome."""
+        self._webhooks.labels(outcome).inc()
 
     def page(self, jobs: Mapping[str, int], caches: Sequence[CacheStats]) -> bytes:
         """All metrics in Prometheus's text format.

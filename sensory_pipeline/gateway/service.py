@@ -26,10 +26,11 @@ from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
 from sensory_pipeline.gateway.engine_calls import Decoded, Recognition
 from sensory_pipeline.gateway.job_store import Job
-from sensory_pipeline.gateway.job_worker import Background
+from sensory_pipeline.gateway.job_worker import DATABASE, Background
 from sensory_pipeline.gateway.lake_jobs import LakeJobs
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.request_json import RequestJson
+from sensory_pipeline.gateway.webhooks import delivered
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.effective_settings import in_force
 from sensory_pipeline.processing.setup import current_plans, shared_engines
@@ -207,22 +208,24 @@ async def running(
                 default=settings.request(),
                 lake_jobs=await asyncio.to_thread(_lake_jobs, settings, service_settings.inbox, engines),
             )
-            service.background = Background(
-                spool / "jobs",
-                limit_s=service_settings.job_audio_hours * 3600,
-                ttl_s=service_settings.job_ttl_hours * 3600,
-                work=service.job_result,
-            )
-            _watch(service)
-            await service.background.start()
-            warming = asyncio.create_task(service.warm())
-            try:
-                yield service
-            finally:
-                service.ready = False
-                warming.cancel()
-                await service.background.stop()
-                service.admission.close()
+            async with delivered(spool / "jobs" / DATABASE, service_settings, metrics.webhook) as finished:
+                service.background = Background(
+                    spool / "jobs",
+                    limit_s=service_settings.job_audio_hours * 3600,
+                    ttl_s=service_settings.job_ttl_hours * 3600,
+                    work=service.job_result,
+                    finished=finished,
+                )
+                _watch(service)
+                await service.background.start()
+                warming = asyncio.create_task(service.warm())
+                try:
+                    yield service
+                finally:
+                    service.ready = False
+                    warming.cancel()
+                    await service.background.stop()
+                    service.admission.close()
         finally:
             await asyncio.to_thread(shared.__exit__, None, None, None)
             log.info("stopped")
