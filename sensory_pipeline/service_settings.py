@@ -51,10 +51,10 @@ class ServiceSettings(Variables):
         "have at once; unset: no limit.",
     )
     job_audio_hours: float = Field(200, gt=0, description="Maximum hours of audio that wait as background jobs.")
-    inbox: Path | None = Field(
+    inbox: str | None = Field(
         None,
-        description="Folder in one of SENSORY_SOURCES where the service puts the recordings of background jobs, so "
-        "that the lake's runs process them; unset: the service processes them itself.",
+        description="Folder or S3 prefix in one of SENSORY_SOURCES where the service puts the recordings of background "
+        "jobs, so that the lake's runs process them; unset: the service processes them itself.",
     )
     request_timeout_s: float = Field(
         900, gt=0, description="A request that a client waits for fails after this many seconds."
