@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from sensory_pipeline.env_file import Variables
@@ -36,11 +38,23 @@ class ServiceSettings(Variables):
     live_sessions: int = Field(
         16, ge=1, description="Maximum number of live streams at once; others are asked to try again later."
     )
-    job_audio_hours: float = Field(200, gt=0, description="Maximum hours of audio that wait as background jobs.")
-    inbox: Path | None = Field(
+    key_requests_per_minute: int | None = Field(
         None,
-        description="Folder in one of SENSORY_SOURCES where the service puts the recordings of background jobs, so "
-        "that the lake's runs process them; unset: the service processes them itself.",
+        ge=1,
+        description="Maximum requests with recordings, and connections for live speech, that a key (without keys, an "
+        "address) may begin in a minute; unset: no limit.",
+    )
+    key_concurrent_requests: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum requests with recordings, and live streams, that a key (without keys, an address) may "
+        "have at once; unset: no limit.",
+    )
+    job_audio_hours: float = Field(200, gt=0, description="Maximum hours of audio that wait as background jobs.")
+    inbox: str | None = Field(
+        None,
+        description="Folder or S3 prefix in one of SENSORY_SOURCES where the service puts the recordings of background "
+        "jobs, so that the lake's runs process them; unset: the service processes them itself.",
     )
     request_timeout_s: float = Field(
         900, gt=0, description="A request that a client waits for fails after this many seconds."
@@ -48,6 +62,16 @@ class ServiceSettings(Variables):
     job_ttl_hours: float = Field(24, gt=0, description="Hours for which the result of a background job is kept.")
     stop_s: float = Field(
         30, ge=0, description="Seconds that requests have to finish after the service is asked to stop."
+    )
+    job_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Secret that signs webhooks of background jobs: whsec_ and the Base64 of 24 to 64 random bytes; "
+        "unset: no webhooks.",
+    )
+    job_webhook_any_address: bool = Field(
+        False,
+        description="Send webhooks of background jobs also over http and to private addresses, for receivers in your "
+        "own network.",
     )
     api_keys: Annotated[tuple[Digest, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
@@ -63,3 +87,14 @@ class ServiceSettings(Variables):
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (), description="Host names of the service, besides this machine's own; separated by commas."
     )
+
+    @field_validator("job_webhook_secret")
+    @classmethod
+    def _is_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None:
+            return None
+        prefix, _, key = secret.get_secret_value().partition("_")
+        with suppress(ValueError):
+            if prefix == "whsec" and 24 <= len(base64.b64decode(key, validate=True)) <= 64:
+                return secret
+        raise ValueError('SENSORY_JOB_WEBHOOK_SECRET must be made by: echo "whsec_$(openssl rand -base64 32)"')

@@ -49,7 +49,7 @@ def ingested(
     chosen = Settings(lake=root, **{"shards": 1, "workers": 1, "side_by_side": False, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date, ledger=chosen.ledger)
     with runner(chosen, engines=engines) as ready:
-        report = register(lake, ready.context.plans, str(source), retry_failed=retry_failed)
+        report = register(lake, ready.context.plans, str(source), ready.context.access, retry_failed=retry_failed)
         if not (root / ".dagster").exists():
             shutil.copytree(_empty_instance().name, root / ".dagster")
         with open_instance(root / ".dagster") as instance:

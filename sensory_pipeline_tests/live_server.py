@@ -22,6 +22,7 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.selection import EngineFactory, Engines
+from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_route import LiveSpeech, router
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions
@@ -85,7 +86,10 @@ def live_server(shared: EngineExecutor, **limits: Any) -> Iterator[str]:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with closing(LiveEngines(shared)) as engines, closing(LiveSessions(engines, LiveLimits(**limits))) as sessions:
+        with (
+            closing(LiveEngines(shared)) as engines,
+            closing(LiveSessions(engines, LiveLimits(**limits), ClientLimits())) as sessions,
+        ):
             app.state.live = LiveSpeech(sessions=sessions, request_of=request_of)
             yield
 

@@ -97,11 +97,19 @@ class AudioClient:
         answer = self._sent(audio, Call(options=options, background=background), progress)
         return finished(answer) or self.wait(str(answer["job_id"]))
 
-    def submit(self, audio: Audio, *, progress: Progress | None = None, **options: Unpack[Options]) -> str:
+    def submit(
+        self,
+        audio: Audio,
+        *,
+        webhook_url: str | None = None,
+        progress: Progress | None = None,
+        **options: Unpack[Options],
+    ) -> str:
         """Start a background job and return its id.
 
         Args:
             audio: A path, the bytes of a file, or a file object.
+            webhook_url: URL that the service tells when the job is finished.
             progress: Called with the number of bytes sent and the total.
             options: What to find out.
 
@@ -109,7 +117,8 @@ class AudioClient:
             ServiceError: The service refused or failed, or cannot be reached.
             OSError: The file cannot be read.
         """
-        return str(self._sent(audio, Call(options=options, background=True), progress)["job_id"])
+        call = Call(options=options, background=True, webhook_url=webhook_url)
+        return str(self._sent(audio, call, progress)["job_id"])
 
     def result(self, job_id: str) -> Result | None:
         """Return the result of a job; None while it is not finished.

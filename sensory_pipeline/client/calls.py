@@ -66,16 +66,20 @@ class Call:
     Attributes:
         options: What to find out.
         background: Whether to process it as a job.
+        webhook_url: URL that the service tells when the job is finished.
         key: Idempotency key: the service processes the request once, however often it is sent.
     """
 
     options: Options
     background: bool = False
+    webhook_url: str | None = None
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def form(self, upload: Upload) -> dict[str, Any]:
         """Return the arguments of httpx2's `post`."""
         asked = {"settings": settings(self.options), "format_output": "json", "async_process": self.background}
+        if self.webhook_url is not None:
+            asked["webhook_url"] = self.webhook_url
         upload.rewind()
         return {
             "files": {"audio": (upload.name, upload, "application/octet-stream")},

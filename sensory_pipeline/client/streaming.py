@@ -27,7 +27,7 @@ CHUNK_S = 0.1
 """Seconds of a file that are sent at once."""
 _RESUME_S = 30.0
 _OURS = range(4000, 5000)
-_REFUSALS = frozenset({1003, 1008, 1009, 1011})
+_REFUSALS = frozenset({1003, 1008, 1009, 1011, 1013})
 
 
 class StreamingClient:

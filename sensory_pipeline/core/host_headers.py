@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
+
+_PROTOCOLS = IPv4Network("192.0.0.0/24")  # some versions of Python call most of it global
+_GLOBAL = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_loopback(host: str) -> bool:
@@ -31,6 +35,21 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the internet: not to this machine, its network, its cloud or a group.
+
+    >>> [is_public(address) for address in ("8.8.8.8", "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "fe80::1%2")]
+    [True, False, False, False, False]
+    """
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        if (mapped := ip.ipv4_mapped) or ip in _NAT64:
+            ip = mapped or IPv4Address(ip.packed[-4:])
+        elif ip not in _GLOBAL or ip.sixtofour is not None:  # 6to4 leads to an IPv4 address
+            return False
+    return ip.is_global and not ip.is_multicast and ip not in _PROTOCOLS
 
 
 def host_name(header: str) -> str:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway import live_route, problems
+from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.live_speech import live_speech
@@ -39,13 +40,18 @@ def application(
         engines: Engines to use instead of those that the settings select.
     """
     metrics = Metrics()
+    limits = ClientLimits(
+        per_minute=service_settings.key_requests_per_minute,
+        at_once=service_settings.key_concurrent_requests,
+        refused=metrics.limited,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with running(settings, service_settings, metrics, engines) as service:
                 app.state.service = service
-                with live_speech(service) as app.state.live:
+                with live_speech(service, limits) as app.state.live:
                     yield
         except SensoryError as error:
             app.state.failure = error
@@ -61,7 +67,12 @@ def application(
     )
     app.state.failure = None
     app.add_middleware(
-        Gate, keys=Keys(service_settings.api_keys), hosts=service_settings.hosts, metrics=metrics, shown=shown
+        Gate,
+        keys=Keys(service_settings.api_keys),
+        hosts=service_settings.hosts,
+        limits=limits,
+        metrics=metrics,
+        shown=shown,
     )
     for part in (router, openai_routes.router, live_route.router, realtime.router):
         app.include_router(part)

@@ -1,4 +1,4 @@
-"""Middleware that assigns request ids, checks hosts and keys, and logs and counts every request.
+"""Middleware that assigns request ids, checks hosts, keys and limits, and logs and counts every request.
 
 It runs before a form is read, so that a refused client uploads nothing.
 """
@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sensory_pipeline.core.host_headers import host_name, is_foreign, is_loopback
+from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.problems import Problem, Shown, document
@@ -30,6 +32,7 @@ _KEY_PROTOCOLS = ("sensory-key.", "openai-insecure-api-key.")
 """Prefixes of the subprotocol that contains the key. Browsers cannot send headers with a WebSocket, so they offer two
 subprotocols: one of `_PROTOCOLS`, and one with the key. `realtime` and `openai-...` are those of OpenAI's clients."""
 _UNAUTHORIZED = 4401  # close code of a WebSocket
+_TRY_AGAIN_LATER = 1013  # close code of a WebSocket
 _GONE = 499  # for the log only: the client disconnected
 
 
@@ -40,16 +43,25 @@ class Gate:
         app: The application behind it.
         keys: The keys of the clients.
         hosts: Host names of the service besides those of this machine.
+        limits: Limits of the clients.
         metrics: Counts the requests.
         shown: Makes the response for a problem.
     """
 
     def __init__(
-        self, app: ASGIApp, *, keys: Keys, hosts: Iterable[str], metrics: Metrics, shown: Shown = document
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        hosts: Iterable[str],
+        limits: ClientLimits,
+        metrics: Metrics,
+        shown: Shown = document,
     ) -> None:
         self._app = app
         self._keys = keys
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._limits = limits
         self._metrics = metrics
         self._shown = shown
 
@@ -61,13 +73,14 @@ class Gate:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
+        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]), ExitStack() as places:
+            refusal = None
             try:
                 scope["client_name"] = self._client(scope, headers)
+                self._limit(scope, places)
             except Problem as problem:
-                await self._answered(scope, receive, send, problem)
-            else:
-                await self._answered(scope, receive, send, None)
+                refusal = problem
+            await self._answered(scope, receive, send, refusal)
 
     def _client(self, scope: Scope, headers: Headers) -> str:
         """The client's name. Raises Problem if the client has no access."""
@@ -87,6 +100,19 @@ class Gate:
         if owner is None:
             raise _locked("the key is missing or unknown: send Authorization: Bearer KEY")
         return owner
+
+    def _limit(self, scope: Scope, places: ExitStack) -> None:
+        """Apply the limits of the client. Raises Problem if the request exceeds one.
+
+        Only recordings and live speech count, so that a client at its limit can still ask for its jobs. Live sessions
+        take their places themselves, because they outlive a broken connection.
+        """
+        http = scope["type"] == "http"
+        if http and scope["method"] != "POST":
+            return
+        self._limits.count(scope["client_name"])
+        if http:
+            places.enter_context(self._limits.place(scope["client_name"]))
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, problem: Problem | None) -> None:
         began = time.monotonic()
@@ -156,4 +182,5 @@ async def _refuse(receive: Receive, send: Send, problem: Problem) -> None:
     """Close a WebSocket with a reason, which is only possible after accepting it."""
     if (await receive())["type"] == "websocket.connect":
         await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": _UNAUTHORIZED, "reason": problem.detail[:120]})
+        code = _TRY_AGAIN_LATER if problem.status == 429 else _UNAUTHORIZED
+        await send({"type": "websocket.close", "code": code, "reason": problem.detail[:120]})

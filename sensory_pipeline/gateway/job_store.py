@@ -5,37 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway.job_database import JobDatabase
 from sensory_pipeline.gateway.responses import ProcessResponse, State
 
 MOST_STARTS = 10
 """A job that was started this often without finishing is given up."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY,
-    client TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('queued', 'processing', 'completed', 'failed')),
-    request TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    idempotency_key TEXT,
-    audio_s REAL NOT NULL,
-    created_s REAL NOT NULL,
-    finished_s REAL,
-    starts INTEGER NOT NULL DEFAULT 0,
-    result TEXT,
-    status INTEGER,
-    kind TEXT,
-    error TEXT,
-    UNIQUE (client, idempotency_key)
-) STRICT
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,24 +71,28 @@ class JobStore:
     """The table of jobs. Thread-safe; each call is one transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._writing() as db:
-            db.execute(_SCHEMA)
+        self._database = JobDatabase(path)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: Job, webhook_url: str | None = None) -> None:
         """Add a queued job.
+
+        Args:
+            job: The job.
+            webhook_url: Where to tell of its end, if its client asked for that.
 
         Raises:
             KeyError: The client has a job with this idempotency key.
         """
         names = ("id", "client", "state", "request", "digest", "idempotency_key", "audio_s", "created_s")
         try:
-            with self._writing() as db:
+            with self._database.writing() as db:
                 db.execute(
                     "INSERT INTO jobs (id, client, state, request, digest, idempotency_key, audio_s, created_s) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [getattr(job, name) for name in names],
                 )
+                if webhook_url is not None:
+                    db.execute("INSERT INTO webhooks (job_id, url) VALUES (?, ?)", [job.id, webhook_url])
         except sqlite3.IntegrityError as error:
             raise KeyError(job.idempotency_key) from error
 
@@ -133,7 +115,7 @@ class JobStore:
 
     def waiting(self) -> tuple[int, float]:
         """The number of unfinished jobs, and their seconds of audio."""
-        with self._open() as db:
+        with self._database.reading() as db:
             count, audio_s = db.execute(
                 "SELECT count(*), total(audio_s) FROM jobs WHERE state IN ('queued', 'processing')"
             ).fetchone()
@@ -141,13 +123,13 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """The number of jobs in each state."""
-        with self._open() as db:
+        with self._database.reading() as db:
             found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in ("queued", "processing", "completed", "failed")}
 
     def begin(self, identity: str) -> int:
         """Mark a job as processing. Returns how often it was started; 0 if it is deleted or finished."""
-        with self._writing() as db:
+        with self._database.writing() as db:
             row = db.execute(
                 "UPDATE jobs SET state = 'processing', starts = starts + 1 "
                 "WHERE id = ? AND state IN ('queued', 'processing') RETURNING starts",
@@ -157,7 +139,7 @@ class JobStore:
 
     def hand_back(self, identity: str) -> None:
         """Queue a running job again, without counting its last start."""
-        with self._writing() as db:
+        with self._database.writing() as db:
             db.execute(
                 "UPDATE jobs SET state = 'queued', starts = starts - 1 WHERE id = ? AND state = 'processing'",
                 [identity],
@@ -173,16 +155,16 @@ class JobStore:
 
     def remove(self, identity: str, client: str) -> bool:
         """Delete a job of this client. Returns whether there was one."""
-        with self._writing() as db:
+        with self._database.writing() as db:
             return db.execute("DELETE FROM jobs WHERE id = ? AND client = ?", [identity, client]).rowcount > 0
 
     def expire(self, before_s: float) -> int:
         """Delete the jobs finished before this time (seconds since 1970). Returns their number."""
-        with self._writing() as db:
+        with self._database.writing() as db:
             return db.execute("DELETE FROM jobs WHERE finished_s < ?", [before_s]).rowcount
 
     def _finish(self, what: str, identity: str, *values: object) -> None:
-        with self._writing() as db:
+        with self._database.writing() as db:
             db.execute(
                 f"UPDATE jobs SET {what}, finished_s = ? WHERE id = ? AND finished_s IS NULL",  # noqa: S608 - ours
                 [*values, time.time(), identity],
@@ -192,30 +174,6 @@ class JobStore:
         return next(iter(self._all(sql, *values)), None)
 
     def _all(self, sql: str, *values: object) -> list[Job]:
-        with self._open() as db:
+        with self._database.reading() as db:
             db.row_factory = sqlite3.Row
             return [Job(**dict(row)) for row in db.execute(sql, values)]
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as db:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")  # accepted jobs survive a power cut
-                db.execute("PRAGMA secure_delete = ON")  # deleted data must not be readable in free pages
-                yield db
-        except sqlite3.OperationalError as error:
-            raise ConfigurationError(
-                f"cannot use {self._path} ({error}): check its permissions and the free space"
-            ) from error

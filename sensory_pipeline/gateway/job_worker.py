@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 MOST_JOBS = 10_000
 """Maximum number of unfinished jobs, whatever their length."""
+DATABASE = "jobs.sqlite"
 _TRIES = 5  # attempts, if the error is temporary
 _SWEEP_S = 60.0
 
@@ -35,14 +36,18 @@ class Background:
         limit_s: Maximum seconds of audio that may wait.
         ttl_s: Seconds that a result is kept.
         work: Returns the result of a job, given its recording.
+        finished: Called when a job is completed or has failed.
     """
 
-    def __init__(self, folder: Path, *, limit_s: float, ttl_s: float, work: Work) -> None:
-        self.store = JobStore(folder / "jobs.sqlite")
+    def __init__(
+        self, folder: Path, *, limit_s: float, ttl_s: float, work: Work, finished: Callable[[], None] = lambda: None
+    ) -> None:
+        self.store = JobStore(folder / DATABASE)
         self._folder = folder
         self._limit_s = limit_s
         self._ttl_s = ttl_s
         self._work = work
+        self._told = finished
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
@@ -80,7 +85,15 @@ class Background:
             raise busy("jobs-full", f"{count} jobs of {waiting_s / 3600:.1f} hours are waiting: send it later", 300)
 
     async def add(
-        self, upload: Path, *, client: str, request: str, digest: str, idempotency_key: str | None, audio_s: float
+        self,
+        upload: Path,
+        *,
+        client: str,
+        request: str,
+        digest: str,
+        idempotency_key: str | None,
+        audio_s: float,
+        webhook_url: str | None = None,
     ) -> Job:
         """Add a job and move its recording here. Once this returns, the job survives a crash.
 
@@ -91,6 +104,7 @@ class Background:
             digest: Hash of the request and the recording.
             idempotency_key: The header Idempotency-Key, if the client sent one.
             audio_s: Seconds of audio.
+            webhook_url: Where to tell of the job's end, if the client asked for that.
 
         Raises:
             Problem: The queue is full.
@@ -107,7 +121,7 @@ class Background:
             audio_s=audio_s,
             created_s=time.time(),
         )
-        begun = asyncio.ensure_future(self._begin(upload, job))
+        begun = asyncio.ensure_future(self._begin(upload, job, webhook_url))
         try:
             await asyncio.shield(begun)
         except asyncio.CancelledError:  # if the client disconnects now, the job is still stored and started
@@ -115,8 +129,8 @@ class Background:
             raise
         return job
 
-    async def _begin(self, upload: Path, job: Job) -> None:
-        await asyncio.to_thread(self._keep, upload, job)
+    async def _begin(self, upload: Path, job: Job, webhook_url: str | None) -> None:
+        await asyncio.to_thread(self._keep, upload, job, webhook_url)
         self._launch(job)
 
     async def finished(self, job: Job) -> Job:
@@ -142,7 +156,7 @@ class Background:
         await asyncio.to_thread(self._recording(identity).unlink, missing_ok=True)
         return True
 
-    def _keep(self, upload: Path, job: Job) -> None:
+    def _keep(self, upload: Path, job: Job, webhook_url: str | None) -> None:
         """Store the recording before its row, so that every row has a recording."""
         path = self._recording(job.id)
         with upload.open("rb") as file:
@@ -154,7 +168,7 @@ class Background:
         finally:
             os.close(folder)
         try:
-            self.store.add(job)
+            self.store.add(job, webhook_url)
         except BaseException:
             path.rename(upload)
             raise
@@ -200,12 +214,14 @@ class Background:
             else:
                 await asyncio.to_thread(self.store.complete, job.id, json.dumps(result, ensure_ascii=False))
                 log.info("job_completed", audio_s=job.audio_s)
+                self._told()
                 break
         await asyncio.to_thread(self._recording(job.id).unlink, missing_ok=True)
 
     async def _failed(self, job: Job, problem: Problem) -> None:
         await asyncio.to_thread(self.store.fail, job.id, problem.status, problem.kind, problem.detail)
         log.info("job_failed", kind=problem.kind)
+        self._told()
         await asyncio.to_thread(self._recording(job.id).unlink, missing_ok=True)
 
     async def begun(self, job: Job) -> None:

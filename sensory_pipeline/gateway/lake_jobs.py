@@ -6,8 +6,6 @@ Recordings sent over HTTP thus end in the same tables as all others, and with th
 from __future__ import annotations
 
 import asyncio
-import shutil
-from functools import partial
 from pathlib import Path
 
 from sensory_pipeline.core import errors
@@ -15,13 +13,17 @@ from sensory_pipeline.core.errors import ConfigurationError, EngineError, Sensor
 from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.core.results import RecordingResult
+from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.problems import refused
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.stage_store import StageResult
+from sensory_pipeline.processing.effective_settings import in_force
 from sensory_pipeline.processing.plans import Plan, Plans
+from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.processing.tasks.serialization import assembled
-from sensory_pipeline.storage.files import write_atomically
-from sensory_pipeline.storage.local import stat_object, uri_of
+from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage.inbox import Inbox
+from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 
 _POLL_S = 2.0  # at first; then longer each time, because jobs may wait for the nightly run
 _MOST_POLL_S = 60.0
@@ -33,22 +35,23 @@ class LakeJobs:
     Args:
         lake: The lake.
         plans: Plans of the lake's recordings.
-        inbox: Folder for recordings, inside one of the lake's sources.
+        inbox: Folder or S3 prefix for recordings, inside one of the lake's sources.
+        access: Access to S3.
 
     Raises:
         ConfigurationError: The inbox is not inside a source.
     """
 
-    def __init__(self, lake: Lake, plans: Plans, inbox: Path) -> None:
+    def __init__(self, lake: Lake, plans: Plans, inbox: str, access: S3Access = AS_FOUND) -> None:
         self._lake = lake
         self._plans = plans
-        self._inbox = inbox.absolute()
+        self._inbox = Inbox(inbox, access)
         if not any(self._uri("job").startswith(prefix) for prefix in plans.sources):
             raise ConfigurationError(
                 f"SENSORY_INBOX is {inbox}, which SENSORY_SOURCES does not hold, so no run would process its "
                 "recordings: add it to SENSORY_SOURCES"
             )
-        self._inbox.mkdir(parents=True, exist_ok=True)
+        self._inbox.create()
 
     def check(self, wanted: ProcessRequest) -> None:
         """Check that the lake's settings can fulfil a request.
@@ -75,7 +78,7 @@ class LakeJobs:
             path: The recording.
 
         Raises:
-            SensoryError: The recording failed with this error.
+            SensoryError: The recording failed with this error, or cannot be put into the inbox.
         """
         version = await asyncio.to_thread(self._place, identity, path)
         wait_s = _POLL_S
@@ -86,10 +89,7 @@ class LakeJobs:
 
     def _place(self, identity: str, path: Path) -> str:
         """Put the recording into the inbox and the ledger, unless it is there. Returns its version."""
-        place = self._place_of(identity)
-        if not place.exists():
-            write_atomically(place, partial(shutil.copyfile, path))
-        listed = stat_object(place)
+        listed = self._inbox.put(_name(identity), path)
         fingerprint = self._plan(identity).fingerprint
         self._lake.ledger.register(
             [listed], fingerprint=lambda _: fingerprint, shards=self._lake.shards, start_date=self._lake.start_date
@@ -116,15 +116,32 @@ class LakeJobs:
             raise EngineError("the result is missing in the lake: send the recording again")
         return assembled({stage: str(result.payload) for stage, result in found.items()}, plan.request)
 
-    def _place_of(self, identity: str) -> Path:
-        """The path in the inbox. Any format gets the suffix .wav, so that runs see a recording."""
-        return self._inbox / f"{identity}.wav"
-
     def _uri(self, identity: str) -> str:
-        return uri_of(self._place_of(identity))
+        return self._inbox.uri(_name(identity))
 
     def _plan(self, identity: str) -> Plan:
         return self._plans.of(self._uri(identity))
+
+
+def lake_jobs(settings: Settings, inbox: str, engines: EngineFactory | None) -> LakeJobs:
+    """The background jobs of the lake of the settings, which is created if it does not exist.
+
+    Args:
+        settings: Settings of the pipeline.
+        inbox: Folder or S3 prefix for recordings.
+        engines: Engines to use instead of those that the settings select.
+
+    Raises:
+        ConfigurationError: The inbox is not inside one of the lake's sources.
+    """
+    ours = in_force(settings)
+    lake = Lake.create(ours.lake, shards=ours.shards, start_date=ours.start_date, ledger=ours.ledger)
+    return LakeJobs(lake, current_plans(ours, engines=engines), inbox, S3Access.of(ours))
+
+
+def _name(identity: str) -> str:
+    """The name in the inbox. Any format gets the suffix .wav, so that runs see a recording."""
+    return f"{identity}.wav"
 
 
 def _failure(result: StageResult) -> SensoryError:

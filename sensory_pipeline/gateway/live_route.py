@@ -23,6 +23,7 @@ from sensory_pipeline.gateway.live_messages import Message, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions, Seat, SessionNotFound, TooManySessions
 from sensory_pipeline.gateway.live_sound import RATES
+from sensory_pipeline.gateway.routes import client_of
 
 router = APIRouter()
 
@@ -79,11 +80,14 @@ async def live(websocket: WebSocket) -> None:
         request = await _settings(websocket, speech)
         try:
             stream = Stream(rate=asked.rate, request=request, backlog_s=sessions.limits.backlog_s)
-            seat = await sessions.resume(asked.name) if asked.resumed else sessions.begin(asked.name, stream)
+            if asked.resumed:
+                seat = await sessions.resume(asked.name)
+            else:
+                seat = sessions.begin(asked.name, stream, client_of(websocket))
         except SessionNotFound:
             raise Refused(4404, "this session is over: begin a new one") from None
-        except TooManySessions:
-            raise Refused(1013, "all live sessions are in use: try again later") from None
+        except TooManySessions as full:
+            raise Refused(1013, str(full)) from None
         for_good = False
         try:
             await _talk(websocket, seat, asked, sessions.limits)

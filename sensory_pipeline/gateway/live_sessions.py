@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_session import LiveSession, Stream
+from sensory_pipeline.gateway.problems import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class LiveLimits:
 
 
 class TooManySessions(Exception):
-    """The maximum number of sessions is reached."""
+    """The maximum number of sessions is reached; the message is for the client."""
 
 
 class SessionNotFound(Exception):
@@ -57,6 +59,7 @@ class Seat:
 
 @dataclass(slots=True)
 class _Held:
+    client: str
     session: LiveSession
     running: asyncio.Task[None]
     seat: Seat | None = None
@@ -69,31 +72,39 @@ class LiveSessions:
     Args:
         engines: Transcribes and classifies clips.
         limits: Limits of the sessions.
+        clients: Limits of the clients; a session takes a place of its client until it ends.
     """
 
-    def __init__(self, engines: LiveEngines, limits: LiveLimits) -> None:
+    def __init__(self, engines: LiveEngines, limits: LiveLimits, clients: ClientLimits) -> None:
         self.limits = limits
+        self._clients = clients
         self._engines = engines
         self._held: dict[str, _Held] = {}
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def begin(self, name: str, stream: Stream) -> Seat:
+    def begin(self, name: str, stream: Stream, client: str) -> Seat:
         """Begin a session.
 
         Args:
             name: Name of the session; a secret of its client.
             stream: Parameters of the stream.
+            client: Name of the client.
 
         Raises:
-            TooManySessions: The maximum number of sessions is reached, or the name is in use.
+            TooManySessions: The maximum number of sessions is reached, of all clients or of this one, or the name is in
+                use.
         """
         if len(self._held) >= self.limits.sessions or name in self._held:
-            raise TooManySessions
+            raise TooManySessions("all live sessions are in use: try again later")
         session = LiveSession(stream, self._engines)
+        try:
+            self._clients.enter(client)
+        except Problem as problem:
+            raise TooManySessions(problem.detail) from problem
         seat = Seat(name, session)
-        self._held[name] = _Held(session, asyncio.create_task(session.run()), seat)
+        self._held[name] = _Held(client, session, asyncio.create_task(session.run()), seat)
         return seat
 
     async def resume(self, name: str) -> Seat:
@@ -142,3 +153,4 @@ class LiveSessions:
         if held.leaving is not None:
             held.leaving.cancel()
         held.running.cancel()
+        self._clients.leave(held.client)

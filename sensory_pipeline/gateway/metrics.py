@@ -26,6 +26,9 @@ class Metrics:
         self._seconds = Histogram(
             "sensory_request_seconds", "Seconds to the answer.", ["route"], buckets=_SECONDS, registry=self._registry
         )
+        self._limited = Counter(
+            "sensory_limited_requests", "Requests refused by a limit of their key.", ["limit"], registry=self._registry
+        )
         self._queued = Histogram(
             "sensory_queue_seconds", "Seconds that recordings waited.", buckets=_SECONDS, registry=self._registry
         )
@@ -42,6 +45,9 @@ class Metrics:
             "sensory_audio_done_seconds", "Seconds of audio done by a stage.", ["stage"], registry=self._registry
         )
         self._jobs = Gauge("sensory_jobs", "Background jobs by state.", ["state"], registry=self._registry)
+        self._webhooks = Counter(
+            "sensory_webhooks", "Attempts to send webhooks by outcome.", ["outcome"], registry=self._registry
+        )
         self._cache = Gauge("sensory_models", "Models of the engines.", ["count"], registry=self._registry)
         self._models = Gauge("sensory_model_bytes", "Memory that models take.", registry=self._registry)
         Info("sensory_build", "What runs.", registry=self._registry).info({"version": version("sensory-pipeline")})
@@ -68,6 +74,10 @@ class Metrics:
         self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
+    def limited(self, limit: str) -> None:
+        """Count a request that exceeds a limit of its client, by the name of the limit."""
+        self._limited.labels(limit).inc()
+
     def received(self, audio_s: float) -> None:
         """Count a received recording, by its seconds of audio."""
         self._received.inc(audio_s)
@@ -86,6 +96,10 @@ class Metrics:
         """
         self._queued.observe(waited_s)
         self._factor.observe(work_s / max(audio_s, 0.001))
+
+    def webhook(self, outcome: str) -> None:
+        """Count an attempt to send a webhook, by its outcome."""
+        self._webhooks.labels(outcome).inc()
 
     def page(self, jobs: Mapping[str, int], caches: Sequence[CacheStats]) -> bytes:
         """All metrics in Prometheus's text format.

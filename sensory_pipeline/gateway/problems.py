@@ -41,7 +41,7 @@ TITLES = {
     415: "this is not a recording",
     421: "this is not a host name of the service",
     422: "the request cannot be fulfilled",
-    429: "too much is waiting",
+    429: "too much at once",
     500: "the recording could not be processed",
     503: "the service is not ready",
     504: "it took too long",
@@ -62,7 +62,7 @@ class ProblemDocument(BaseModel):
         json_schema_extra={
             "example": {
                 "type": "urn:sensory:queue-full",
-                "title": "too much is waiting",
+                "title": "too much at once",
                 "status": 429,
                 "detail": "4.0 hours of audio are waiting: send it again in 60 s, or as a background job",
                 "request_id": "0b53e1c5a5a54d3a8bd3a1b0a7c9e6f1",

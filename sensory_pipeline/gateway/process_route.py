@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from sensory_pipeline.gateway import webhooks
 from sensory_pipeline.gateway.admission import too_late
 from sensory_pipeline.gateway.job_store import Job
 from sensory_pipeline.gateway.problems import Problem, busy, refused
@@ -77,6 +78,7 @@ async def sent(service: Service, request: Request, client: str) -> AsyncIterator
 
 def _check(service: Service, asked: RequestJson) -> None:
     """Raise Problem or UnsupportedLanguage if the engines cannot fulfil the request."""
+    webhooks.check(asked, service.service_settings)
     wanted = asked.request(service.default)
     service.recognition.check(wanted)
     if ignored := service.ignored(wanted):
@@ -148,6 +150,7 @@ async def _new_job(service: Service, sent: Sent) -> Job:
             digest=sent.digest,
             idempotency_key=sent.idempotency_key,
             audio_s=audio_s,
+            webhook_url=None if sent.asked.webhook_url is None else str(sent.asked.webhook_url),
         )
     except KeyError:  # two requests with the same key at once
         raise busy("under-way", "the same request is being processed: send it later", 5, 409) from None

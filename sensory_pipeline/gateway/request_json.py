@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
 from sensory_pipeline.core.process_request import (
     EmotionLevel,
@@ -207,6 +207,10 @@ class RequestJson(_Wire):
     format_output: Literal["json", "text"] = "json"
     async_process: bool = Field(
         False, description="Answer at once and process the recording in the background: GET /v1/jobs/{job_id}."
+    )
+    webhook_url: HttpUrl | None = Field(
+        None,
+        description="URL that gets the state of the background job, without its result, once it is finished.",
     )
 
     @classmethod

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from sensory_pipeline.gateway.problems import MEDIA_TYPE, TITLES, Problem, ProblemDocument, busy
 from sensory_pipeline.gateway.process_route import answered, sent
@@ -25,9 +26,9 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def client_of(request: Request) -> str:
+def client_of(connection: HTTPConnection) -> str:
     """Name of the client: the owner of its key, or its address."""
-    return str(request.scope.get("client_name") or (request.client.host if request.client else "local"))
+    return str(connection.scope.get("client_name") or (connection.client.host if connection.client else "local"))
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

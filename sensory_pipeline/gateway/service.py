@@ -26,13 +26,12 @@ from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
 from sensory_pipeline.gateway.engine_calls import Decoded, Recognition
 from sensory_pipeline.gateway.job_store import Job
-from sensory_pipeline.gateway.job_worker import Background
-from sensory_pipeline.gateway.lake_jobs import LakeJobs
+from sensory_pipeline.gateway.job_worker import DATABASE, Background
+from sensory_pipeline.gateway.lake_jobs import LakeJobs, lake_jobs
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.request_json import RequestJson
-from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.effective_settings import in_force
-from sensory_pipeline.processing.setup import current_plans, shared_engines
+from sensory_pipeline.gateway.webhooks import delivered
+from sensory_pipeline.processing.setup import shared_engines
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
@@ -187,7 +186,7 @@ async def running(
     Raises:
         ConfigurationError: Another service uses the spool.
     """
-    spool = service_settings.spool
+    spool, inbox = service_settings.spool, service_settings.inbox
     shared = shared_engines(settings, engines=engines)
     with _prepared(spool):
         executor, sets = await asyncio.to_thread(shared.__enter__)  # this may download models
@@ -205,35 +204,29 @@ async def running(
                 ),
                 uploads=spool / "uploads",
                 default=settings.request(),
-                lake_jobs=await asyncio.to_thread(_lake_jobs, settings, service_settings.inbox, engines),
+                lake_jobs=await asyncio.to_thread(lake_jobs, settings, inbox, engines) if inbox else None,
             )
-            service.background = Background(
-                spool / "jobs",
-                limit_s=service_settings.job_audio_hours * 3600,
-                ttl_s=service_settings.job_ttl_hours * 3600,
-                work=service.job_result,
-            )
-            _watch(service)
-            await service.background.start()
-            warming = asyncio.create_task(service.warm())
-            try:
-                yield service
-            finally:
-                service.ready = False
-                warming.cancel()
-                await service.background.stop()
-                service.admission.close()
+            async with delivered(spool / "jobs" / DATABASE, service_settings, metrics.webhook) as finished:
+                service.background = Background(
+                    spool / "jobs",
+                    limit_s=service_settings.job_audio_hours * 3600,
+                    ttl_s=service_settings.job_ttl_hours * 3600,
+                    work=service.job_result,
+                    finished=finished,
+                )
+                _watch(service)
+                await service.background.start()
+                warming = asyncio.create_task(service.warm())
+                try:
+                    yield service
+                finally:
+                    service.ready = False
+                    warming.cancel()
+                    await service.background.stop()
+                    service.admission.close()
         finally:
             await asyncio.to_thread(shared.__exit__, None, None, None)
             log.info("stopped")
-
-
-def _lake_jobs(settings: Settings, inbox: Path | None, engines: EngineFactory | None) -> LakeJobs | None:
-    if inbox is None:
-        return None
-    ours = in_force(settings)
-    lake = Lake.create(ours.lake, shards=ours.shards, start_date=ours.start_date, ledger=ours.ledger)
-    return LakeJobs(lake, current_plans(ours, engines=engines), inbox)
 
 
 def _watch(service: Service) -> None:

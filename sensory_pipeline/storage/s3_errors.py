@@ -38,6 +38,20 @@ def not_read(uri: str, error: ClientError) -> SensoryError:
     return SourceUnavailable(f"{uri} cannot be read just now ({code}); it stays pending and is tried again")
 
 
+def not_written(uri: str, error: ClientError) -> SourceUnavailable:
+    """Return the error for an object that cannot be written."""
+    status, code = status_and_code(error)
+    if status == 404:
+        return SourceUnavailable(
+            f"{uri} cannot be written: there is no such bucket ({code}): check its name, {NETWORK}"
+        )
+    if status == 403:
+        return SourceUnavailable(
+            f"{uri} cannot be written: access is denied ({code}): {CREDENTIALS}, and that they allow s3:PutObject on it"
+        )
+    return SourceUnavailable(f"{uri} cannot be written just now ({code}); it is tried again")
+
+
 def status_and_code(error: ClientError) -> tuple[int, str]:
     """Return status and code; the message may contain confidential data."""
     return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]

@@ -53,7 +53,7 @@ def listed(source: str, access: S3Access = AS_FOUND, *, after: str | None = None
         SourceUnavailable: The server fails.
     """
     skipped: Counter[str] = Counter()
-    if _in_s3(source):
+    if in_s3(source):
         from sensory_pipeline.storage import s3
 
         return Listing(
@@ -83,7 +83,7 @@ def prefix_of(source: str) -> str:
     Raises:
         ConfigurationError: The source is neither a folder nor in S3, or names no bucket.
     """
-    if _in_s3(source):
+    if in_s3(source):
         return s3_uris.folder_uri(source)
     if "://" in source:
         raise ConfigurationError(
@@ -95,7 +95,7 @@ def prefix_of(source: str) -> str:
 
 def why_empty(source: str, access: S3Access = AS_FOUND) -> str:
     """Return a possible reason why a listing found no recording in a source."""
-    if _in_s3(source):
+    if in_s3(source):
         from sensory_pipeline.storage import s3
 
         place = source.rstrip("/")
@@ -141,7 +141,7 @@ def stat_object(recording: str, access: S3Access = AS_FOUND) -> SourceObject:
         SourceUnavailable: The recording does not exist or cannot be read.
         ConfigurationError: There are no credentials for it.
     """
-    if not _in_s3(recording):
+    if not in_s3(recording):
         try:
             return local.stat_object(Path(recording))
         except OSError as error:
@@ -173,7 +173,7 @@ def local_copy(uri: str, version: str, folder: Path, access: S3Access = AS_FOUND
         NoRoom: The copy cannot be written.
         ConfigurationError: There are no credentials for it.
     """
-    if not _in_s3(uri):
+    if not in_s3(uri):
         yield local.check_version(uri, version)
         # if it was rewritten while it was read, the result may belong to neither version
         local.check_version(uri, version)
@@ -189,5 +189,6 @@ def local_copy(uri: str, version: str, folder: Path, access: S3Access = AS_FOUND
             path.unlink()
 
 
-def _in_s3(uri: str) -> bool:
+def in_s3(uri: str) -> bool:
+    """Return whether a uri or a source is in S3."""
     return uri.startswith(s3_uris.SCHEME)

@@ -22,6 +22,7 @@ from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway
+from sensory_pipeline_tests.webhook_receiver import SECRET, listening
 
 NOW: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
 LATER = {**NOW, "async_process": True}
@@ -180,15 +181,19 @@ def answers(http: httpx2.Client) -> None:
             return
 
 
-def test_after_a_kill_every_job_is_done_once(tmp_path: Path, soak: bool) -> None:
+def test_after_a_kill_every_job_is_done_once(tmp_path: Path, soak: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENSORY_JOB_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("SENSORY_JOB_WEBHOOK_ANY_ADDRESS", "true")
     spool, count, port = tmp_path / "spool", 50 if soak else 12, free_port()
     lengths = [300 + 10 * number for number in range(count)]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http, listening() as receiver:
+        receiver.silent.set()  # what is sent before the kill is never accepted
+        wanted = {**LATER, "webhook_url": receiver.url}
         service = Gateway(url=str(http.base_url), http=http)
         with process(spool, port) as first:
             answers(http)
             sent = {
-                service.process(tone(tmp_path / f"{ms}.wav", ms), LATER, headers={"Idempotency-Key": str(ms)}).json()[
+                service.process(tone(tmp_path / f"{ms}.wav", ms), wanted, headers={"Idempotency-Key": str(ms)}).json()[
                     "job_id"
                 ]: str(ms)
                 for ms in lengths
@@ -196,15 +201,18 @@ def test_after_a_kill_every_job_is_done_once(tmp_path: Path, soak: bool) -> None
             states = [one["status"] for one in http.get("/v1/jobs").json()]
             os.kill(first.pid, signal.SIGKILL)
             first.wait()
+        receiver.silent.clear()
         assert len(sent) == count
         assert {"queued", "processing"} & set(states)
         with process(spool, port):
             answers(http)
             # who did not hear of the answer sends it again
-            again = service.process(tmp_path / "300.wav", LATER, headers={"Idempotency-Key": "300"})
+            again = service.process(tmp_path / "300.wav", wanted, headers={"Idempotency-Key": "300"})
             assert sent[again.json()["job_id"]] == "300"
             texts = {identity: finished(service, identity)["result"]["tra"]["text"] for identity in sent}
+            told = receiver.until(count)
         assert texts == sent
+        assert {job["job_id"]: job["status"] for job in told} == dict.fromkeys(sent, "completed")
         assert not list((spool / "jobs").glob("*.audio"))
 
 

@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from sensory_pipeline.cli.app import app
+from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys, digest, new_key
 from sensory_pipeline.gateway.metrics import Metrics
@@ -119,7 +120,7 @@ def test_other_addresses_need_keys(server: tuple[str, int | None], status: int) 
     async def send(message: Message) -> None:
         told.append(message)
 
-    gate = Gate(ours, keys=Keys(()), hosts=(), metrics=Metrics())
+    gate = Gate(ours, keys=Keys(()), hosts=(), limits=ClientLimits(), metrics=Metrics())
     raw = [(b"host", b"192.0.2.7" if status == 401 else b"localhost")]
     asyncio.run(
         gate({"type": "http", "method": "GET", "path": "/v1/jobs", "headers": raw, "server": server}, receive, send)

@@ -25,6 +25,7 @@ from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage import s3_client, s3_download, s3_uris
 from sensory_pipeline.storage.files import sweep_temporaries, temporary
+from sensory_pipeline.storage.inbox import Inbox
 from sensory_pipeline.storage.sources import listed, local_copy, why_empty
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
@@ -124,6 +125,19 @@ def test_a_bucket_becomes_tables(bucket: Bucket, tmp_path: Path) -> None:
     again = ingested(bucket.uri("calls/"), tmp_path / "lake")
     assert (again.registration.unchanged, again.published, again.runs, again.missing) == (7, 0, 0, 0)
     assert data_files(tmp_path / "lake") == before
+
+
+def test_a_recording_is_put_once(bucket: Bucket, tmp_path: Path) -> None:
+    inbox = Inbox(bucket.uri("in box"))
+    first, second = tone(tmp_path / "first.wav", 500), tone(tmp_path / "second.wav", 600)
+    put = inbox.put("a.wav", first)
+    assert put.uri == inbox.uri("a.wav") == bucket.uri("in%20box/a.wav")
+    assert inbox.put("a.wav", second) == put
+    assert everything(bucket) == [put]
+    with local_copy(put.uri, put.version, tmp_path / "copies") as copy:
+        assert copy.read_bytes() == first.read_bytes()
+    with pytest.raises(SourceUnavailable, match="there is no such bucket"):
+        Inbox("s3://nobody-has-made-this/in").put("a.wav", first)
 
 
 def test_the_same_answers_as_from_a_folder(bucket: Bucket, tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ from starlette.types import Scope
 from sensory_pipeline.gateway.problems import Problem, document
 
 _ADDRESSES = ("/v1/audio/", "/v1/models")
-_CODES = {"no-key": "invalid_api_key", "queue-full": "rate_limit_exceeded"}
+_CODES = {
+    "no-key": "invalid_api_key",
+    "queue-full": "rate_limit_exceeded",
+    "rate-limited": "rate_limit_exceeded",
+    "too-many-at-once": "rate_limit_exceeded",
+}
 _BAD_REQUEST = (415, 422)  # OpenAI sends 400 for these
 _FINAL = (500, 504)  # a retry would fail again
 

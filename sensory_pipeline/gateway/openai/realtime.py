@@ -24,6 +24,7 @@ from sensory_pipeline.gateway.openai.errors import error
 from sensory_pipeline.gateway.openai.realtime_buffer import Buffer
 from sensory_pipeline.gateway.openai.realtime_settings import RealtimeSettings
 from sensory_pipeline.gateway.problems import Problem, of_error, refused
+from sensory_pipeline.gateway.routes import client_of
 from sensory_pipeline.gateway.service import Service
 
 router = APIRouter()
@@ -175,9 +176,9 @@ class Connection:
             tells_speech=settings.vad is not None,
         )
         try:
-            seat = sessions.begin(secrets.token_urlsafe(24), stream)
-        except TooManySessions:
-            raise Refused(1013, "all live sessions are in use: try again later") from None
+            seat = sessions.begin(secrets.token_urlsafe(24), stream, client_of(self._websocket))
+        except TooManySessions as full:
+            raise Refused(1013, str(full)) from None
         buffer = Buffer(settings, seat, self.send, start_ms=self._end_ms, before=self._last)
         self._telling = group.create_task(self._tell(buffer))
         self._telling.add_done_callback(lambda _: sessions.leave(seat, for_good=True))
