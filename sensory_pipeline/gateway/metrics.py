@@ -42,8 +42,8 @@ class Metrics:
             "sensory_audio_done_seconds", "Seconds of audio done by a stage.", ["stage"], registry=self._registry
         )
         self._jobs = Gauge("sensory_jobs", "Background jobs by state.", ["state"], registry=self._registry)
-        self._cache = Gauge("sensory_models", "Models of the engines.", ["count"], registry=self._registry)
-        self._models = Gauge("sensory_model_bytes", "Memory that models take.", registry=self._registry)
+        self._cache = Gauge("sensory_models", "Models of the engines.", ["count", "device"], registry=self._registry)
+        self._models = Gauge("sensory_model_bytes", "Memory that models take.", ["device"], registry=self._registry)
         Info("sensory_build", "What runs.", registry=self._registry).info({"version": version("sensory-pipeline")})
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
@@ -87,16 +87,17 @@ class Metrics:
         self._queued.observe(waited_s)
         self._factor.observe(work_s / max(audio_s, 0.001))
 
-    def page(self, jobs: Mapping[str, int], caches: Sequence[CacheStats]) -> bytes:
+    def page(self, jobs: Mapping[str, int], caches: Mapping[str, Sequence[CacheStats]]) -> bytes:
         """All metrics in Prometheus's text format.
 
         Args:
             jobs: Number of background jobs in each state.
-            caches: Model caches of the engine processes.
+            caches: Model caches of the engine processes on each device.
         """
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
-        for name in ("hits", "misses", "loads", "evictions"):
-            self._cache.labels(name).set(sum(getattr(cache, name) for cache in caches))
-        self._models.set(sum(cache.size_bytes for cache in caches))
+        for device, of_device in caches.items():
+            for name in ("hits", "misses", "loads", "evictions"):
+                self._cache.labels(name, device).set(sum(getattr(cache, name) for cache in of_device))
+            self._models.labels(device).set(sum(cache.size_bytes for cache in of_device))
         return generate_latest(self._registry)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from socket import gethostname
 from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError, UnsupportedLanguage
 from sensory_pipeline.core.sources import Source
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.cache import CacheSettings
-from sensory_pipeline.engines.device_lock import device_lock
-from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, run_devices
-from sensory_pipeline.engines.gpu import free_bytes
+from sensory_pipeline.engines.devices import Device, DeviceKind, run_devices
 from sensory_pipeline.engines.prefetch import fetch_missing
 from sensory_pipeline.engines.registry import engine_named, engines_of
 from sensory_pipeline.engines.selection import EngineFactory, Engines, EngineSets, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS
+from sensory_pipeline.processing.placement import alone_on, processes_per_stage, threads_per_process
 from sensory_pipeline.processing.plans import Plan, Plans, make_plan
 from sensory_pipeline.processing.runs.context import Limits, RunContext
 from sensory_pipeline.processing.runs.runner import Runner
@@ -34,14 +32,6 @@ from sensory_pipeline.storage.sources import prefix_of
 
 log = logging.getLogger(__name__)
 
-SIDE_BY_SIDE_BYTES = {DeviceKind.CPU: 8 << 30, DeviceKind.CUDA: 16 << 30}
-"""Free memory of a device from which stages run side by side, each with its models loaded.
-
-On a CPU, the largest published models and their libraries take 6 GB (docs/engines.md); on a GPU, where batches are
-larger, this has not been measured.
-"""
-LIGHT_BYTES = 4 << 30
-"""The same on a CPU for engines without torch, which take 2 GB (docs/engines.md)."""
 PATIENT_S, PROMPT_S = 600.0, 10.0
 """Seconds that a small backlog waits for more recordings, with and without torch: loading torch takes long.
 
@@ -69,8 +59,8 @@ def runner(
         The runner.
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
-    pool, sets = _pool(settings, choices(settings), mine, engines)
-    with _alone_on(mine, settings), pool:
+    pool, sets = _pool(settings, choices(settings), (mine,), engines)
+    with alone_on((mine,), settings), pool:
         context = RunContext(
             dispatcher=Dispatcher(pool),
             plans=_plans(settings, sets()),
@@ -92,52 +82,63 @@ def runner(
 
 @contextmanager
 def shared_engines(
-    settings: Settings, *, engines: EngineFactory | None = None
+    settings: Settings, *, engines: EngineFactory | None = None, standby: bool = False
 ) -> Iterator[tuple[EngineExecutor, Sequence[Engines]]]:
-    """Start engines for a service whose threads share them.
+    """Start engines for a service whose threads share them, on all devices of the settings.
 
     Choice 0 is for all recordings but stereo ones, choice 1 for stereo. Models stay loaded until the end of the `with`,
-    unless SENSORY_CACHE_TTL_S is set. Unless SENSORY_WORKERS is set, each stage has two processes on a CPU, so that a
-    long recording does not block a short one, and one on a GPU, whose memory should not hold a second copy of a model.
+    unless SENSORY_CACHE_TTL_S is set. Unless SENSORY_WORKERS is set, each stage has one process on each device, or two
+    if the only device is a CPU, so that a long recording does not block a short one. The memory of a GPU should not
+    hold a second copy of a model.
 
     Args:
         settings: The settings.
         engines: Engines instead of those of the settings.
+        standby: As for EnginePool.
 
     Yields:
         The executor, and the same engines in this process, which only describe themselves here.
     """
-    mine = run_devices(settings.devices, visible_devices())[0]
-    wanted = {"workers": 2 if mine.kind is DeviceKind.CPU else 1, "cache_ttl_s": None}
+    devices = run_devices(settings.devices, visible_devices())
+    one_cpu = [device.kind for device in devices] == [DeviceKind.CPU]
+    wanted = {"workers": 2 if one_cpu else 1, "cache_ttl_s": None}
     settings = settings.model_copy(update={name: wanted[name] for name in wanted.keys() - settings.model_fields_set})
     chosen = [engine_choice(settings, stereo=stereo) for stereo in (False, True)]
-    pool, sets = _pool(settings, chosen, mine, engines)
-    with _alone_on(mine, settings), EngineExecutor(pool) as executor:
+    pool, sets = _pool(settings, chosen, devices, engines, standby=standby)
+    with alone_on(devices, settings), EngineExecutor(pool) as executor:
         yield executor, sets()
 
 
 def _pool(
-    settings: Settings, wanted: Sequence[EngineChoice], device: Device, engines: EngineFactory | None
+    settings: Settings,
+    wanted: Sequence[EngineChoice],
+    devices: Sequence[Device],
+    engines: EngineFactory | None,
+    *,
+    standby: bool = False,
 ) -> tuple[EnginePool, EngineSets]:
     """Create a pool for these engines, and a factory of their sets; download missing models."""
-    per_stage = _per_stage(settings, wanted, device)
-    # three stages compute at once, and threads that wait for a core would slow down the others
-    threads = max(1, cores() // 3) if per_stage else None
+    per_stage = processes_per_stage(settings, wanted, devices)
+    threads = threads_per_process(devices) if per_stage else None
     whisper_threads = _whisper_threads(settings, threads or cores())
-    chosen = [replace(choice, device=device.name, whisper_cpu_threads=whisper_threads) for choice in wanted]
     if engines is None:
         # here and not in the engine process, where a download would look like a hang
-        for choice in chosen:
+        for choice in wanted:
             fetch_missing(choice)
-    sets = partial(engine_sets, chosen) if engines is None else partial(_alike, engines, len(chosen))
+    factories: dict[str, EngineSets] = {}
+    for device in devices:
+        chosen = [replace(choice, device=device.name, whisper_cpu_threads=whisper_threads) for choice in wanted]
+        alike = None if engines is None else partial(_alike, engines, len(chosen))
+        factories[device.name] = alike or partial(engine_sets, chosen)
     pool = EnginePool(
-        sets,
+        factories,
         size=settings.workers or 1,
         memory_mb=settings.worker_memory_mb,
         per_stage=per_stage,
         threads=threads,
+        standby=standby,
     )
-    return pool, sets
+    return pool, factories[devices[0].name]
 
 
 def _close(ready: Runner) -> None:
@@ -146,20 +147,6 @@ def _close(ready: Runner) -> None:
         ready.close()
     except OSError as error:
         log.error("unfinished work could not be stored, so the next run does it again: %s", error)
-
-
-def _per_stage(settings: Settings, wanted: Sequence[EngineChoice], device: Device) -> Mapping[Stage, int] | None:
-    """Return the number of processes of each stage; None if all stages share processes and run one after the other."""
-    side_by_side = settings.side_by_side
-    if side_by_side is None:
-        lean = device.kind is DeviceKind.CPU and all(map(light, wanted))
-        needed = LIGHT_BYTES if lean else SIDE_BY_SIDE_BYTES[device.kind]
-        side_by_side = free_bytes(device, visible_devices()) >= needed
-    if not side_by_side:
-        return None
-    return {
-        stage: max(1, cores() // 4) if stage is Stage.NORMALIZED_AUDIO else settings.workers or 1 for stage in Stage
-    }
 
 
 def current_plans(settings: Settings, *, engines: EngineFactory | None = None) -> Plans:
@@ -204,14 +191,6 @@ def _plans(settings: Settings, sets: Sequence[Engines]) -> Plans:
 
 def _alike(engines: EngineFactory, count: int) -> list[Engines]:
     return [engines() for _ in range(count)]
-
-
-def _alone_on(device: Device, settings: Settings) -> AbstractContextManager[None]:
-    """Lock a GPU, or a virtual device that stands for one, for one run; the CPU is shared."""
-    if device == CPU:
-        return nullcontext()
-    # per host: another host that shares the lake's folder has its own device of that name
-    return device_lock(device, settings.lake / "locks" / gethostname(), visible=visible_devices())
 
 
 def _whisper_threads(settings: Settings, share: int) -> int:
