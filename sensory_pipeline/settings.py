@@ -103,8 +103,8 @@ class Settings(Variables, LakeSettings):
     audio_cache_gb: float = Field(10, ge=0, description="Gigabytes of decoded audio kept for later stages.")
     devices: str = Field(
         "auto",
-        description="Devices for runs, one run at a time on each: auto (every GPU, or the CPU), a number of GPUs, or "
-        "names such as cuda:0,cuda:1.",
+        description="Devices for runs, one run at a time on each, and for the service, which uses all: auto (every "
+        "GPU, or the CPU), a number of GPUs, or names such as cuda:0,cuda:1.",
     )
     executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
         "in_process",
@@ -117,7 +117,8 @@ class Settings(Variables, LakeSettings):
     workers: int | None = Field(
         None,
         ge=1,
-        description="Number of engine processes, for each stage but decoding if stages run side by side; unset: one.",
+        description="Number of engine processes on a device, for each stage but decoding if stages run side by side; "
+        "unset: one, or two for the service on a CPU alone.",
     )
     side_by_side: bool | None = Field(
         None,

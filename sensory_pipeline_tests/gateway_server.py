@@ -50,10 +50,11 @@ def gateway(
     *,
     engines: EngineFactory | None = trivial_engines.trivial,
     side_by_side: bool = False,
+    devices: str = "cpu",
     **service: Any,
 ) -> Iterator[Gateway]:
     """engines: None for those of the settings; service: its settings."""
-    settings = Settings(workers=1, side_by_side=side_by_side)
+    settings = Settings(workers=1, side_by_side=side_by_side, devices=devices)
     app = application(settings, ServiceSettings(spool=spool, **service), engines=engines)
     config = uvicorn.Config(
         app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5, timeout_keep_alive=75

@@ -60,7 +60,8 @@ def alone(factory: EngineFactory) -> list[Engines]:
 
 @contextmanager
 def executor(factory: EngineFactory) -> Iterator[EngineExecutor]:
-    with EngineExecutor(EnginePool(partial(alone, factory), size=1, memory_mb=4096, threads=2)) as running:
+    factories = {"cpu": partial(alone, factory)}
+    with EngineExecutor(EnginePool(factories, size=1, memory_mb=4096, threads=2)) as running:
         yield running
 
 

@@ -9,18 +9,23 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.emotions import Emotion, EmotionScores
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, Terminal, UnsupportedLanguage
 from sensory_pipeline.core.transcripts import Segment, Transcript, Word
 from sensory_pipeline.engines.base import ClassifyJob, DiarizeJob, EngineInfo, TranscribeJob
+from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
 from sensory_pipeline.engines.selection import Engines
 
 CULPRIT_MS = 500
 """A recording of this length is the one that engines misbehave on."""
+
+HANGING = "hanging"
 
 
 class TrivialTranscriber:
@@ -119,6 +124,25 @@ class PoisonedTranscriber(TrivialTranscriber):
         yield from super()._answers(batch)
 
 
+class ObedientTranscriber(TrivialTranscriber):
+    """Hangs once if it finds a file `told`, and leaves HANGING in its place, which holds the id of its process."""
+
+    def __init__(self, told: Path, cache: ModelCache) -> None:
+        super().__init__()
+        self._told = told
+        self._cache = cache
+
+    def _answers(self, batch: list[TranscribeJob]) -> Iterator[tuple[str, Transcript | Terminal]]:
+        if batch:
+            with suppress(FileNotFoundError):
+                mine = self._told.rename(self._told.with_name(str(os.getpid())))  # one process at most can do that
+                mine.write_text(mine.name)
+                mine.rename(self._told.with_name(HANGING))
+                _hang()
+            with self._cache.lease("obedient", lambda: LoadedModel(model=None, size_bytes=5, unload=_nothing)):
+                yield from super()._answers(batch)
+
+
 class TrivialClassifier:
     """Everything is neutral."""
 
@@ -173,6 +197,11 @@ segfaulting_in_batches = partial(_make, _segfault, 4)
 hanging = partial(_make, _hang, 1)
 eating_memory = partial(_make, _eat_memory, 1)
 raising = partial(_make, _raise, 4)
+
+
+def obedient(told: Path) -> Engines:
+    cache = ModelCache(CacheSettings())
+    return replace(trivial(), transcriber=ObedientTranscriber(told, cache), cache=cache)
 
 
 def segfaulting_in_diarization() -> Engines:

@@ -28,9 +28,10 @@ from sensory_pipeline.core.process_request import (
     Task,
     TranscriptionSettings,
 )
+from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.processing.setup import engine_choice, shared_engines
 from sensory_pipeline.processing.single_file import process_file
-from sensory_pipeline.settings import Settings
+from sensory_pipeline.settings import Settings, visible_devices
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.local import path_of
 from sensory_pipeline.storage.s3_access import S3Access
@@ -108,7 +109,8 @@ def process(
         )
     fetch_with_progress([engine_choice(settings, stereo=request.stereo)])
     # one process for all stages, as one follows the other
-    alone = settings.model_copy(update={"workers": 1, "side_by_side": False})
+    device = run_devices(settings.devices, visible_devices())[0].name
+    alone = settings.model_copy(update={"workers": 1, "side_by_side": False, "devices": device})
     failed = 0
     with shared_engines(alone) as (executor, sets), _shown(len(files)) as begin:
         for file, place in places.items():

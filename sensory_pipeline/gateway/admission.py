@@ -12,7 +12,7 @@ from sensory_pipeline.core.fair_queue import FairQueue, Ticket
 from sensory_pipeline.gateway.problems import Problem, busy
 
 AT_ONCE = 16
-"""Maximum number of recordings in the engines at once; enough to fill a batch with short recordings."""
+"""Maximum number of recordings in the engines of a device at once; enough to fill a batch with short recordings."""
 LONG_S = 120.0
 """A recording of at least this many seconds is long."""
 _GUESSED_SPEED = 5.0  # seconds of audio per second, until a speed is measured
@@ -25,10 +25,11 @@ class Admission:
     Args:
         limit_s: Maximum seconds of audio that may wait.
         long_places: Maximum number of long recordings in the engines at once.
+        devices: Number of devices that the engines are on.
     """
 
-    def __init__(self, *, limit_s: float, long_places: int) -> None:
-        self.queue = FairQueue(places=AT_ONCE, long_places=long_places, long_s=LONG_S)
+    def __init__(self, *, limit_s: float, long_places: int, devices: int = 1) -> None:
+        self.queue = FairQueue(places=AT_ONCE * devices, long_places=long_places, long_s=LONG_S)
         self.closed = False
         self._limit_s = limit_s
         self._turns: dict[Ticket, asyncio.Future[None]] = {}

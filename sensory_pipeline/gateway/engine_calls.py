@@ -77,8 +77,8 @@ class Recognition:
         return self._executor.size(stage)
 
     @property
-    def caches(self) -> tuple[CacheStats, ...]:
-        """Model caches of the engine processes, each as of the end of its last work."""
+    def caches(self) -> dict[str, tuple[CacheStats, ...]]:
+        """Model caches of the engine processes on each device, each as of the end of its last work."""
         return self._executor.caches
 
     def engines(self, *, stereo: bool = False) -> Engines:

@@ -48,8 +48,8 @@ class Metrics:
         self._webhooks = Counter(
             "sensory_webhooks", "Attempts to send webhooks by outcome.", ["outcome"], registry=self._registry
         )
-        self._cache = Gauge("sensory_models", "Models of the engines.", ["count"], registry=self._registry)
-        self._models = Gauge("sensory_model_bytes", "Memory that models take.", registry=self._registry)
+        self._cache = Gauge("sensory_models", "Models of the engines.", ["count", "device"], registry=self._registry)
+        self._models = Gauge("sensory_model_bytes", "Memory that models take.", ["device"], registry=self._registry)
         Info("sensory_build", "What runs.", registry=self._registry).info({"version": version("sensory-pipeline")})
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
@@ -101,16 +101,17 @@ class Metrics:
         """Count an attempt to send a webhook, by its outcome."""
         self._webhooks.labels(outcome).inc()
 
-    def page(self, jobs: Mapping[str, int], caches: Sequence[CacheStats]) -> bytes:
+    def page(self, jobs: Mapping[str, int], caches: Mapping[str, Sequence[CacheStats]]) -> bytes:
         """All metrics in Prometheus's text format.
 
         Args:
             jobs: Number of background jobs in each state.
-            caches: Model caches of the engine processes.
+            caches: Model caches of the engine processes on each device.
         """
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
-        for name in ("hits", "misses", "loads", "evictions"):
-            self._cache.labels(name).set(sum(getattr(cache, name) for cache in caches))
-        self._models.set(sum(cache.size_bytes for cache in caches))
+        for device, of_device in caches.items():
+            for name in ("hits", "misses", "loads", "evictions"):
+                self._cache.labels(name, device).set(sum(getattr(cache, name) for cache in of_device))
+            self._models.labels(device).set(sum(cache.size_bytes for cache in of_device))
         return generate_latest(self._registry)

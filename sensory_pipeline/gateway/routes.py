@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.gateway.problems import MEDIA_TYPE, TITLES, Problem, ProblemDocument, busy
 from sensory_pipeline.gateway.process_route import answered, sent
 from sensory_pipeline.gateway.request_json import RequestJson
@@ -123,8 +125,16 @@ def _no_job() -> Problem:
 
 @router.get("/cache/stats", tags=["service"], summary="Models loaded by the engine processes")
 async def cache_stats(request: Request) -> dict[str, Any]:
-    """Counts since the service started, over all processes; a process reports when it finishes some work."""
+    """Counts of all engine processes since each started, and of those on each device.
+
+    A process reports when it finishes some work.
+    """
     caches = service_of(request).recognition.caches
+    every = [cache for of_device in caches.values() for cache in of_device]
+    return {**_counts(every), "devices": {device: _counts(of_device) for device, of_device in caches.items()}}
+
+
+def _counts(caches: Sequence[CacheStats]) -> dict[str, Any]:
     return {
         "processes": len(caches),
         "hits": sum(cache.hits for cache in caches),

@@ -154,7 +154,10 @@ class Service:
         return value
 
     async def warm(self) -> None:
-        """Load the models by processing some silence; then the service is ready."""
+        """Wait for the models by processing some silence; then the service is ready.
+
+        The engine processes load them meanwhile; the first that has done so processes the silence.
+        """
         request = ProcessRequest(emo=EmotionSettings(level=EmotionLevel.FILE))
         with tempfile.TemporaryDirectory(prefix="sensory-") as folder:
             path = Path(folder, "silence.wav")
@@ -168,7 +171,7 @@ class Service:
                     await asyncio.sleep(_RETRY_S)
                 else:
                     self.ready = True
-                    log.info("ready")
+                    log.info("ready", devices=list(self.recognition.caches))
 
 
 @asynccontextmanager
@@ -187,7 +190,7 @@ async def running(
         ConfigurationError: Another service uses the spool.
     """
     spool, inbox = service_settings.spool, service_settings.inbox
-    shared = shared_engines(settings, engines=engines)
+    shared = shared_engines(settings, engines=engines, standby=True)
     with _prepared(spool):
         executor, sets = await asyncio.to_thread(shared.__enter__)  # this may download models
         try:
@@ -201,6 +204,7 @@ async def running(
                 admission=Admission(
                     limit_s=service_settings.queue_audio_hours * 3600,
                     long_places=max(1, recognition.processes(Stage.TRANSCRIPTS) - 1),
+                    devices=len(recognition.caches),
                 ),
                 uploads=spool / "uploads",
                 default=settings.request(),

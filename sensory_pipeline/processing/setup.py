@@ -17,8 +17,9 @@ from sensory_pipeline.engines.devices import Device, DeviceKind
 from sensory_pipeline.engines.registry import engine_named, engines_of
 from sensory_pipeline.engines.selection import EngineFactory, Engines, engine_sets, light, specs
 from sensory_pipeline.engines.spec import EngineChoice
+from sensory_pipeline.processing.placement import alone_on
 from sensory_pipeline.processing.plans import Plan, Plans, make_plan
-from sensory_pipeline.processing.pool_setup import engine_pool, exclusive_use, same_engines, whisper_threads
+from sensory_pipeline.processing.pool_setup import engine_pool, same_engines, whisper_threads
 from sensory_pipeline.processing.runs.context import Limits, RunContext
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
@@ -56,8 +57,8 @@ def runner(
         The runner.
     """
     mine = device or run_devices(settings.devices, visible_devices())[0]
-    pool, sets = engine_pool(settings, choices(settings), mine, engines)
-    with exclusive_use(mine, settings), pool:
+    pool, sets = engine_pool(settings, choices(settings), (mine,), engines)
+    with alone_on((mine,), settings), pool:
         context = RunContext(
             dispatcher=Dispatcher(pool),
             plans=_plans(settings, sets()),
@@ -79,27 +80,30 @@ def runner(
 
 @contextmanager
 def shared_engines(
-    settings: Settings, *, engines: EngineFactory | None = None
+    settings: Settings, *, engines: EngineFactory | None = None, standby: bool = False
 ) -> Iterator[tuple[EngineExecutor, Sequence[Engines]]]:
-    """Start engines for a service whose threads share them.
+    """Start engines for a service whose threads share them, on all devices of the settings.
 
     Choice 0 is for all recordings but stereo ones, choice 1 for stereo. Models stay loaded until the end of the `with`,
-    unless SENSORY_CACHE_TTL_S is set. Unless SENSORY_WORKERS is set, each stage has two processes on a CPU, so that a
-    long recording does not block a short one, and one on a GPU, whose memory should not hold a second copy of a model.
+    unless SENSORY_CACHE_TTL_S is set. Unless SENSORY_WORKERS is set, each stage has one process on each device, or two
+    if the only device is a CPU, so that a long recording does not block a short one. The memory of a GPU should not
+    hold a second copy of a model.
 
     Args:
         settings: The settings.
         engines: Engines instead of those of the settings.
+        standby: As for EnginePool.
 
     Yields:
         The executor, and the same engines in this process, which only describe themselves here.
     """
-    mine = run_devices(settings.devices, visible_devices())[0]
-    wanted = {"workers": 2 if mine.kind is DeviceKind.CPU else 1, "cache_ttl_s": None}
+    devices = run_devices(settings.devices, visible_devices())
+    one_cpu = [device.kind for device in devices] == [DeviceKind.CPU]
+    wanted = {"workers": 2 if one_cpu else 1, "cache_ttl_s": None}
     settings = settings.model_copy(update={name: wanted[name] for name in wanted.keys() - settings.model_fields_set})
     chosen = [engine_choice(settings, stereo=stereo) for stereo in (False, True)]
-    pool, sets = engine_pool(settings, chosen, mine, engines)
-    with exclusive_use(mine, settings), EngineExecutor(pool) as executor:
+    pool, sets = engine_pool(settings, chosen, devices, engines, standby=standby)
+    with alone_on(devices, settings), EngineExecutor(pool) as executor:
         yield executor, sets()
 
 

@@ -32,7 +32,7 @@ def alone(factory: EngineFactory) -> list[Engines]:
 
 
 def executor(factory: EngineFactory, *, size: int = 2) -> EngineExecutor:
-    return EngineExecutor(EnginePool(partial(alone, factory), size=size, memory_mb=4096))
+    return EngineExecutor(EnginePool({"cpu": partial(alone, factory)}, size=size, memory_mb=4096))
 
 
 def task(folder: Path, length_ms: int, *, language: str = "auto") -> StageTask:

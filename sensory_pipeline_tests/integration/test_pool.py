@@ -69,7 +69,7 @@ def run(
     factory: EngineFactory, items: list[Attempt], *, size: int = 2, memory_mb: int = 4096
 ) -> tuple[dict[str, TaskResult], Notes]:
     notes = Notes()
-    with EnginePool(partial(alone, factory), size=size, memory_mb=memory_mb) as pool:
+    with EnginePool({"cpu": partial(alone, factory)}, size=size, memory_mb=memory_mb) as pool:
         answers = [answer for answer in Dispatcher(pool).run(Stage.TRANSCRIPTS, 0, items, notes) if answer]
     assert len({answer.recording_id for answer in answers}) == len(answers)
     return {answer.recording_id: answer for answer in answers}, notes
@@ -132,7 +132,8 @@ class Forgetful(Notes):
 
 def test_a_failure_is_raised_in_its_own_stream(tmp_path: Path) -> None:
     per_stage = dict.fromkeys(Stage, 1)
-    with EnginePool(partial(alone, engines.slow), size=1, memory_mb=4096, per_stage=per_stage) as pool:
+    factories = {"cpu": partial(alone, engines.slow)}
+    with EnginePool(factories, size=1, memory_mb=4096, per_stage=per_stage) as pool:
         dispatcher = Dispatcher(pool)
         good = dispatcher.run(Stage.TRANSCRIPTS, 0, attempts(tmp_path, culprit=False), Notes())
         bad = dispatcher.run(Stage.DIARIZATION, 0, attempts(tmp_path, culprit=False), Forgetful())
@@ -150,10 +151,40 @@ def test_the_quarantined_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -
     assert sum(notes.deaths.values()) == 1
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_whom_a_crash_hit_is_tried_last_in_a_run_and_next_where_somebody_waits(tmp_path: Path, last: bool) -> None:
+    first, *others = attempts(tmp_path, culprit=False)
+    first.quarantined = True
+    with EnginePool({"cpu": partial(alone, engines.trivial)}, size=1, memory_mb=4096) as pool:
+        answers = Dispatcher(pool).run(Stage.TRANSCRIPTS, 0, [first, *others], Notes(), quarantined_last=last)
+        order = [answer.recording_id for answer in answers if answer]
+    assert order.index(first.task.recording_id) == (len(others) if last else 0)
+
+
+def test_what_one_device_cannot_do_another_does(tmp_path: Path) -> None:
+    factories = {"cpu:0": partial(alone, engines.failed_start), "cpu:1": partial(alone, engines.slow)}
+    with EnginePool(factories, size=1, memory_mb=4096, standby=True) as pool:
+        pool.stand_by()
+        dispatcher = Dispatcher(pool)
+        while len(pool.of(Stage.TRANSCRIPTS)) > 1:
+            dispatcher.listen()
+        assert pool.room(Stage.TRANSCRIPTS) == 0  # it is not tried again at once
+        answers = dispatcher.run(Stage.TRANSCRIPTS, 0, attempts(tmp_path, culprit=False), Notes())
+        assert len([answer for answer in answers if answer and isinstance(answer.outcome, str)]) == 6
+
+
+def test_a_device_whose_models_cannot_be_loaded_gets_nothing_if_there_is_another(tmp_path: Path) -> None:
+    factories = {"cpu:0": partial(alone, engines.unable_to_diarize), "cpu:1": partial(alone, engines.slow)}
+    with EnginePool(factories, size=1, memory_mb=4096, standby=True) as pool:
+        pool.stand_by()
+        answers = Dispatcher(pool).run(Stage.DIARIZATION, 0, attempts(tmp_path, culprit=False), Notes())
+        assert len([answer for answer in answers if answer and isinstance(answer.outcome, str)]) == 6
+
+
 def test_a_wrong_setting_stops_the_run_and_fails_no_recording(tmp_path: Path) -> None:
     notes = Notes()
     with (
-        EnginePool(partial(alone, engines.trivial), size=1, memory_mb=4096) as pool,
+        EnginePool({"cpu": partial(alone, engines.trivial)}, size=1, memory_mb=4096) as pool,
         pytest.raises(UnsupportedLanguage, match="ru"),
     ):
         list(Dispatcher(pool).run(Stage.TRANSCRIPTS, 0, attempts(tmp_path, culprit=False, language="ru"), notes))
@@ -167,7 +198,7 @@ def test_engines_that_cannot_start_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_pool_serves_several_streams(tmp_path: Path) -> None:
-    with EnginePool(partial(alone, engines.trivial), size=2, memory_mb=4096) as pool:
+    with EnginePool({"cpu": partial(alone, engines.trivial)}, size=2, memory_mb=4096) as pool:
         dispatcher = Dispatcher(pool)
         for stage in (Stage.NORMALIZED_AUDIO, Stage.TRANSCRIPTS, Stage.DIARIZATION):
             answers = [found for found in dispatcher.run(stage, 0, attempts(tmp_path, culprit=False), Notes()) if found]

@@ -54,7 +54,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("real")
     settings = environment(SENSORY_SIDE_BY_SIDE="true", SENSORY_WORKERS="1", WHISPER_CPU_THREADS="1")
     with (folder / "log").open("w+") as log:
-        with subprocess.Popen(command("serve", "--port", "0"), cwd=folder, env=settings, stderr=log) as served:
+        with subprocess.Popen(
+            command("serve", "--port", "0", "--devices", "cpu:0"), cwd=folder, env=settings, stderr=log
+        ) as served:
             try:
                 url = listening(served, folder / "log")
                 with httpx2.Client(base_url=url, timeout=120) as http:
@@ -161,3 +163,4 @@ def test_the_cache_statistics_name_the_models(service: Gateway) -> None:
     assert any(model.startswith("whisper ") for model in stats["models"])
     assert "/" not in "".join(stats["models"])
     assert stats["loads"] >= 2  # Whisper, and the speakers' networks
+    assert stats["devices"]["cpu:0"]["loads"] == stats["loads"]

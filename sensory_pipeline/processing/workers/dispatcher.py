@@ -6,6 +6,7 @@ stages.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator, Iterable
 from socket import socket
@@ -15,9 +16,11 @@ from sensory_pipeline.core.errors import ConfigurationError, Crashed, EngineErro
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.processing.workers.attempt import Attempt, Journal, TaskResult
 from sensory_pipeline.processing.workers.messages import AboutTasks, Answered, Closed, Did, Failed, Ready, Want
-from sensory_pipeline.processing.workers.pool import EnginePool
+from sensory_pipeline.processing.workers.pool import POLL_S, EnginePool
 from sensory_pipeline.processing.workers.process_handle import EngineProcess, State
 from sensory_pipeline.processing.workers.stage_queue import StageQueue
+
+log = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -36,7 +39,13 @@ class Dispatcher:
         """The stage that each process works on or was started for."""
 
     def run(
-        self, stage: Stage, choice: int, attempts: Iterable[Attempt | None], journal: Journal
+        self,
+        stage: Stage,
+        choice: int,
+        attempts: Iterable[Attempt | None],
+        journal: Journal,
+        *,
+        quarantined_last: bool = True,
     ) -> Generator[TaskResult | None, None, None]:
         """Run a stage; attempts are read when processes become free.
 
@@ -45,6 +54,8 @@ class Dispatcher:
             choice: Number of the set of engines that does it.
             attempts: The recordings; None if there is none at the moment.
             journal: Records what happens to each recording.
+            quarantined_last: Whether recordings whose process died are tried again after all others, or else before
+                them.
 
         Yields:
             The result of each recording, in any order; None when there is none at the moment, so that the caller can do
@@ -54,7 +65,8 @@ class Dispatcher:
             ConfigurationError: An engine refuses its settings.
             EngineUnavailable: No process starts.
         """
-        queue = StageQueue(stage, choice, attempts, journal, ahead=self.pool.size(stage))
+        ahead = self.pool.size(stage)
+        queue = StageQueue(stage, choice, attempts, journal, ahead=ahead, quarantined_last=quarantined_last)
         try:
             while True:
                 self._staff(queue)
@@ -64,7 +76,7 @@ class Dispatcher:
                 queue.check()
                 if queue.complete and not queue.waiting() and not self._at_work(queue):
                     return
-                self._listen()
+                self.listen()
                 if not queue.results:
                     yield None
         finally:
@@ -84,7 +96,7 @@ class Dispatcher:
         starting = [process for process in mates if process.state is State.STARTING]
         for process in starting:
             self._queues.setdefault(process, queue)  # it was started for an earlier stage
-        for _ in range(min(waiting - len(idle) - len(starting), self.pool.size(queue.stage) - len(mates))):
+        for _ in range(min(waiting - len(idle) - len(starting), self.pool.room(queue.stage))):
             self._queues[self.pool.start(queue.stage)] = queue
 
     def _of(self, queue: StageQueue) -> list[EngineProcess]:
@@ -110,7 +122,7 @@ class Dispatcher:
     def _open(self, process: EngineProcess, queue: StageQueue) -> None:
         self._queues[process] = queue
         try:
-            process.open_stage(queue.stage, queue.choice, isolated=queue.quarantined_only)
+            process.open_stage(queue.stage, queue.choice, isolated=queue.quarantined_next)
         except OSError:  # it died while idle, so no recording is to blame
             self._discard(process)
 
@@ -128,9 +140,9 @@ class Dispatcher:
         else:
             process.end_stage()
 
-    def _listen(self) -> None:
-        """Receive messages of all stages; wait a moment for one."""
-        for process, speaks in self.pool.listen(self._wake):
+    def listen(self, wait_s: float = POLL_S) -> None:
+        """Receive messages of all stages; wait for one, or to be woken, for at most `wait_s` seconds."""
+        for process, speaks in self.pool.listen(self._wake, wait_s):
             queue = self._queues.get(process)
             try:
                 if speaks:
@@ -149,12 +161,16 @@ class Dispatcher:
             cause = process.cause_of_death()
             if queue is not None:
                 self._reap(process, queue, cause)
-            else:  # it was idle, so no recording is to blame
+            else:  # it had no work, so no recording is to blame
+                log.info("the engine process %s on %s %s", process.lane, process.device, cause)
                 self._discard(process)
             return
         match message:
-            case Ready():
-                process.set_up()
+            case Ready(error=ConfigurationError() as error) if self.pool.dispensable(process):
+                log.warning("the engine process %s cannot use %s: %s", process.lane, process.device, error)
+                self._discard(process)
+            case Ready(cache=cache):  # if it has an error, its first task will report it
+                process.set_up(cache)
             case Did(activities=activities):
                 self.pool.note(process, activities)
             case Want() | Answered() | Closed() | Failed():
@@ -202,7 +218,8 @@ class Dispatcher:
 
     def _reap(self, process: EngineProcess, queue: StageQueue, cause: str) -> None:
         """Remove a process that is dead or must end."""
-        if not process.in_flight:
+        log.info("the engine process %s on %s %s", process.lane, process.device, cause)
+        if not process.in_flight and not self.pool.dispensable(process):
             queue.start_failed(cause)
         self._discard(process)
         queue.blame(process.released(), Crashed(f"the process working on it {cause}"))

@@ -28,6 +28,9 @@ class _Submission:
     future: Future[str]
 
 
+_IDLE_S = 1.0
+"""Seconds after which an idle executor looks whether a process is missing."""
+
 _Line = deque[_Submission]
 """Tasks that wait for one stage and one choice of engines."""
 
@@ -72,9 +75,12 @@ class EngineExecutor:
         return self._pool.size(stage)
 
     @property
-    def caches(self) -> tuple[CacheStats, ...]:
-        """Model cache statistics of the processes, as of each one's last stage; any thread may read them."""
-        return self._pool.caches
+    def caches(self) -> dict[str, tuple[CacheStats, ...]]:
+        """Model cache statistics of the processes of each device, by its name; any thread may read them.
+
+        They are as of the last time that each process finished its work on a stage.
+        """
+        return self._pool.caches_by_device
 
     def submit(self, stage: Stage, choice: int, task: StageTask) -> Future[str]:
         """Run one stage on one recording; any thread may call this.
@@ -108,12 +114,13 @@ class EngineExecutor:
         batches: list[_Batch] = []
         try:
             while not self._closed:
+                self._pool.stand_by()
                 batches += self._begun(dispatcher, batches)
                 for batch in list(batches):
                     batches += batch.step()
                 batches = [batch for batch in batches if not batch.over]
                 self._pool.timeline()  # it would grow, and nobody draws it
-                self._pause(idle=not batches)
+                self._pause(dispatcher, idle=not batches)
         finally:
             with self._lock:
                 self._closed = True
@@ -131,11 +138,13 @@ class EngineExecutor:
         taken = {id(batch.line) for batch in batches if batch.takes}
         return [_Batch(dispatcher, *key, line) for key, line in lines if line and id(line) not in taken]
 
-    def _pause(self, *, idle: bool) -> None:
-        """Clear the wake-up signal; if idle, sleep until the next one, unless tasks are waiting."""
+    def _pause(self, dispatcher: Dispatcher, *, idle: bool) -> None:
+        """Clear the wake-up signal; if idle, wait for the next one or for a process, unless tasks are waiting."""
         with self._lock:  # a failed batch may have left tasks in its line
             idle = idle and not any(self._lines.values())
-        if multiprocessing.connection.wait([self._woken], timeout=None if idle else 0):
+        if idle:
+            dispatcher.listen(wait_s=_IDLE_S)
+        if multiprocessing.connection.wait([self._woken], timeout=0):
             self._woken.recv(4096)
 
 
@@ -152,7 +161,7 @@ class _Batch:
         self._dispatcher, self._stage, self._choice = dispatcher, stage, choice
         self._open: dict[str, _Submission] = {}
         self._numbers = count()
-        self._answers = dispatcher.run(stage, choice, self._attempts(), _Silent())
+        self._answers = dispatcher.run(stage, choice, self._attempts(), _Silent(), quarantined_last=False)
 
     def step(self) -> list[_Batch]:
         """Handle the next result; return new batches that continue with what this one could not finish."""

@@ -41,9 +41,17 @@ class End:
     """There is no next task: finish those you have."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The engines are set up."""
+    """The engines are set up, in a process of a pool on standby with their models loaded.
+
+    Attributes:
+        cache: Statistics of the model cache; None for engines without one.
+        error: Why a model cannot be loaded; None if all can, or if the pool is not on standby.
+    """
+
+    cache: CacheStats | None
+    error: ConfigurationError | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class EngineProcess:
         process: The operating system's process.
         pipe: Our end of the pipe to it.
         lane: Its name in a timeline.
+        device: Where its models are.
         stage: The only stage it works on; None for any.
         state: Its state.
         in_flight: What it is working on, by recording_id.
@@ -65,6 +66,7 @@ class EngineProcess:
     process: multiprocessing.process.BaseProcess
     pipe: multiprocessing.connection.Connection
     lane: str
+    device: str
     stage: Stage | None
     state: State = State.STARTING
     in_flight: dict[str, Attempt] = field(default_factory=dict)
@@ -72,23 +74,28 @@ class EngineProcess:
     cache: CacheStats | None = None
 
     @classmethod
-    def started(cls, factory: EngineSets, *, threads: int | None, lane: str, stage: Stage | None) -> Self:
+    def started(
+        cls, factory: EngineSets, *, threads: int | None, lane: str, device: str, stage: Stage | None, warm: bool
+    ) -> Self:
         """Start a process, which then sets up its engines; it dies with the calling thread.
 
         Args:
             factory: Makes the sets of engines.
             threads: As for EnginePool.
             lane: Its name in a timeline.
+            device: Where its models are.
             stage: The only stage it works on; None for any.
+            warm: Whether it loads its models at once.
         """
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        stages = (tuple(Stage) if stage is None else (stage,)) if warm else ()
         process = context.Process(
-            target=serve, args=(theirs, factory, os.getpid(), threads), daemon=True, name="engines"
+            target=serve, args=(theirs, factory, os.getpid(), threads, stages), daemon=True, name="engines"
         )
         process.start()
         theirs.close()
-        return cls(process=process, pipe=ours, lane=lane, stage=stage)
+        return cls(process=process, pipe=ours, lane=lane, device=device, stage=stage)
 
     @property
     def open(self) -> bool:
@@ -106,9 +113,10 @@ class EngineProcess:
         self.heard = time.monotonic()
         return message
 
-    def set_up(self) -> None:
+    def set_up(self, cache: CacheStats | None) -> None:
         """Note that its engines are set up."""
         self._move(State.IDLE, State.STARTING)
+        self.cache = cache
 
     def open_stage(self, stage: Stage, choice: int, *, isolated: bool) -> None:
         """Let it work on a stage.

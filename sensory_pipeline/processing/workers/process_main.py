@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import assert_never
@@ -16,9 +16,11 @@ from typing import assert_never
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, brief
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity_log import ActivityLog
+from sensory_pipeline.engines.cache_stats import CacheStats
 from sensory_pipeline.engines.selection import Engines, EngineSets
 from sensory_pipeline.processing.tasks.perform import perform
 from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.tasks.warm_up import warm_up
 from sensory_pipeline.processing.workers.messages import (
     Answered,
     Closed,
@@ -37,7 +39,7 @@ _REPORT_S = 5.0
 """Seconds between two messages about what was done."""
 
 
-def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | None) -> None:
+def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | None, warm: Sequence[Stage]) -> None:
     """Work until the pool closes the pipe.
 
     Args:
@@ -45,12 +47,19 @@ def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | Non
         factory: Makes the sets of engines.
         parent: Process id of the pool.
         threads: As for EnginePool.
+        warm: The stages whose models it loads at once, those of the first set of engines.
     """
     _die_with(parent)
     if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and their dependencies
         os.environ["OMP_NUM_THREADS"] = str(threads)  # noqa: TID251
     sets = factory()
-    _send(pipe, Ready())
+    error = None
+    for stage in warm:
+        try:
+            warm_up(stage, sets[0])
+        except ConfigurationError as refusal:
+            error = refusal
+    _send(pipe, Ready(cache=_stats(sets[0]), error=error))
     while True:
         try:
             message: ToProcess = pipe.recv()
@@ -82,7 +91,11 @@ def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
     except Exception as error:  # noqa: BLE001 - any exception of an engine is about what it works on
         traceback.print_exc(file=sys.stderr)
         return Failed(error=EngineError(f"the engine failed: {brief(error)}"))
-    return Closed(cache=engines.cache.stats() if engines.cache else None)
+    return Closed(cache=_stats(engines))
+
+
+def _stats(engines: Engines) -> CacheStats | None:
+    return engines.cache.stats() if engines.cache else None
 
 
 def _tasks(pipe: Connection, activity: ActivityLog) -> Iterator[StageTask]:

@@ -1,8 +1,8 @@
 """The recordings of one stage: those that wait for a process, and the results of the others.
 
 When a process dies, hangs or grows too large, the recordings that it was working on are quarantined. They are tried
-again one by one after all others, so that only the one that caused the crash is blamed again; after three crashes it is
-given up.
+again one by one, so that only the one that caused the crash is blamed again; after three crashes it is given up. A run
+tries them after all others. A service tries them next, since somebody waits for each, and there may always be others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ class StageQueue:
     """
 
     def __init__(
-        self, stage: Stage, choice: int, attempts: Iterable[Attempt | None], journal: Journal, *, ahead: int
+        self,
+        stage: Stage,
+        choice: int,
+        attempts: Iterable[Attempt | None],
+        journal: Journal,
+        *,
+        ahead: int,
+        quarantined_last: bool,
     ) -> None:
         """Read the recordings of a stage.
 
@@ -43,6 +50,7 @@ class StageQueue:
             attempts: The recordings; None if there is none at the moment.
             journal: Records what happens to each recording.
             ahead: How many recordings are read before a process is free for them.
+            quarantined_last: Whether quarantined recordings are tried after all others, or else before them.
         """
         self.stage = stage
         self.choice = choice
@@ -51,15 +59,16 @@ class StageQueue:
         self._journal = journal
         self._incoming = iter(attempts)
         self._ahead = ahead
+        self._quarantined_last = quarantined_last
         self._fresh: deque[Attempt] = deque()
         self._quarantined: deque[Attempt] = deque()
         self._error: Exception | None = None
         self._failed_starts = 0
 
     @property
-    def quarantined_only(self) -> bool:
-        """Whether only quarantined recordings are left."""
-        return self.complete and not self._fresh
+    def quarantined_next(self) -> bool:
+        """Whether the next process gets a quarantined recording."""
+        return self._may_try_quarantined and bool(self._quarantined) and not (self._quarantined_last and self._fresh)
 
     def waiting(self) -> int:
         """Return how many recordings could be handed out now, up to the number that is read ahead."""
@@ -72,8 +81,11 @@ class StageQueue:
             if attempt is None:
                 break
             (self._quarantined if attempt.quarantined else self._fresh).append(attempt)
-        # quarantined ones come last and alone, so that a second crash has a single possible cause
-        return len(self._fresh) + (len(self._quarantined) if self.complete else 0)
+        return len(self._fresh) + (len(self._quarantined) if self._may_try_quarantined else 0)
+
+    @property
+    def _may_try_quarantined(self) -> bool:
+        return self.complete or not self._quarantined_last
 
     def take(self, *, isolated: bool) -> Attempt | None:
         """Return the next recording for a process; None if there is none."""
