@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from sensory_pipeline.cli.serve import KEEP_ALIVE_S, LARGEST_MESSAGE
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.service_settings import ServiceSettings
@@ -57,7 +61,13 @@ def gateway(
     settings = Settings(workers=1, side_by_side=side_by_side, devices=devices)
     app = application(settings, ServiceSettings(spool=spool, **service), engines=engines)
     config = uvicorn.Config(
-        app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5, timeout_keep_alive=75
+        app,
+        port=0,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        ws_max_size=LARGEST_MESSAGE,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -84,3 +94,49 @@ def finished(service: Gateway, identity: str, seconds: float = 60) -> dict[str, 
             return answer
         assert time.monotonic() < end, answer
         time.sleep(0.05)
+
+
+@contextmanager
+def process(spool: Path, port: int, engines: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A service that can be killed. engines: a name in trivial_engines.py."""
+    command = [sys.executable, "-m", "sensory_pipeline_tests.trivial_service", str(spool), str(port), engines]
+    with (spool.parent / "service.log").open("ab") as log:
+        started = subprocess.Popen(command, stderr=log)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+@contextmanager
+def killable(spool: Path, engines: str = "trivial") -> Iterator[tuple[subprocess.Popen[bytes], Gateway]]:
+    """The same, once it answers, and a client of it."""
+    port = free_port()
+    with (
+        process(spool, port, engines) as started,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
+    ):
+        end = time.monotonic() + 60
+        while True:
+            try:
+                http.get("/health/live")
+                break
+            except httpx2.TransportError:
+                assert time.monotonic() < end, "the service did not start"
+                time.sleep(0.05)
+        yield started, Gateway(url=str(http.base_url), http=http)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)

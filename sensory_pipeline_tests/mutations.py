@@ -10,7 +10,12 @@ _EXTREMES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0
 
 def mutated(whole: Sequence[bytes], rng: random.Random) -> bytes:
     """One of them after one to eight changes."""
-    content = bytearray(rng.choice(whole))
+    return changed(rng.choice(whole), whole, rng)
+
+
+def changed(one: bytes, whole: Sequence[bytes], rng: random.Random) -> bytes:
+    """One after one to eight changes, some of which bring in parts of the others."""
+    content = bytearray(one)
     for _ in range(rng.randint(1, 8)):
         if len(content) < 16:
             break

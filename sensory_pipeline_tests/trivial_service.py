@@ -1,4 +1,4 @@
-"""A service in a process of its own, with engines that take their time: `python -m ... SPOOL PORT`."""
+"""A service in a process of its own: `python -m ... SPOOL PORT ENGINES`, engines of trivial_engines.py."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from sensory_pipeline_tests import trivial_engines
 
 if __name__ == "__main__":
     logs.configure("INFO")
-    app = application(
-        Settings(workers=1, side_by_side=False), ServiceSettings(spool=Path(sys.argv[1])), engines=trivial_engines.slow
-    )
+    spool, port, engines = sys.argv[1:]
     uvicorn.run(
-        app,
-        port=int(sys.argv[2]),
+        application(Settings(workers=1), ServiceSettings(spool=Path(spool)), engines=getattr(trivial_engines, engines)),
+        port=int(port),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,

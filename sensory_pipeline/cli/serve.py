@@ -20,8 +20,10 @@ from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings, visible_devices
 
-_LARGEST_MESSAGE = 1 << 20  # bytes, of a WebSocket's
-_KEEP_ALIVE_S = 75
+LARGEST_MESSAGE = 4 << 20
+"""Bytes of a WebSocket's message above which uvicorn ends the connection, before the client can read why. The routes
+refuse messages of more than 1 MiB, and say why."""
+KEEP_ALIVE_S = 75
 """Seconds without a request until a connection is closed. Longer than clients keep one: they would send the next
 request on a connection that is closed at that moment."""
 
@@ -64,8 +66,8 @@ def serve(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=round(service_settings.stop_s),
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            ws_max_size=_LARGEST_MESSAGE,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            ws_max_size=LARGEST_MESSAGE,
             server_header=False,
         )
         logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)

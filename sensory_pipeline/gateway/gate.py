@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,9 +31,12 @@ _PROTOCOLS = ("sensory", "realtime")
 _KEY_PROTOCOLS = ("sensory-key.", "openai-insecure-api-key.")
 """Prefixes of the subprotocol that contains the key. Browsers cannot send headers with a WebSocket, so they offer two
 subprotocols: one of `_PROTOCOLS`, and one with the key. `realtime` and `openai-...` are those of OpenAI's clients."""
-_UNAUTHORIZED = 4401  # close code of a WebSocket
-_TRY_AGAIN_LATER = 1013  # close code of a WebSocket
+_UNAUTHORIZED, _FAILED, _TRY_AGAIN_LATER = 4401, 1011, 1013  # close codes of a WebSocket
 _GONE = 499  # for the log only: the client disconnected
+
+
+class _Gone(OSError):
+    """The connection of a WebSocket has ended. Starlette turns an OSError of `send` into WebSocketDisconnect."""
 
 
 class Gate:
@@ -116,6 +119,7 @@ class Gate:
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, problem: Problem | None) -> None:
         began = time.monotonic()
+        is_websocket = scope["type"] == "websocket"
         status = 0
 
         async def noting(message: Message) -> None:
@@ -125,23 +129,33 @@ class Gate:
                 MutableHeaders(scope=message)["X-Request-ID"] = scope["request_id"]
             elif message["type"] == "websocket.accept" and message.get("subprotocol") is None:
                 message = {**message, "subprotocol": _chosen(scope)}
-            await send(message)
+            try:
+                await send(message)
+            except (OSError, RuntimeError) as error:  # uvicorn raises either, by whether the connection still exists
+                if is_websocket:
+                    raise _Gone from error
+                raise
 
         try:
             if problem is None:
                 await self._app(scope, receive, noting)
-            elif scope["type"] == "websocket":
+            elif is_websocket:
                 await _refuse(receive, noting, problem)
             else:
                 await self._shown(problem, scope)(scope, receive, noting)
-        except ClientDisconnect:
+        except (ClientDisconnect, _Gone):
             status = _GONE
         except Exception:
             log.exception("failed")
-            if status or scope["type"] == "websocket":
+            if status:
                 raise
             failed = Problem(500, "failed", "the service failed on this request: give its operator the request_id")
-            await self._shown(failed, scope)(scope, receive, noting)
+            if is_websocket:
+                with suppress(_Gone):
+                    reason = f"the service failed: give its operator the request_id {scope['request_id']}"
+                    await noting({"type": "websocket.close", "code": _FAILED, "reason": reason})
+            else:
+                await self._shown(failed, scope)(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.monotonic() - began

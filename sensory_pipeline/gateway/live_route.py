@@ -148,7 +148,7 @@ async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits
     while True:
         try:
             async with asyncio.timeout(None if ended else limits.idle_s):
-                frame = await received(websocket)
+                frame = await received(websocket, limits)
         except TimeoutError:
             raise Refused(4408, f"no sound for {limits.idle_s:.0f} s: send silence too", for_good=False) from None
         if ended:
@@ -158,8 +158,6 @@ async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits
             session.end()
         elif isinstance(frame, str):
             raise Refused(1003, f"a text frame after the settings can only be {END_STREAM}")
-        elif len(frame) > limits.frame_bytes:
-            raise Refused(1009, f"a frame has at most {limits.frame_bytes} bytes")
         else:
             try:
                 session.feed(frame)
@@ -170,17 +168,21 @@ async def _listen(websocket: WebSocket, session: LiveSession, limits: LiveLimits
                 raise Refused(4429, reason) from None
 
 
-async def received(websocket: WebSocket) -> str | bytes:
+async def received(websocket: WebSocket, limits: LiveLimits) -> str | bytes:
     """Receive a frame.
 
     Raises:
+        Refused: It is too large.
         WebSocketDisconnect: The client has disconnected.
     """
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1006))
     data = message.get("bytes")
-    return data if data is not None else str(message.get("text", ""))
+    frame: str | bytes = data if data is not None else str(message.get("text", ""))
+    if len(frame) > limits.frame_bytes:
+        raise Refused(1009, f"a frame has at most {limits.frame_bytes} bytes")
+    return frame
 
 
 def _asked(websocket: WebSocket) -> _Asked:
@@ -199,7 +201,7 @@ def _asked(websocket: WebSocket) -> _Asked:
 async def _settings(websocket: WebSocket, speech: LiveSpeech) -> ProcessRequest:
     try:
         async with asyncio.timeout(speech.sessions.limits.idle_s):
-            frame = await received(websocket)
+            frame = await received(websocket, speech.sessions.limits)
     except TimeoutError:
         raise Refused(4408, "no settings were received") from None
     if isinstance(frame, bytes):

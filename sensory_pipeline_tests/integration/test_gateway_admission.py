@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from sensory_pipeline.gateway.admission import AT_ONCE, LONG_S, Admission
 from sensory_pipeline.gateway.problems import Problem
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import Gateway, gateway
+from sensory_pipeline_tests.gateway_server import Gateway, eventually, gateway
 
 WANTED: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
 
@@ -53,13 +52,6 @@ def sent_by_hand(service: Gateway, path: Path) -> socket.socket:
 def kept(spool: Path) -> list[Path]:
     """Files of requests."""
     return [path for name in ("uploads", "decoded") for path in (spool / name).rglob("*") if path.is_file()]
-
-
-def eventually(true: Any, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_an_upload_is_counted_while_it_comes(tmp_path: Path) -> None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway.admission import AT_ONCE
 from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway
+from sensory_pipeline_tests.gateway_server import Gateway, eventually, finished, free_port, gateway, killable, process
 from sensory_pipeline_tests.webhook_receiver import SECRET, listening
 
 NOW: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
@@ -150,70 +148,43 @@ def test_results_expire(tmp_path: Path) -> None:
     assert [one.id for one in store.unfinished()] == ["waits"]
 
 
-@contextmanager
-def process(spool: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A service that can be killed."""
-    command = [sys.executable, "-m", "sensory_pipeline_tests.trivial_service", str(spool), str(port)]
-    with (spool.parent / "service.log").open("ab") as log:
-        started = subprocess.Popen(command, stderr=log)
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
+def test_after_a_kill_every_job_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool) -> None:
+    spool, count = tmp_path / "spool", 50 if soak else AT_ONCE + 4
+    hangs, *others = [trivial_engines.CULPRIT_MS + 10 * number for number in range(count)]
 
+    def send(service: Gateway, ms: int, wanted: dict[str, Any]) -> str:
+        recording, key = tone(tmp_path / f"{ms}.wav", ms), {"Idempotency-Key": str(ms)}
+        return str(service.process(recording, wanted, headers=key).json()["job_id"])
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    def states(service: Gateway) -> Counter[str]:
+        return Counter(one["status"] for one in service.http.get("/v1/jobs").json())
 
-
-def answers(http: httpx2.Client) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            http.get("/health/live")
-        except httpx2.TransportError:
-            assert time.monotonic() < end, "the service did not start"
-            time.sleep(0.05)
-        else:
-            return
-
-
-def test_after_a_kill_every_job_is_done_once(tmp_path: Path, soak: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENSORY_JOB_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("SENSORY_JOB_WEBHOOK_ANY_ADDRESS", "true")
-    spool, count, port = tmp_path / "spool", 50 if soak else 12, free_port()
-    lengths = [300 + 10 * number for number in range(count)]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http, listening() as receiver:
+    monkeypatch.setenv("SENSORY_SIDE_BY_SIDE", "true")  # so that what hangs does not keep others from being decoded
+    with listening() as receiver, ThreadPoolExecutor(8) as threads:
         receiver.silent.set()  # what is sent before the kill is never accepted
         wanted = {**LATER, "webhook_url": receiver.url}
-        service = Gateway(url=str(http.base_url), http=http)
-        with process(spool, port) as first:
-            answers(http)
-            sent = {
-                service.process(tone(tmp_path / f"{ms}.wav", ms), wanted, headers={"Idempotency-Key": str(ms)}).json()[
-                    "job_id"
-                ]: str(ms)
-                for ms in lengths
-            }
-            states = [one["status"] for one in http.get("/v1/jobs").json()]
+        with killable(spool, "hanging") as (first, service):
+            sent = {send(service, hangs, wanted): str(hangs)}
+            eventually(lambda: states(service)["processing"] == 1)
+            keys = threads.map(partial(send, service, wanted=wanted), others)
+            sent.update(zip(keys, map(str, others), strict=True))
+            eventually(lambda: states(service)["processing"] == AT_ONCE)
+            assert states(service)["queued"]
             os.kill(first.pid, signal.SIGKILL)
             first.wait()
         receiver.silent.clear()
-        assert len(sent) == count
-        assert {"queued", "processing"} & set(states)
-        with process(spool, port):
-            answers(http)
-            # who did not hear of the answer sends it again
-            again = service.process(tmp_path / "300.wav", wanted, headers={"Idempotency-Key": "300"})
-            assert sent[again.json()["job_id"]] == "300"
+        monkeypatch.setenv("SENSORY_SIDE_BY_SIDE", "false")
+        with killable(spool) as (_, service):
+            # a client that did not get the answer sends it again
+            assert sent[send(service, hangs, wanted)] == str(hangs)
             texts = {identity: finished(service, identity)["result"]["tra"]["text"] for identity in sent}
+            assert states(service) == {"completed": count}
             told = receiver.until(count)
-        assert texts == sent
-        assert {job["job_id"]: job["status"] for job in told} == dict.fromkeys(sent, "completed")
-        assert not list((spool / "jobs").glob("*.audio"))
+    assert texts == sent
+    assert {job["job_id"]: job["status"] for job in told} == dict.fromkeys(sent, "completed")
+    assert not list((spool / "jobs").glob("*.audio"))
 
 
 def test_a_job_that_kills_the_service_repeatedly_is_given_up(tmp_path: Path) -> None:
@@ -231,7 +202,7 @@ def test_a_job_that_kills_the_service_repeatedly_is_given_up(tmp_path: Path) -> 
 def test_a_second_service_leaves_the_spool_alone(tmp_path: Path) -> None:
     with gateway(tmp_path / "spool") as service:
         port = free_port()
-        with process(tmp_path / "spool", port) as second:
+        with process(tmp_path / "spool", port, "trivial") as second:
             assert second.wait(60) != 0
         assert f"another service uses {tmp_path / 'spool'}" in (tmp_path / "service.log").read_text()
         assert service.http.get("/health/live").status_code == 200

@@ -21,7 +21,7 @@ from sensory_pipeline.storage import s3_client
 from sensory_pipeline.storage.local import uri_of
 from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import finished, gateway
+from sensory_pipeline_tests.gateway_server import Gateway, eventually, finished, gateway, killable
 from sensory_pipeline_tests.lakes import ingested, rows
 from sensory_pipeline_tests.s3_servers import Bucket, connect, disconnect, moto
 from sensory_pipeline_tests.trivial_engines import CULPRIT_MS, segfaulting, trivial
@@ -57,6 +57,39 @@ def test_a_run_processes_a_job_and_the_next_service_returns_its_result(inbox: Pa
         assert failed["error"].startswith("the recording crashed the engine")
     key = recording_id(uri_of(inbox / f"{good['job_id']}.wav"))
     assert rows(tmp_path / "lake", f"SELECT text FROM utterances WHERE recording_id = '{key}'") == [("300",)]
+
+
+def test_after_a_kill_during_a_run_every_job_is_done_once(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
+) -> None:
+    monkeypatch.setenv("SENSORY_INBOX", str(inbox))
+    count = 50 if soak else 6
+    lengths = [300 + 10 * number for number in range(count)]
+    sent: dict[str, str] = {}
+
+    def send(service: Gateway, some: list[int]) -> None:
+        sent.update((service.process(tone(tmp_path / f"{ms}.wav", ms), LATER).json()["job_id"], f"{ms}") for ms in some)
+
+    with killable(tmp_path / "spool") as (process, service):
+        send(service, lengths[::2])
+        eventually(lambda: len(list(inbox.glob("*.wav"))) == len(sent))
+
+        def run_begins() -> None:
+            if process.poll() is None:
+                send(service, lengths[1::2])
+                process.kill()
+                process.wait()
+
+        report = ingested(inbox, tmp_path / "lake", meanwhile=run_begins)
+    assert report.published >= len(lengths[::2])
+    with gateway(tmp_path / "spool", inbox=str(inbox)) as service:
+        eventually(lambda: len(list(inbox.glob("*.wav"))) == count)
+        ingested(inbox, tmp_path / "lake")
+        done = {identity: finished(service, identity) for identity in sent}
+    assert {identity: answer["result"]["tra"]["text"] for identity, answer in done.items()} == sent
+    texts = rows(tmp_path / "lake", "SELECT text FROM utterances")
+    assert sorted(text for (text,) in texts) == sorted(sent.values())
+    assert rows(tmp_path / "lake", "SELECT count(*) FROM recordings") == [(count,)]
 
 
 def test_a_job_with_settings_unlike_the_lakes_is_refused_by_name(inbox: Path, tmp_path: Path) -> None:
@@ -104,7 +137,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 def test_the_inbox_may_be_in_s3(bucket: Bucket, tmp_path: Path) -> None:
     inbox = bucket.uri("calls/in box")
-    with gateway(tmp_path / "spool", inbox=inbox) as service:
+    with gateway(tmp_path / "spool", inbox=str(inbox)) as service:
         recording = tone(tmp_path / "a.wav", 300)
         job = service.process(recording, LATER).json()["job_id"]
         now = service.process(recording, NOW).json()["result"]
@@ -118,7 +151,7 @@ def test_the_inbox_may_be_in_s3(bucket: Bucket, tmp_path: Path) -> None:
         )
     report = ingested(bucket.uri("calls"), tmp_path / "lake", shards=1)
     assert (report.published, report.failed) == (1, 0)
-    with gateway(tmp_path / "spool", inbox=inbox) as service:
+    with gateway(tmp_path / "spool", inbox=str(inbox)) as service:
         assert finished(service, job)["result"] == now
     uri = bucket.uri(f"calls/in%20box/{job}.wav")
     assert rows(tmp_path / "lake", "SELECT uri, text FROM utterances") == [(uri, "300")]

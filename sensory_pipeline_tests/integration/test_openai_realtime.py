@@ -269,6 +269,14 @@ def closed_with(client: ClientConnection) -> int:
     return closing_of(client)[0]
 
 
+def test_an_event_that_is_too_large_ends_the_connection_with_the_reason(service: Gateway) -> None:
+    with connected(service) as client:
+        heard(client)
+        append(client, bytes(1 << 20), piece=1 << 20)
+        code, reason, _ = closing_of(client)
+    assert (code, reason) == (1009, f"a frame has at most {1 << 20} bytes")
+
+
 def test_a_key_is_needed_here_too(tmp_path: Path) -> None:
     with gateway(tmp_path / "spool", api_keys=(f"anna={digest('secret')}",)) as locked:
         with connected(locked) as client:

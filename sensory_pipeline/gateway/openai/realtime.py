@@ -124,7 +124,7 @@ class Connection:
         while True:
             try:
                 async with asyncio.timeout(self._limits.idle_s if self._buffer else None):
-                    frame = await received(self._websocket)
+                    frame = await received(self._websocket, self._limits)
             except TimeoutError:
                 if self._buffer is None or self._buffer.by_client:
                     raise Refused(4408, f"no sound for {self._limits.idle_s:.0f} s: commit it first") from None
