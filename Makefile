@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # with it, each of the hundreds of processes that tests start compiles the project again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve models gpu unit test test-models soak check dev docs samples clean
+.PHONY: demo serve models gpu unit test test-models soak check dev docs pins samples clean
 
 demo: $(VENV)/.installed        ## process the sample recordings and show the tables
 	$(BIN)/sensory demo
@@ -45,6 +45,9 @@ check: $(VENV)/.installed-dev   ## style, types, layers
 docs: $(VENV)/.installed-dev    ## write the generated parts of docs/
 	$(BIN)/python -m scripts.document
 
+pins: $(VENV)/.installed-dev    ## write requirements/ from pyproject.toml and constraints.txt, with hashes
+	$(BIN)/python -m scripts.requirements
+
 samples: $(VENV)/.installed     ## make samples/ again (needs Debian's flite)
 	$(BIN)/python -m scripts.make_samples --seed 1 --out samples
 
@@ -54,26 +57,28 @@ clean:                          ## remove what the demo made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+# All that requirements/ lists, each file checked against its hashes, and then this project, which downloads nothing.
+define install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/$(1).txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+endef
+
+$(VENV)/.installed: pyproject.toml requirements/demo.txt | $(BIN)/python
 	@echo "installing into $(VENV), about a minute"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client]'
-	touch $@
+	$(call install,demo)
 
-$(VENV)/.installed-models: $(VENV)/.installed
+$(VENV)/.installed-models: $(VENV)/.installed requirements/models.txt
 	@echo "installing 6 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,models]'
-	touch $@
+	$(call install,models)
 
-$(VENV)/.installed-gpu: $(VENV)/.installed
+$(VENV)/.installed-gpu: $(VENV)/.installed requirements/gpu.txt
 	@echo "installing 1 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,gpu]'
-	touch $@
+	$(call install,gpu)
 
-$(VENV)/.installed-unit: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,dev]'
-	touch $@
+$(VENV)/.installed-unit: $(VENV)/.installed requirements/unit.txt
+	$(call install,unit)
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@echo "installing 6 GB into $(VENV), some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,server,client,dev,models,celery,k8s,postgres]'
-	touch $@
+	$(call install,dev)

@@ -5,6 +5,7 @@ A recording is recognised by its length: `audio_files.tone` makes one of so many
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -186,6 +187,11 @@ def _raise() -> None:
     raise RuntimeError("cannot allocate")
 
 
+def _log() -> None:
+    logging.getLogger("an.engine").info("how it goes")
+    logging.getLogger("an.engine").warning("what is odd")
+
+
 def _nothing() -> None:
     pass
 
@@ -197,6 +203,7 @@ segfaulting_in_batches = partial(_make, _segfault, 4)
 hanging = partial(_make, _hang, 1)
 eating_memory = partial(_make, _eat_memory, 1)
 raising = partial(_make, _raise, 4)
+logging_something = partial(_make, _log, 1)
 
 
 def obedient(told: Path) -> Engines:

@@ -11,6 +11,7 @@ from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.view_definitions import view_columns
 from sensory_pipeline.processing.runs.reports import PublicationReport, StageReport
+from sensory_pipeline.processing.runs.totals import StageTotals
 
 _COLUMNS_OF = {
     Stage.NORMALIZED_AUDIO: ("duration_s", "codec", "sample_rate", "channels", "track", "undecoded_s", "remarks"),
@@ -20,19 +21,36 @@ _COLUMNS_OF = {
 """Columns of `recordings` that one stage decides; an error can come from any stage, the rest from the listing."""
 
 
-def stage_metadata(report: StageReport, price_per_hour: float | None) -> Mapping[str, dg.MetadataValue]:
-    """Return counts, hours of audio, and what they cost.
+def stage_metadata(totals: StageTotals) -> Mapping[str, dg.MetadataValue]:
+    """Return what the partition has of a stage now, whichever runs made it.
+
+    Args:
+        totals: The partition in numbers.
+    """
+    return {
+        "recordings": dg.MetadataValue.int(totals.recordings),
+        "failed": dg.MetadataValue.int(totals.failed),
+        "audio_hours": _rounded(totals.audio_s / 3600),
+    }
+
+
+def stage_run_metadata(
+    report: StageReport, run_id: str, price_per_hour: float | None
+) -> Mapping[str, dg.MetadataValue]:
+    """Return what one run did in a stage, and what it cost.
 
     Args:
         report: What the stage did.
+        run_id: Id of the run.
         price_per_hour: Price of a device for an hour; None to show no cost.
     """
     values: dict[str, dg.MetadataValue] = {
-        "computed": dg.MetadataValue.int(report.computed),
-        "reused": dg.MetadataValue.int(report.reused),
-        "failed": dg.MetadataValue.int(report.failed),
-        "deferred": dg.MetadataValue.int(report.deferred),
-        "audio_hours": _rounded(report.audio_s / 3600),
+        "run": dg.MetadataValue.dagster_run(run_id),
+        "run_computed": dg.MetadataValue.int(report.computed),
+        "run_reused": dg.MetadataValue.int(report.reused),
+        "run_failed": dg.MetadataValue.int(report.failed),
+        "run_deferred": dg.MetadataValue.int(report.deferred),
+        "run_audio_hours": _rounded(report.audio_s / 3600),
         "engine": dg.MetadataValue.text(report.engine),
         "device": dg.MetadataValue.text(report.device),
     }
@@ -107,11 +125,25 @@ def run_metadata(
     }
 
 
-RUN = (
-    "run", "run_published", "run_failed", "run_partial", "run_audio_hours",
-    "device_seconds", "real_time_factor", "cost_per_audio_hour", "timeline", "timeline_json", "device_idle_share",
+_RUN = (
+    "run", "run_published", "run_computed", "run_reused", "run_failed", "run_partial", "run_deferred",
+    "run_audio_hours", "engine", "device", "device_seconds", "real_time_factor", "cost_per_audio_hour",
+    "model_hits", "model_misses", "model_loads", "model_evictions", "model_load_seconds",
+    "resident_models", "resident_bytes", "timeline", "timeline_json", "device_idle_share",
 )  # fmt: skip
-"""Names of the values that describe a run. A run that has nothing to do repeats those of the run before it."""
+"""Names of the values that describe a run."""
+
+
+def last_run(context: dg.AssetExecutionContext) -> dict[str, dg.MetadataValue]:
+    """Return what the asset's last materialisation of this partition says of a run.
+
+    A run that has nothing to do repeats it, so that the numbers are always those of a run that did something.
+    """
+    asked = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
+    for record in context.instance.fetch_materializations(asked, limit=1).records:
+        if (shown := record.asset_materialization) is not None:
+            return {name: value for name, value in shown.metadata.items() if name in _RUN}
+    return {}
 
 
 def _rounded(value: float) -> dg.MetadataValue:

@@ -6,7 +6,12 @@ from datetime import timedelta
 import dagster as dg
 
 from sensory_pipeline.assets import checks
-from sensory_pipeline.assets.materialization_metadata import RUN, column_schemas, partition_metadata, run_metadata
+from sensory_pipeline.assets.materialization_metadata import (
+    column_schemas,
+    last_run,
+    partition_metadata,
+    run_metadata,
+)
 from sensory_pipeline.assets.picture import picture
 from sensory_pipeline.assets.stages import GROUP, PATIENCE
 from sensory_pipeline.assets.timeline_picture import timeline_metadata
@@ -53,20 +58,11 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
         if timeline is not None:  # else the stages were done by other processes than this one
             did |= timeline_metadata(timeline)
         if not report.published:
-            did = _before(context) or did
+            did = last_run(context) or did
         metadata = partition_metadata(stats, report.rows)
         return dg.MaterializeResult(metadata={**drawn, **metadata, **did}, check_results=list(found))
 
     return published
-
-
-def _before(context: dg.AssetExecutionContext) -> dict[str, dg.MetadataValue]:
-    """Return what describes the last run that published something, from the previous materialisation."""
-    asked = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
-    for record in context.instance.fetch_materializations(asked, limit=1).records:
-        if (shown := record.asset_materialization) is not None:
-            return {name: value for name, value in shown.metadata.items() if name in RUN}
-    return {}
 
 
 def _age_s(context: dg.AssetExecutionContext) -> float:

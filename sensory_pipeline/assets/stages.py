@@ -5,7 +5,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from sensory_pipeline.assets.materialization_metadata import stage_columns, stage_metadata
+from sensory_pipeline.assets.materialization_metadata import (
+    last_run,
+    stage_columns,
+    stage_metadata,
+    stage_run_metadata,
+)
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage
@@ -14,6 +19,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import DECODING
 from sensory_pipeline.processing.runs.reprocess import reprocess_stage
 from sensory_pipeline.processing.runs.runner import Runner
+from sensory_pipeline.processing.runs.totals import stage_totals
 from sensory_pipeline.settings import Settings
 
 GPU = {
@@ -87,7 +93,10 @@ def stage_asset(stage: Stage, settings: Settings, partitions: dg.PartitionsDefin
         if config.reprocess or config.recordings:
             reprocess_stage(lake, stage, partition, config.recordings)
         report = engines.run_stage(lake, stage, partition, context.run.run_id, later=_later(context, stage))
-        metadata = stage_metadata(report, settings.price_per_hour)
+        did = stage_run_metadata(report, context.run.run_id, settings.price_per_hour)
+        if report.idle:
+            did = last_run(context) or did
+        metadata = {**stage_metadata(stage_totals(lake, stage, partition)), **did}
         if report.engine_at_fault:
             try:
                 engines.finish(lake, partition, context.run.run_id, after=stage)

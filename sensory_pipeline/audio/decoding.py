@@ -214,6 +214,4 @@ def _pieces(request: _Request, track: int, report: DecodingReport) -> Iterator[P
 
 def _too_long(how_long: str, max_duration_s: float) -> AudioTooLong:
     limit = f"the limit of {max_duration_s / 3600:.3g} hours"
-    return AudioTooLong(
-        f"{how_long} {limit}; cut it into parts, or raise SENSORY_MAX_AUDIO_HOURS and ingest with --retry-failed"
-    )
+    return AudioTooLong(f"{how_long} {limit}; cut it into parts, or raise SENSORY_MAX_AUDIO_HOURS")

@@ -15,9 +15,11 @@ def real_time_factor(home: Path) -> float | None:
     with open_instance(home) as instance:
         records = instance.fetch_materializations(dg.AssetKey("merged_parquet"), limit=RUNS).records
     found = [record.asset_materialization.metadata for record in records if record.asset_materialization]
-    audio_s = sum(_number(metadata.get("audio_hours")) for metadata in found) * 3600
+    # a materialisation without anything to do repeats the numbers of the run before it
+    runs = {str(metadata["run"].value): metadata for metadata in found if "run" in metadata}.values()
+    audio_s = sum(_number(metadata.get("run_audio_hours")) for metadata in runs) * 3600
     device_s = sum(
-        _number(metadata.get("device_seconds")) for metadata in found if _number(metadata.get("audio_hours"))
+        _number(metadata.get("device_seconds")) for metadata in runs if _number(metadata.get("run_audio_hours"))
     )
     return device_s / audio_s if audio_s else None
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
+from sensory_pipeline.cli.lake_option import LakeOption, settings_of
 from sensory_pipeline.cli.problems import problems, variable
-from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of, written
-from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree, written
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake

@@ -11,7 +11,7 @@ from sensory_pipeline.cli.console import output
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import ingest_folder
 from sensory_pipeline.cli.ingest_summary import summarise
-from sensory_pipeline.cli.settings_prompt import settings_of
+from sensory_pipeline.cli.lake_option import settings_of
 from sensory_pipeline.cli.sql import Format, show
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake

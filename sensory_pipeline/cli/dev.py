@@ -12,8 +12,8 @@ import typer
 from sensory_pipeline.automation.instance import prepare_home
 from sensory_pipeline.automation.services import serve
 from sensory_pipeline.cli.console import errors
-from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of
-from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.cli.lake_option import LakeOption, settings_of
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.host_headers import is_loopback
 from sensory_pipeline.dagster_internals import is_valid_cron_schedule

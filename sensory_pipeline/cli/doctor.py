@@ -10,13 +10,13 @@ from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import output, reader_may_leave
 from sensory_pipeline.cli.exit_codes import ExitCode
+from sensory_pipeline.cli.lake_option import KeptSettingsOption, settings_if_named
 from sensory_pipeline.engines.diagnosis import SUBJECTS, diagnose
 from sensory_pipeline.env_file import ENV_FILE
 from sensory_pipeline.processing.setup import engine_choice
-from sensory_pipeline.settings import Settings
 
 
-def doctor() -> None:
+def doctor(lake: KeptSettingsOption = None) -> None:
     """Show what is installed, which devices and engines will be used, and what is missing.
 
     Loads and downloads nothing. Exit code 1 if an engine that the settings choose cannot run, or its model
@@ -34,7 +34,9 @@ def doctor() -> None:
     else:
         table.add_row("settings", f"the environment; no {read}")
     missing = False
-    settings = Settings()
+    settings = settings_if_named(lake)
+    if "lake" in settings.model_fields_set and (settings.lake / "lake.json").exists():
+        table.add_row("lake", f"{settings.lake.absolute()}, whose settings hold where those say nothing")
     for finding in diagnose(engine_choice(settings), settings.request()):
         engine = finding.subject in (*SUBJECTS.values(), "engines")
         missing |= engine and finding.remedy is not None

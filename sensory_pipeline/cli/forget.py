@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sensory_pipeline.cli.console import counted, errors
-from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.cli.lake_option import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.removal import below

@@ -13,11 +13,11 @@ from sensory_pipeline.automation.registration import register
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest_summary import summarise
+from sensory_pipeline.cli.lake_option import LakeOption, settings_of
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.preview import preview
 from sensory_pipeline.cli.progress import IngestProgress
-from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of
-from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import Plans

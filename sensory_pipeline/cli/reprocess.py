@@ -12,8 +12,8 @@ from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.ingest import process_pending
 from sensory_pipeline.cli.ingest_summary import summarise_work
-from sensory_pipeline.cli.settings_prompt import RedoOption, agree, settings_of
-from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.cli.lake_option import LakeOption, settings_of
+from sensory_pipeline.cli.settings_prompt import RedoOption, agree
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Recording
 from sensory_pipeline.lake.lake import Lake

@@ -15,7 +15,7 @@ from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import LakeMismatch
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.processing.effective_settings import changed, in_force, keep, redone
+from sensory_pipeline.processing.effective_settings import changed, keep, redone
 from sensory_pipeline.processing.setup import choices, current_plans
 from sensory_pipeline.settings import Settings, dagster_home
 
@@ -25,16 +25,6 @@ RedoOption = Annotated[
         "--redo", help="Give the lake other settings without asking, and process again what they change in its results."
     ),
 ]
-
-
-def settings_of(lake: Path | None) -> Settings:
-    """Return the settings of the environment and `.env`, and of the lake where they say nothing.
-
-    Args:
-        lake: The lake of the option; None for that of the settings.
-    """
-    given = Settings()
-    return in_force(given if lake is None else given.model_copy(update={"lake": lake}))
 
 
 def agree(lake: Lake, settings: Settings, *, redo: bool) -> None:

@@ -18,6 +18,7 @@ import typer
 from rich.table import Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
+from sensory_pipeline.cli.lake_option import LakeOption
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.escaping import visible
 from sensory_pipeline.lake.lake import Lake
@@ -32,11 +33,6 @@ class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
-
-
-LakeOption = Annotated[
-    Path | None, typer.Option("--lake", help="Folder of the lake.", show_default="SENSORY_LAKE, else lake")
-]
 
 
 ROWS_AT_ONCE = 10_000

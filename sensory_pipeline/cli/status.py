@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 
 from sensory_pipeline.cli.console import counted, output, reader_may_leave
-from sensory_pipeline.cli.settings_prompt import settings_of, written
-from sensory_pipeline.cli.sql import LakeOption
+from sensory_pipeline.cli.lake_option import LakeOption, settings_of
+from sensory_pipeline.cli.settings_prompt import written
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.prefetch import missing
 from sensory_pipeline.lake import own_settings

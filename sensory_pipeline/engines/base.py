@@ -41,6 +41,11 @@ class EngineInfo:
     settings_used: frozenset[str] | None = None
     languages: frozenset[str] | None = None
 
+    @property
+    def translates(self) -> bool:
+        """Whether a transcriber can translate into English, as far as that is known without its model."""
+        return self.languages != frozenset({"en"}) and (self.settings_used is None or "translate" in self.settings_used)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeJob:

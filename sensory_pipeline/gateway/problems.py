@@ -168,7 +168,7 @@ def of_error(error: SensoryError) -> Problem:
             status = 422
         case EngineUnavailable() | Transient():
             return busy(kind, str(error), 30, 503)
-        case Crashed():  # its own message gives advice for lakes
+        case Crashed():  # its own message tells how the process ended
             detail = "the recording crashed the engine several times: convert it to wav and send that"
             return Problem(500, kind, detail)
         case Terminal():

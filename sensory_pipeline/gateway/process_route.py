@@ -80,6 +80,8 @@ def _check(service: Service, asked: RequestJson) -> None:
     """Raise Problem or UnsupportedLanguage if the engines cannot fulfil the request."""
     webhooks.check(asked, service.service_settings)
     wanted = asked.request(service.default)
+    if wanted.tra.translate and not service.recognition.engines(stereo=wanted.stereo).transcriber.info.translates:
+        raise refused({"settings.tra.task": "the model of this service does not translate: leave it out"})
     service.recognition.check(wanted)
     if ignored := service.ignored(wanted):
         raise refused({f"settings.tra: {name}": "the engine of this service ignores it" for name in ignored})

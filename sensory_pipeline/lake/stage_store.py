@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -97,6 +98,25 @@ class StageStore:
         for path in reversed(files(self._folder(stage, partition), "*.parquet")):
             missing = {identity: key for identity, key in wanted.items() if identity not in found}
             found |= _matching(path, missing)
+        return found
+
+    def newest(self, stage: Stage, partition: Partition, versions: Mapping[str, str], column: str) -> dict[str, Any]:
+        """Return one column of the newest stored result for each recording that has one, whatever its fingerprint.
+
+        Args:
+            stage: The stage.
+            partition: The partition.
+            versions: Version by recording_id.
+            column: Name of the column.
+        """
+        schema = pa.schema([SCHEMA.field(name) for name in ("recording_id", "version", column)])
+        found: dict[str, Any] = {}
+        for path in files(self._folder(stage, partition), "*.parquet"):
+            with suppress(FileNotFoundError):  # a recording was just forgotten
+                rows = _read(path, schema)
+                for row in rows.to_pylist() if rows is not None else ():
+                    if versions.get(row["recording_id"]) == row["version"]:
+                        found[row["recording_id"]] = row[column]
         return found
 
     def writer(self, stage: Stage, partition: Partition, run_id: str) -> StageWriter:

@@ -26,6 +26,7 @@ from sensory_pipeline.lake.parquet import verify
 from sensory_pipeline.lake.schema import Table
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.view_definitions import DUCKDB_TYPES, view_sql
+from sensory_pipeline.lake.writing_words import writing_word
 
 _NOT_MISSING = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.missing)"
 
@@ -133,6 +134,8 @@ def only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
     if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
         raise ConfigurationError(f"only SELECT can be run on a lake, not {statements[0].type.name}")
     statement = _without_end(statements[0].query)
+    if word := writing_word(statement, pivots=statements[0].type is not duckdb.StatementType.SELECT):
+        raise ConfigurationError(f"only SELECT can be run on a lake, with nothing in it that writes, as {word!r} can")
     try:
         # DuckDB calls a WITH that writes a SELECT too, but refuses it as a subquery
         db.execute(f"SELECT * FROM ({statement}\n) LIMIT 0")  # noqa: S608 - the reader's own

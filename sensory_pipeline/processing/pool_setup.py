@@ -51,6 +51,7 @@ def engine_pool(
         memory_mb=settings.worker_memory_mb,
         per_stage=per_stage,
         threads=threads,
+        log_level=settings.log_level,
         standby=standby,
     )
     return pool, factories[devices[0].name]

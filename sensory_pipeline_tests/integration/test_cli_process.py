@@ -47,6 +47,13 @@ def test_results_without_a_place_are_refused_before_any_work(arguments: list[str
     assert not (tmp_path / "out").exists()
 
 
+def test_an_english_model_is_not_asked_to_translate(tmp_path: Path) -> None:
+    tone(tmp_path / "a.wav", 300)
+    done = sensory("process", "a.wav", "--translate", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "tiny.en does not translate: choose a multilingual model" in done.stderr
+
+
 def completed(words: str, tmp_path: Path) -> list[str]:
     variables = {"_SENSORY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run(

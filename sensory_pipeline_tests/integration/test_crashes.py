@@ -50,6 +50,7 @@ def test_one_recording_fails_and_the_others_are_done(
     )
     assert (name, found, stage) == (f"{engines.CULPRIT_MS}.wav", error, "transcripts")
     assert message in why
+    assert ("`sensory ingest --retry-failed` tries it again" in why) == (error == "Crashed")
     assert rows(tmp_path / "lake", "SELECT count(*) FROM words") == [(3,)]
 
 
@@ -69,8 +70,12 @@ def test_repeated_starts_without_an_end_are_given_up(source: Path, tmp_path: Pat
     for _ in range(MAX_ATTEMPTS):  # every time, the whole machine went down
         lake.ledger.attempts.started(victim)
     ingested(source, tmp_path / "lake", shards=1)
-    found = rows(tmp_path / "lake", "SELECT parse_filename(uri), error_class FROM recordings WHERE status = 'failed'")
-    assert found == [("310.wav", "Abandoned")]
+    ((name, kind, why),) = rows(
+        tmp_path / "lake",
+        "SELECT parse_filename(uri), error_class, error_message FROM recordings WHERE status = 'failed'",
+    )
+    assert (name, kind) == ("310.wav", "Abandoned")
+    assert why == f"started {MAX_ATTEMPTS} times and never finished; `sensory ingest --retry-failed` tries it again"
 
 
 def test_a_wrong_setting_fails_the_run_and_says_what_to_change(source: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines.base import DiarizeJob
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.catalogue.models import catalogue
 from sensory_pipeline.engines.catalogue.revisions import HubModel
 from sensory_pipeline.engines.checkpoint import read_checkpoint
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import CONFIG, NETWORK, PLDA_FILES, PipelineConfig
@@ -59,6 +60,23 @@ def test_models_of_the_hub_are_taken_at_a_commit() -> None:
     assert HubModel.named("me/mine@main") is None
     for name in ("small", "turbo", "large-v3", "Systran/faster-whisper-medium"):
         assert len(str(HubModel.whisper(name).commit)) == 40
+
+
+def test_every_name_of_faster_whisper_has_hashes_or_a_commit() -> None:
+    from faster_whisper.utils import _MODELS
+
+    for name, repository in _MODELS.items():
+        listed = catalogue().find(f"whisper-{name}")
+        if listed is None:
+            assert HubModel.whisper(name).commit, name
+            assert HubModel.whisper(name).commit == HubModel.whisper(repository).commit
+        else:
+            assert listed.hub == repository
+
+
+def test_a_model_without_a_commit_is_downloaded_with_a_caution() -> None:
+    assert HubModel.whisper("Systran/faster-whisper-small").caution == ""
+    assert "write me/mine@COMMIT" in HubModel.whisper("me/mine").caution
 
 
 @pytest.fixture(scope="module")

@@ -221,3 +221,6 @@ def test_models_are_those_of_the_settings(tmp_path: Path, recording: Path) -> No
         untranslated = post(service, recording, TRANSLATIONS)
         assert (untranslated.status_code, untranslated.json()["error"]["code"]) == (400, "no_translation")
         assert "small.en" in untranslated.json()["error"]["message"]
+        refused = service.process(recording, {"settings": {"tra": {"task": "translate"}}})
+        assert (refused.status_code, refused.json()["type"]) == (422, "urn:sensory:option-refused")
+        assert [problem["field"] for problem in refused.json()["errors"]] == ["settings.tra.task"]

@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 
 from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.pace import real_time_factor
+from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.setup import runner
@@ -31,10 +33,20 @@ def test_a_run_with_nothing_to_do_leaves_the_numbers(tmp_path: Path) -> None:
     assert shown["errors"] == {kind: 1}
     assert (shown["run_published"], shown["run_failed"], shown["run_audio_hours"]) == (1, 0, 0.003)
     assert shown["timeline"]
+    stages = {stage: page(tmp_path / "lake", stage) for stage in Stage}
+    assert {"recordings": 4, "audio_hours": 0.006, "failed": 1}.items() <= stages[Stage.NORMALIZED_AUDIO].items()
+    for stage in (Stage.TRANSCRIPTS, Stage.DIARIZATION, Stage.EMOTIONS):
+        assert {"recordings": 3, "audio_hours": 0.006, "failed": 0}.items() <= stages[stage].items()
+    for numbers in stages.values():
+        assert (numbers["run_computed"], numbers["run_failed"], numbers["run_audio_hours"]) == (1, 0, 0.003)
+        assert numbers["run"] == shown["run"]
+    pace = real_time_factor(tmp_path / "lake" / ".dagster")
     materialised_again(tmp_path / "lake")
     again = page(tmp_path / "lake")
     changed = {name for name in shown.keys() | again.keys() if shown.get(name) != again.get(name)}
     assert changed <= {"picture"}
+    assert {stage: page(tmp_path / "lake", stage) for stage in Stage} == stages
+    assert real_time_factor(tmp_path / "lake" / ".dagster") == pace
 
 
 def materialised_again(root: Path) -> None:
@@ -50,9 +62,9 @@ def materialised_again(root: Path) -> None:
         assert ready.publication.published == 0
 
 
-def page(root: Path) -> dict[str, Any]:
+def page(root: Path, asset: str = "merged_parquet") -> dict[str, Any]:
     """The latest materialisation's numbers."""
     with open_instance(root / ".dagster") as instance:
-        (record,) = instance.fetch_materializations(dg.AssetKey("merged_parquet"), limit=1).records
+        (record,) = instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
     assert record.asset_materialization is not None
     return {name: entry.value for name, entry in record.asset_materialization.metadata.items()}

@@ -13,8 +13,13 @@ from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.run_history import ended_since
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.processing.setup import shared_engines
+from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.trivial_engines import CULPRIT_MS, logging_something
 
 
 @dg.op
@@ -52,6 +57,20 @@ def test_each_run_prints_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert ", partition 2026-11-22|0, success after 0:00:" in first
     assert ", failure after 0:00:" in second
     assert second.endswith(": bad failed: there is no model: fetch it")
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("INFO", ["INFO an.engine: how it goes", "WARNING an.engine: what is odd"]), ("ERROR", [])]
+)
+def test_the_log_level_holds_in_engine_processes(
+    level: str, shown: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(lake=tmp_path, workers=1, side_by_side=False).model_copy(update={"log_level": level})
+    recording = tone(tmp_path / "a.wav", CULPRIT_MS)
+    with shared_engines(settings, engines=logging_something) as (executor, sets):
+        process_file(recording, ProcessRequest(), sets[0], max_audio_hours=1, executor=executor)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "how it goes" in line or "what is odd" in line] == shown
 
 
 class Interrupted(io.StringIO):

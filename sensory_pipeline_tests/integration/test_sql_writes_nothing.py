@@ -191,6 +191,41 @@ def test_other_statements_are_refused_by_name(write: str, asked: duckdb.DuckDBPy
         query(asked, write)
 
 
+INSERT = "WITH x AS (INSERT INTO internal.missing VALUES ('a') RETURNING *) SELECT * FROM x"
+COPY = f"WITH x AS (COPY (SELECT 1 AS a) TO '{DATA}/a.parquet') SELECT * FROM x"
+
+
+@pytest.mark.parametrize("write", [INSERT, COPY])
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda inner: f"PIVOT (SELECT 1 AS a) ON a IN ({inner}) USING count(*)",
+        lambda inner: f"SELECT * FROM json_execute_serialized_sql(json_serialize_sql({_quoted(inner)}))",
+        lambda inner: f'FROM system.main."JSON_execute_serialized_sql" /**/ (json_serialize_sql({_quoted(inner)}))',
+        lambda inner: (
+            "FROM query('FROM json_execute_' || "
+            + _quoted(f"serialized_sql(json_serialize_sql({_quoted(inner)}))")
+            + ")"
+        ),
+        lambda inner: (
+            "PIVOT (SELECT 1 AS a) ON a IN "
+            f"(FROM json_execute_serialized_sql(json_serialize_sql({_quoted(inner)}))) USING count(*)"
+        ),
+    ],
+)
+def test_what_writes_while_it_is_bound_is_refused_before(
+    hide: Callable[[str], str], write: str, asked: duckdb.DuckDBPyConnection, root: Path
+) -> None:
+    before = state(asked, root)
+    with pytest.raises(ConfigurationError, match="only SELECT"):
+        query(asked, hide(write.replace(DATA, str(root / "data"))))
+    assert state(asked, root) == before
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 @pytest.mark.parametrize("read", READS)
 def test_reading_statements_are_answered(read: str, asked: duckdb.DuckDBPyConnection, root: Path) -> None:
     for end in ("", ";", " ;; -- that is all; really"):

@@ -183,7 +183,8 @@ class HubWhisper:
 
         # its bases: OSError, and the errors of the httpx that the hub's client uses
         network_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
-        report.say(f"looking for the Whisper model {self.model} on the hub")
+        caution = HubModel.whisper(self.model).caution if "/" in self.model else ""
+        report.say(f"looking for the Whisper model {self.model} on the hub{caution}")
         try:
             return _checked(_snapshot(self.model, pinned=True, local_files_only=False))
         except network_errors as error:

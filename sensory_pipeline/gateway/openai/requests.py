@@ -73,9 +73,7 @@ def translation(service: Service, fields: dict[str, list[bytes]]) -> Asked:
     """
     form = read(TranslationForm, fields)
     info = service.recognition.engines().transcriber.info
-    if info.languages == frozenset({"en"}) or (
-        info.settings_used is not None and "translate" not in info.settings_used
-    ):
+    if not info.translates:
         raise Problem(
             422,
             "no-translation",

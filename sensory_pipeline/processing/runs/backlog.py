@@ -22,6 +22,9 @@ from sensory_pipeline.processing.workers.stage_queue import MAX_CRASHES
 
 log = logging.getLogger(__name__)
 
+RETRY = "`sensory ingest --retry-failed` tries it again"
+"""What a lake can do about a recording that is not tried again by itself."""
+
 
 def stage_results(
     lake: Lake, plan: StagePlan, partition: Partition, pending: Sequence[Pending]
@@ -99,10 +102,7 @@ def duration_s(result: StageResult) -> float:
 def given_up(item: Pending) -> Terminal | None:
     """Return why a recording is not tried again; None if it is."""
     if item.crashes >= MAX_CRASHES:
-        return Crashed(f"{item.note}, {item.crashes} times; retry it with `sensory ingest --retry-failed`")
+        return Crashed(f"{item.note}, {item.crashes} times")
     if item.attempts >= MAX_ATTEMPTS:
-        return Abandoned(
-            f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}; "
-            "retry it with `sensory ingest --retry-failed`"
-        )
+        return Abandoned(f"started {item.attempts} times and never finished{f' ({item.note})' if item.note else ''}")
     return None

@@ -42,6 +42,11 @@ class StageReport:
     caches: tuple[CacheStats, ...]
 
     @property
+    def idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.computed or self.reused or self.deferred)
+
+    @property
     def engine_at_fault(self) -> bool:
         """Whether so many recordings failed because of the engine that the run should fail instead of them."""
         return engines_at_fault(self.computed, self.engine_faults)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from sensory_pipeline.core.errors import Terminal, Transient
+from sensory_pipeline.core.errors import Abandoned, AudioTooLong, Crashed, Terminal, Transient
 from sensory_pipeline.core.recordings import Partition, Recording
 from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.stage_store import StageResult, StageWriter
 from sensory_pipeline.processing.plans import Plan
-from sensory_pipeline.processing.runs.backlog import duration_s, given_up, stage_results
+from sensory_pipeline.processing.runs.backlog import RETRY, duration_s, given_up, stage_results
 from sensory_pipeline.processing.runs.context import Budget, RunContext
 from sensory_pipeline.processing.runs.journal import AtWork, LedgerJournal
 from sensory_pipeline.processing.runs.moved import Moved, sound_of
@@ -231,7 +231,7 @@ class StageRun:
             fingerprint=self.plan.fingerprint,
             payload=None if failed else str(outcome),
             error_class=type(outcome).__name__ if failed else None,
-            error_message=str(outcome) if failed else None,
+            error_message=_advised(outcome) if isinstance(outcome, Terminal) else None,
             engine=self.plan.info.engine,
             model=self.plan.info.model,
             revision=self.plan.info.revision,
@@ -242,3 +242,8 @@ class StageRun:
             seconds=seconds,
             made_at=datetime.now(UTC).replace(tzinfo=None),
         )
+
+
+def _advised(error: Terminal) -> str:
+    """Return the message of an error, with what a lake can do about it."""
+    return f"{error}; {RETRY}" if isinstance(error, Abandoned | AudioTooLong | Crashed) else str(error)

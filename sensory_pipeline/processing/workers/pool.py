@@ -43,6 +43,7 @@ class EnginePool:
         memory_mb: int,
         per_stage: Mapping[Stage, int] | None = None,
         threads: int | None = None,
+        log_level: str = "WARNING",
         standby: bool = False,
     ) -> None:
         """Describe the processes; they are started when they are needed.
@@ -54,6 +55,7 @@ class EnginePool:
             per_stage: Number of processes of each stage on each device instead of `size`, so that stages run side by
                 side.
             threads: Number of threads that the libraries in each process may use; None for their own choice.
+            log_level: Lowest level of the lines that each process logs, also those of its libraries.
             standby: Whether to have one process of each stage on each device before it is needed, its models loaded.
         """
         self.memory_mb = memory_mb
@@ -63,6 +65,7 @@ class EnginePool:
         self._size = size
         self._per_stage = per_stage
         self._threads = threads
+        self._log_level = log_level
         self._activities: list[Activity] = []
         self._failed: dict[str, float] = {}
         """When a process last died before its engines were set up, by device, in monotonic seconds."""
@@ -170,7 +173,13 @@ class EnginePool:
         taken = {process.lane for process in self._processes}
         lane = next(lane for number in count(1) if (lane := f"{own or 'engines'} {number}") not in taken)
         process = EngineProcess.started(
-            self._factories[device], threads=self._threads, lane=lane, device=device, stage=own, warm=self.standby
+            self._factories[device],
+            threads=self._threads,
+            log_level=self._log_level,
+            lane=lane,
+            device=device,
+            stage=own,
+            warm=self.standby,
         )
         self._processes.append(process)
         return process

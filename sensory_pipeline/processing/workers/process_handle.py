@@ -75,13 +75,22 @@ class EngineProcess:
 
     @classmethod
     def started(
-        cls, factory: EngineSets, *, threads: int | None, lane: str, device: str, stage: Stage | None, warm: bool
+        cls,
+        factory: EngineSets,
+        *,
+        threads: int | None,
+        log_level: str,
+        lane: str,
+        device: str,
+        stage: Stage | None,
+        warm: bool,
     ) -> Self:
         """Start a process, which then sets up its engines; it dies with the calling thread.
 
         Args:
             factory: Makes the sets of engines.
             threads: As for EnginePool.
+            log_level: As for EnginePool.
             lane: Its name in a timeline.
             device: Where its models are.
             stage: The only stage it works on; None for any.
@@ -91,7 +100,7 @@ class EngineProcess:
         ours, theirs = context.Pipe()
         stages = (tuple(Stage) if stage is None else (stage,)) if warm else ()
         process = context.Process(
-            target=serve, args=(theirs, factory, os.getpid(), threads, stages), daemon=True, name="engines"
+            target=serve, args=(theirs, factory, os.getpid(), threads, log_level, stages), daemon=True, name="engines"
         )
         process.start()
         theirs.close()

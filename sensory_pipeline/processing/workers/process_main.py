@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import assert_never
 
 from sensory_pipeline.core.errors import ConfigurationError, EngineError, brief
+from sensory_pipeline.core.log_lines import configure
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.cache_stats import CacheStats
@@ -39,7 +40,9 @@ _REPORT_S = 5.0
 """Seconds between two messages about what was done."""
 
 
-def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | None, warm: Sequence[Stage]) -> None:
+def serve(
+    pipe: Connection, factory: EngineSets, parent: int, threads: int | None, log_level: str, warm: Sequence[Stage]
+) -> None:
     """Work until the pool closes the pipe.
 
     Args:
@@ -47,9 +50,11 @@ def serve(pipe: Connection, factory: EngineSets, parent: int, threads: int | Non
         factory: Makes the sets of engines.
         parent: Process id of the pool.
         threads: As for EnginePool.
+        log_level: As for EnginePool.
         warm: The stages whose models it loads at once, those of the first set of engines.
     """
     _die_with(parent)
+    configure(log_level)
     if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and their dependencies
         os.environ["OMP_NUM_THREADS"] = str(threads)  # noqa: TID251
     sets = factory()

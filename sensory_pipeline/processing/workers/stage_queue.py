@@ -115,7 +115,7 @@ class StageQueue:
             attempt.crashes += 1
             self._journal.died(attempt.task, str(error))
             if attempt.crashes >= MAX_CRASHES:
-                advice = "no other recording is affected. Retry it with `sensory ingest --retry-failed`"
+                advice = "no other recording is affected. Convert it to wav and try that"
                 self.answer(attempt, type(error)(f"{error}, {attempt.crashes} times in {self.stage}; {advice}"))
             else:
                 self._quarantined.append(attempt)

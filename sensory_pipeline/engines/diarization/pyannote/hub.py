@@ -108,6 +108,7 @@ class PyannoteWeights:
             return Path(self.model)
         found = local(self.model)
         if found is None:
-            report.say(f"looking for the diarization model {self.model} on the hub")
+            asked = HubModel.named(self.model)
+            report.say(f"looking for the diarization model {self.model} on the hub{asked.caution if asked else ''}")
             found = fetched(self.model, self.token)
         return verified(found, self.store)
