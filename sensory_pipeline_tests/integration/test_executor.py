@@ -27,8 +27,8 @@ from sensory_pipeline_tests.audio_files import tone
 LENGTHS_MS = (300, 310, 320, engines.CULPRIT_MS, 330, 340, 350, 360)
 
 
-def alone(factory: EngineFactory) -> list[Engines]:
-    return [factory()]
+def alone(factory: EngineFactory, count: int = 1) -> list[Engines]:
+    return [factory() for _ in range(count)]
 
 
 def executor(factory: EngineFactory, *, size: int = 2) -> EngineExecutor:
@@ -98,6 +98,16 @@ def test_recordings_that_arrive_while_engines_work_join_them(tmp_path: Path) -> 
         assert [text(future) for future in futures] == ["310", "320"]
         assert "SPEAKER_00" in later.result(60)
         assert len(set(multiprocessing.active_children()) - others) == 1
+
+
+def test_stereo_recordings_do_not_wait_until_no_other_is_left(tmp_path: Path) -> None:
+    sets = {"cpu": partial(alone, engines.slow, 2)}
+    mono, stereo = task(tmp_path, 300), task(tmp_path, 310)
+    with EngineExecutor(EnginePool(sets, size=1, memory_mb=4096)) as shared:
+        crowd = [shared.submit(Stage.TRANSCRIPTS, 0, mono) for _ in range(24)]
+        assert text(shared.submit(Stage.TRANSCRIPTS, 1, stereo)) == "310"
+        assert not crowd[-1].done()
+        assert {text(future) for future in crowd} == {"300"}
 
 
 def test_engines_that_cannot_start_fail_all_waiting_requests(tmp_path: Path) -> None:

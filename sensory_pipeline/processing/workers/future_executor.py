@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
 from socket import socketpair
 from threading import Lock, Thread
 from typing import Self
@@ -30,6 +29,9 @@ class _Submission:
 
 _IDLE_S = 1.0
 """Seconds after which an idle executor looks whether a process is missing."""
+
+_MOST_TASKS = 16
+"""Tasks of a batch, some batches of a transcriber. After them, processes also go to what else waits for the stage."""
 
 _Line = deque[_Submission]
 """Tasks that wait for one stage and one choice of engines."""
@@ -149,7 +151,7 @@ class EngineExecutor:
 
 
 class _Batch:
-    """The tasks of one line until it is empty: an engine that waits for more tasks would return no results.
+    """The next tasks of one line, until it is empty: an engine that waits for more tasks would return no results.
 
     Tasks that are submitted while the last ones are in progress go to the next batch, which does not wait for this one.
     """
@@ -160,7 +162,6 @@ class _Batch:
         self.over = False
         self._dispatcher, self._stage, self._choice = dispatcher, stage, choice
         self._open: dict[str, _Submission] = {}
-        self._numbers = count()
         self._answers = dispatcher.run(stage, choice, self._attempts(), _Silent(), quarantined_last=False)
 
     def step(self) -> list[_Batch]:
@@ -188,10 +189,11 @@ class _Batch:
             submission.future.set_exception(EngineUnavailable("the engines were closed while they worked on this"))
 
     def _attempts(self) -> Iterator[Attempt]:
-        while self.line:
+        taken = 0
+        while self.line and taken < _MOST_TASKS:
             submission = self.line.popleft()
             if submission.future.running() or submission.future.set_running_or_notify_cancel():
-                identity = str(next(self._numbers))
+                identity, taken = str(taken), taken + 1
                 self._open[identity] = submission
                 yield Attempt(task=replace(submission.task, recording_id=identity), quarantined=False, crashes=0)
         self.takes = False
