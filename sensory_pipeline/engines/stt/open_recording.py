@@ -21,7 +21,7 @@ from sensory_pipeline.engines.stt.repetitions import without_loops
 _TOGETHER_MS = 300
 """Largest gap between parts of one word."""
 _SURE = 0.5
-"""Least mean probability of words in speech that was skipped at first."""
+"""Least mean probability of words in speech that was skipped at first, and of words that a half of a clip keeps."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,9 +49,9 @@ class OpenRecording:
     def take(self, clip: Clip, found: list[DecodedSegment] | EngineError) -> list[Clip]:
         """Keep the result of a clip.
 
-        If the result skips speech, the halves of the clip take its place: the one with skipped speech is decoded
-        again, and one without keeps its words. If the clip cannot be halved, the skipped parts are decoded alone; of
-        these, only text with a high probability is kept.
+        If the result skips speech, the halves of the clip take its place. One with skipped speech is decoded again; one
+        without keeps its words if their probability is high. If the clip cannot be halved, the skipped parts are
+        decoded alone; of these, only text with a high probability is kept.
 
         Args:
             clip: One of `clips`.
@@ -85,10 +85,12 @@ class OpenRecording:
         ]
         del self.answers[clip]
         self.clips[index : index + 1] = parts
-        again = [part for part in parts if any(span.overlap_ms(cover(part.speech)) for span in lost)]
+        again = []
         for part, said in zip(parts, _cut(clip, found, [cover(parts[1].speech).start_ms]), strict=True):
-            if part not in again:
+            if _sure(said) and not any(span.overlap_ms(cover(part.speech)) for span in lost):
                 self.answers[part] = [_shifted(heard, clip.span.start_s - part.span.start_s) for heard in said]
+            else:
+                again.append(part)
         return again
 
     def transcript(self, language: str | None) -> Transcript | EngineError:
