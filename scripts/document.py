@@ -49,6 +49,15 @@ words = duckdb.sql(
 words = spark.read.option("mergeSchema", "true").parquet("LAKE/data/words")  # spark: a SparkSession
 ```
 
+Who said what, and how, with the name of each file:
+
+```sql
+SELECT url_decode(parse_filename(uri)) AS name, start_ms / 1000 AS start_s, speaker, emotion, text
+FROM read_parquet('LAKE/data/utterances/**/*.parquet', hive_partitioning = true, union_by_name = true)
+JOIN read_parquet('LAKE/data/recordings/**/*.parquet', hive_partitioning = true, union_by_name = true)
+USING (recording_id) ORDER BY name, start_s
+```
+
 A file is replaced in one step and holds only what is published now, so no row is there twice. The tables of a partition
 are replaced one after another within milliseconds; joins may see the new version of one and the old one of another
 during that time. Earlier versions lie in `LAKE/generations` for an hour or more, for queries that are still running;

@@ -79,7 +79,8 @@ class Settings(Variables, LakeSettings):
         None, gt=0, description="Dagster shows the tables as overdue after this many hours without a run; unset: never."
     )
     webhook_url: SecretStr | None = Field(
-        None, description="Failure webhook URL, in the form of Slack's incoming webhooks; unset: none."
+        None,
+        description="URL to which sensory dev reports failures, in the form of Slack's incoming webhooks; unset: none.",
     )
     ui_url: str | None = Field(
         None,

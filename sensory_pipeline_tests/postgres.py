@@ -17,8 +17,6 @@ from signal import SIGINT
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-import psycopg2
-
 from sensory_pipeline_tests.s3_servers import free_port, wait_for
 
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # not on the path there
@@ -39,6 +37,8 @@ class PostgresServer:
 
     def new_database(self) -> str:
         """URL of one that is empty."""
+        import psycopg2  # `make unit` runs without it
+
         name = f"test_{uuid4().hex[:8]}"
         with closing(psycopg2.connect(self.url())) as db:
             db.autocommit = True

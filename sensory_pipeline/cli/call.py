@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from stamina.instrumentation import set_on_retry_hooks
 
 from sensory_pipeline.cli.console import errors, reader_may_leave
 from sensory_pipeline.cli.formats import Format
@@ -69,7 +69,7 @@ def call(
         raise ConfigurationError(f"the file {file} does not exist")
     secret = ServiceSettings().client_key
     key = None if secret is None else secret.get_secret_value()
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # the final error says enough
+    set_on_retry_hooks([])  # the final error says enough, and structlog would write to standard output
     options = _options(tasks, emo_level, language, live=live)
     with _explained(), reader_may_leave():
         if live:

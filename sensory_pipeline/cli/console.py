@@ -53,3 +53,10 @@ def reader_may_leave() -> Iterator[None]:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: 1 run, 2 recordings."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def length(hours: float) -> str:
+    """Return hours of audio in the unit that fits: 2.5 h, 1.4 min, 9 s."""
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"

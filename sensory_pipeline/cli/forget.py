@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from typing import Annotated
 
@@ -43,8 +44,25 @@ def forget(
         if len(chosen) > MOST_SHOWN:
             errors.print(f"  and {len(chosen) - MOST_SHOWN} more")
         number = counted(len(chosen), "recording")
-        typer.confirm(f"Remove {number} from {opened.root} for good?", abort=True, err=True)
+        _confirm(f"Remove {number} from {opened.root} for good?")
     unknown = [place for uri, place in chosen.items() if not remove(opened, uri)]
     errors.print(f"{counted(len(chosen) - len(unknown), 'recording')} removed", soft_wrap=True)
     if unknown:
-        raise ConfigurationError(f"{opened.root} has no {', no '.join(unknown)}: give uris from the table `recordings`")
+        raise ConfigurationError(
+            f"{opened.root} has no {', no '.join(unknown)}: give paths, or uris from the table `recordings`"
+        )
+
+
+def _confirm(question: str) -> None:
+    """Ask; raise Abort if the answer is no, and ConfigurationError if there is neither an answer nor a terminal."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:  # the input ended, or Ctrl-C
+        if sys.stdin.isatty():
+            raise
+        errors.print()  # ends the line of the question
+        raise ConfigurationError(
+            "nobody answered and nothing was removed: give --yes to remove without asking"
+        ) from None
+    if not agreed:
+        raise typer.Abort

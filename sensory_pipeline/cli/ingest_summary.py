@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensory_pipeline.automation.ingest_report import IngestReport
-from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.console import counted, errors, length
 from sensory_pipeline.core.errors import without_class
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.lake import Lake
@@ -54,10 +54,10 @@ def summarise_work(report: IngestReport, root: Path) -> None:
             table.add_row(stage.value, str(report.computed.get(stage.value, 0)))
         errors.print(table)
     errors.print(
-        f"processed {counted(report.published, 'recording')} ({report.audio_hours * 60:.1f} min of audio), "
+        f"processed {counted(report.published, 'recording')} ({length(report.audio_hours)} of audio), "
         f"{report.failed} of them failed"
         + (f": {', '.join(f'{count} {kind}' for kind, count in report.errors.items())}" if report.errors else "")
-        + (f"; {report.partial} are damaged and partly processed" if report.partial else "")
+        + (f"; {report.partial} damaged and partly processed" if report.partial else "")
     )
     before = _failed(root) - report.failed
     if before > 0:

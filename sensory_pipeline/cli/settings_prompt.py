@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from sensory_pipeline.cli.console import counted, errors
+from sensory_pipeline.cli.console import counted, errors, length
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import LakeMismatch
 from sensory_pipeline.lake.lake import Lake
@@ -72,7 +72,7 @@ def effort(root: Path, hours: float) -> str:
     """Return the hours of audio as text, and how long they take at the pace of the last runs, if there were any."""
     if not hours:
         return ""
-    audio = f": {_hours(hours)} of audio"
+    audio = f": {length(hours)} of audio"
     home = dagster_home() or root / ".dagster"
     if not (home / "dagster.yaml").exists():
         return audio
@@ -103,9 +103,3 @@ def written(value: object) -> str:
             return f"{value['uri']} ({', '.join(f'{k}: {written(v)}' for k, v in value.items() if k != 'uri')})"
         case _:
             return str(value)
-
-
-def _hours(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:.1f} h"
-    return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import duckdb
 import pyarrow as pa
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from sensory_pipeline.cli.console import errors, output, reader_may_leave
 from sensory_pipeline.cli.lake_option import LakeOption
@@ -141,7 +141,7 @@ def _finite(value: object) -> object:
 
 def _show_table(names: list[str], rows: list[list[str]]) -> None:
     """One line a row, or a line a value where the columns do not fit."""
-    table = Table(*names)
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for row in rows:
         table.add_row(*row)
     if not rows or output.measure(table).minimum < output.width:

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from sensory_pipeline.cli.console import counted, output, reader_may_leave
+from sensory_pipeline.cli.console import counted, length, output, reader_may_leave
 from sensory_pipeline.cli.lake_option import LakeOption, settings_of
 from sensory_pipeline.cli.settings_prompt import written
 from sensory_pipeline.core.errors import ConfigurationError
@@ -56,7 +56,7 @@ def _recordings(lake: Lake) -> Iterator[str]:
             "SELECT error_class, count(*), min(error_message) FROM recordings WHERE status = 'failed' AND present"
             " GROUP BY ALL ORDER BY count(*) DESC, error_class",
         )
-    yield f"{counted(ok, 'recording')} processed, {hours:.1f} h of audio" + (f"; {gone} are missing" if gone else "")
+    yield f"{counted(ok, 'recording')} processed, {length(hours)} of audio" + (f"; {gone} are missing" if gone else "")
     yield (
         f"{waiting} waiting, {size / 1e9:.3f} GB in {counted(partitions, 'partition')}"
         + (f"; {deferred} were tried and could not be worked on" if deferred else "")

@@ -18,6 +18,7 @@ from sensory_pipeline.client.calls import (
     Call,
     Options,
     accepted,
+    checked,
     finished,
     headers,
     should_retry,
@@ -42,7 +43,7 @@ class AsyncAudioClient:
             patience_s: Seconds after which a request is given up in any case.
             at_once: How many recordings of a list are sent at the same time.
         """
-        self._http = httpx2.AsyncClient(base_url=url, headers=headers(key), timeout=TIMEOUT)
+        self._http = httpx2.AsyncClient(base_url=checked(url, "http", "https"), headers=headers(key), timeout=TIMEOUT)
         self._attempts, self._patience_s = attempts, patience_s
         self._places = asyncio.Semaphore(at_once)
 

@@ -18,6 +18,7 @@ from sensory_pipeline.client.calls import (
     Call,
     Options,
     accepted,
+    checked,
     finished,
     headers,
     should_retry,
@@ -42,7 +43,7 @@ class AudioClient:
             attempts: How often a request is sent if the service is busy or cannot be reached.
             patience_s: Seconds after which a request is given up in any case.
         """
-        self._http = httpx2.Client(base_url=url, headers=headers(key), timeout=TIMEOUT)
+        self._http = httpx2.Client(base_url=checked(url, "http", "https"), headers=headers(key), timeout=TIMEOUT)
         self._attempts, self._patience_s = attempts, patience_s
         weakref.finalize(self, self._http.close)  # in case nobody closes this client
 

@@ -88,6 +88,17 @@ class Call:
         }
 
 
+def checked(url: str, *schemes: str) -> str:
+    """Return the URL of the service.
+
+    Raises:
+        ServiceError: It begins with none of the schemes, such as localhost:8001.
+    """
+    if not url.lower().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ServiceError(None, f"{url} is not the URL of a service: write it like http://127.0.0.1:8001")
+    return url
+
+
 def headers(key: str | None) -> dict[str, str]:
     """Return the headers of every request, with a key that `sensory keys new` has printed."""
     return {"Authorization": f"Bearer {key}"} if key else {}
@@ -126,7 +137,7 @@ def finished(answer: Mapping[str, Any]) -> Result | None:
 def unreachable(url: httpx2.URL, error: httpx2.TransportError) -> ServiceError:
     """Return the ServiceError for a transport error."""
     reason = str(error) or type(error).__name__
-    return ServiceError(None, f"{url.host} does not answer ({reason}): is it running there?")
+    return ServiceError(None, f"{url.netloc.decode()} does not answer ({reason}): is it running there?")
 
 
 def should_retry(error: Exception) -> bool | float:

@@ -16,7 +16,7 @@ import stamina
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from sensory_pipeline.client.calls import Options, headers, settings
+from sensory_pipeline.client.calls import Options, checked, headers, settings
 from sensory_pipeline.client.errors import ServiceError, StreamLost
 from sensory_pipeline.client.results import LiveMessage
 from sensory_pipeline.client.sent_sound import SentSound
@@ -43,10 +43,11 @@ class StreamingClient:
 
         Raises:
             ValueError: The rate is another.
+            ServiceError: The URL has no http:// or https://.
         """
         if rate not in RATES:
             raise ValueError(f"sound can have {', '.join(map(str, RATES))} Hz, not {rate}: resample it")
-        scheme, host, path, *_ = urlsplit(url)
+        scheme, host, path, *_ = urlsplit(checked(url, "http", "https", "ws", "wss"))
         self._address = urlunsplit(("wss" if scheme in ("https", "wss") else "ws", host, path.rstrip("/"), "", ""))
         self._headers = headers(key)
         self._rate = rate

@@ -68,6 +68,21 @@ def test_live_as_json(service: Gateway, tmp_path: Path) -> None:
     assert sum(bool(json.loads(line)["words"]) for line in lines) == 1
 
 
+@pytest.mark.parametrize("live", [(), ("--live",)])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("127.0.0.1:9", "127.0.0.1:9 is not the URL of a service"),
+        ("http://127.0.0.1:9", "127.0.0.1:9 does not answer"),
+    ],
+)
+def test_no_service(tmp_path: Path, url: str, why: str, live: tuple[str, ...]) -> None:
+    wav(tmp_path / "speech.wav", 16_000, KENNEDY[:32_000])
+    done = sensory("call", "speech.wav", "--url", url, *live, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why in done.stderr
+
+
 def test_errors_are_one_line(service: Gateway, tmp_path: Path) -> None:
     (tmp_path / "no.wav").write_text("no recording")
     assert "it is not recognised as sound" in called(service, tmp_path, "no.wav", code=1)

@@ -77,7 +77,8 @@ def test_a_pending_recording_can_be_forgotten(source: Path, tmp_path: Path) -> N
 def test_the_command(source: Path, tmp_path: Path) -> None:
     path = f"in/{SECRET}.wav"
     asked = sensory("forget", path, "--lake", "lake", cwd=tmp_path)
-    assert asked.returncode == 1
+    assert asked.returncode == 2
+    assert "give --yes" in asked.stderr
     assert len(rows(tmp_path / "lake", "SELECT * FROM recordings")) == 3
     done = sensory("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "1 recording removed\n")

@@ -275,7 +275,7 @@ def test_access_depends_on_settings_alone(bucket: Bucket, tmp_path: Path) -> Non
     settings = {"SENSORY_S3_ENDPOINT_URL": bucket.server.endpoint, "SENSORY_S3_UNSIGNED": "true"}
     done = sensory("ingest", bucket.uri(), "--lake", "lake", cwd=tmp_path, **ELSEWHERE, **settings)
     assert done.returncode == 0, done.stderr  # it was listed here, and read by an engine process
-    assert "processed 1 recording (0.0 min of audio), 0 of them failed" in done.stderr
+    assert "processed 1 recording (0 s of audio), 0 of them failed" in done.stderr
 
 
 def test_a_sensor_reaches_it_by_the_resource(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

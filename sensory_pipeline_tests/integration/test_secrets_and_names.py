@@ -105,3 +105,10 @@ def test_no_cell_is_a_formula(capsys: pytest.CaptureFixture[str]) -> None:
     names, values = csv.reader(io.StringIO(capsys.readouterr().out, newline=""))
     assert names[0] == "'=HYPERLINK(0)"
     assert values == ["'=cmd|' /C calc'!A0", "'+1", "'-1", "'@SUM(A1)", "'\t=1", "a=1", "-1.5", ""]
+
+
+def test_no_cell_is_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    uri = "file:///recordings/call_of_anna.wav"
+    show(["uri", "error_class", "error_message"], iter([(uri, "UnreadableAudio", "convert it, " * 9)]), Format.TABLE)
+    shown = capsys.readouterr().out
+    assert "".join(line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")) == uri

@@ -40,7 +40,7 @@ def test_it_shows_what_is_done_pending_failed_and_next(
     ledger.register([added], fingerprint=lambda _: "", shards=1, start_date=lake.start_date)
     found = status()
     assert found[0] == f"lake {lake.root}"
-    assert "1 recording processed, 0.0 h of audio" in found
+    assert "1 recording processed, 0 s of audio" in found
     assert "1 waiting, 0.000 GB in 1 partition" in found
     assert "2 failed:" in found
     assert any(line.startswith("  2 EmptyAudio, for example: the file has no bytes") for line in found)
