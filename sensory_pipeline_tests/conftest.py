@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -47,6 +48,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
     All stages share one engine process unless a test is about several: each takes half a second of the processor.
     """
+    # Dagster leaves SIGTERM handled as SIGINT, which a job in the background ignores, and processes inherit that
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for name in list(os.environ):  # noqa: TID251
         if name in Settings.names() or name.startswith(("SENSORY_", "DAGSTER_")):
             monkeypatch.delenv(name)

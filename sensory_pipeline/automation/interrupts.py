@@ -1,9 +1,10 @@
-"""Ctrl-C while Dagster runs."""
+"""Ctrl-C and SIGTERM while Dagster runs."""
 
 from __future__ import annotations
 
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -31,3 +32,17 @@ def watch_interrupts() -> Iterator[Callable[[], bool]]:
             yield interrupted
         finally:
             signal.set_wakeup_fd(before)
+
+
+@contextmanager
+def keep_sigterm() -> Iterator[None]:
+    """Give SIGTERM its handler back after a run of Dagster.
+
+    Dagster leaves it the handler of SIGINT. A script's background jobs ignore SIGINT, so only SIGKILL would end them.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # Dagster changes it in no other
+            signal.signal(signal.SIGTERM, before)

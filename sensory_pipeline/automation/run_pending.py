@@ -10,6 +10,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from sensory_pipeline.automation.ingest_report import IngestReport
+from sensory_pipeline.automation.interrupts import keep_sigterm
 from sensory_pipeline.automation.jobs import SOURCE_TAG
 from sensory_pipeline.automation.orphans import fail_orphans, this_process
 from sensory_pipeline.core.recordings import Partition
@@ -78,13 +79,14 @@ def _run(
     log_level: str,
 ) -> None:
     runner.publication = None
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
-        tags={**this_process(), **({SOURCE_TAG: report.source} if report.source else {})},
-        run_config=_console(log_level),
-        raise_on_error=False,
-    )
+    with keep_sigterm():
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
+            tags={**this_process(), **({SOURCE_TAG: report.source} if report.source else {})},
+            run_config=_console(log_level),
+            raise_on_error=False,
+        )
     report.runs += 1
     for event in result.all_events:
         if event.is_step_failure:

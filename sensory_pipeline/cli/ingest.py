@@ -25,7 +25,7 @@ from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.setup import choices
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.s3_access import S3Access
-from sensory_pipeline.storage.sources import why_empty
+from sensory_pipeline.storage.sources import check, why_empty
 
 if TYPE_CHECKING:
     from dagster import JobDefinition
@@ -87,6 +87,7 @@ def ingest_folder(
     quiet: bool = False,
 ) -> IngestReport:
     """Ingest a source, without a summary; progress goes to standard error."""
+    check(source)  # before there is a lake
     lake = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     agree(lake, settings, redo=redo)
 

@@ -26,6 +26,20 @@ SUFFIXES = frozenset(
 """A file with such a suffix counts as a recording, whatever it contains; for others, the first bytes decide."""
 
 
+def checked_folder(folder: Path) -> Path:
+    """Return the absolute path of a folder of recordings.
+
+    Raises:
+        ConfigurationError: The folder does not exist, or is a lake.
+    """
+    root = folder.resolve()
+    if not root.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder: give the folder that holds the recordings")
+    if any(_is_lake(parent) for parent in (root, *root.parents)):
+        raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
+    return root
+
+
 def objects(
     folder: Path,
     *,
@@ -49,11 +63,7 @@ def objects(
     Raises:
         ConfigurationError: The folder does not exist, or is a lake.
     """
-    root = folder.resolve()
-    if not root.is_dir():
-        raise ConfigurationError(f"{folder} is not a folder: give the folder that holds the recordings")
-    if any(_is_lake(parent) for parent in (root, *root.parents)):
-        raise ConfigurationError(f"{folder} is a lake, or in one: give the folder that holds the recordings")
+    root = checked_folder(folder)
     done = () if after is None else after.relative_to(root).parts
     for parent, folders, files in os.walk(root, onerror=unreadable):
         reasons = {name: _why_skipped(Path(parent, name)) for name in folders}

@@ -77,6 +77,17 @@ def _paged(objects: Iterator[SourceObject]) -> Iterator[Page]:
         yield Page(objects=page, after=page[-1].uri)
 
 
+def check(source: str) -> None:
+    """Check what can be known of a source without listing it.
+
+    Raises:
+        ConfigurationError: It is neither a folder nor in S3, names no bucket, or is a lake.
+    """
+    prefix_of(source)
+    if not in_s3(source):
+        local.checked_folder(Path(source))
+
+
 def prefix_of(source: str) -> str:
     """Return what the uris of all recordings of a source begin with.
 

@@ -160,6 +160,7 @@ def test_wrong_use_is_exit_code_2_and_one_clear_line(arguments: list[str], messa
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (lake / "new").exists(), "no lake is made for a wrong source"
 
 
 def test_a_different_number_of_shards_is_refused(lake: Path) -> None:

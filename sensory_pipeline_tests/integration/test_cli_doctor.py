@@ -40,8 +40,7 @@ def test_doctor_and_models_go_by_the_settings_that_a_lake_keeps(tmp_path: Path) 
     own_settings.write(lake.root, own_settings.parsed({"PYANNOTE_MODEL": "me/mine"}))
     doctor = sensory("doctor", "--lake", lake.root, cwd=tmp_path)
     assert doctor.returncode == 1
-    assert re.search(r"│ lake +│ /", doctor.stdout)
-    assert "whose settings" in doctor.stdout
+    assert "whose settings hold" in re.sub(r"[│\s]+", " ", doctor.stdout)  # in a cell of some lines
     assert "pyannote: " in doctor.stdout, "and its packages or its model are missing"
     assert "pyannote:me/mine" in sensory("models", "list", cwd=tmp_path, SENSORY_LAKE="lake").stdout
     assert "pyannote:me/mine" not in sensory("models", "list", cwd=tmp_path).stdout, "nobody has named the lake"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dagster._utils.interrupts import capture_interrupts  # noqa: TID251 - as Dagster does around a run
 
-from sensory_pipeline.automation.interrupts import watch_interrupts
+from sensory_pipeline.automation.interrupts import keep_sigterm, watch_interrupts
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import command, environment, sensory
 
@@ -79,3 +79,14 @@ def test_a_ctrl_c_that_dagster_loses_is_noticed() -> None:
             signal.raise_signal(signal.SIGINT)
         assert interrupted()
         assert not interrupted(), "it is reported once"
+
+
+def test_sigterm_keeps_its_handler_where_ctrl_c_is_ignored() -> None:
+    """As in a job that a script runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with keep_sigterm(), capture_interrupts():
+            pass
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
