@@ -26,6 +26,7 @@ _FAILURES = (
     httpcore2.TimeoutException,
     httpcore2.UnsupportedProtocol,
     OSError,  # also ssl.SSLError and TimeoutError
+    UnicodeError,  # the name of the host cannot be looked up, such as a..b
 )
 
 

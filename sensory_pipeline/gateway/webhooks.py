@@ -78,8 +78,9 @@ class Webhooks:
         outcome, reason = "delivered", None
         try:
             await self._sender.send(webhook.job_id, webhook.url, webhook.body)
-        except NotDelivered as error:
-            outcome, reason = ("failed" if webhook.tries < len(_PAUSES_S) else "given_up"), str(error)
+        except Exception as error:  # noqa: BLE001 - clients choose the addresses, and one must not stop the others
+            outcome = "failed" if webhook.tries < len(_PAUSES_S) else "given_up"
+            reason = str(error) if isinstance(error, NotDelivered) else type(error).__name__
         if outcome == "failed":
             next_s = self._clock() + _PAUSES_S[webhook.tries]
             await asyncio.to_thread(self._store.postpone, webhook.job_id, next_s)
@@ -134,6 +135,8 @@ def check(asked: RequestJson, settings: ServiceSettings) -> None:
         why = "the service has no secret to sign it with, SENSORY_JOB_WEBHOOK_SECRET: ask GET /v1/jobs/{job_id} instead"
     elif url.username is not None or url.password is not None:
         why = "it must not contain a user name or a password: its signature shows who sent it"
+    elif not _can_be_looked_up(host):
+        why = "its host has no valid name"
     elif settings.job_webhook_any_address:
         return
     elif url.scheme != "https":
@@ -142,3 +145,11 @@ def check(asked: RequestJson, settings: ServiceSettings) -> None:
         why = "its address is not public: SENSORY_JOB_WEBHOOK_ANY_ADDRESS allows it"
     if why is not None:
         raise refused({"webhook_url": why})
+
+
+def _can_be_looked_up(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True

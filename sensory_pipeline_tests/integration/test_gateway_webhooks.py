@@ -131,6 +131,21 @@ def test_a_receiver_that_never_accepts_is_given_up(tmp_path: Path) -> None:
     assert 12 < (now_s[0] - 1e9) / 3600 < 24  # while the job is kept
 
 
+def test_an_address_that_cannot_be_used_does_not_stop_the_webhooks_of_others(tmp_path: Path) -> None:
+    now_s, outcomes = [1e9], list[str]()
+    path = tmp_path / "jobs.sqlite"
+
+    async def day(receiver: Receiver) -> None:
+        stored(path, ("a", "anna", "https://a..b/"), ("b", "boris", "https://[::1/"), ("c", "clara", receiver.url))
+        hooks = Webhooks(WebhookStore(path), trusting(now_s), told=outcomes.append, clock=lambda: now_s[0])
+        assert await hooks.round() == pytest.approx(5)
+
+    with listening() as receiver:
+        asyncio.run(day(receiver))
+        assert [job["job_id"] for job in receiver.accepted] == ["c"]
+    assert sorted(outcomes) == ["delivered", "failed", "failed"]
+
+
 def test_one_clients_webhooks_do_not_delay_those_of_others(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     jobs = [*((f"{number}", "anna", HOOK) for number in range(5)), ("b", "boris", HOOK), ("c", "clara", None)]
@@ -235,6 +250,8 @@ def test_the_signature_is_that_of_the_standard() -> None:
         ("https://169.254.169.254/latest", {}, "not public"),
         ("https://[::ffff:10.0.0.1]/", {}, "not public"),
         ("https://0x7f.1/", {}, "not public"),
+        ("https://a..b/", {}, "no valid name"),
+        (f"https://{'a' * 64}.org/", {"job_webhook_any_address": True}, "no valid name"),
         (HOOK, {}, None),
         ("http://10.0.0.1:8080/", {"job_webhook_any_address": True}, None),
     ],
