@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sensory_pipeline_tests.s3_servers import Server
+import pytest
+
+from sensory_pipeline_tests.s3_servers import Server, connect, disconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +112,13 @@ def serving(bucket: FakeBucket) -> Iterator[Server]:
 
 def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+@contextmanager
+def connected(*, page: int) -> Iterator[FakeBucket]:
+    """A bucket that the environment's settings reach."""
+    bucket = FakeBucket(page=page)
+    with pytest.MonkeyPatch.context() as patch, serving(bucket) as server:
+        connect(server, patch)
+        yield bucket
+        disconnect()

@@ -14,8 +14,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import Plans, make_plan
 from sensory_pipeline.storage import sources
 from sensory_pipeline.storage.local import objects, path_of
-from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving
-from sensory_pipeline_tests.s3_servers import connect, disconnect
+from sensory_pipeline_tests.listing_server import FakeBucket, Stored, connected
 from sensory_pipeline_tests.trivial_engines import trivial
 
 START = date(2024, 1, 1)
@@ -24,11 +23,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[FakeBucket]:
-    bucket = FakeBucket(page=2)
-    with pytest.MonkeyPatch.context() as patch, serving(bucket) as server:
-        connect(server, patch)
+    with connected(page=2) as bucket:
         yield bucket
-        disconnect()
 
 
 @pytest.fixture(scope="module")

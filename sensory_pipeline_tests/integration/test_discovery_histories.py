@@ -27,8 +27,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.manifest import Published
 from sensory_pipeline.processing.plans import Plans, make_plan
 from sensory_pipeline.storage import s3_uris
-from sensory_pipeline_tests.listing_server import FakeBucket, Stored, serving
-from sensory_pipeline_tests.s3_servers import connect, disconnect
+from sensory_pipeline_tests.listing_server import FakeBucket, Stored, connected
 from sensory_pipeline_tests.trivial_engines import trivial
 
 KEYS = ("a.wav", "b.wav", "b/1.wav", "c d.wav", "z.txt", "é.wav")
@@ -300,11 +299,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[FakeBucket]:
-    bucket = FakeBucket(page=2)
-    with pytest.MonkeyPatch.context() as patch, serving(bucket) as server:
-        connect(server, patch)
+    with connected(page=2) as bucket:
         yield bucket
-        disconnect()
 
 
 @pytest.fixture(scope="module")

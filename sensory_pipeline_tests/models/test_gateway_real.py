@@ -65,7 +65,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
                     yield running
             finally:
                 served.terminate()
-            assert served.wait(60) in (0, -signal.SIGTERM)  # 0 if it inherited that SIGTERM is ignored
+            assert served.wait(60) == -signal.SIGTERM
         logged = [json.loads(line) for line in (folder / "log").read_text().splitlines()[1:]]
     assert {"ready", "request", "stopped"} <= {line["event"] for line in logged}
     assert not [line for line in logged if line["level"] in ("warning", "error")]
