@@ -73,8 +73,8 @@ class WhisperPipeline:
 
     def transcripts(self, jobs: Iterable[TranscribeJob]) -> Iterator[TranscribeResult]:
         """One result for each job, in any order. Only a few batches of jobs are taken ahead."""
-        # one thread looks for speech, and computes features for a GPU, while the device decodes
-        with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as ends:
+        # for what the host does while the device decodes: it looks for speech, and computes features for a GPU
+        with ThreadPoolExecutor(max_workers=self._model.model.num_workers) as pool, ExitStack() as ends:
             ends.callback(self._workers.shutdown, cancel_futures=True)
             for job, spoken in self._ahead(self._accepted(jobs), pool):
                 self._take_up(job, spoken)
