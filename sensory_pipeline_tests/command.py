@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
+import pytest
+
+from sensory_pipeline.cli import main
 from sensory_pipeline_tests.published_models import REAL_MODELS, published
 
 SENSORY = str(Path(sys.executable).with_name("sensory"))
@@ -24,6 +29,25 @@ def sensory(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.C
         text=True,
         timeout=300,
     )
+
+
+def invoked(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, for commands that start no others: a tenth of a second instead of one."""
+    out, err = (TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code: int | str | None = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", command(*arguments))
+        patch.setattr(sys, "stdin", StringIO())
+        for name, value in environment(**variables).items():
+            patch.setenv(name, value)
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    shown = [stream.buffer.getvalue().decode() for stream in (out, err) if isinstance(stream.buffer, BytesIO)]
+    return subprocess.CompletedProcess(arguments, code, *shown)
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -16,7 +16,7 @@ from sensory_pipeline.engines.catalogue import snapshots
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.models import Catalogue, catalogue
 from sensory_pipeline.engines.catalogue.store import Store
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked
 from sensory_pipeline_tests.toy_model import COMMIT, CONFIG, WEIGHTS, listed, wheels, whole
 
 
@@ -122,16 +122,16 @@ def test_a_snapshot_of_the_hub_is_verified_by_the_names_of_its_blobs(tmp_path: P
 
 def test_the_commands(tmp_path: Path) -> None:
     given = {"SENSORY_MODELS": str(tmp_path / "models")}
-    shown = sensory("models", "list", cwd=tmp_path, **given)
+    shown = invoked("models", "list", cwd=tmp_path, **given)
     assert shown.returncode == 0
     assert re.search(r"whisper-tiny.en .* MIT +│ not here, used", shown.stdout), shown.stdout
     assert re.search(r"whisper-base .* MIT +│ not here ", shown.stdout), shown.stdout
     assert str(tmp_path / "models") in shown.stdout
-    missing = sensory("models", "verify", "campplus", cwd=tmp_path, **given)
+    missing = invoked("models", "verify", "campplus", cwd=tmp_path, **given)
     assert (missing.returncode, "campplus_cn_en_common.pt" in missing.stdout) == (1, True)
-    nowhere = sensory("models", "path", "campplus", cwd=tmp_path, **given)
+    nowhere = invoked("models", "path", "campplus", cwd=tmp_path, **given)
     assert (nowhere.returncode, "sensory models fetch campplus" in nowhere.stderr) == (2, True)
-    unknown = sensory("models", "fetch", "whisper", cwd=tmp_path, **given)
+    unknown = invoked("models", "fetch", "whisper", cwd=tmp_path, **given)
     assert (unknown.returncode, "there is no model 'whisper'" in unknown.stderr) == (2, True)
-    other = sensory("models", "fetch", "whisper:small", "--from", ".", cwd=tmp_path, **given)
+    other = invoked("models", "fetch", "whisper:small", "--from", ".", cwd=tmp_path, **given)
     assert (other.returncode, "--from serves the models of the catalogue" in other.stderr) == (2, True)

@@ -9,6 +9,7 @@ from datetime import date
 from io import BytesIO
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -21,9 +22,10 @@ from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger_entries import Registration
+from sensory_pipeline.storage.lock import held
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.audio_files import tone, tones
-from sensory_pipeline_tests.command import SENSORY, environment, sensory
+from sensory_pipeline_tests.command import SENSORY, environment, invoked, sensory
 
 DATA = places.DATA
 
@@ -45,15 +47,15 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sql_as_table_csv_and_json(lake: Path) -> None:
     statement = "SELECT status, error_class FROM recordings ORDER BY status"
     assert "EmptyAudio" in sensory("sql", statement, "--lake", "lake", cwd=lake).stdout
-    csv = sensory("sql", statement, "--lake", "lake", "--format", "csv", cwd=lake).stdout
+    csv = invoked("sql", statement, "--lake", "lake", "--format", "csv", cwd=lake).stdout
     assert csv == "status,error_class\nfailed,EmptyAudio\nok,\n"
-    rows = json.loads(sensory("sql", statement, "--lake", "lake", "--format", "json", cwd=lake).stdout)
+    rows = json.loads(invoked("sql", statement, "--lake", "lake", "--format", "json", cwd=lake).stdout)
     assert rows == [{"status": "failed", "error_class": "EmptyAudio"}, {"status": "ok", "error_class": None}]
 
 
 def test_a_wide_table_is_shown_line_by_line(lake: Path) -> None:
     statement = "SELECT uri, error_class AS \"[/red]\", '[red' AS b FROM recordings WHERE status = 'failed'"
-    done = sensory("sql", statement, "--lake", "lake", cwd=lake, COLUMNS="40")
+    done = invoked("sql", statement, "--lake", "lake", cwd=lake, COLUMNS="40")
     assert done.stdout.splitlines() == [
         "row 1",
         f"uri    | {(lake / 'in' / 'empty.wav').as_uri()}",
@@ -79,7 +81,7 @@ def test_a_reader_that_closes_the_pipe_ends_it_quietly(form: str, lake: Path) ->
 
 
 def test_a_table_ends_after_a_limit(lake: Path) -> None:
-    done = sensory("sql", "SELECT range + 1 FROM range(1000000000000)", "--lake", "lake", cwd=lake)
+    done = invoked("sql", "SELECT range + 1 FROM range(1000000000000)", "--lake", "lake", cwd=lake)
     assert " 1000 " in done.stdout
     assert " 1001 " not in done.stdout
     assert done.stderr == "only the first 1000 rows; use --format csv for all\n"
@@ -88,10 +90,10 @@ def test_a_table_ends_after_a_limit(lake: Path) -> None:
 def test_own_files_are_joined(lake: Path) -> None:
     (lake / "calls.csv").write_text("name,customer\ntone.wav,Ada\n")
     statement = "SELECT customer, status FROM calls JOIN recordings USING (name)"
-    done = sensory("sql", statement, "--with", "calls.csv", "--lake", "lake", "--format", "csv", cwd=lake)
+    done = invoked("sql", statement, "--with", "calls.csv", "--lake", "lake", "--format", "csv", cwd=lake)
     assert done.stdout == "customer,status\nAda,ok\n", done.stderr
     for name in ("words.csv", "a-b.csv", "none.csv"):
-        refused = sensory("sql", "SELECT 1", "--with", name, "--lake", "lake", cwd=lake)
+        refused = invoked("sql", "SELECT 1", "--with", name, "--lake", "lake", cwd=lake)
         assert refused.returncode == 2
         assert refused.stderr.startswith(name), refused.stderr
 
@@ -112,13 +114,29 @@ def test_a_statement_comes_from_standard_input_and_rows_go_to_parquet(lake: Path
 
 
 def test_json_keeps_columns_of_one_name_and_has_no_nan(lake: Path) -> None:
-    done = sensory("sql", "SELECT 1 AS a, 2 AS a, 'nan'::DOUBLE AS b", "--lake", "lake", "--format", "json", cwd=lake)
+    done = invoked("sql", "SELECT 1 AS a, 2 AS a, 'nan'::DOUBLE AS b", "--lake", "lake", "--format", "json", cwd=lake)
     assert done.stdout == '[{"a": 1, "a_1": 2, "b": null}]\n'
 
 
 def test_a_quiet_ingest_without_changes_prints_nothing(lake: Path) -> None:
     done = sensory("ingest", "in", "--lake", "lake", "--quiet", cwd=lake)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_quiet_ingest_waits_for_another_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    lock = tmp_path / "lake" / "locks" / "lake.lock"
+    with held(lock, what="this test"):
+        waiting = subprocess.Popen(
+            [SENSORY, "ingest", "in", "--lake", "lake", "--quiet"],
+            cwd=tmp_path,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while str(lock) not in {file.path for file in psutil.Process(waiting.pid).open_files()}:
+            assert waiting.poll() is None
+    assert waiting.communicate()[1].startswith("there is no recording in in")
 
 
 def test_the_runs_are_in_dagster(lake: Path) -> None:
@@ -156,15 +174,21 @@ def test_the_runs_are_in_dagster(lake: Path) -> None:
     ],
 )
 def test_wrong_use_is_exit_code_2_and_one_clear_line(arguments: list[str], message: str, lake: Path) -> None:
-    done = sensory(*arguments, cwd=lake)
+    done = invoked(*arguments, cwd=lake)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert "processed" not in done.stderr
     assert not (lake / "new").exists(), "no lake is made for a wrong source"
 
 
+def test_an_error_points_into_the_statement_as_it_was_written(lake: Path) -> None:
+    done = invoked("sql", "SELECT\n  nothing FROM words", "--lake", "lake", cwd=lake)
+    assert "LINE 2:   nothing FROM words\n          ^" in done.stderr, done.stderr
+
+
 def test_a_different_number_of_shards_is_refused(lake: Path) -> None:
-    done = sensory("ingest", "in", "--lake", "lake", cwd=lake, SENSORY_SHARDS="3")
+    done = invoked("ingest", "in", "--lake", "lake", cwd=lake, SENSORY_SHARDS="3")
     assert done.returncode == 2
     assert "made with SENSORY_SHARDS=1" in done.stderr
 
@@ -178,7 +202,7 @@ def test_a_bad_recording_is_exit_code_1(lake: Path) -> None:
 def test_a_damaged_lake_is_exit_code_3(tmp_path: Path) -> None:
     Lake.create(tmp_path / "lake", shards=1, start_date=date(2024, 1, 1))
     (tmp_path / "lake" / "ledger.sqlite").write_bytes(b"junk" * 1000)
-    done = sensory("sql", "SELECT 1", "--lake", "lake", cwd=tmp_path)
+    done = invoked("sql", "SELECT 1", "--lake", "lake", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith(f"{tmp_path / 'lake' / 'ledger.sqlite'} ")
 
@@ -199,8 +223,8 @@ def test_a_rerun_says_what_failed_before(lake: Path) -> None:
 
 def test_version_and_defaults_are_shown(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", sensory("--version", cwd=tmp_path).stdout)
-    assert "SENSORY_LAKE, else lake" in sensory("ingest", "--help", cwd=tmp_path).stdout
-    shown = sensory("process", "--help", cwd=tmp_path, COLUMNS="80").stdout
+    assert "SENSORY_LAKE, else lake" in invoked("ingest", "--help", cwd=tmp_path).stdout
+    shown = invoked("process", "--help", cwd=tmp_path, COLUMNS="80").stdout
     assert all(f" {task}" in shown for task in Task)
 
 

@@ -14,7 +14,7 @@ from dagster._utils.interrupts import capture_interrupts  # noqa: TID251 - as Da
 
 from sensory_pipeline.automation.interrupts import keep_sigterm, watch_interrupts
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import command, environment, sensory
+from sensory_pipeline_tests.command import command, environment, invoked, sensory
 
 
 def test_without_a_terminal_every_partition_is_a_line(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_ctrl_c_prints_one_line_and_the_next_ingest_does_the_rest(tmp_path: Path
     again = sensory("ingest", "in", "--lake", "lake", cwd=tmp_path)
     assert again.returncode == 0
     published = "SELECT count(*) FROM recordings WHERE status = 'ok'"
-    shown = sensory("sql", published, "--lake", "lake", "--format", "csv", cwd=tmp_path).stdout
+    shown = invoked("sql", published, "--lake", "lake", "--format", "csv", cwd=tmp_path).stdout
     assert shown.splitlines()[1] == "12"
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.settings import Settings
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked
 
 TOKEN = "hf_not_to_be_seen"
 
@@ -37,13 +37,13 @@ TOKEN = "hf_not_to_be_seen"
     ],
 )
 def test_it_is_named_with_its_value_and_what_is_allowed(variable: str, value: str, told: str, tmp_path: Path) -> None:
-    done = sensory("models", "list", cwd=tmp_path, PYANNOTE_AUTH_TOKEN=TOKEN, **{variable: value})
+    done = invoked("models", "list", cwd=tmp_path, PYANNOTE_AUTH_TOKEN=TOKEN, **{variable: value})
     assert (done.returncode, done.stderr) == (2, f"{told}\n")
 
 
 def test_a_rule_about_several_settings_shows_no_secret(tmp_path: Path) -> None:
     given = {"SENSORY_SPEAKERS": "2", "SENSORY_MIN_SPEAKERS": "3", "PYANNOTE_AUTH_TOKEN": TOKEN}
-    done = sensory("models", "list", cwd=tmp_path, **given)
+    done = invoked("models", "list", cwd=tmp_path, **given)
     assert (done.returncode, done.stderr) == (2, "give either the exact number of speakers or a range, not both\n")
 
 
@@ -68,7 +68,7 @@ def test_settings_that_run_code_are_not_read_from_the_current_folder(monkeypatch
 def test_the_settings_of_another_user_are_refused(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SENSORY_SHARDS=4\n")
     os.chown(tmp_path / ".env", 12345, 12345)
-    done = sensory("models", "list", cwd=tmp_path)
+    done = invoked("models", "list", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{tmp_path / '.env'} belongs to another user")
     assert done.stderr.count("\n") == 1
@@ -84,7 +84,7 @@ def test_settings_that_anybody_may_write_are_refused() -> None:
 
 def test_an_unknown_variable_is_reported_once(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SENSORY_SHARD=4\nOTHER=1\n")
-    done = sensory("models", "list", cwd=tmp_path, SENSORY_DIARISATION="onnx")
+    done = invoked("models", "list", cwd=tmp_path, SENSORY_DIARISATION="onnx")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
         "there is no setting SENSORY_DIARISATION: did you mean SENSORY_DIARIZATION?",

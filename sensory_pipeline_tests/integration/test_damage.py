@@ -25,7 +25,7 @@ from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import objects, uri_of
 from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked
 from sensory_pipeline_tests.lakes import tables
 
 START = date(2024, 1, 1)
@@ -122,10 +122,10 @@ def test_the_error_names_a_damaged_data_file(whole: Path, tmp_path: Path) -> Non
     flip(words, 8 * 40)
     with pytest.raises(LakeDamaged, match=words.name), connect(Lake.open(tmp_path / "lake")):
         pass
-    done = sensory("sql", "SELECT text FROM words", "--lake", "lake", cwd=tmp_path)
+    done = invoked("sql", "SELECT text FROM words", "--lake", "lake", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert words.name in done.stderr
-    assert sensory("sql", "SELECT uri FROM recordings", "--lake", "lake", cwd=tmp_path).returncode == 0, "no part of it"
+    assert invoked("sql", "SELECT uri FROM recordings", "--lake", "lake", cwd=tmp_path).returncode == 0, "no part of it"
 
 
 def test_pages_have_checksums_that_other_readers_verify(whole: Path, tmp_path: Path) -> None:

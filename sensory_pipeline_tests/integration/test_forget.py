@@ -14,7 +14,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.removal import below, forget
 from sensory_pipeline.storage.local import uri_of
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked, sensory
 from sensory_pipeline_tests.lakes import ingested, rows, tables
 
 SECRET = "mrs-smith"
@@ -76,18 +76,18 @@ def test_a_pending_recording_can_be_forgotten(source: Path, tmp_path: Path) -> N
 
 def test_the_command(source: Path, tmp_path: Path) -> None:
     path = f"in/{SECRET}.wav"
-    asked = sensory("forget", path, "--lake", "lake", cwd=tmp_path)
+    asked = invoked("forget", path, "--lake", "lake", cwd=tmp_path)
     assert asked.returncode == 2
     assert "give --yes" in asked.stderr
     assert len(rows(tmp_path / "lake", "SELECT * FROM recordings")) == 3
     done = sensory("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "1 recording removed\n")
-    again = sensory("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
+    again = invoked("forget", path, "--yes", "--lake", "lake", cwd=tmp_path)
     assert again.returncode == 0, "so that an interrupted one can be repeated"
     (tmp_path / "link").symlink_to("in")
-    by_link = sensory("forget", "link/other.wav", "--yes", "--lake", "lake", cwd=tmp_path)
+    by_link = invoked("forget", "link/other.wav", "--yes", "--lake", "lake", cwd=tmp_path)
     assert (by_link.returncode, by_link.stderr) == (0, "1 recording removed\n")
-    unknown = sensory("forget", "in/nobody.wav", "--yes", "--lake", "lake", cwd=tmp_path)
+    unknown = invoked("forget", "in/nobody.wav", "--yes", "--lake", "lake", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "has no in/nobody.wav" in unknown.stderr
 

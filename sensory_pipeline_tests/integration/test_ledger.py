@@ -21,7 +21,7 @@ from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.ledger_entries import Pending
 from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import Manifest, Published
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked, sensory
 from sensory_pipeline_tests.postgres import PASSWORD, PostgresServer
 
 START = date(2024, 1, 1)
@@ -234,7 +234,7 @@ def test_a_reader_may_be_somebody_else(postgres: PostgresServer, tmp_path: Path)
         db.execute(f"GRANT USAGE ON SCHEMA {schema} TO analyst")
         db.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO analyst")
     reader = url.get_secret_value().replace(f"sensory:{PASSWORD}", "analyst:analyst")
-    done = sensory("sql", "SELECT status FROM recordings", "--lake", "lake", cwd=tmp_path, SENSORY_LEDGER=reader)
+    done = invoked("sql", "SELECT status FROM recordings", "--lake", "lake", cwd=tmp_path, SENSORY_LEDGER=reader)
     assert "pending" in done.stdout, done.stderr
     variables = {"SENSORY_LEDGER": reader, "SENSORY_SHARDS": "1"}
     done = sensory("ingest", str(tmp_path), "--lake", "lake", cwd=tmp_path, **variables)

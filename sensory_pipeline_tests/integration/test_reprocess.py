@@ -19,7 +19,7 @@ from sensory_pipeline.processing.setup import runner
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.local import uri_of
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked, sensory
 from sensory_pipeline_tests.lakes import ingested, rows, tables
 from sensory_pipeline_tests.trivial_engines import trivial
 
@@ -97,14 +97,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert "1 recording to process again" in done.stderr
     assert redone(lake, before) == {("a.wav", "emotions")}
     today = datetime.now(UTC).date().isoformat()
-    assert "2 recordings to process" in sensory("reprocess", "--date", today, "--lake", "lake", cwd=tmp_path).stderr
+    assert "2 recordings to process" in invoked("reprocess", "--date", today, "--lake", "lake", cwd=tmp_path).stderr
     for arguments, told in {
         (): "choose what to process again",
         ("in/c.wav",): "the lake does not have in/c.wav",
         ("--engine", "gigaam"): "the engine 'gigaam' is not in use: choose from pyav, whisper, onnx, prosody",
     }.items():
-        refused = sensory("reprocess", *arguments, "--lake", "lake", cwd=tmp_path)
+        refused = invoked("reprocess", *arguments, "--lake", "lake", cwd=tmp_path)
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
-    elsewhere = sensory("reprocess", "in/a.wav", "--lake", "lake", cwd=tmp_path, SENSORY_SHARDS="4")
+    elsewhere = invoked("reprocess", "in/a.wav", "--lake", "lake", cwd=tmp_path, SENSORY_SHARDS="4")
     assert (elsewhere.returncode, "made with SENSORY_SHARDS=1" in elsewhere.stderr) == (2, True), elsewhere.stderr
     assert not lake.ledger.pending_partitions()

@@ -18,7 +18,7 @@ from websockets.typing import Origin, Subprotocol
 
 from sensory_pipeline.automation.same_origin import SameOrigin
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked
 from sensory_pipeline_tests.dev_server import running
 
 OWN = "127.0.0.1:3000"
@@ -124,7 +124,7 @@ def test_dagsters_ui_is_protected(tmp_path: Path) -> None:
 
 
 def test_another_address_needs_an_option(tmp_path: Path) -> None:
-    done = sensory("dev", "--lake", "lake", "--host", "0.0.0.0", cwd=tmp_path)
+    done = invoked("dev", "--lake", "lake", "--host", "0.0.0.0", cwd=tmp_path)
     assert done.returncode == 2
     assert "has no password" in done.stderr
     assert "--unprotected" in done.stderr

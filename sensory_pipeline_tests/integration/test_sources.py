@@ -15,7 +15,7 @@ from sensory_pipeline.processing.setup import current_plans, engine_choice
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, Recorded, recorded
 from sensory_pipeline_tests.lakes import ingested, rows
 
@@ -51,7 +51,7 @@ def test_a_file_declares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_errors_in_it_are_named(given: str, told: str, tmp_path: Path) -> None:
-    done = sensory("models", "list", cwd=tmp_path, SENSORY_SOURCES=given)
+    done = invoked("models", "list", cwd=tmp_path, SENSORY_SOURCES=given)
     assert done.returncode == 2
     assert told in done.stderr
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sensory_pipeline.core.languages import NAMES
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.settings import Settings
-from sensory_pipeline_tests.command import sensory
+from sensory_pipeline_tests.command import invoked
 
 
 def test_languages_are_those_of_whisper() -> None:
@@ -61,14 +61,14 @@ def test_other_languages_are_refused(written: str) -> None:
 def test_wrong_languages_are_reported_when_settings_are_read(
     variable: str, value: str, told: str, tmp_path: Path
 ) -> None:
-    done = sensory("models", "list", cwd=tmp_path, **{variable: value})
+    done = invoked("models", "list", cwd=tmp_path, **{variable: value})
     assert done.returncode == 2
     assert done.stderr.startswith(told)
 
 
 def test_wrong_languages_are_reported_on_the_command_line_too(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
-    done = sensory("process", "a.wav", "--language", "English", cwd=tmp_path)
+    done = invoked("process", "a.wav", "--language", "English", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2, "--language is 'English': write en, the ISO 639-1 code\n"
     )  # fmt: skip
