@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.processing.setup import choices
 from sensory_pipeline.settings import Settings
+from sensory_pipeline.storage import lock as locks
 from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline.storage.sources import check, why_empty
 
@@ -63,6 +65,8 @@ def ingest(
     recordings.
     """
     settings = settings_of(lake)
+    if quiet:  # to wait for another ingest is no problem
+        locks.log.setLevel(logging.ERROR)
     if dry_run:
         preview(source, settings, confirm_missing=confirm_missing, retry_failed=retry_failed)
         return

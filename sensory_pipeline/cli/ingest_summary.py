@@ -37,7 +37,8 @@ def summarise(report: IngestReport, root: Path) -> None:
         )
     if report.skipped:
         errors.print(f"skipped, not recordings: {_listed(report.skipped)}")
-    summarise_work(report, root)
+    if report.found or report.emptied or report.runs:
+        summarise_work(report, root)
 
 
 def _listed(kinds: Mapping[str, int]) -> str:

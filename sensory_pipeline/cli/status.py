@@ -41,10 +41,11 @@ def status(lake: LakeOption = None) -> None:
 
 def _recordings(lake: Lake) -> Iterator[str]:
     with connect(lake, include_missing=True) as db:
-        ((ok, failed, hours, gone),) = _asked(
+        ((done, damaged, failed, hours, gone),) = _asked(
             db,
-            "SELECT count(*) FILTER (status IN ('ok', 'partial')), count(*) FILTER (status = 'failed'),"
-            " coalesce(sum(duration_s) / 3600, 0), count(*) FILTER (NOT present) FROM recordings",
+            "SELECT count(*) FILTER (status IN ('ok', 'partial')), count(*) FILTER (status = 'partial'),"
+            " count(*) FILTER (status = 'failed'), coalesce(sum(duration_s) / 3600, 0), count(*) FILTER (NOT present)"
+            " FROM recordings",
         )
         ((waiting, size, partitions, deferred),) = _asked(
             db,
@@ -56,7 +57,11 @@ def _recordings(lake: Lake) -> Iterator[str]:
             "SELECT error_class, count(*), min(error_message) FROM recordings WHERE status = 'failed' AND present"
             " GROUP BY ALL ORDER BY count(*) DESC, error_class",
         )
-    yield f"{counted(ok, 'recording')} processed, {length(hours)} of audio" + (f"; {gone} are missing" if gone else "")
+    yield (
+        f"{counted(done, 'recording')} processed, {length(hours)} of audio"
+        + (f"; {damaged} damaged and partly processed" if damaged else "")
+        + (f"; {gone} are missing" if gone else "")
+    )
     yield (
         f"{waiting} waiting, {size / 1e9:.3f} GB in {counted(partitions, 'partition')}"
         + (f"; {deferred} were tried and could not be worked on" if deferred else "")

@@ -29,8 +29,8 @@ from sensory_pipeline.lake.view_definitions import DUCKDB_TYPES, view_sql
 from sensory_pipeline.lake.writing_words import writing_word
 
 _NOT_MISSING = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.missing)"
-
-
+_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+"""Where an error of DuckDB points to."""
 _CLOSED = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -138,11 +138,11 @@ def only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
         raise ConfigurationError(f"only SELECT can be run on a lake, with nothing in it that writes, as {word!r} can")
     try:
         # DuckDB calls a WITH that writes a SELECT too, but refuses it as a subquery
-        db.execute(f"SELECT * FROM ({statement}\n) LIMIT 0")  # noqa: S608 - the reader's own
+        db.execute(f"SELECT * FROM (\n{statement}\n) LIMIT 0")  # noqa: S608 - the reader's own
     except (duckdb.BinderException, duckdb.ParserException) as error:
         if isinstance(error, duckdb.ParserException) or "must be at the top level" in str(error):
             raise ConfigurationError("only SELECT can be run on a lake, with nothing in it that writes") from error
-        raise
+        raise type(error)(_LINE.sub(lambda line: f"LINE {int(line[1]) - 1}:", str(error))) from None
     return statement
 
 

@@ -29,6 +29,8 @@ def status(**variables: str) -> list[str]:
 def test_it_shows_what_is_done_pending_failed_and_next(
     tmp_path: Path, real_models: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cut = tone(tmp_path / "in" / "cut.wav", 4000)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     tone(tmp_path / "in" / "good.wav", 300)
     (tmp_path / "in" / "empty.wav").write_bytes(b"")
     (tmp_path / "in" / "other.wav").write_bytes(b"")
@@ -40,11 +42,11 @@ def test_it_shows_what_is_done_pending_failed_and_next(
     ledger.register([added], fingerprint=lambda _: "", shards=1, start_date=lake.start_date)
     found = status()
     assert found[0] == f"lake {lake.root}"
-    assert "1 recording processed, 0 s of audio" in found
+    assert "2 recordings processed, 2 s of audio; 1 damaged and partly processed" in found
     assert "1 waiting, 0.000 GB in 1 partition" in found
     assert "2 failed:" in found
     assert any(line.startswith("  2 EmptyAudio, for example: the file has no bytes") for line in found)
-    assert "3 recordings would be processed again by the next ingest or sweep" in found
+    assert "4 recordings would be processed again by the next ingest or sweep" in found
     assert "nothing is running" in found
     assert any(line.startswith("  20") and "success after" in line for line in found)
     assert "no sources are watched (SENSORY_SOURCES)" in found
