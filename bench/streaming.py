@@ -12,6 +12,11 @@ file, by the rules of normalisation.py.
 
 sends the same speech with one client, two at once, three at once and so on, for `--seconds` each, until the median
 latency of final words is above the threshold. The last number before is how many streams at once the machine takes.
+
+    python -m bench.streaming --long --json bench/results/stream-1h.json
+
+sends the same speech over and over, faster than it was spoken, as one stream of an hour, and records the memory of the
+service.
 """
 
 from __future__ import annotations
@@ -28,6 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.comparison import Verdict, conditions
+from bench.growth import judged as judged_memory
+from bench.long_stream import long_stream
 from bench.recordings import SAMPLES
 from bench.served import served
 from bench.simultaneous import MOST, SECONDS, levels, levels_table, most_at_once
@@ -40,6 +47,8 @@ from sensory_pipeline.settings import cores
 RECORDINGS = ("audiobook.flac", "kennedy_1961.flac", "meeting.flac", "telephone_call.wav")
 FINAL_S, PARTIAL_S, SHARE = 2.0, 0.8, 0.95
 """Thresholds: median seconds to a final and to a partial word, and share of the batch answer's words."""
+LONG_S = 3600.0
+"""Length of the long stream in seconds."""
 _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "uvicorn", "websockets")
 
 
@@ -131,6 +140,18 @@ def at_once(arguments: argparse.Namespace, console: Console) -> dict[str, object
     return {"seconds": arguments.seconds, "limit_s": FINAL_S, "most_at_once": most, "levels": facts}
 
 
+def over_long(arguments: argparse.Namespace, console: Console) -> tuple[dict[str, object], list[Verdict]]:
+    """Stream an hour of speech; return the figures for JSON and the verdict about memory."""
+    with served(arguments.whisper) as url:
+        found = long_stream(url, [_sound(name) for name in arguments.recordings], LONG_S)
+    start, middle, end = (found.memory_mb[place] for place in (0, len(found.memory_mb) // 2, -1))
+    console.print(
+        f"{found.audio_s:.0f} s of sound in {found.wall_s:.0f} s, {found.words} words; memory {start:.0f} MB at the "
+        f"start, {middle:.0f} in the middle, {end:.0f} at the end, at most {max(found.memory_mb):.0f}"
+    )
+    return asdict(found), [judged_memory("the service", found.memory_mb)]
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,6 +160,7 @@ def main() -> None:
     parser.add_argument("--recordings", nargs="+", default=RECORDINGS, help="of samples/real")
     parser.add_argument("--texts", action="store_true", help="show the live and the batch transcripts")
     parser.add_argument("--at-once", action="store_true", help="find out how many clients at once are served in time")
+    parser.add_argument("--long", action="store_true", help="measure memory over a stream of an hour")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each stream with --at-once")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
@@ -147,7 +169,7 @@ def main() -> None:
     if arguments.at_once:
         facts = at_once(arguments, console)
     else:
-        facts, judged = by_recording(arguments, console)
+        facts, judged = (over_long if arguments.long else by_recording)(arguments, console)
         for verdict in judged:
             verdict.show(console)
         facts["verdicts"] = [asdict(verdict) for verdict in judged]

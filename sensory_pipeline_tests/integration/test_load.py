@@ -12,6 +12,7 @@ from fastapi import FastAPI, UploadFile
 from fastapi.responses import JSONResponse
 
 from bench.load import Load, Outcome, Recording, load, texts_of
+from bench.long_stream import long_stream
 from bench.simultaneous import levels, most_at_once
 from sensory_pipeline_tests.kennedy import SOUND
 from sensory_pipeline_tests.live_server import executor, last_word, live_server, served
@@ -88,3 +89,11 @@ def test_streams_are_added_until_their_words_are_late() -> None:
     assert 0 < one.words < two.words
     assert one.partial_s <= one.final_s
     assert most_at_once([one, two], limit_s=60) == 2
+
+
+def test_a_long_stream_repeats_its_recordings() -> None:
+    with executor(last_word) as engines, live_server(engines) as address:
+        found = long_stream(address.replace("ws", "http"), [SOUND], 1.2 * SOUND.span.duration_s)
+    assert found.words > 1
+    assert found.wall_s < found.audio_s
+    assert len(found.memory_mb) == 1
