@@ -1,4 +1,4 @@
-"""The only place where the parts are put together."""
+"""The Dagster project: assets, job, schedules, sensors and resources, from one Settings value."""
 
 import logging
 from collections.abc import Mapping

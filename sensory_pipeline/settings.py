@@ -1,4 +1,4 @@
-"""The only module that reads the environment and `.env`.
+"""Settings of the pipeline. Only this module, service_settings.py and env_file.py read the environment and `.env`.
 
 Every setting is an environment variable whose name `Settings.names()` returns; `.env.example` lists them all with their
 meaning.

@@ -243,5 +243,23 @@ class UnableDiarizer(TrivialDiarizer):
         raise ConfigurationError("no diarization today")
 
 
+class CrypticError(ConfigurationError):
+    """Cannot be unpickled."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+class CrypticDiarizer(TrivialDiarizer):
+    """Refuses its settings with an error that cannot be unpickled."""
+
+    def diarize(self, jobs: Iterable[DiarizeJob]) -> Iterator[tuple[str, Diarization | Terminal]]:
+        raise CrypticError("no diarization", "today")
+
+
+def cryptic() -> Engines:
+    return replace(trivial(), diarizer=CrypticDiarizer())
+
+
 def unable_to_diarize() -> Engines:
     return replace(trivial(), diarizer=UnableDiarizer())

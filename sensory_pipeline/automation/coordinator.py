@@ -1,7 +1,7 @@
 """One run per device: every run is tagged with its device before it is queued, and a device runs one at a time.
 
-The device depends on the run's shard, so that each shard's models stay in the page cache of one host and two runs never
-use the same GPU. Backfills, schedules, sensors, GraphQL and retries all go through this queue.
+The device depends on the run's shard, so all runs of a shard use the same device, one after the other. Backfills,
+schedules, sensors, GraphQL and retries all go through this queue.
 """
 
 from collections.abc import Mapping, Sequence

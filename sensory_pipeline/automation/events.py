@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sensory_pipeline.core.errors import SensoryError, brief
 from sensory_pipeline.core.recordings import SourceObject
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.processing.plans import Plans
@@ -66,8 +67,9 @@ def consume_events(
                 continue
             try:
                 _look(lake, plans, wanted, access)
-            except Exception as error:  # noqa: BLE001 - the message may come from anybody
-                log.warning("the objects of a message cannot be read: %s", error)
+            except Exception as error:  # the message may come from anybody
+                unexpected = not isinstance(error, SensoryError)
+                log.warning("the objects of a message cannot be read: %s", brief(error), exc_info=unexpected)
                 left += 1
             else:
                 objects += len(wanted)

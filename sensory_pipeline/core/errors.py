@@ -17,9 +17,9 @@
     |   `-- Abandoned            started several times, never finished
     |-- ConfigurationError   what the user set, or has not installed; the run stops and says what to change
     |   |-- UnsupportedLanguage
-    |   `-- LakeMismatch         the lake was made with other settings
+    |   `-- LakeMismatch         there is no lake, or it was made with other settings
     |-- LakeDamaged          a file of the lake is not what was written
-    |-- EngineUnavailable    an engine's process cannot start
+    |-- EngineUnavailable    no engine's process can start, or the engines are closed
     `-- StaleWriter          another run has committed this partition in the meantime
 
 The class name is what tables show as `error_class`; the message says what failed and what to do. Which exit code a
@@ -101,7 +101,7 @@ class UnsupportedLanguage(ConfigurationError):
 
 
 class LakeMismatch(ConfigurationError):
-    """The lake on disk was made with other, frozen, settings."""
+    """There is no lake in the folder, none can be made there, or the lake has other settings."""
 
 
 class LakeDamaged(SensoryError):
@@ -109,7 +109,7 @@ class LakeDamaged(SensoryError):
 
 
 class EngineUnavailable(SensoryError):
-    """The process that should hold the engines dies before it takes any work."""
+    """No process can hold the engines: each dies before it takes any work, or the engines are closed."""
 
 
 class StaleWriter(SensoryError):

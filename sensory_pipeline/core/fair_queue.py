@@ -1,8 +1,9 @@
 """Which recording is next: fair between clients, short before long, and none waits for ever.
 
 The client with the least audio done so far is next (start-time fair queueing; Goyal, Vin and Cheng, 1996). Of its
-recordings, the one with the earliest sum of arrival and length is next: a short one overtakes a long one, but not one
-that has already waited for as long as it lasts. Long recordings leave some places free for short ones.
+recordings, the one with the earliest sum of arrival and length is next: a short one overtakes a long one, but no
+recording is overtaken by one of the same client that arrives after it has waited its own length. Long recordings leave
+some places free for short ones, whichever came first.
 """
 
 from __future__ import annotations

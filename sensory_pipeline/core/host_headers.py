@@ -1,4 +1,4 @@
-"""Names and addresses of a server."""
+"""Says whether a host or address is local or public, and whether a request comes from another site's page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which words of a new hypothesis are final already: open sound is transcribed again, with other words and times."""
+"""Aligns a new transcript with the words already sent, to count which it repeats."""
 
 from __future__ import annotations
 

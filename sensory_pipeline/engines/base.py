@@ -1,8 +1,9 @@
 """The three Protocols of engines.
 
 An engine takes a stream of jobs, possibly of many recordings, and yields one result for each, in any order: the value,
-or the `Terminal` error that concerns this recording only. Anything else it raises is a fault of the engine or
-its settings, and stops the run. Vendor objects never leave an engine's module.
+or the `Terminal` error that concerns this recording only. If it raises a `ConfigurationError`, its stage stops. If it
+raises anything else, its process ends, and the recordings that it had taken are tried again one by one; a recording
+that it fails on three times gets an `EngineError`. Objects of a library never leave an engine's module.
 """
 
 from __future__ import annotations

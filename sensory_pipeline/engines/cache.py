@@ -1,7 +1,7 @@
 """A cache of models: each is loaded once for a process, shared by all who use it, and unloaded when memory is needed.
 
 The memory counted is that of the process's one device (docs/decisions.md: one GPU, one run). A cached model lives at
-most as long as its process: a run in Dagster, or the server in the gateway.
+most as long as that process, which works for one run or for the service.
 """
 
 from __future__ import annotations

@@ -14,13 +14,16 @@ from sensory_pipeline.gateway.problems import Problem, busy
 AT_ONCE = 16
 """Maximum number of recordings in the engines of a device at once; enough to fill a batch with short recordings."""
 LONG_S = 120.0
-"""A recording of at least this many seconds is long."""
+"""A recording of more seconds is long."""
 _GUESSED_SPEED = 5.0  # seconds of audio per second, until a speed is measured
 _MEASURED = 20  # recordings whose mean is the measured speed
 
 
 class Admission:
-    """The queue of all requests, for one event loop.
+    """The queue for the engines, for one event loop.
+
+    Recordings wait in it once they are decoded, because their length decides their turn. Clips of live speech, and
+    background jobs in lake mode, do not pass through it.
 
     Args:
         limit_s: Maximum seconds of audio that may wait.

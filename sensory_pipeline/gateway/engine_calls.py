@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sensory_pipeline.core.errors import EngineUnavailable
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.results import AudioFacts, RecordingResult
 from sensory_pipeline.core.stages import READS, Stage, stages_for
@@ -152,13 +151,7 @@ class Recognition:
         task = file.task(payloads, limit_s=limit_s)
         future = self._executor.submit(stage, int(file.request.stereo), task)
         futures.append(future)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            mine = asyncio.current_task()
-            if mine is None or mine.cancelling():
-                raise
-            raise EngineUnavailable("the engines were closed before they processed this recording") from None
+        return await asyncio.wrap_future(future)
 
 
 async def _dispose(folder: Path, futures: Sequence[Future[str]]) -> None:

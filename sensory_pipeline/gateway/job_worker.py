@@ -240,5 +240,8 @@ class Background:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.to_thread(self.store.expire, time.time() - self._ttl_s)
+            try:
+                await asyncio.to_thread(self.store.expire, time.time() - self._ttl_s)
+            except Exception:  # a full disk, or anything else: jobs must expire once it has passed
+                log.exception("expiry_failed")
             await asyncio.sleep(_SWEEP_S)

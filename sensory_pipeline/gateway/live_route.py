@@ -130,12 +130,16 @@ async def _yield_seat(seat: Seat) -> None:
 
 async def _tell(websocket: WebSocket, session: LiveSession, after: int, limits: LiveLimits) -> None:
     """Send messages until the session ends."""
+    slow = Refused(4408, "the client does not read its results")
     try:
         async for message in session.results.after(after):
-            async with asyncio.timeout(limits.send_s):
-                await websocket.send_text(_text(message))
-    except (TooSlow, TimeoutError):
-        raise Refused(4408, "the client does not read its results") from None
+            try:
+                async with asyncio.timeout(limits.send_s):
+                    await websocket.send_text(_text(message))
+            except TimeoutError:
+                raise slow from None
+    except TooSlow:
+        raise slow from None
     except (ConfigurationError, PromptTooLong) as error:
         raise Refused(4400, str(error)) from error
     except SensoryError as error:

@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.agreement import MOST_MS, LocalAgreement
-from sensory_pipeline.core.errors import PromptTooLong, Terminal
+from sensory_pipeline.core.errors import PromptTooLong, SensoryError, Terminal, brief
 from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_messages import Outbox, felt, said, speech
 from sensory_pipeline.gateway.live_sound import LiveSound
+
+log = structlog.get_logger()
 
 PAUSE_MS = 500
 """A silence of this length ends a phrase and makes its words final."""
@@ -135,7 +139,8 @@ class LiveSession:
                 await self._pause()
             self._stops(self._sound.end_ms)
             await asyncio.gather(*self._feelings)
-        except Exception as error:  # noqa: BLE001 - the reader of the results gets it
+        except Exception as error:  # logged too, because there may be no reader any more
+            log.warning("live_failed", error=brief(error), exc_info=not isinstance(error, SensoryError))
             self.results.close(error)
         else:
             self.results.close()

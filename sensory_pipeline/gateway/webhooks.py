@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
 
-from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.host_headers import is_address, is_public
 from sensory_pipeline.gateway.problems import refused
 from sensory_pipeline.gateway.request_json import RequestJson
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 _PAUSES_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
 """Before each further attempt; the last is after 16 hours."""
 _AT_ONCE = 16
-_BROKEN_S = 60.0  # before the next look if the database cannot be used
+_BROKEN_S = 60.0  # before the next round if one failed
 
 
 class Webhooks:
@@ -60,8 +60,8 @@ class Webhooks:
             self._woken.clear()
             try:
                 wait_s = await self.round()
-            except SensoryError as error:
-                log.error("webhooks_failed", error=str(error))
+            except Exception:  # a full disk, a damaged database or anything else: it may pass
+                log.exception("webhooks_failed")
                 wait_s = _BROKEN_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -80,7 +80,11 @@ class Webhooks:
             await self._sender.send(webhook.job_id, webhook.url, webhook.body)
         except Exception as error:  # noqa: BLE001 - clients choose the addresses, and one must not stop the others
             outcome = "failed" if webhook.tries < len(_PAUSES_S) else "given_up"
-            reason = str(error) if isinstance(error, NotDelivered) else type(error).__name__
+            if isinstance(error, NotDelivered):
+                reason = str(error)
+            else:  # where in the code, but not the message, which may contain the address
+                reason = type(error).__name__
+                log.error("webhook_error", error=reason, trace=traceback.format_tb(error.__traceback__))
         if outcome == "failed":
             next_s = self._clock() + _PAUSES_S[webhook.tries]
             await asyncio.to_thread(self._store.postpone, webhook.job_id, next_s)

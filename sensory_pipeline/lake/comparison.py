@@ -1,4 +1,4 @@
-"""What the ledger has, against what is there and what is wanted now; nothing here writes."""
+"""Compares listed objects with the ledger, to find which are new or changed; writes nothing."""
 
 from __future__ import annotations
 

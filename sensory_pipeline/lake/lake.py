@@ -8,7 +8,9 @@ generations/<table>/date=/shard=/       the rows; only files that a manifest nam
 data/<table>/date=/shard=/rows.parquet  the same files, under a name for plain Parquet readers
 stages/<stage>/date=/shard=/*.parquet   stage results, by fingerprint
 audio/                                  cache of decoded audio
-locks/                                  one lease per partition
+locks/                                  a lease for each partition, a lock for the creation of the lake, and in a folder
+                                        for each host a lock for each device
+.dagster/                               runs and logs of Dagster, unless DAGSTER_HOME is another folder
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which recordings were found and tried: the only mutable state of the lake.
+"""The ledger: which recordings were found, and how often they were tried.
 
 The manifests say what is published; the ledger says what is still to do. Every change of a recording's state names the
 version that it is about, so a result for an old version never marks a new version as done.

@@ -1,7 +1,7 @@
-"""Words by which a statement could write although DuckDB takes it for a SELECT and binds it inside another.
+"""Finds words with which a SELECT or PIVOT could still write.
 
-There are two ways. Some functions run SQL that they are given as text, on a connection of their own. And DuckDB makes
-several statements of a PIVOT, of which it runs those that list the columns before it binds the last.
+There are two ways. Some functions run SQL text on a connection of their own. And DuckDB makes several statements of a
+PIVOT: it runs those that list the columns, which may write, before it binds the last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Engine processes on devices: how many of each stage, with how many threads, and for whom."""
+"""Decides how many engine processes of each stage a device gets, with how many threads; locks devices for a run."""
 
 from __future__ import annotations
 

@@ -120,10 +120,12 @@ def test_engines_that_cannot_start_fail_all_waiting_requests(tmp_path: Path) -> 
 def test_requests_end_when_engines_are_closed(tmp_path: Path) -> None:
     with executor(engines.hanging, size=1) as shared:
         at_work = shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, engines.CULPRIT_MS))
-        waits = shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, 300))
-        while not at_work.running():
+        ready, cancelled, waits = (shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, 300)) for _ in range(3))
+        while not ready.running():
             time.sleep(0.01)
-    assert isinstance(at_work.exception(0), EngineUnavailable)
-    assert waits.cancelled() or isinstance(waits.exception(0), EngineUnavailable)
+        assert cancelled.cancel()
+        assert not waits.running()
+    for future in (at_work, ready, waits):
+        assert isinstance(future.exception(0), EngineUnavailable)
     with pytest.raises(EngineUnavailable, match="closed"):
         shared.submit(Stage.TRANSCRIPTS, 0, task(tmp_path, 300))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.gateway import job_worker
 from sensory_pipeline.gateway.admission import AT_ONCE
 from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
+from sensory_pipeline.gateway.job_worker import Background
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, eventually, finished, free_port, gateway, killable, process
@@ -146,6 +150,32 @@ def test_results_expire(tmp_path: Path) -> None:
     assert store.expire(time.time() - 3600) == 0
     assert store.expire(time.time() + 1) == 1
     assert [one.id for one in store.unfinished()] == ["waits"]
+
+
+def test_jobs_expire_once_an_error_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_worker, "_SWEEP_S", 0.01)
+    database, kept = tmp_path / job_worker.DATABASE, tmp_path / "kept"
+
+    async def work(_job: Job, _path: Path) -> dict[str, Any]:
+        return {}
+
+    async def day() -> None:
+        background = Background(tmp_path, limit_s=1, ttl_s=0, work=work)
+        background.store.add(job("done"))
+        background.store.complete("done", "{}")
+        await background.start()
+        database.replace(kept)
+        database.write_bytes(b"damaged " * 1000)
+        async with asyncio.timeout(60):
+            with capture_logs() as logged:
+                while not any(entry["event"] == "expiry_failed" for entry in logged):
+                    await asyncio.sleep(0.01)
+            kept.replace(database)
+            while background.store.get("done", "anna") is not None:
+                await asyncio.sleep(0.01)
+        await background.stop()
+
+    asyncio.run(day())
 
 
 def test_after_a_kill_every_job_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool) -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr, ValidationError
+from structlog.testing import capture_logs
 from websockets.sync.client import connect
 
 from sensory_pipeline.client import AudioClient
@@ -144,6 +145,51 @@ def test_an_address_that_cannot_be_used_does_not_stop_the_webhooks_of_others(tmp
         asyncio.run(day(receiver))
         assert [job["job_id"] for job in receiver.accepted] == ["c"]
     assert sorted(outcomes) == ["delivered", "failed", "failed"]
+
+
+def test_webhooks_are_sent_once_a_damaged_database_is_restored(tmp_path: Path) -> None:
+    outcomes = list[str]()
+    path, kept = tmp_path / "jobs.sqlite", tmp_path / "kept"
+
+    async def day(receiver: Receiver) -> None:
+        stored(path, ("a", "anna", receiver.url))
+        hooks = Webhooks(WebhookStore(path), trusting([1e9]), told=outcomes.append, clock=lambda: 1e9)
+        path.replace(kept)
+        path.write_bytes(b"damaged " * 1000)
+        async with asyncio.timeout(60):
+            with capture_logs() as logged:
+                running = asyncio.create_task(hooks.run())
+                while not logged:
+                    await asyncio.sleep(0.01)
+            assert [entry["event"] for entry in logged] == ["webhooks_failed"]
+            kept.replace(path)
+            hooks.wake()
+            while not outcomes:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait({running})
+
+    with listening() as receiver:
+        asyncio.run(day(receiver))
+    assert outcomes == ["delivered"]
+
+
+class BrokenSender(WebhookSender):
+    """Has a bug that shows the address."""
+
+    async def send(self, identity: str, url: str, body: bytes) -> None:
+        raise KeyError(url)
+
+
+def test_a_bug_in_sending_is_logged_without_the_address(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    stored(path, ("a", "anna", HOOK))
+    with capture_logs() as logged:
+        asyncio.run(Webhooks(WebhookStore(path), BrokenSender(SECRET), clock=lambda: 1e9).round())
+    bug, attempt = logged
+    assert (bug["event"], attempt["reason"]) == ("webhook_error", "KeyError")
+    assert "raise KeyError(url)" in bug["trace"][-1]
+    assert HOOK not in str(logged)
 
 
 def test_one_clients_webhooks_do_not_delay_those_of_others(tmp_path: Path) -> None:

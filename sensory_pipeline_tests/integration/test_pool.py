@@ -18,6 +18,7 @@ from sensory_pipeline.processing.tasks.task import StageTask
 from sensory_pipeline.processing.workers.attempt import Attempt, TaskResult
 from sensory_pipeline.processing.workers.dispatcher import Dispatcher
 from sensory_pipeline.processing.workers.pool import EnginePool
+from sensory_pipeline.processing.workers.stage_queue import StageQueue
 from sensory_pipeline.storage.local import stat_object
 from sensory_pipeline_tests import trivial_engines as engines
 from sensory_pipeline_tests.audio_files import tone
@@ -142,6 +143,24 @@ def test_a_failure_is_raised_in_its_own_stream(tmp_path: Path) -> None:
         assert len([answer for answer in good if answer]) == 6
         with pytest.raises(OSError, match="no space left"):
             list(bad)
+
+
+def test_the_first_error_of_a_stage_is_raised() -> None:
+    queue = StageQueue(Stage.TRANSCRIPTS, 0, [], Notes(), ahead=1, quarantined_last=True)
+    queue.fail(UnsupportedLanguage("the cause"))
+    queue.fail(EngineUnavailable("what followed"))
+    with pytest.raises(UnsupportedLanguage):
+        queue.check()
+
+
+def test_a_message_that_cannot_be_read_costs_the_process_that_sent_it(caplog: pytest.LogCaptureFixture) -> None:
+    factories = {"cpu": partial(alone, engines.cryptic)}
+    with EnginePool(factories, size=1, memory_mb=4096, standby=True) as pool:
+        pool.stand_by()
+        dispatcher = Dispatcher(pool)
+        while pool.of(Stage.DIARIZATION):
+            dispatcher.listen()
+    assert "cannot read a message" in caplog.text
 
 
 def test_the_quarantined_of_an_earlier_run_come_last_and_alone(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -238,6 +239,20 @@ def test_a_session_that_is_over_cannot_be_resumed(shared: EngineExecutor) -> Non
             with connected(server, f"?resume={NAME}") as client:
                 answer = json.loads(client.recv(timeout=20))
         assert answer["error"] == "this session is over: begin a new one"
+
+
+def test_an_error_that_nobody_reads_is_logged() -> None:
+    stream = Stream(rate=16_000, request=ProcessRequest(tasks=frozenset({Task.TRANSCRIBE})), backlog_s=20)
+    with executor(last_word) as closed:
+        pass
+    with closing(LiveEngines(closed)) as engines, capture_logs() as logged:
+        session = LiveSession(stream, engines)
+        session.feed(KENNEDY[: 3 * 32_000])
+        session.end()
+        asyncio.run(session.run())
+    assert [(entry["event"], entry["error"]) for entry in logged] == [
+        ("live_failed", "the engines are closed [EngineUnavailable]")
+    ]
 
 
 def test_kennedy_is_transcribed() -> None:

@@ -1,4 +1,4 @@
-"""The way of recordings through a loaded Whisper: they are cut into clips, decoded in batches, and joined again."""
+"""Cuts recordings into clips, decodes them in batches, joins the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pending recordings of a partition: grouped by plan, limited to what one run takes, with stored results."""
+"""Selects the pending recordings of a partition that one run takes, and reads their stored results."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ work in their own processes.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Generator
 from contextlib import ExitStack
 
-from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, PromptTooLong
+from sensory_pipeline.core.errors import Abandoned, Crashed, EngineError, PromptTooLong, brief
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.core.stages import READS, Stage
 from sensory_pipeline.lake.lake import Lake
@@ -20,6 +21,8 @@ from sensory_pipeline.processing.runs.context import Budget, RunContext
 from sensory_pipeline.processing.runs.journal import AtWork
 from sensory_pipeline.processing.runs.reports import StageReport
 from sensory_pipeline.processing.runs.stage import StageRun
+
+log = logging.getLogger(__name__)
 
 ENGINE_FAULTS = (Crashed, EngineError, Abandoned, PromptTooLong)
 """Errors that may be the fault of the engine or its settings if no recording succeeds."""
@@ -75,6 +78,10 @@ class PartitionRun:
 
     def close(self) -> None:
         """Stop what is in progress; finished work is kept."""
+        for stage, outcome in self._outcomes.items():
+            if isinstance(outcome, Exception):  # the run ends before anybody asks for it
+                log.warning("%s has failed: %s", stage, brief(outcome))
+        self._outcomes.clear()
         with ExitStack() as ends:  # all of them, even if one raises
             ends.enter_context(self._lease)
             for work in self._under_way.values():

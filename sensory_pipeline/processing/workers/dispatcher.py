@@ -150,9 +150,11 @@ class Dispatcher:
                 elif queue is not None:
                     self._watch(process, queue)
             except Exception as error:
-                if queue is None:
-                    raise
-                queue.fail(error)  # raised where this stage's results are read, not where the message was received
+                if queue is not None:
+                    queue.fail(error)  # raised where this stage's results are read, not where the message was received
+                else:  # it had no work, so no stage is to blame
+                    log.exception("cannot read a message of the engine process %s on %s", process.lane, process.device)
+                    self._discard(process)
 
     def _hear(self, process: EngineProcess, queue: StageQueue | None) -> None:
         try:

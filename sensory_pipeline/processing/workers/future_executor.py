@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import multiprocessing.connection
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from socket import socketpair
 from threading import Lock, Thread
@@ -94,7 +94,7 @@ class EngineExecutor:
 
         Returns:
             The future result as JSON. It raises the recording's error (Terminal or Transient), the engine's
-            ConfigurationError, or EngineUnavailable if no process starts.
+            ConfigurationError, or EngineUnavailable if no process starts or the executor is closed.
 
         Raises:
             EngineUnavailable: The executor is closed.
@@ -126,12 +126,12 @@ class EngineExecutor:
         finally:
             with self._lock:
                 self._closed = True
-            for batch in batches:
-                batch.close()
-            self._pool.close()
-            for line in self._lines.values():
-                for submission in line:
-                    submission.future.cancel()
+            with ExitStack() as ends:  # all of them, even if one raises; the last is called first
+                for line in self._lines.values():
+                    ends.callback(_close, line)
+                ends.callback(self._pool.close)
+                for batch in batches:
+                    ends.callback(batch.close)
 
     def _begun(self, dispatcher: Dispatcher, batches: list[_Batch]) -> list[_Batch]:
         """Begin a batch for each line that has tasks and no batch that takes them."""
@@ -184,15 +184,18 @@ class _Batch:
 
     def close(self) -> None:
         """Stop; what is unfinished fails."""
-        self._answers.close()
-        for submission in self._open.values():
-            submission.future.set_exception(EngineUnavailable("the engines were closed while they worked on this"))
+        try:
+            self._answers.close()
+        finally:
+            _close(self._open.values())
+            _close(self.line)
+            self.line.clear()
 
     def _attempts(self) -> Iterator[Attempt]:
         taken = 0
         while self.line and taken < _MOST_TASKS:
             submission = self.line.popleft()
-            if submission.future.running() or submission.future.set_running_or_notify_cancel():
+            if _wanted(submission):
                 identity, taken = str(taken), taken + 1
                 self._open[identity] = submission
                 yield Attempt(task=replace(submission.task, recording_id=identity), quarantined=False, crashes=0)
@@ -201,11 +204,23 @@ class _Batch:
     def _failed(self, error: Exception) -> list[_Batch]:
         """Fail all tasks, or try each alone to find the one whose settings the engine refuses."""
         unanswered = list(self._open.values())
+        self._open.clear()
         if isinstance(error, ConfigurationError) and len(unanswered) > 1:
             return [_Batch(self._dispatcher, self._stage, self._choice, deque([one])) for one in unanswered]
         for submission in unanswered:
             submission.future.set_exception(error)
         return []
+
+
+def _wanted(submission: _Submission) -> bool:
+    """Return whether the caller still wants the result; from now on, the caller cannot cancel it."""
+    return submission.future.running() or submission.future.set_running_or_notify_cancel()
+
+
+def _close(submissions: Iterable[_Submission]) -> None:
+    for submission in submissions:
+        if _wanted(submission):
+            submission.future.set_exception(EngineUnavailable("the engines were closed before this was done"))
 
 
 class _Silent:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,6 +35,8 @@ from sensory_pipeline.processing.workers.messages import (
     ToProcess,
     Want,
 )
+
+log = logging.getLogger(__name__)
 
 _REPORT_S = 5.0
 """Seconds between two messages about what was done."""
@@ -91,10 +93,11 @@ def _work(pipe: Connection, stage: Stage, engines: Engines) -> Closed | Failed:
         _send(pipe, Did(activities=tuple(engines.activity.taken())))
     except ConfigurationError as error:
         return Failed(error=error)
-    except MemoryError:
+    except MemoryError:  # there may be too little to answer; as the process ends, it frees what it has
         raise
-    except Exception as error:  # noqa: BLE001 - any exception of an engine is about what it works on
-        traceback.print_exc(file=sys.stderr)
+    except Exception as error:
+        # it may be about any recording that the engine has, so they are tried again one by one
+        log.exception("the engine failed in %s", stage)
         return Failed(error=EngineError(f"the engine failed: {brief(error)}"))
     return Closed(cache=_stats(engines))
 

@@ -146,8 +146,8 @@ class StageQueue:
             )
 
     def fail(self, error: Exception) -> None:
-        """Let the whole stage fail with this error, raised where its results are read."""
-        self._error = error
+        """Let the whole stage fail with this error, raised where its results are read; the first error counts."""
+        self._error = self._error or error
 
     def check(self) -> None:
         """Raise the error that the stage failed with, if any."""
