@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,8 @@ from sensory_pipeline_tests import postgres as postgresql
 from sensory_pipeline_tests.places import TESTS
 from sensory_pipeline_tests.published_models import REAL_MODELS, published
 
-collect_ignore = [] if find_spec("pyannote") else ["miniature_pyannote.py"]
-"""No test; its doctests would be looked for."""
+collect_ignore = ["miniature_pyannote.py"]
+"""It has no doctests, and to look for them would import pyannote into every process: 5 s."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
