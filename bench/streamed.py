@@ -45,9 +45,14 @@ class Streamed:
     @property
     def in_both(self) -> tuple[int, int]:
         """Number of words of the batch answer that are also in the stream's text, and number of all its words."""
-        ours, batch = (normalised(text, "en").split() for text in (self.text, self.batch))
-        blocks = SequenceMatcher(a=batch, b=ours, autojunk=False).get_matching_blocks()
-        return sum(block.size for block in blocks), len(batch)
+        return in_both(self.batch, self.text)
+
+
+def in_both(batch: str, other: str) -> tuple[int, int]:
+    """Return the number of words of a batch answer that are also in another text, and the number of all its words."""
+    words, others = (normalised(text, "en").split() for text in (batch, other))
+    blocks = SequenceMatcher(a=words, b=others, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks), len(words)
 
 
 def streamed(url: str, sound: Waveform, *, name: str, batch: str = "") -> Streamed:

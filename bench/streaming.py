@@ -6,7 +6,8 @@ The English recordings of samples/real are sent to `sensory serve` in real time,
 latency of a word is the time from its end in the sound to its arrival: first as a partial word, then as a final one. It
 includes errors of the model's word times. "Taken back" are final words that begin before an earlier final word has
 ended, or that arrive with a number again. Words are compared with those of the same service's batch answer for the same
-file, by the rules of normalisation.py.
+file, by the rules of normalisation.py. The last line says how many of its words the batch answer repeats if the sound
+begins a moment later: more cannot be expected of live words.
 
     python -m bench.streaming --at-once --whisper base --json bench/results/streams-base.json
 
@@ -28,7 +29,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -38,15 +41,18 @@ from bench.long_stream import long_stream
 from bench.recordings import SAMPLES
 from bench.served import served
 from bench.simultaneous import MOST, SECONDS, levels, levels_table, most_at_once
-from bench.streamed import Streamed, spread, streamed
+from bench.streamed import Streamed, in_both, spread, streamed
 from sensory_pipeline.audio.decoding import decode
-from sensory_pipeline.audio.waveform import Waveform
+from sensory_pipeline.audio.pcm_file import write_pcm
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.client import AudioClient
 from sensory_pipeline.settings import cores
 
 RECORDINGS = ("audiobook.flac", "kennedy_1961.flac", "meeting.flac", "telephone_call.wav")
 FINAL_S, PARTIAL_S, SHARE = 2.0, 0.8, 0.95
 """Thresholds: median seconds to a final and to a partial word, and share of the batch answer's words."""
+LATER_S = 0.06
+"""A silence before the sound that changes no word for a listener."""
 LONG_S = 3600.0
 """Length of the long stream in seconds."""
 _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "uvicorn", "websockets")
@@ -90,8 +96,9 @@ def table(found: Sequence[Streamed]) -> Table:
 def by_recording(arguments: argparse.Namespace, console: Console) -> tuple[dict[str, object], list[Verdict]]:
     """Stream each recording once; return the figures for JSON and the verdicts."""
     with served(arguments.whisper) as url:
-        with AudioClient(url) as client:
+        with AudioClient(url) as client, TemporaryDirectory() as folder:
             batch = {name: client.process(SAMPLES / "real" / name, language="en").text for name in arguments.recordings}
+            later = {name: client.process(_later(name, Path(folder)), language="en").text for name in batch}
         with ThreadPoolExecutor(arguments.streams) as threads:
             asked = [
                 threads.submit(streamed, url, _sound(name), name=name, batch=batch[name])
@@ -99,6 +106,11 @@ def by_recording(arguments: argparse.Namespace, console: Console) -> tuple[dict[
             ]
             found = [each.result() for each in asked]
     console.print(table(found))
+    repeated = [in_both(batch[name], later[name]) for name in batch]
+    same, words = (sum(counts) for counts in zip(*repeated, strict=True))
+    console.print(
+        f"of its own words, the batch answer repeats {same / words:.1%} if the sound begins {LATER_S} s later"
+    )
     if arguments.texts:
         for each in found:
             console.print(f"{each.name}\n  live:  {each.text}\n  batch: {each.batch}", markup=False)
@@ -113,7 +125,7 @@ def by_recording(arguments: argparse.Namespace, console: Console) -> tuple[dict[
         }
         for each in found
     }
-    return {"streams": arguments.streams, "recordings": facts}, verdicts(found)
+    return {"streams": arguments.streams, "recordings": facts, "batch_repeats": [same, words]}, verdicts(found)
 
 
 def at_once(arguments: argparse.Namespace, console: Console) -> dict[str, object]:
@@ -181,6 +193,15 @@ def main() -> None:
 
 def _sound(name: str) -> Waveform:
     return decode(SAMPLES / "real" / name, max_duration_s=120).pcm
+
+
+def _later(name: str, folder: Path) -> Path:
+    """The recording with silence before it."""
+    sound = _sound(name)
+    silence = np.zeros((1, round(LATER_S * SAMPLE_RATE)), sound.samples.dtype)
+    path = folder / f"{name}.wav"
+    write_pcm(path, Waveform(samples=np.concatenate([silence, sound.samples], axis=1)))
+    return path
 
 
 def _rounded(seconds: Sequence[float]) -> list[float]:

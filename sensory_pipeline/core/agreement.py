@@ -24,11 +24,9 @@ MOST_MS = 24_000
 """The longest open sound: a transcriber takes half a minute at once. Beyond it, one hypothesis makes a word final."""
 UNSURE_MS = 500
 """Words this near to the end of the sound are never final: without what follows, they are often wrong twice."""
-
-
-DOUBTFUL_MS = 4_000
 PROBABLE = 0.6
 """A word with a lower probability is final only with DOUBTFUL_MS of sound after it, which often changes it."""
+DOUBTFUL_MS = 4_000
 
 
 class LocalAgreement:

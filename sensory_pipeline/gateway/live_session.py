@@ -24,7 +24,7 @@ PAUSE_MS = 500
 """A silence of this length ends a phrase and makes its words final."""
 PAUSES_MS = (200, 2_000)
 """Minimum and maximum of `Stream.pause_ms`."""
-_STEP_MS = 200  # new speech before the next transcription
+_STEP_MS = 600  # new speech before the next transcription; answers closer in time repeat errors of each other
 _PIECE_MS = 160  # sound processed at once; short, so that no pause is missed
 _LONG_PAUSE_MS = 2_000  # speech before it gives no useful context
 _CONTEXT_MS = 8_000

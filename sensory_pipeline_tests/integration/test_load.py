@@ -96,4 +96,4 @@ def test_a_long_stream_repeats_its_recordings() -> None:
         found = long_stream(address.replace("ws", "http"), [SOUND], 1.2 * SOUND.span.duration_s)
     assert found.words > 1
     assert found.wall_s < found.audio_s
-    assert len(found.memory_mb) == 1
+    assert found.memory_mb
