@@ -241,3 +241,10 @@ def test_a_second_service_leaves_the_spool_alone(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_used_says_where(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=str(tmp_path)):
         JobStore(tmp_path / "nowhere" / "jobs.sqlite")
+
+
+def test_a_damaged_store_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(ConfigurationError, match=r"jobs\.sqlite is damaged .*: move it away"):
+        JobStore(path)
