@@ -23,7 +23,9 @@ from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
 from sensory_pipeline.gateway.job_worker import Background
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import Gateway, eventually, finished, free_port, gateway, killable, process
+from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway, killable, process
+from sensory_pipeline_tests.ports import free_port
+from sensory_pipeline_tests.waiting import eventually
 from sensory_pipeline_tests.webhook_receiver import SECRET, listening
 
 NOW: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
