@@ -33,7 +33,6 @@ class Declared:
 
     Attributes:
         duration_s: Length in seconds, known without decoding.
-        samples: Exact number of samples per channel, at the source's rate.
         bits: Bits of a sample, for `md5`.
         md5: Digest of the samples as integers of `bits` bits, interleaved, little-endian.
         gaps: Bytes between or after frames that are no sound, and must not be decoded.
@@ -47,7 +46,6 @@ class Declared:
     """
 
     duration_s: float | None = None
-    samples: int | None = None
     bits: int | None = None
     md5: bytes | None = None
     gaps: tuple[range, ...] = ()
