@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from sensory_pipeline.core.errors import TruncatedAudio
 
+CONVERT = "convert it to wav, flac, mp3, ogg, m4a or webm"
+"""What to do about a recording that cannot be decoded."""
+
 _BLOCK_BYTES = 1 << 20
 
 
