@@ -10,7 +10,6 @@ with 1 if a threshold is missed.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from rich.progress import track
 from bench.comparison import conditions
 from bench.figures import JFK, Scored, figures, in_short, table, verdicts
 from bench.hypotheses import HypothesisFile, HypothesisKey
+from bench.json_report import write_json
 from bench.labelled import Recording, read_labelled
 from bench.scoring import score
 from bench.speechless import speechless
@@ -104,12 +104,6 @@ def report(scored: Sequence[Scored], **facts: object) -> dict[str, Any]:
     }
 
 
-def save(path: Path, scored: Sequence[Scored], **facts: object) -> None:
-    """Write the report as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report(scored, **facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,7 +146,7 @@ def main() -> None:
         for one in measured(systems, recordings, arguments.languages, HypothesisFile(arguments.answers)):
             scored.append(one)
             if arguments.json and one.recording == recordings[-1]:  # it takes an hour and may be interrupted
-                save(arguments.json, scored, **facts)
+                write_json(arguments.json, report(scored, **facts))
     found = figures(scored)
     console.print(table(found))
     console.print(table(in_short(found)))
@@ -160,7 +154,7 @@ def main() -> None:
     for verdict in judged:
         verdict.show(console)
     if arguments.json:
-        save(arguments.json, scored, **facts)
+        write_json(arguments.json, report(scored, **facts))
     sys.exit(not all(verdict.met for verdict in judged))
 
 

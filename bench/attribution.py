@@ -18,7 +18,6 @@ of a word that the diarizer misses (missed_backchannels).
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +32,7 @@ from rich.table import Table
 
 from bench.conversations import converse
 from bench.faults import FAULTS, Fault, Heard, diarize, transcribe
+from bench.json_report import write_json
 from sensory_pipeline.core.attribution import attribute
 from sensory_pipeline.core.diarization import Diarization, Turn
 from sensory_pipeline.core.transcripts import Word
@@ -257,7 +257,7 @@ def main() -> None:
     Console(width=110).print(table(rows))
     if arguments.json:
         figures = [asdict(row) | {"ratio": row.ratio} for row in rows]
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ contender takes as another, in wall-clock time and in CPU time. Thresholds apply
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.json_report import write_json
 from bench.processes import cpu_s
 
 ROUNDS = 7
@@ -214,8 +214,7 @@ def save(path: Path, comparisons: Sequence[Comparison], packages: Sequence[str],
         facts: Further figures worth storing.
     """
     report = {**conditions(packages), **facts, "comparisons": [each.report() for each in comparisons]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(path, report)
 
 
 def conditions(packages: Sequence[str]) -> dict[str, object]:

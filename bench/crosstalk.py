@@ -10,7 +10,6 @@ side, so that both talk all the time. `one sound` has the mean of both channels 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +23,12 @@ from rich.table import Table
 from scipy.signal import butter, sosfilt
 
 from bench.comparison import conditions
+from bench.json_report import write_json
 from bench.labelled import Recording, Said, read_labelled
 from bench.normalisation import normalised
 from sensory_pipeline.audio.crosstalk import find_crosstalk, silence
 from sensory_pipeline.audio.decoding import decode
-from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform, frames_of
 from sensory_pipeline.core.errors import Terminal
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.core.transcripts import Transcript
@@ -96,9 +96,9 @@ def calls(recordings: Iterable[Recording], longest_s: float) -> Iterator[tuple[R
         sound = decode(recording.file, channels="keep", max_duration_s=recording.duration_s + 1).pcm.samples
         sides: list[list[Said]] = [[], []]
         for said in utterances:
-            loudness = np.square(sound[:, _frames(said)].astype(np.float64)).sum(axis=1)
+            loudness = np.square(sound[:, frames_of(said.span)].astype(np.float64)).sum(axis=1)
             sides[int(np.argmax(loudness))].append(said)
-        end = max(_frames(said).stop for said in utterances) + SAMPLE_RATE // 4
+        end = max(frames_of(said.span).stop for said in utterances) + SAMPLE_RATE // 4
         yield recording, sound[:, :end].astype(np.float64), sides
 
 
@@ -111,7 +111,7 @@ def plain(sound: Sound, sides: Sequence[Sequence[Said]]) -> Call:
 def at_once(sound: Sound, sides: Sequence[Sequence[Said]]) -> Call:
     """Return a call without pauses between the sentences of each side."""
     spoken = [
-        np.concatenate([sound[channel, _frames(said)] for said in side])
+        np.concatenate([sound[channel, frames_of(said.span)] for said in side])
         for channel, side in zip((0, 1), sides, strict=True)
     ]
     longest = max(map(len, spoken))
@@ -244,7 +244,7 @@ def main() -> None:
             "cpu_s_per_hour": round(cost_s, 2),
             "rows": [asdict(row) for row in rows],
         }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, report)
 
 
 def _compared(said: str, heard: str) -> Words:
@@ -268,10 +268,6 @@ def _text(answer: Transcript | Terminal) -> str:
     if isinstance(answer, Terminal):
         raise answer
     return answer.text
-
-
-def _frames(said: Said) -> slice:
-    return slice(said.span.start_ms * SAMPLE_RATE // 1000, said.span.end_ms * SAMPLE_RATE // 1000)
 
 
 if __name__ == "__main__":

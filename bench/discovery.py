@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from bench.json_report import write_json
+from bench.processes import peak_mb
 
 
 def measure(keys: int) -> list[dict[str, float | str]]:
@@ -37,9 +39,8 @@ def measure(keys: int) -> list[dict[str, float | str]]:
     found: list[dict[str, float | str]] = []
 
     def timed(what: str, ticks: int, wall: float, cpu: float) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        found.append({"what": what, "ticks": ticks, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak})
+        found.append({"what": what, "ticks": ticks, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb()})
 
     with tempfile.TemporaryDirectory(prefix="discovery-") as folder:
         settings = Settings(lake=Path(folder) / "lake")
@@ -112,7 +113,7 @@ def main() -> None:
         table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ backwards, where all words are wrong.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.table import Table
 
 from bench.accuracy import chosen
 from bench.comparison import conditions
+from bench.json_report import write_json
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
 from sensory_pipeline.audio.decoding import decode
@@ -116,8 +116,7 @@ def main() -> None:
             for name, count in counts.items()
         }
         facts = {**conditions(("faster-whisper", "ctranslate2", "onnxruntime", "jiwer")), "sets": figures}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, facts)
 
 
 def _set(recording: Recording) -> str:

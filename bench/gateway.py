@@ -16,7 +16,6 @@ one that the same server gave without load. Memory is the resident memory of all
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +28,7 @@ from rich.table import Table
 
 from bench.comparison import Verdict, conditions
 from bench.growth import judged
+from bench.json_report import write_json
 from bench.load import LONGEST_S, SHORTEST_S, Load, Recording, load, recordings, texts_of
 from bench.served import served, served_plainly
 from sensory_pipeline.settings import cores
@@ -159,7 +159,7 @@ def main() -> None:
             "verdicts": [asdict(verdict) for verdict in checked],
             "loads": [each.row() for each in found],
         }
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, facts)
     sys.exit(not all(verdict.met for verdict in checked))
 
 

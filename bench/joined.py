@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bench.labelled import Recording, Said
 from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.pcm_file import write_pcm
-from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform, frames_of
 from sensory_pipeline.core.spans import Span
 
 LONG, MIXED, QUIET = "joined, 25 min and more", "two languages", "partner 20 dB down"
@@ -89,7 +89,7 @@ def utterances(folder: Path, recording: Recording) -> Iterator[Recording]:
         heard = f"{said.speaker} {said.text} {round(said.span.duration_s, 2)}"
         name = f"{recording.group}/{sha256(heard.encode()).hexdigest()[:16]}"
         file = folder / f"{name.replace('/', '_')}.wav"
-        _write(file, _piece(samples, said.span))
+        _write(file, samples[frames_of(said.span)])
         yield Recording(
             name=name,
             file=file,
@@ -110,7 +110,8 @@ def _alone(recording: Recording) -> Iterator[Utterance]:
         pcm = decode(recording.file, max_duration_s=_LONGEST_S).pcm
         sides = [pcm.channel(side).mono() for side in range(pcm.channels)]
         for said in recording.utterances:
-            samples = max((_piece(side, said.span) for side in sides), key=lambda piece: float(np.square(piece).sum()))
+            heard = (side[frames_of(said.span)] for side in sides)
+            samples = max(heard, key=lambda piece: float(np.square(piece).sum()))
             yield Utterance(text=said.text, speaker=said.speaker, language=recording.language, samples=samples)
 
 
@@ -144,7 +145,3 @@ def _written(file: Path, group: str, said: Sequence[Utterance], random: np.rando
 
 def _write(file: Path, samples: Samples) -> None:
     write_pcm(file, Waveform(samples=(samples.clip(-1, 1) * 32767).astype(np.int16)[None]))
-
-
-def _piece(samples: Samples, span: Span) -> Samples:
-    return samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]

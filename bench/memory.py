@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -33,7 +32,9 @@ from bench.der import diarization_errors
 from bench.diarization import stock_pyannote, stock_turns
 from bench.emotion import spoken
 from bench.growth import GROWING, held_mb, judged
+from bench.json_report import write_json
 from bench.models import prepared
+from bench.processes import peak_mb
 from bench.transcription import PLAIN
 from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decoding import decode
@@ -91,7 +92,7 @@ def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
         Memory in MB before the engine started and at its peak, CPU seconds, and DER without a collar.
     """
     pcm, truth, words = recording(hours)
-    before, start = _peak_mb(), time.process_time()
+    before, start = peak_mb(), time.process_time()
     found: Sequence[Turn] = ()
     if engine == "gigaam":
         said = utterances(words)
@@ -111,7 +112,7 @@ def measure(engine: str, hours: float, models: Path) -> dict[str, float | str]:
         "engine": engine,
         "hours": hours,
         "recording_mb": before,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
         "cpu_s": time.process_time() - start,
     }
     if found:
@@ -143,10 +144,6 @@ def _diarize(pcm: Waveform) -> tuple[Turn, ...]:
     if isinstance(answer, Exception):
         raise answer
     return answer.turns
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def alone(engine: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -215,8 +212,7 @@ def main() -> None:
         return
     found, good = (series if arguments.recordings else peaks)(arguments, Console())
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, found)
     sys.exit(not good)
 
 

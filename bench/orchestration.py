@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from bench.json_report import write_json
+from bench.processes import peak_mb
 
 
 def measure(files: int, folder: Path) -> dict[str, float]:
@@ -37,7 +39,7 @@ def measure(files: int, folder: Path) -> dict[str, float]:
         "files": files,
         "wall_ms_per_recording": 1000 * wall / files,
         "cpu_ms_per_recording": 1000 * cpu / files,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
 
 
@@ -62,7 +64,7 @@ def main() -> None:
         table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ def children_s() -> float:
     return seconds
 
 
+def peak_mb() -> float:
+    """Return the largest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def children_mb() -> float:
     """Return the resident memory in MB of the processes that this one has started; each counts what it shares."""
     found = 0.0

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from bench.comparison import ROUNDS, Comparison, Limit, benchmark, save
 from bench.labelled import read_labelled
-from bench.transcription import BATCH, THREADS, our_words, their_words
+from bench.transcription import BATCH, THREADS, Selection, our_words, their_words
 from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import Waveform
 from sensory_pipeline.core.process_request import TranscriptionSettings
@@ -37,28 +37,18 @@ _PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Selection):
     """A set of recordings with its thresholds.
 
     Attributes:
-        shortest_s: Shortest recording in seconds.
-        longest_s: Longest recording in seconds.
         recordings: Number of recordings.
-        language: ISO 639-1 code, or "auto".
         batched: Minimum speed relative to faster-whisper's batches.
         sequential: Minimum speed relative to faster-whisper without batches.
     """
 
-    shortest_s: float
-    longest_s: float
     recordings: int
-    language: str
     batched: float
     sequential: float
-
-    def __str__(self) -> str:
-        given = "auto" if self.language == "auto" else "given"
-        return f"{self.shortest_s:.0f} to {self.longest_s:.0f} s, language {given}"
 
 
 CONDITIONS = (

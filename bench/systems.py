@@ -23,7 +23,7 @@ from sensory_pipeline.core.process_request import Task
 from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.spans import Span, cover
 from sensory_pipeline.engines.catalogue.store import Store
-from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES
+from sensory_pipeline.engines.diarization.open_networks import FILES
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.stt.whisper_models import resolve
 from sensory_pipeline.processing.setup import engine_choice

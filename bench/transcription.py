@@ -28,28 +28,37 @@ THEIRS, OURS = "faster-whisper, file by file", "engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """A set of recordings with its threshold.
+class Selection:
+    """Which recordings are transcribed.
 
     Attributes:
         shortest_s: Shortest recording in seconds.
         longest_s: Longest recording in seconds.
-        total_s: Length of all together in seconds.
         language: ISO 639-1 code, or "auto".
-        at_least: Minimum speed relative to faster-whisper.
-        never_slower: Whether we must be at least as fast in every round.
     """
 
     shortest_s: float
     longest_s: float
-    total_s: float
     language: str
-    at_least: float
-    never_slower: bool = False
 
     def __str__(self) -> str:
         given = "auto" if self.language == "auto" else "given"
         return f"{self.shortest_s:.0f} to {self.longest_s:.0f} s, language {given}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition(Selection):
+    """A set of recordings with its threshold.
+
+    Attributes:
+        total_s: Length of all together in seconds.
+        at_least: Minimum speed relative to faster-whisper.
+        never_slower: Whether we must be at least as fast in every round.
+    """
+
+    total_s: float
+    at_least: float
+    never_slower: bool = False
 
 
 CONDITIONS = (

@@ -11,7 +11,6 @@ reference's speech. Steps close to the model's own show how much is chance.
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.der import DiarizationErrors, diarization_errors
+from bench.json_report import write_json
 from bench.memory import MINIATURES, NETWORKS
 from scripts.miniatures.conversations import read_truth
 from sensory_pipeline.audio.decoding import decode
@@ -123,8 +123,7 @@ def main() -> None:
         )
     Console().print(table)
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ SENSORY_WINDOW_PADDING_S from none (the whole window, as in faster-whisper) to a
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.comparison import conditions
+from bench.json_report import write_json
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
 from sensory_pipeline.audio.decoding import decode
@@ -89,7 +89,7 @@ def main() -> None:
     Console(width=120).print(table)
     if arguments.json:
         facts = {**conditions(_PACKAGES), "whisper": "base", "recordings": len(recordings), "rows": rows}
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, facts)
 
 
 if __name__ == "__main__":

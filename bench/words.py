@@ -11,7 +11,6 @@ and nowhere fewer than any other system.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import warnings
@@ -29,6 +28,7 @@ from rich.table import Table
 from bench.comparison import Verdict, conditions
 from bench.hypotheses import HypothesisFile, HypothesisKey
 from bench.joined import MIXED, joined, utterances
+from bench.json_report import write_json
 from bench.labelled import Recording, read_labelled
 from bench.normalisation import normalised
 from bench.systems import AUTO, OURS, STEREO, STOCK, System, WhisperxWay, all_systems
@@ -160,7 +160,7 @@ def main() -> None:
             "verdicts": [asdict(verdict) for verdict in judged],
             "sets": {group: {name: asdict(words) for name, words in each.items()} for group, each in found.items()},
         }
-        arguments.json.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(arguments.json, facts)
     sys.exit(not all(verdict.met for verdict in judged))
 
 

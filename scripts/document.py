@@ -13,8 +13,8 @@ from pathlib import Path
 
 from scripts.environment import example
 from sensory_pipeline.cli.exit_codes import EXITS
-from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.catalogue.models import Model, catalogue
+from sensory_pipeline.engines.diagnosis import SUBJECTS
 from sensory_pipeline.engines.registry import ENGINES, SETTINGS, engines_of
 from sensory_pipeline.engines.spec import EngineChoice, EngineSpec
 from sensory_pipeline.lake.tables import TABLES
@@ -72,7 +72,6 @@ The files differ from the views below in three ways:
   the views know `present`: `sensory sql "SELECT recording_id, present FROM recordings" --include-missing --format
   parquet > present.parquet` writes it to a file that you can join.
 """
-TASKS = {Stage.TRANSCRIPTS: "transcription", Stage.DIARIZATION: "diarization", Stage.EMOTIONS: "emotion"}
 
 
 def tables_page() -> str:
@@ -113,7 +112,7 @@ def _exits_table() -> str:
 def _engines_table() -> str:
     lines = ["| engine | task | what it is | chosen by | needs |", "|---|---|---|---|---|"]
     lines += [
-        f"| {spec.name} | {TASKS[spec.stage]} | {spec.about} | {_chosen_by(spec)} | {_needs(spec)} |"
+        f"| {spec.name} | {SUBJECTS[spec.stage]} | {spec.about} | {_chosen_by(spec)} | {_needs(spec)} |"
         for spec in ENGINES
     ]
     return "\n".join(lines)

@@ -13,7 +13,10 @@ from pydantic_settings import NoDecode
 
 from sensory_pipeline.env_file import Variables
 
-Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}=[0-9a-f]{64}$")]
+OWNER = r"[A-Za-z0-9_.-]{1,64}"
+"""Pattern of the name of a key's user."""
+
+Digest = Annotated[str, Field(pattern=rf"^{OWNER}=[0-9a-f]{{64}}$")]
 """Name of the key's user, and the SHA-256 of the key."""
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,128}$")]

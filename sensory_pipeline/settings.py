@@ -212,10 +212,10 @@ def given_variables() -> set[str]:
     return {name.upper() for name in given if name.upper().startswith("SENSORY_")}
 
 
-def dagster_home() -> Path | None:
-    """Return DAGSTER_HOME; None if it is not set."""
+def dagster_home(lake: Path) -> Path:
+    """Return DAGSTER_HOME; if it is not set, the folder for it in a lake."""
     value = os.environ.get("DAGSTER_HOME")  # noqa: TID251
-    return Path(value) if value else None
+    return Path(value) if value else lake / ".dagster"
 
 
 def environment_with(**variables: str) -> dict[str, str]:

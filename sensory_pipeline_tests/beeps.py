@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.decoding import DecodedAudio, decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, Encoding
 
@@ -45,9 +42,3 @@ def same(found: list[float], wanted: list[float]) -> bool:
     return len(found) == len(wanted) and all(
         abs(one - other) <= TOLERANCE_S for one, other in zip(found, wanted, strict=True)
     )
-
-
-def decoded(content: bytes, folder: Path, *, track: int | None = None) -> DecodedAudio:
-    path = folder / "recording"
-    path.write_bytes(content)
-    return decode(path, max_duration_s=3600, track=track)

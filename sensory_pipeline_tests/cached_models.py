@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -64,12 +63,3 @@ def at_most(models: int) -> CacheSettings:
 def resident(cache: ModelCache) -> list[str]:
     """Least recently used first."""
     return [model.key for model in cache.stats().resident]
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True

@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from sensory_pipeline.engines.cache import CacheSettings, ModelCache
+from sensory_pipeline.engines.diarization.open_networks import EMBEDDING, FILES, SEGMENTATION
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import miniature_whisper
 from sensory_pipeline_tests import postgres as postgresql
@@ -119,7 +120,7 @@ def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def open_models() -> tuple[Path, Path]:
     """The checkpoints of segmentation-3.0 and CAM++."""
-    return published("segmentation-3.0") / "pytorch_model.bin", published("campplus") / "campplus_cn_en_common.pt"
+    return published(SEGMENTATION) / FILES[SEGMENTATION], published(EMBEDDING) / FILES[EMBEDDING]
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,9 @@ from pathlib import Path
 
 import av
 
-from sensory_pipeline.audio.decoding import DecodedAudio, decode
+from sensory_pipeline.audio.decoding import DecodedAudio
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import tone
-
-
-def decoded(content: bytes, folder: Path) -> DecodedAudio:
-    path = folder / "recording"
-    path.write_bytes(content)
-    return decode(path, max_duration_s=3600)
 
 
 def whole(content: bytes, folder: Path) -> DecodedAudio:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import psutil
+
+from sensory_pipeline_tests.ports import free_port
 
 STARTS_WITHIN_S = 120
 TRIVIAL = """
@@ -92,8 +93,7 @@ def running(lake: Path, *, trivial_shards: int | None = None, **variables: str) 
 
     trivial_shards: the lake's shards, for a server with trivial engines instead of those of the settings.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     if trivial_shards is None:
         command = [str(Path(sys.executable).with_name("sensory")), "dev", "--lake", str(lake), "--port", str(port)]
     else:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from sensory_pipeline.gateway.app_factory import application
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines
+from sensory_pipeline_tests.ports import free_port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +126,3 @@ def killable(spool: Path, engines: str = "trivial") -> Iterator[tuple[subprocess
                 assert time.monotonic() < end, "the service did not start"
                 time.sleep(0.05)
         yield started, Gateway(url=str(http.base_url), http=http)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
-def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -17,7 +17,7 @@ from signal import SIGINT
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from sensory_pipeline_tests.s3_servers import free_port, wait_for
+from sensory_pipeline_tests.ports import free_port, wait_for
 
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # not on the path there
 _PROGRAM = shutil.which("postgres") or (str(_DEBIAN[-1]) if _DEBIAN else None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
 from uuid import uuid4
 
-from sensory_pipeline_tests.s3_servers import Server, free_port, wait_for
+from sensory_pipeline_tests.ports import free_port, wait_for
+from sensory_pipeline_tests.s3_servers import Server
+from sensory_pipeline_tests.waiting import eventually
 
 PACKAGES = "ceph-mon ceph-osd radosgw ceph-common"
 """Debian's, that bring it."""
@@ -90,7 +91,7 @@ def radosgw(home: Path) -> Iterator[Server]:
         must("ceph-mon", "--mkfs", "-i", "a", "--monmap", map_file)
         start("ceph-mon", "-f", "-i", "a")
         disk = str(uuid4())
-        _until(lambda: run("ceph", "--connect-timeout", "10", "osd", "new", disk))
+        eventually(lambda: run("ceph", "--connect-timeout", "10", "osd", "new", disk))
         must("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", disk)
         start("ceph-osd", "-f", "-i", "0")
         start("radosgw", "-f", "-n", "client.rgw")
@@ -98,11 +99,3 @@ def radosgw(home: Path) -> Iterator[Server]:
         owner = ("--uid=test", "--display-name=test", f"--access-key={server.key}", f"--secret-key={server.secret}")
         must("radosgw-admin", "user", "create", *owner)
         yield server
-
-
-def _until(works: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not works():
-        if time.monotonic() > until:
-            raise TimeoutError("Ceph does not come up")
-        time.sleep(0.2)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +25,7 @@ from boto3.session import Session
 
 from sensory_pipeline.storage import s3_client
 from sensory_pipeline.storage.s3_access import AS_FOUND
+from sensory_pipeline_tests.ports import free_port, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -115,22 +116,6 @@ def asking_who(server: Server) -> Iterator[None]:
     finally:
         if server.trusting:
             ask_after(b"inf")
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def wait_for(port: int, *, seconds: float = 60) -> None:
-    """Until something listens there. Raises TimeoutError."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 QUICK: tuple[Fault, ...] = ("500", "503", "short", "reset")

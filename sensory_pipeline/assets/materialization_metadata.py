@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.cache_stats import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats, together
 from sensory_pipeline.lake.partition_stats import PartitionStats
 from sensory_pipeline.lake.stage_store import SCHEMA
 from sensory_pipeline.lake.tables import TABLES
@@ -71,15 +71,15 @@ def _cache_metadata(caches: Sequence[CacheStats]) -> dict[str, dg.MetadataValue]
     """Return how many models all engine processes together have loaded, used and unloaded since they began."""
     if not caches:
         return {}
-    resident = [model for cache in caches for model in cache.resident]
+    total = together(caches)
     return {
-        "model_hits": dg.MetadataValue.int(sum(cache.hits for cache in caches)),
-        "model_misses": dg.MetadataValue.int(sum(cache.misses for cache in caches)),
-        "model_loads": dg.MetadataValue.int(sum(cache.loads for cache in caches)),
-        "model_evictions": dg.MetadataValue.int(sum(cache.evictions for cache in caches)),
-        "model_load_seconds": _rounded(sum(cache.load_s for cache in caches)),
-        "resident_models": dg.MetadataValue.json(sorted(model.key for model in resident)),
-        "resident_bytes": dg.MetadataValue.int(sum(model.size_bytes for model in resident)),
+        "model_hits": dg.MetadataValue.int(total.hits),
+        "model_misses": dg.MetadataValue.int(total.misses),
+        "model_loads": dg.MetadataValue.int(total.loads),
+        "model_evictions": dg.MetadataValue.int(total.evictions),
+        "model_load_seconds": _rounded(total.load_s),
+        "resident_models": dg.MetadataValue.json(sorted(model.key for model in total.resident)),
+        "resident_bytes": dg.MetadataValue.int(total.size_bytes),
     }
 
 

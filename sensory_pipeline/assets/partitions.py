@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 
 from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.settings import Settings
 
@@ -18,6 +19,11 @@ def partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
             "shard": dg.StaticPartitionsDefinition([str(shard) for shard in range(settings.shards)]),
         }
     )
+
+
+def partition_key(partition: Partition) -> dg.MultiPartitionKey:
+    """Return Dagster's key of a partition."""
+    return dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)})
 
 
 def first_date(settings: Settings) -> date:

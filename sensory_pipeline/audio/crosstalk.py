@@ -17,8 +17,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
-from sensory_pipeline.core.arrays import Floats, Mask
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform, frames_of
+from sensory_pipeline.core.arrays import Floats, Mask, runs
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.speech_regions import SpeechRegions
 
@@ -98,7 +98,7 @@ def silence(pcm: Waveform, crosstalk: Crosstalk) -> None:
     """Silence the echoes, in place, since hours of sound are not copied; the samples must be writable."""
     for samples, spans in zip(pcm.samples, crosstalk.echoes, strict=True):
         for span in spans:
-            echo = samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]
+            echo = samples[frames_of(span)]
             gain = np.linspace(1, 0, min(_FADE, len(echo) // 2), dtype=np.float32)
             start, end = slice(0, len(gain)), slice(len(echo) - len(gain), None)
             echo[start.stop : end.start] = 0
@@ -123,7 +123,7 @@ class _Comparison:
         """Whether both channels are the same sound all the time."""
         heard = _heard(self.levels_db.max(axis=0))
         other = heard & ~(self.copied & (np.abs(self.levels_db[0] - self.levels_db[1]) < ALIKE_DB))
-        longest_ms = max((last - first for first, last in _runs(other)), default=0) * _HOP_MS
+        longest_ms = max((last - first for first, last in runs(other)), default=0) * _HOP_MS
         many = np.count_nonzero(other) > (1 - SAME) * np.count_nonzero(heard)
         return bool(heard.any() and not many) and longest_ms < OTHER_MS
 
@@ -190,11 +190,5 @@ def _spans(windows: Mask, within: Span) -> Iterator[Span]:
     """Where the mask holds for most of the windows around a moment, so that little next to a voice is taken away."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(windows, (_AROUND - 1, 0), mode="edge"), _AROUND)
     moments = np.count_nonzero(around, axis=1) > _AROUND / 2
-    for first, last in _runs(moments):
+    for first, last in runs(moments):
         yield Span(start_ms=first * _HOP_MS, end_ms=last * _HOP_MS).clip(within)
-
-
-def _runs(mask: Mask) -> list[tuple[int, int]]:
-    """Half-open ranges where the mask holds."""
-    edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
-    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -101,7 +101,7 @@ def write_pcm(path: Path, pcm: Waveform) -> None:
     samples = np.ascontiguousarray(pcm.samples.T)
     header = _header(pcm.channels, samples.nbytes)
     seal = zlib.crc32(samples.data, zlib.crc32(header))
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # `sweep_temporaries` knows such names
     try:
         with unfinished.open("xb") as file:
             file.write(header)

@@ -16,12 +16,10 @@ from av.stream import Discard
 
 from sensory_pipeline.audio.decoding_report import DecodingReport
 from sensory_pipeline.audio.integrity import flac
-from sensory_pipeline.audio.integrity.declared import Damage, Declared
+from sensory_pipeline.audio.integrity.declared import CONVERT, Damage, Declared
 from sensory_pipeline.audio.timestamps import Clock, Piece
 from sensory_pipeline.core.arrays import Array
 from sensory_pipeline.core.errors import UnreadableAudio
-
-CONVERT = "convert it to wav, flac, mp3, ogg, m4a or webm"
 
 _TIMED = frozenset({"asf", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg"})
 """Formats that state the time of a packet; in others FFmpeg counts what came before it."""

@@ -17,8 +17,9 @@ from av.stream import Disposition
 from sensory_pipeline.audio.byte_range import Window
 from sensory_pipeline.audio.concatenated import Part
 from sensory_pipeline.audio.decoding_report import DecodingReport
+from sensory_pipeline.audio.integrity.declared import CONVERT
 from sensory_pipeline.audio.timestamps import LONGEST_GAP_S, Clock, Piece
-from sensory_pipeline.audio.track_decoder import CONVERT, TrackDecoder
+from sensory_pipeline.audio.track_decoder import TrackDecoder
 from sensory_pipeline.core.errors import UnreadableAudio
 
 FORMATS = "aac,aiff,amr,asf,au,caf,flac,matroska,mov,mp3,ogg,w64,wav"

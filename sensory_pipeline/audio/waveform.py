@@ -62,5 +62,13 @@ class Waveform:
 
     def cut(self, span: Span) -> Waveform:
         """The part inside the span."""
-        first, last = (ms * SAMPLE_RATE // 1000 for ms in (span.start_ms, span.end_ms))
-        return Waveform(samples=self.samples[:, first:last])
+        return Waveform(samples=self.samples[:, frames_of(span)])
+
+
+def frames_of(span: Span) -> slice:
+    """The frames inside the span, at 16 kHz.
+
+    >>> frames_of(Span(start_ms=500, end_ms=1000))
+    slice(8000, 16000, None)
+    """
+    return slice(span.start_ms * SAMPLE_RATE // 1000, span.end_ms * SAMPLE_RATE // 1000)

@@ -12,9 +12,10 @@ from itertools import islice
 
 import dagster as dg
 
-from sensory_pipeline.assets.partitions import first_date
+from sensory_pipeline.assets.partitions import first_date, partition_key
 from sensory_pipeline.automation.discovery import sweep_all
 from sensory_pipeline.automation.jobs import SOURCE_TAG, process_recordings
+from sensory_pipeline.automation.runs import UNFINISHED
 from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
@@ -26,13 +27,6 @@ from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import prefix_of
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 MOST_RUNS = 50
 """Maximum number of runs requested at once; the others follow in the next tick."""
 
@@ -194,7 +188,7 @@ def _requests(
             yield dg.RunRequest(
                 # with the hour, so that a failed run is tried again once per hour and not in every tick
                 run_key=f"{partition.key}|{item.recordings}|{item.changed.isoformat()}|{now:%Y-%m-%dT%H}",
-                partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
+                partition_key=partition_key(partition),
                 tags=_source_tag(lake, settings, partition),
             )
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from dagster import DagsterRun, DagsterRunStatus, Field, IntSource, QueuedRunCoordinator, SubmitRunContext
 
 from resources.engines import DEVICE_TAG
+from sensory_pipeline.automation.runs import partition_of
 from sensory_pipeline.dagster_internals import ConfigurableClassData, UserConfigSchema
 from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.settings import Settings, visible_devices
@@ -59,6 +60,5 @@ def device_for(tags: Mapping[str, str], devices: Sequence[str]) -> str:
     >>> [device_for({"dagster/partition": f"2026-11-13|{shard}"}, ["cuda:0", "cuda:1"]) for shard in (2, 5)]
     ['cuda:0', 'cuda:1']
     """
-    key = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
-    shard = tags.get("dagster/partition/shard") or key.rpartition("|")[2]
+    shard = tags.get("dagster/partition/shard") or partition_of(tags).rpartition("|")[2]
     return devices[int(shard) % len(devices)] if shard.isdecimal() else devices[0]

@@ -78,7 +78,7 @@ def ingest(
             next_ones = (item.recording for item in lake.ledger.pending(partition))
             progress.partition({recording.recording_id: path_of(recording.uri).name for recording in next_ones})
 
-        with open_instance(dagster_home() or lake.root / ".dagster") as instance:
+        with open_instance(dagster_home(lake.root)) as instance:
             job = make_job(engines)
             run_pending(lake, job, instance, engines, report, log_level=settings.log_level, run_started=run_started)
         if interrupted():  # Dagster reports at most a failed run

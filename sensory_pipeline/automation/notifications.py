@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from sensory_pipeline.automation.runs import partition_of
 from sensory_pipeline.core.errors import SensoryError, without_class
 from sensory_pipeline.dagster_internals import WILL_RETRY_TAG
 from sensory_pipeline.settings import Settings
@@ -153,7 +154,7 @@ def _tell(
     alike = instance.get_runs(dg.RunsFilter(tags={CAUSE_TAG: cause}, created_after=since), limit=1)
     if alike:
         return dg.SkipReason(f"run {alike[0].run_id[:8]} was already reported, with the same cause")
-    partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "unknown"
+    partition = partition_of(run.tags) or "unknown"
     text = "\n".join(
         [
             f"Partition {partition}, run {run.run_id[:8]}",

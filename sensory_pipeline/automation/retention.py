@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from sensory_pipeline.automation.runs import ENDED
 from sensory_pipeline.dagster_internals import event_files
 from sensory_pipeline.settings import Settings
 
 MOST_AT_ONCE = 200
 """Runs that are deleted at once, which takes about ten seconds; the next hour deletes more."""
 _BATCH = 500
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def retention(settings: Settings) -> dg.SensorDefinition:
@@ -45,7 +45,7 @@ def delete_runs(instance: dg.DagsterInstance, *, before: datetime) -> int:
     Returns:
         How many were deleted.
     """
-    old = instance.get_run_ids(filters=dg.RunsFilter(statuses=_FINISHED, created_before=before))
+    old = instance.get_run_ids(filters=dg.RunsFilter(statuses=ENDED, created_before=before))
     needed = _last_materializations(instance) if old else set()
     deletable = [run_id for run_id in reversed(old) if run_id not in needed][:MOST_AT_ONCE]
     for run_id in deletable:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from sensory_pipeline.automation.arrivals import UNFINISHED
 from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.notifications import causes
+from sensory_pipeline.automation.runs import ENDED, UNFINISHED, partition_of
 from sensory_pipeline.dagster_internals import schedule_execution_time_iterator
 from sensory_pipeline.settings import Settings
 from sensory_pipeline.storage.lock import held
@@ -64,14 +64,11 @@ class History:
     served: bool
 
 
-_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-
-
 def history(home: Path) -> History:
     """Return the runs of the instance in a folder."""
     with open_instance(home) as instance:
         now = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
-        last = instance.get_run_records(dg.RunsFilter(statuses=_ENDED), limit=MOST)
+        last = instance.get_run_records(dg.RunsFilter(statuses=ENDED), limit=MOST)
         return History(
             now=[_past(instance, record) for record in now],
             last=[_past(instance, record) for record in last],
@@ -81,7 +78,7 @@ def history(home: Path) -> History:
 
 def ended_since(instance: dg.DagsterInstance, moment: datetime) -> list[PastRun]:
     """Return the runs that ended after a moment, in order."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=_ENDED, updated_after=moment))
+    records = instance.get_run_records(dg.RunsFilter(statuses=ENDED, updated_after=moment))
     runs = [_past(instance, record) for record in records if (record.end_time or 0) > moment.timestamp()]
     return sorted(runs, key=lambda run: run.ended)
 
@@ -97,7 +94,7 @@ def _past(instance: dg.DagsterInstance, record: dg.RunRecord) -> PastRun:
     failed = run.status is dg.DagsterRunStatus.FAILURE
     return PastRun(
         run_id=run.run_id,
-        partition=run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or "",
+        partition=partition_of(run.tags),
         status=run.status.value.lower(),
         began=datetime.fromtimestamp(began, UTC),
         seconds=(record.end_time or datetime.now(UTC).timestamp()) - began,

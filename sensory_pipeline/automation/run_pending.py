@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from sensory_pipeline.assets.partitions import partition_key
 from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.automation.interrupts import keep_sigterm
 from sensory_pipeline.automation.jobs import SOURCE_TAG
@@ -82,7 +83,7 @@ def _run(
     with keep_sigterm():
         result = job.execute_in_process(
             instance=instance,
-            partition_key=dg.MultiPartitionKey({"date": partition.date.isoformat(), "shard": str(partition.shard)}),
+            partition_key=partition_key(partition),
             tags={**this_process(), **({SOURCE_TAG: report.source} if report.source else {})},
             run_config=_console(log_level),
             raise_on_error=False,

@@ -14,6 +14,7 @@ from stamina.instrumentation import set_on_retry_hooks
 
 from sensory_pipeline.cli.console import errors, reader_may_leave
 from sensory_pipeline.cli.formats import Format
+from sensory_pipeline.cli.tasks import TasksOption, tasks_of
 from sensory_pipeline.client import AudioClient, JobFailed, LiveMessage, Result, ServiceError, StreamingClient
 from sensory_pipeline.client.calls import Options
 from sensory_pipeline.client.results import Emotion, Word
@@ -42,10 +43,7 @@ class NotServed(ConfigurationError):
 def call(
     file: Annotated[Path, typer.Argument(help="The recording, in any format.")],
     url: Annotated[str, typer.Option("--url", help="Address of the service.")] = "http://127.0.0.1:8001",
-    tasks: Annotated[
-        str | None,
-        typer.Option("--tasks", help=f"Any of {', '.join(Task)}, separated by commas.", show_default="all"),
-    ] = None,
+    tasks: TasksOption = None,
     emo_level: Annotated[
         EmotionLevel | None, typer.Option("--emo-level", help="Level of the emotions.", show_default="the service's")
     ] = None,
@@ -86,11 +84,9 @@ def call(
 
 
 def _options(tasks: str | None, emo_level: EmotionLevel | None, language: str | None, *, live: bool) -> Options:
-    default = [Task.TRANSCRIBE] if live else list(Task)
-    names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else default
-    if wrong := [name for name in names if name not in list(Task)] or (not names and ["nothing"]):
-        raise ConfigurationError(f"--tasks has {wrong[0]}: choose from {', '.join(Task)}")
-    options: dict[str, Any] = {"tasks": [str(name) for name in names]}
+    default = (Task.TRANSCRIBE,) if live else tuple(Task)
+    chosen = default if tasks is None else tasks_of(tasks)
+    options: dict[str, Any] = {"tasks": [str(task) for task in chosen]}
     if emo_level is not None:
         options["emo_level"] = str(emo_level)
     if language is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from sensory_pipeline.automation.instance import prepare_home
 from sensory_pipeline.automation.services import serve
 from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.lake_option import LakeOption, settings_of
+from sensory_pipeline.cli.listening import listener, url
 from sensory_pipeline.cli.settings_prompt import RedoOption, agree
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.host_headers import is_loopback
@@ -40,12 +39,12 @@ def dev(
     settings = settings_of(lake)
     _check_cron(settings.nightly)
     _check_reach(host, port, unprotected=unprotected)
-    _check_free(host, port)
+    listener(host, port).close()  # Dagster would say that the port is in use after half a minute, in a traceback
     opened = Lake.create(settings.lake, shards=settings.shards, start_date=settings.start_date, ledger=settings.ledger)
     agree(opened, settings, redo=redo)
     root = opened.root
-    home = prepare_home(dagster_home() or root / ".dagster")
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    home = prepare_home(dagster_home(root))
+    address = url(host, port)
     errors.print(f"lake {root}, Dagster's UI at {address} (Ctrl-C to stop)", soft_wrap=True)
     errors.print("\n".join(habits(settings)), soft_wrap=True)
     environment = environment_with(
@@ -90,17 +89,7 @@ def _check_cron(nightly: str) -> None:
 def _check_reach(host: str, port: int, *, unprotected: bool) -> None:
     if is_loopback(host):
         return
-    what = f"Dagster's UI has no password: everybody who can reach http://{host}:{port} can start, stop and delete runs"
+    what = f"Dagster's UI has no password: everybody who can reach {url(host, port)} can start, stop and delete runs"
     if not unprotected:
         raise ConfigurationError(f"{what}; listen on 127.0.0.1 and use an SSH tunnel, or give --unprotected")
     errors.print(what, soft_wrap=True)
-
-
-def _check_free(host: str, port: int) -> None:
-    """Dagster would say it after half a minute, in a traceback."""
-    try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigurationError(f"port {port} is in use: choose another with --port") from error
-        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}") from error

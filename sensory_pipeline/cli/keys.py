@@ -10,6 +10,7 @@ import typer
 from sensory_pipeline.cli.console import errors, output
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.gateway.keys import digest, new_key
+from sensory_pipeline.service_settings import OWNER
 
 keys = typer.Typer(
     name="keys",
@@ -29,7 +30,7 @@ def new(
     owner: Annotated[str, typer.Argument(help="Name of the user: shown in the log, and owner of the key's jobs.")],
 ) -> None:
     """Print a new key, and what to add to SENSORY_API_KEYS."""
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", owner):
+    if not re.fullmatch(OWNER, owner):
         raise ConfigurationError("the name may contain only letters, digits, -, _ and ., at most 64 characters")
     key = new_key()
     errors.print("the key, sent as `Authorization: Bearer KEY`; it is shown only once:")

@@ -54,10 +54,8 @@ def unknown_settings() -> list[str]:
 
 def variable(place: str) -> str:
     """Of a field, by its name; pydantic calls those with a name of their own by that."""
-    field = _FIELDS.get(place)
-    if field is None:
-        return place
-    return str(field.validation_alias or f"SENSORY_{place.upper()}")
+    owner = next((settings for settings in (Settings, ServiceSettings) if place in settings.model_fields), None)
+    return place if owner is None else owner.variable(place)
 
 
 def _secret(place: str) -> bool:

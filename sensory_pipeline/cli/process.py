@@ -18,6 +18,7 @@ from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.formats import Format
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.cli.problems import problems
+from sensory_pipeline.cli.tasks import TasksOption, tasks_of
 from sensory_pipeline.core.errors import ConfigurationError, Terminal, Transient
 from sensory_pipeline.core.formats import json, text
 from sensory_pipeline.core.process_request import (
@@ -42,10 +43,7 @@ def process(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="Recordings in any format: paths, or s3://bucket/key.")
     ],
-    tasks: Annotated[
-        str | None,
-        typer.Option("--tasks", help=f"Any of {', '.join(Task)}, separated by commas.", show_default="all"),
-    ] = None,
+    tasks: TasksOption = None,
     emo_level: Annotated[
         EmotionLevel | None,
         typer.Option("--emo-level", help="Level of the emotions.", show_default="SENSORY_EMO_LEVEL"),
@@ -87,7 +85,7 @@ def process(
     default = settings.request()
     with _explained():
         request = ProcessRequest(
-            tasks=frozenset(Task) if tasks is None else _tasks(tasks),
+            tasks=frozenset(Task) if tasks is None else frozenset(tasks_of(tasks)),
             stereo=default.stereo if stereo is None else stereo,
             drop_doubtful=default.drop_doubtful,
             track=default.track,
@@ -177,16 +175,6 @@ def _shown(recordings: int) -> Iterator[Callable[[str], None]]:
         task = bar.add_task("starting", total=recordings)
         begun = count()
         yield lambda file: bar.update(task, completed=next(begun), description=file)
-
-
-def _tasks(names: str) -> frozenset[Task]:
-    try:
-        tasks = frozenset(Task(name.strip()) for name in names.split(",") if name.strip())
-    except ValueError as error:
-        raise ConfigurationError(f"--tasks: {error}: choose from {', '.join(Task)}") from error
-    if not tasks:
-        raise ConfigurationError(f"--tasks is empty: choose from {', '.join(Task)}")
-    return tasks
 
 
 def _given(**options: object) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import socket
 from typing import Annotated
 
 import typer
 import uvicorn
 
 from sensory_pipeline.cli.console import errors
+from sensory_pipeline.cli.listening import listener, url
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.host_headers import is_loopback
@@ -58,9 +58,8 @@ def serve(
     run_devices(settings.devices, visible_devices())  # refuses a wrong one before models are downloaded
     fetch_with_progress(engine_choice(settings, stereo=stereo) for stereo in (False, True))
     app = application(settings, service_settings)
-    with _listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        errors.print(f"http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C to stop)", soft_wrap=True)
+    with listener(host, port) as listening:
+        errors.print(f"{url(host, listening.getsockname()[1])}/ (Ctrl-C to stop)", soft_wrap=True)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -71,15 +70,6 @@ def serve(
             server_header=False,
         )
         logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=[listening])
     if app.state.failure is not None:
         raise app.state.failure
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}, port {port} ({error.strerror}): choose another with --host or --port"
-        ) from error

@@ -73,7 +73,7 @@ def effort(root: Path, hours: float) -> str:
     if not hours:
         return ""
     audio = f": {length(hours)} of audio"
-    home = dagster_home() or root / ".dagster"
+    home = dagster_home(root)
     if not (home / "dagster.yaml").exists():
         return audio
     # imported late: Dagster takes two seconds

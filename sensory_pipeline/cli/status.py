@@ -31,7 +31,7 @@ def status(lake: LakeOption = None) -> None:
     """
     settings = settings_of(lake)
     opened = Lake.open(settings.lake, ledger=settings.ledger)
-    home = dagster_home() or opened.root / ".dagster"
+    home = dagster_home(opened.root)
     with reader_may_leave():
         output.print(f"lake {opened.root}", style="bold", soft_wrap=True)
         for part in (_recordings(opened), _again(opened, settings), _runs(home, settings), _settings(opened, settings)):

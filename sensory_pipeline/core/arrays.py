@@ -1,4 +1,4 @@
-"""Names for numpy's arrays by what they hold. Shapes are documented where the arrays are used."""
+"""Names for numpy's arrays by what they hold, and the runs of a mask. Shapes are documented where arrays are used."""
 
 from __future__ import annotations
 
@@ -12,3 +12,16 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
+
+
+def runs(mask: Mask) -> list[tuple[int, int]]:
+    """The half-open ranges in which the mask holds, in order.
+
+    Args:
+        mask: Shape (length,).
+
+    >>> runs(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

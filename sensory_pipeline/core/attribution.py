@@ -60,6 +60,11 @@ def plausible_ms(text: str) -> int:
     return 300 + 100 * max(1, letters)
 
 
+def plausible_end_ms(word: Word) -> int:
+    """The latest plausible end of a word: an aligner stretches the word before a silence."""
+    return min(word.span.end_ms, word.span.start_ms + plausible_ms(word.text))
+
+
 def spoken_span(word: Word, speech: SpeechRegions) -> Span:
     """The word's span, shortened to at most `plausible_ms`.
 

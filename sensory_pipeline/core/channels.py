@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from sensory_pipeline.core.attribution import plausible_ms, spoken_span
+from sensory_pipeline.core.attribution import plausible_end_ms, spoken_span
 from sensory_pipeline.core.diarization import Diarization, Turn, label
 from sensory_pipeline.core.punctuation import join
 from sensory_pipeline.core.spans import Span, cover
@@ -37,7 +37,9 @@ def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
         Segments in order of time, their words marked with their channel. The language is that of the channel with
         the most words; the gaps are those of all channels.
     """
-    middles = [[(word.span.start_ms + _end_ms(word)) // 2 for word in transcript.words] for transcript in channels]
+    middles = [
+        [(word.span.start_ms + plausible_end_ms(word)) // 2 for word in transcript.words] for transcript in channels
+    ]
     segments: list[Segment] = []
     for channel, transcript in enumerate(channels):
         others = sorted(ms for other, found in enumerate(middles) if other != channel for ms in found)
@@ -54,7 +56,7 @@ def merged_transcript(channels: Sequence[Transcript]) -> Transcript:
 
 def _pieces(segment: Segment, others: Sequence[int]) -> Iterator[Segment]:
     """Cut the segment. `others` are the middles of all words on other channels, in milliseconds, in order."""
-    pauses = [(_end_ms(before), after.span.start_ms) for before, after in pairwise(segment.words)]
+    pauses = [(plausible_end_ms(before), after.span.start_ms) for before, after in pairwise(segment.words)]
     cuts = [
         index
         for index, (start_ms, end_ms) in enumerate(pauses, 1)
@@ -66,11 +68,6 @@ def _pieces(segment: Segment, others: Sequence[int]) -> Iterator[Segment]:
     for first, last in pairwise([0, *cuts, len(segment.words)]):
         words = segment.words[first:last]
         yield replace(segment, span=cover(word.span for word in words), text=join(words), words=words)
-
-
-def _end_ms(word: Word) -> int:
-    """The latest plausible end of a word: an aligner stretches the word before a silence."""
-    return min(word.span.end_ms, word.span.start_ms + plausible_ms(word.text))
 
 
 def channel_diarization(speech: Sequence[Sequence[Span]]) -> Diarization:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from sensory_pipeline.core.attribution import plausible_ms
+from sensory_pipeline.core.attribution import plausible_end_ms
 from sensory_pipeline.core.pauses import split_at_pauses
 from sensory_pipeline.core.punctuation import ends_sentence, join
 from sensory_pipeline.core.spans import Span, cover
@@ -44,6 +44,4 @@ def phrases(segment: Segment) -> Iterator[Segment]:
 
 
 def _spoken(word: Word) -> Span:
-    """The word's span, at most as long as plausible: an aligner stretches the word before a silence."""
-    start_ms = word.span.start_ms
-    return Span(start_ms=start_ms, end_ms=min(word.span.end_ms, start_ms + plausible_ms(word.text)))
+    return Span(start_ms=word.span.start_ms, end_ms=plausible_end_ms(word))

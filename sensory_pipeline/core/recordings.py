@@ -62,6 +62,15 @@ class Partition:
         """
         return f"{self.date.isoformat()}|{self.shard}"
 
+    @property
+    def folder(self) -> str:
+        """Its folder wherever the lake keeps files by partition, named as Hive names partitions.
+
+        >>> Partition(date=date(2026, 11, 22), shard=3).folder
+        'date=2026-11-22/shard=3'
+        """
+        return f"date={self.date.isoformat()}/shard={self.shard}"
+
     @classmethod
     def parse(cls, key: str) -> Partition:
         """The partition with a key.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -47,3 +48,15 @@ class CacheStats:
     @property
     def size_bytes(self) -> int:
         return sum(model.size_bytes for model in self.resident)
+
+
+def together(caches: Sequence[CacheStats]) -> CacheStats:
+    """Return the sums over several caches, and the models of all of them."""
+    return CacheStats(
+        hits=sum(cache.hits for cache in caches),
+        misses=sum(cache.misses for cache in caches),
+        loads=sum(cache.loads for cache in caches),
+        evictions=sum(cache.evictions for cache in caches),
+        load_s=sum(cache.load_s for cache in caches),
+        resident=tuple(model for cache in caches for model in cache.resident),
+    )

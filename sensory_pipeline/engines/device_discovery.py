@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 import subprocess
@@ -15,23 +14,6 @@ log = logging.getLogger(__name__)
 
 NVIDIA_SMI_LIMIT_S = 20.0
 """Seconds nvidia-smi may take; without its persistence daemon it takes several on a host with many GPUs."""
-
-
-def discover(visible: str | None) -> tuple[Device, ...]:
-    """The devices this process can use, the best first: its GPUs, then always the CPU.
-
-    If PyTorch is installed, it is asked, since it knows whether this build and driver can use a GPU at all. (It reads
-    CUDA_VISIBLE_DEVICES itself, and takes seconds to import.) Otherwise nvidia-smi is asked.
-
-    Args:
-        visible: The value of CUDA_VISIBLE_DEVICES; None if it is unset.
-    """
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        return (*nvidia_smi_gpus(visible), CPU)
-    # device_count alone asks the driver's library, and does not show whether CUDA works
-    return (*_gpus(torch.cuda.device_count() if torch.cuda.is_available() else 0), CPU)
 
 
 def nvidia_smi_gpus(visible: str | None) -> tuple[Device, ...]:

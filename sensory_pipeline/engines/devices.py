@@ -108,8 +108,7 @@ def choose(requested: str, available: Sequence[Device]) -> Device:
 
     Args:
         requested: "auto" for the best there is; "cpu" or "cuda" for the first of that kind; or one by number.
-        available: What this process may use, the best first, never empty: all that `discover` finds, or the one device
-            of its run's tag.
+        available: What this process may use, the best first, never empty.
 
     Raises:
         ConfigurationError: It is a GPU that is not there.

@@ -11,52 +11,49 @@ from itertools import pairwise
 import numpy as np
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
-from sensory_pipeline.core.arrays import Floats, Mask
+from sensory_pipeline.core.arrays import Floats, runs
 from sensory_pipeline.core.spans import Span
 
 MODEL = "silero-v6"
 
+Level = tuple[np.float32, np.float32]
+"""An offset to subtract, and the gain after it."""
 
 WINDOW = 512
 """Samples; the length the model was trained on."""
+SPEAKS, STOPS = 0.4, 0.25
+"""Probabilities: speech starts at the first, and ends below the second."""
+LEAST_SILENCE_MS = 300
+"""A shorter silence does not interrupt speech."""
+LEAST_SPEECH_MS = 150
+"""Shorter speech is dropped."""
 _WINDOW_MS = WINDOW * 1000 // SAMPLE_RATE
 _CONTEXT = 64  # samples of the previous window, which the model gets too
 _BLOCK = 4096  # windows in a call, 131 s, so that a long recording takes little memory
-_HYSTERESIS = 0.15
 _LEVEL = 0.1  # RMS of the loud passages, full scale = 1
 _MAX_GAIN = 100.0
 
 
-def speech_spans(
-    samples: Floats,
-    *,
-    threshold: float = 0.4,
-    min_silence_ms: int = 300,
-    min_speech_ms: int = 150,
-    pad_ms: int = 100,
-) -> tuple[Span, ...]:
+def speech_spans(samples: Floats, *, pad_ms: int = 100) -> tuple[Span, ...]:
     """Spans of speech, in order of time and disjoint.
 
     Args:
         samples: 16 kHz mono, shape (frames,).
-        threshold: The probability at which speech starts; it ends 0.15 below.
-        min_silence_ms: A shorter silence does not interrupt speech.
-        min_speech_ms: Shorter speech is dropped.
         pad_ms: Added at both ends, but at most half of the silence between two spans.
     """
     end_ms = len(samples) * 1000 // SAMPLE_RATE
     probabilities = speech_probabilities(samples)
     spans: list[list[int]] = []
-    for first, last in _runs(probabilities >= threshold - _HYSTERESIS):
-        above = np.flatnonzero(probabilities[first:last] >= threshold)
+    for first, last in runs(probabilities >= STOPS):
+        above = np.flatnonzero(probabilities[first:last] >= SPEAKS)
         if not above.size:
             continue
         start, end = (first + int(above[0])) * _WINDOW_MS, min(last * _WINDOW_MS, end_ms)
-        if spans and start - spans[-1][1] < min_silence_ms:
+        if spans and start - spans[-1][1] < LEAST_SILENCE_MS:
             spans[-1][1] = end
         else:
             spans.append([start, end])
-    spoken = [(start, end) for start, end in spans if end - start >= min_speech_ms]
+    spoken = [(start, end) for start, end in spans if end - start >= LEAST_SPEECH_MS]
     if not spoken:
         return ()
     middles = [(before[1] + after[0]) // 2 for before, after in pairwise(spoken)]
@@ -73,10 +70,10 @@ def speech_probabilities(samples: Floats) -> Floats:
         samples: 16 kHz mono, shape (frames,).
     """
     detector = Detector()
-    mean, gain = normalisation(samples)
+    level = normalisation(samples)
     answers = [np.empty(0, np.float32)]
     for start in range(0, len(samples), _BLOCK * WINDOW):
-        block = np.clip((samples[start : start + _BLOCK * WINDOW] - mean) * gain, -1, 1)
+        block = normalised(samples[start : start + _BLOCK * WINDOW], level)
         answers.append(detector.probabilities(np.pad(block, (0, -len(block) % WINDOW)).reshape(-1, WINDOW)))
     return np.concatenate(answers)
 
@@ -105,7 +102,7 @@ class Detector:
         return found
 
 
-def normalisation(samples: Floats) -> tuple[np.float32, np.float32]:
+def normalisation(samples: Floats) -> Level:
     """The offset to subtract, and the gain that then brings loud passages to an RMS of 0.1.
 
     The gain is at most 40 dB, so that a silent recording stays silent.
@@ -120,7 +117,13 @@ def normalisation(samples: Floats) -> tuple[np.float32, np.float32]:
     return mean, np.float32(min(_LEVEL / max(loud, 1e-9), _MAX_GAIN))
 
 
-def _runs(mask: Mask) -> list[tuple[int, int]]:
-    """Half-open index ranges where the mask holds."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+def normalised(samples: Floats, level: Level) -> Floats:
+    """The samples at the common level, clipped to full scale.
+
+    Args:
+        samples: 16 kHz mono, shape (frames,).
+        level: From `normalisation`.
+    """
+    mean, gain = level
+    found: Floats = np.clip((samples - mean) * gain, -1, 1)
+    return found

@@ -19,6 +19,7 @@ from sensory_pipeline.engines.request_support import check
 from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.single_file import SingleFile
 from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
+from sensory_pipeline.processing.tasks.task import decoding_s, silence_s
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.settings import Settings
 
@@ -104,7 +105,7 @@ class Recognition:
         try:
             hours = self._settings.max_audio_hours
             file = SingleFile.at(path, request, decoded=folder / "audio.wav", max_audio_hours=hours)
-            limit_s = self._settings.recording_timeout_s + path.stat().st_size / 5e5
+            limit_s = decoding_s(self._settings.recording_timeout_s, path.stat().st_size)
             facts = await self._perform(Stage.NORMALIZED_AUDIO, file, {}, limit_s, futures)
             yield Decoded(file=file, facts=facts, audio=FACTS.validate_json(facts), futures=futures)
         finally:
@@ -120,7 +121,7 @@ class Recognition:
         """
         request = decoded.file.request
         audio_s = decoded.audio.duration_ms / 1000
-        limit_s = self._settings.recording_timeout_s + 10 * audio_s
+        limit_s = silence_s(self._settings.recording_timeout_s, audio_s)
         payloads = {Stage.NORMALIZED_AUDIO: decoded.facts}
         wanted = stages_for(request)[1:]
         ends: dict[Stage, asyncio.Task[None]] = {}

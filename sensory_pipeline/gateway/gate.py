@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sensory_pipeline.core.host_headers import host_name, is_foreign, is_loopback
 from sensory_pipeline.gateway.client_limits import ClientLimits
+from sensory_pipeline.gateway.close_frames import close_reason
 from sensory_pipeline.gateway.keys import Keys
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.problems import Problem, Shown, document
@@ -197,4 +198,4 @@ async def _refuse(receive: Receive, send: Send, problem: Problem) -> None:
     if (await receive())["type"] == "websocket.connect":
         await send({"type": "websocket.accept"})
         code = _TRY_AGAIN_LATER if problem.status == 429 else _UNAUTHORIZED
-        await send({"type": "websocket.close", "code": code, "reason": problem.detail[:120]})
+        await send({"type": "websocket.close", "code": code, "reason": close_reason(problem.detail)})

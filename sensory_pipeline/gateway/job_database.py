@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from sensory_pipeline.core.errors import ConfigurationError
+from sensory_pipeline.storage.sqlite import connection, explained, transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -40,7 +41,7 @@ class JobDatabase:
     """The file. Thread-safe, because each use has its own connection.
 
     Raises:
-        ConfigurationError: The file cannot be used; any method may raise it.
+        ConfigurationError: The file cannot be used, or is damaged; any method may raise it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,26 +52,17 @@ class JobDatabase:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction, which an error rolls back."""
-        with self.reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+        with self.reading() as db, transaction(db):
+            yield db
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection."""
-        try:
-            with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as db:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")  # accepted jobs survive a power cut
-                db.execute("PRAGMA secure_delete = ON")  # deleted data must not be readable in free pages
-                db.execute("PRAGMA foreign_keys = ON")
-                yield db
-        except sqlite3.OperationalError as error:
-            raise ConfigurationError(
-                f"cannot use {self._path} ({error}): check its permissions and the free space"
-            ) from error
+        with explained(self._path, self._damaged), connection(self._path) as db:
+            db.execute("PRAGMA foreign_keys = ON")
+            yield db
+
+    def _damaged(self, why: object) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._path} is damaged ({why}): move it away and start the service again; its background jobs are lost"
+        )

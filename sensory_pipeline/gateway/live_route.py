@@ -19,6 +19,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, SensoryError
 from sensory_pipeline.core.process_request import ProcessRequest
+from sensory_pipeline.gateway.close_frames import close_reason
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions, Seat, SessionNotFound, TooManySessions
@@ -29,7 +30,6 @@ router = APIRouter()
 
 END_STREAM = "END_STREAM"
 _NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
-_REASON_BYTES = 120  # a close frame holds 123
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +221,7 @@ async def _close(websocket: WebSocket, refused: Refused) -> None:
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async with asyncio.timeout(1):
             await websocket.send_text(_text({"error": refused.reason}))
-            reason = refused.reason.encode()[:_REASON_BYTES].decode(errors="ignore")
-            await websocket.close(refused.code, reason)
+            await websocket.close(refused.code, close_reason(refused.reason))
 
 
 def _text(message: Message | dict[str, Any]) -> str:

@@ -8,12 +8,11 @@ import soxr
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.spans import Span
-from sensory_pipeline.engines.vad import WINDOW, Detector, normalisation
+from sensory_pipeline.engines.vad import SPEAKS, STOPS, WINDOW, Detector, normalisation, normalised
 
 RATES = (8_000, 16_000, 24_000)
 """Supported sample rates in Hz."""
 
-_SPEAKS, _STOPS = 0.4, 0.25  # probabilities, as in speech_spans
 _WINDOW_MS = WINDOW * 1000 // SAMPLE_RATE
 _LEAST_WINDOWS = 4  # fewer may be a click
 _LEVEL_FRAMES = 10 * SAMPLE_RATE  # last samples, used for normalisation
@@ -85,12 +84,12 @@ class LiveSound:
         unseen = unseen[: len(unseen) // WINDOW * WINDOW]
         if not len(unseen):
             return
-        mean, gain = normalisation(Waveform(samples=self._recent[None]).mono())
-        level = np.clip((Waveform(samples=unseen[None]).mono() - mean) * gain, -1, 1)
-        for probability in self._detector.probabilities(level.reshape(-1, WINDOW)):
+        level = normalisation(Waveform(samples=self._recent[None]).mono())
+        sound = normalised(Waveform(samples=unseen[None]).mono(), level)
+        for probability in self._detector.probabilities(sound.reshape(-1, WINDOW)):
             window = self._seen * 1000 // SAMPLE_RATE
             self._seen += WINDOW
-            self._speaking = bool(probability >= (_STOPS if self._speaking else _SPEAKS))
+            self._speaking = bool(probability >= (STOPS if self._speaking else SPEAKS))
             if not self._speaking:
                 if self.speech is None:
                     self._spoken_windows = 0

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines.cache_stats import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats, together
 
 _METHODS = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"})
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
@@ -111,7 +111,8 @@ class Metrics:
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
         for device, of_device in caches.items():
+            total = together(of_device)
             for name in ("hits", "misses", "loads", "evictions"):
-                self._cache.labels(name, device).set(sum(getattr(cache, name) for cache in of_device))
-            self._models.labels(device).set(sum(cache.size_bytes for cache in of_device))
+                self._cache.labels(name, device).set(getattr(total, name))
+            self._models.labels(device).set(total.size_bytes)
         return generate_latest(self._registry)

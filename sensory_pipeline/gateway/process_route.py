@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from sensory_pipeline.gateway.problems import Problem, busy, refused
 from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.responses import ProcessResponse
 from sensory_pipeline.gateway.service import Service
-from sensory_pipeline.gateway.uploads import Form, Upload, receive
+from sensory_pipeline.gateway.uploads import Form, Upload, uploaded
 
 T = TypeVar("T")
 
@@ -62,18 +61,12 @@ async def sent(service: Service, request: Request, client: str) -> AsyncIterator
     idempotency_key = request.headers.get("idempotency-key")
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise refused({"Idempotency-Key": "it must be 1 to 255 visible ASCII characters: send a UUID"})
-    service.admission.check()  # before the client uploads anything in vain
-    path = service.uploads / uuid.uuid4().hex
-    try:
-        limit = int(service.service_settings.max_upload_mb * 1e6)
-        upload = await receive(request, path, _FORM, max_bytes=limit)
+    async with uploaded(service, request, _FORM) as upload:
         if "request_json" not in upload.fields:
             raise refused({"request_json": 'it is missing: send at least {"settings": {"tasks": ["transcribe"]}}'})
         asked = RequestJson.read(upload.fields["request_json"][0])
         _check(service, asked)
         yield Sent(client=client, upload=upload, asked=asked, idempotency_key=idempotency_key)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _check(service: Service, asked: RequestJson) -> None:

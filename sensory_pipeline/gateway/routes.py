@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from sensory_pipeline.engines.cache_stats import CacheStats
+from sensory_pipeline.engines.cache_stats import CacheStats, together
 from sensory_pipeline.gateway.problems import MEDIA_TYPE, TITLES, Problem, ProblemDocument, busy
 from sensory_pipeline.gateway.process_route import answered, sent
 from sensory_pipeline.gateway.request_json import RequestJson
@@ -135,15 +135,16 @@ async def cache_stats(request: Request) -> dict[str, Any]:
 
 
 def _counts(caches: Sequence[CacheStats]) -> dict[str, Any]:
+    total = together(caches)
     return {
         "processes": len(caches),
-        "hits": sum(cache.hits for cache in caches),
-        "misses": sum(cache.misses for cache in caches),
-        "loads": sum(cache.loads for cache in caches),
-        "evictions": sum(cache.evictions for cache in caches),
-        "load_s": round(sum(cache.load_s for cache in caches), 3),
-        "size_bytes": sum(cache.size_bytes for cache in caches),
-        "models": sorted({_without_folders(model.key) for cache in caches for model in cache.resident}),
+        "hits": total.hits,
+        "misses": total.misses,
+        "loads": total.loads,
+        "evictions": total.evictions,
+        "load_s": round(total.load_s, 3),
+        "size_bytes": total.size_bytes,
+        "models": sorted({_without_folders(model.key) for model in total.resident}),
     }
 
 

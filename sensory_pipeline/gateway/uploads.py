@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from sensory_pipeline.gateway.problems import Problem, busy, refused
+from sensory_pipeline.gateway.service import Service
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -57,19 +60,28 @@ class Upload:
     fields: dict[str, list[bytes]]
 
 
-async def receive(request: Request, path: Path, form: Form, *, max_bytes: int) -> Upload:
-    """Receive a form and write its recording to `path`.
+@asynccontextmanager
+async def uploaded(service: Service, request: Request, form: Form) -> AsyncIterator[Upload]:
+    """Receive a form. Its recording is on the disk for the duration of the `with` block.
 
     Args:
+        service: The service.
         request: The request; its body is not read yet.
-        path: A new file.
         form: The fields of the form.
-        max_bytes: Maximum size of the recording in bytes.
 
     Raises:
-        Problem: The request is too large, is not a form, or has other fields.
+        Problem: The queue is full, or the request is too large, is not a form, or has other fields.
         ClientDisconnect: The client has disconnected.
     """
+    service.admission.check()  # before the client uploads anything in vain
+    path = service.uploads / uuid.uuid4().hex
+    try:
+        yield await _receive(request, path, form, max_bytes=int(service.service_settings.max_upload_mb * 1e6))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _receive(request: Request, path: Path, form: Form, *, max_bytes: int) -> Upload:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes + _FORM_BYTES:
         raise _too_large(max_bytes)

@@ -65,9 +65,7 @@ def verdict(item: SourceObject, found: Known | None, fingerprint: Callable[[str]
         return Verdict.FORGOTTEN
     if found.version != item.version:
         return Verdict.CHANGED
-    if found.status != "pending" and found.fingerprint != fingerprint(item.uri):
-        return Verdict.STALE
-    return Verdict.UNCHANGED
+    return Verdict.STALE if _stale(item.uri, found.status, found.fingerprint, fingerprint) else Verdict.UNCHANGED
 
 
 def verdicts(
@@ -108,7 +106,12 @@ def stale(database: Database, fingerprint: Callable[[str], str]) -> list[str]:
         return []
     with database.reading() as db:
         rows = db.execute(
-            "SELECT recording_id, uri, coalesce(fingerprint, '') FROM recordings"
-            " WHERE present = 1 AND status IN ('ok', 'failed')"
+            "SELECT recording_id, uri, status, coalesce(fingerprint, '') FROM recordings"
+            " WHERE present = 1 AND status <> 'forgotten'"
         ).fetchall()
-    return [identity for identity, uri, published in rows if published != fingerprint(uri)]
+    return [identity for identity, uri, status, published in rows if _stale(uri, status, published, fingerprint)]
+
+
+def _stale(uri: str, status: str, published: str, wanted: Callable[[str], str]) -> bool:
+    """Whether a recording has a result that was made under other settings; a pending one gets a new one anyway."""
+    return status != "pending" and published != wanted(uri)

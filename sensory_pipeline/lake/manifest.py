@@ -128,4 +128,4 @@ def _read(path: Path) -> Manifest:
 
 
 def _path(folder: Path, partition: Partition) -> Path:
-    return folder / f"date={partition.date.isoformat()}" / f"shard={partition.shard}.json"
+    return folder / f"{partition.folder}.json"

@@ -145,7 +145,7 @@ def write_parquet(table: Table, rows: pa.Table, path: Path) -> None:
 
 
 def _folder(table: Table, partition: Partition) -> Path:
-    return Path(GENERATIONS, table.name, f"date={partition.date.isoformat()}", f"shard={partition.shard}")
+    return Path(GENERATIONS, table.name, partition.folder)
 
 
 def _begin_grace(lake: Lake, superseded: Manifest) -> None:

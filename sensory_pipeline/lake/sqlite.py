@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
+from sensory_pipeline.core.errors import LakeDamaged
 from sensory_pipeline.lake.database import Cursor, Transaction, Values
+from sensory_pipeline.storage.sqlite import WAIT_S, connection, explained, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +45,19 @@ class SqliteDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        with self._explained(), closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            # otherwise a recording that crashes the machine would never be counted as started
-            db.execute("PRAGMA synchronous = FULL")
-            # what is forgotten must not be readable in free pages
-            db.execute("PRAGMA secure_delete = ON")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield _Statements(db)
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+        # durable, or a recording that crashes the machine would never be counted as started
+        with explained(self.path, self._damaged), connection(self.path) as db, transaction(db):
+            yield _Statements(db)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        with self._explained(), closing(self._opened_to_read()) as db:
+        with explained(self.path, self._damaged), closing(self._opened_to_read()) as db:
             yield _Statements(db)
 
     def _opened_to_read(self) -> sqlite3.Connection:
         """Open the file without writing anything, so that users without write permission can read the lake too."""
         for mode in ("mode=ro", "mode=ro&immutable=1"):  # the second if SQLite cannot create its lock files
-            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=60)
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=WAIT_S)
             try:
                 db.execute("SELECT count(*) FROM sqlite_master")
                 return db
@@ -80,19 +70,6 @@ class SqliteDatabase:
                 db.close()
                 raise
         raise refused
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise ConfigurationError(
-                f"cannot use {self.path} ({error}): check its permissions and the free space"
-            ) from error
-        except sqlite3.IntegrityError:  # one of our own constraints
-            raise
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
 
     def _damaged(self, why: object) -> LakeDamaged:
         return LakeDamaged(

@@ -137,7 +137,7 @@ class StageStore:
                 path.unlink()
 
     def _folder(self, stage: Stage, partition: Partition) -> Path:
-        return self._root / stage / f"date={partition.date.isoformat()}" / f"shard={partition.shard}"
+        return self._root / stage / partition.folder
 
 
 class StageWriter:

@@ -115,7 +115,7 @@ class SpeakerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRow:
-    """The voice of one speaker of one recording as a vector, if the diarizer makes vectors (pyannote)."""
+    """The voice of one speaker of one recording as a vector, if the diarizer makes vectors."""
 
     recording_id: RecordingId
     speaker: Annotated[str, "Speaker label, local to the recording."]

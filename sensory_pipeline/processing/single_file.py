@@ -16,7 +16,7 @@ from sensory_pipeline.engines.selection import Engines
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
 from sensory_pipeline.processing.tasks.perform import perform
 from sensory_pipeline.processing.tasks.serialization import FACTS, assembled
-from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.tasks.task import StageTask, decoding_s, silence_s
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import stat_object
@@ -119,7 +119,7 @@ def process_file(
             place, request, decoded=Path(folder, "audio.wav"), max_audio_hours=max_audio_hours, access=access
         )
         check(request, engines.transcriber.info)
-        limit_s = recording_timeout_s + file.size_bytes / 5e5
+        limit_s = decoding_s(recording_timeout_s, file.size_bytes)
         for stage in stages_for(request):
             task = file.task(payloads, limit_s=limit_s)
             if executor is not None:
@@ -127,7 +127,8 @@ def process_file(
             else:
                 payloads[stage] = _performed(stage, engines, task)
             if stage is Stage.NORMALIZED_AUDIO:
-                limit_s = recording_timeout_s + FACTS.validate_json(payloads[stage]).duration_ms / 100
+                audio_s = FACTS.validate_json(payloads[stage]).duration_ms / 1000
+                limit_s = silence_s(recording_timeout_s, audio_s)
     return assembled(payloads, request)
 
 

@@ -13,13 +13,13 @@ from botocore.exceptions import (
     HTTPClientError,
 )
 
-from sensory_pipeline.core.errors import ConfigurationError, SourceUnavailable
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.recordings import Page, SourceObject
 from sensory_pipeline.storage.aws import CREDENTIALS
 from sensory_pipeline.storage.local import is_recording, kind_of
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.s3_client import client
-from sensory_pipeline.storage.s3_errors import NETWORK, not_listed, not_read, status_and_code
+from sensory_pipeline.storage.s3_errors import NETWORK, not_listed, reading, status_and_code
 from sensory_pipeline.storage.s3_uris import place_of, uri_of
 
 if TYPE_CHECKING:
@@ -78,16 +78,13 @@ def stat_object(uri: str, access: S3Access = AS_FOUND) -> SourceObject | None:
         ConfigurationError: There are no credentials.
     """
     bucket, key = place_of(uri)
-    try:
-        found = client(access).head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if status_and_code(error)[0] == 404:
-            return None
-        raise not_read(uri, error) from error
-    except (ConnectionError, HTTPClientError) as error:
-        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {NETWORK}") from error
-    except BotoCoreError as error:
-        raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
+    with reading(uri):
+        try:
+            found = client(access).head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if status_and_code(error)[0] == 404:
+                return None
+            raise
     size = found["ContentLength"]
     return _object(bucket, {"Key": key, "ETag": found["ETag"], "Size": size, "LastModified": found["LastModified"]})
 

@@ -7,20 +7,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004 - botocore's own
-    FlexibleChecksumError,
-    HTTPClientError,
-    IncompleteReadError,
-)
+from botocore.exceptions import BotoCoreError, FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
-from sensory_pipeline.core.errors import ConfigurationError, NoRoom, SourceUnavailable
-from sensory_pipeline.storage.aws import CREDENTIALS
+from sensory_pipeline.core.errors import NoRoom, SourceUnavailable
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.s3_client import client
-from sensory_pipeline.storage.s3_errors import NETWORK, not_read
+from sensory_pipeline.storage.s3_errors import NETWORK, reading
 from sensory_pipeline.storage.s3_uris import place_of
 
 if TYPE_CHECKING:
@@ -69,14 +61,8 @@ def download(uri: str, version: str, target: Path, access: S3Access = AS_FOUND) 
 
 def _opened(uri: str, etag: str, access: S3Access) -> StreamingBody:
     bucket, key = place_of(uri)
-    try:
+    with reading(uri):
         return client(access).get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
-    except ClientError as error:
-        raise not_read(uri, error) from error
-    except (ConnectionError, HTTPClientError) as error:
-        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {NETWORK}") from error
-    except BotoCoreError as error:
-        raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
 
 
 def _save(uri: str, body: StreamingBody, target: Path, until: float) -> int:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import ClientError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    HTTPClientError,
+)
 
 from sensory_pipeline.core.errors import ConfigurationError, SensoryError, SourceChanged, SourceUnavailable
 from sensory_pipeline.storage.aws import CREDENTIALS, ENDPOINT
@@ -24,8 +32,26 @@ def not_listed(folder: str, endpoint: str, error: ClientError) -> SensoryError:
     return ConfigurationError(f"{endpoint} cannot list {folder} ({code}): {NETWORK}")
 
 
-def not_read(uri: str, error: ClientError) -> SensoryError:
-    """Return the error for an object that cannot be read."""
+@contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Say what errors in the `with` block mean for the object that is read there.
+
+    Raises:
+        SourceChanged: The object has another version now.
+        SourceUnavailable: The server fails or refuses.
+        ConfigurationError: There are no credentials.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _not_read(uri, error) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise SourceUnavailable(f"{uri}: {error}; it stays pending: {NETWORK}") from error
+    except BotoCoreError as error:
+        raise ConfigurationError(f"cannot read {uri}: {error}; {CREDENTIALS}") from error
+
+
+def _not_read(uri: str, error: ClientError) -> SensoryError:
     status, code = status_and_code(error)
     if status == 412:
         return SourceChanged(f"{uri} was rewritten after it was listed; the next ingest takes the new version")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from sensory_pipeline_tests.breaking_proxy import BreakingProxy, breaking
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
 from sensory_pipeline_tests.published_models import REAL_MODELS, published
 from sensory_pipeline_tests.trivial_engines import TrivialTranscriber, trivial
+from sensory_pipeline_tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     missing() is not None, reason=f"there is no {missing()}: apt install chromium chromium-driver"
@@ -84,21 +84,13 @@ def window(network: BreakingProxy, tmp_path_factory: pytest.TempPathFactory) -> 
         assert opened.complaints() == []
 
 
-def until(there: Callable[[], bool]) -> None:
-    """Wait for it."""
-    end = time.monotonic() + 20
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def downloaded(window: Browser, folder: Path) -> dict[str, str]:
     """Text of the three files, by their suffix."""
     folder.mkdir()
     window.download_to(folder)
     for kind in ("json", "srt", "vtt"):
         window.element(f"#{kind}").click()
-    until(lambda: len([path for path in folder.iterdir() if path.suffix in {".json", ".srt", ".vtt"}]) == 3)
+    eventually(lambda: len([path for path in folder.iterdir() if path.suffix in {".json", ".srt", ".vtt"}]) == 3)
     return {path.suffix: path.read_text() for path in folder.iterdir()}
 
 
@@ -130,7 +122,7 @@ def test_a_file_is_transcribed_played_and_downloaded(window: Browser, tmp_path: 
     window.wait_until("return document.querySelector('#audio').currentTime > 1")
     first = lit(window)
     assert first >= 0
-    until(lambda: lit(window) > first)
+    eventually(lambda: lit(window) > first)
     window.value("document.querySelector('#audio').pause()")
     window.value("document.querySelectorAll('.word')[10].click()")
     window.value("document.querySelector('#audio').pause()")
@@ -172,7 +164,7 @@ def test_live_words_appear_during_speech(window: Browser, network: BreakingProxy
     window.wait_until("return document.querySelector('#partial').textContent")
     assert too_faint(window) == []
     window.wait_until("return document.querySelector('#final').textContent.split(' ').length > 8")
-    until(lambda: network.left == 0)  # and what was said meanwhile is sent again
+    eventually(lambda: network.left == 0)  # and what was said meanwhile is sent again
     live = window.value("return document.querySelector('#final').textContent")
     window.press("Stop")
     window.wait_until("return !document.querySelector('#result').hidden")
@@ -211,7 +203,7 @@ def test_the_page_asks_for_a_key_and_long_files_are_jobs(tmp_path: Path) -> None
         window.wait_for("You can close this page")
         window.press("Cancel")
         window.wait_for("Cancelled.")
-        until(lambda: service.http.get("/v1/jobs", headers={"Authorization": "Bearer secret"}).json() == [])
+        eventually(lambda: service.http.get("/v1/jobs", headers={"Authorization": "Bearer secret"}).json() == [])
         transcribed(window, long)
         assert words(window) == ["121000"]
         address = window.value("return location.hash")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sensory_pipeline.audio.decoding import DecodedAudio, decode
+from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.pcm_file import read_pcm, write_pcm
 from sensory_pipeline.audio.waveform import SAMPLE_RATE, Waveform
 from sensory_pipeline.core.errors import (
@@ -31,16 +30,11 @@ from sensory_pipeline.core.errors import (
     UnreadableAudio,
 )
 from sensory_pipeline.core.spans import Span
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, TONE_HZ, TONE_PEAK, TONE_S, Encoding, encode, tone
 
 WAV = ENCODINGS["wav 44.1k stereo"]
 FLOAT = Encoding(codec="pcm_f32le", container="wav", rate=16_000)
-
-
-def decoded(content: bytes, folder: Path, *, channels: Any = "mono", max_duration_s: float = 3600) -> DecodedAudio:
-    path = folder / "recording"
-    path.write_bytes(content)
-    return decode(path, channels=channels, max_duration_s=max_duration_s)
 
 
 def sine(hertz: float, rate: int, seconds: float = 1.0, peak: float = 0.5) -> npt.NDArray[np.float64]:

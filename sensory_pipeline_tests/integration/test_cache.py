@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
-from sensory_pipeline_tests.cached_models import Clock, Library, Weights, at_most, eventually, resident, unlimited
+from sensory_pipeline_tests.cached_models import Clock, Library, Weights, at_most, resident, unlimited
+from sensory_pipeline_tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("cheap_collection")
 
@@ -95,7 +96,7 @@ def test_a_failed_load_fails_for_all_waiting_threads_and_is_tried_again() -> Non
 
     with ThreadPoolExecutor(8) as threads:
         futures = [threads.submit(use) for _ in range(8)]
-        assert eventually(lambda: cache.stats().misses == 8)
+        eventually(lambda: cache.stats().misses == 8)
         waiting.set()
         assert [future.result() for future in futures] == ["failed"] * 8
     assert attempts["a"] == 1

@@ -14,7 +14,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from sensory_pipeline.engines.cache import CacheSettings, LoadedModel, ModelCache
-from sensory_pipeline_tests.cached_models import Clock, Library, Weights, at_most, eventually, resident, unlimited
+from sensory_pipeline_tests.cached_models import Clock, Library, Weights, at_most, resident, unlimited
+from sensory_pipeline_tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("cheap_collection")
 
@@ -113,8 +114,8 @@ def test_the_reaper_evicts_by_itself_and_ends_when_nothing_is_left(
             assert reapers()
             time.sleep(0.1)
             assert library.usable == ["a"]
-        assert eventually(lambda: library.usable == [])
-        assert eventually(lambda: not reapers())
+        eventually(lambda: library.usable == [])
+        eventually(lambda: not reapers())
         assert len(library.made) == round_
     assert cache.stats().evictions == 2
 

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from sensory_pipeline_tests.command import SENSORY, environment, sensory
+from sensory_pipeline_tests.ports import free_port
 
 STARTS_WITHIN_S = 120
 
 
 def test_it_ends_on_sigterm_where_sigint_was_ignored(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [SENSORY, "dev", "--lake", "lake", "--port", str(port)],
         cwd=tmp_path,

@@ -12,7 +12,7 @@ import pytest
 
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.engines import device_discovery
-from sensory_pipeline.engines.device_discovery import discover, nvidia_smi_gpus
+from sensory_pipeline.engines.device_discovery import nvidia_smi_gpus
 from sensory_pipeline.engines.device_lock import device_lock
 from sensory_pipeline.engines.devices import (
     COMPUTE_TYPES,
@@ -23,7 +23,6 @@ from sensory_pipeline.engines.devices import (
     choose,
     choose_compute_type,
 )
-from sensory_pipeline.settings import environment_with
 
 THREE_GPUS = """\
 GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11111111-aaaa-0000-0000-000000000000)
@@ -123,27 +122,6 @@ def test_a_hanging_nvidia_smi_does_not_hang_us(
     with caplog.at_level(logging.WARNING):
         assert nvidia_smi_gpus(None) == ()
     assert "no answer" in caplog.text
-
-
-def test_without_torch_nvidia_smi_lists_the_gpus(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert discover("0,2") == (*gpus(2), CPU)
-    assert discover("") == (CPU,)
-
-
-@pytest.mark.parametrize(("works", "found"), [(True, "cuda:0 cuda:1 cpu"), (False, "cpu")])
-def test_torch_lists_the_gpus_if_it_is_installed(nvidia_smi: Path, tmp_path: Path, works: bool, found: str) -> None:
-    package = tmp_path / "site" / "torch"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("from torch import cuda\n")
-    (package / "cuda.py").write_text(f"def device_count(): return 2\ndef is_available(): return {works}\n")
-    code = (
-        "from sensory_pipeline.engines.device_discovery import discover\n"
-        "print(*(device.name for device in discover(None)))"
-    )
-    environment = environment_with(PYTHONPATH=str(tmp_path / "site"))
-    command = [sys.executable, "-c", code]
-    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip() == found
 
 
 @pytest.mark.parametrize(

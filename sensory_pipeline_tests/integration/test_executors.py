@@ -25,7 +25,7 @@ from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import environment
 from sensory_pipeline_tests.lakes import rows
-from sensory_pipeline_tests.s3_servers import free_port, wait_for
+from sensory_pipeline_tests.ports import free_port, wait_for
 from sensory_pipeline_tests.trivial_definitions import process_recordings, uses
 from sensory_pipeline_tests.trivial_engines import slow
 

@@ -17,7 +17,8 @@ from sensory_pipeline.gateway.admission import AT_ONCE, LONG_S, Admission
 from sensory_pipeline.gateway.problems import Problem
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import Gateway, eventually, gateway
+from sensory_pipeline_tests.gateway_server import Gateway, gateway
+from sensory_pipeline_tests.waiting import eventually
 
 WANTED: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
 

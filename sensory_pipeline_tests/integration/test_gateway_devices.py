@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway
 from sensory_pipeline_tests.kennedy import KENNEDY
 from sensory_pipeline_tests.live_server import connected, messages, send
 from sensory_pipeline_tests.trivial_engines import HANGING, obedient
+from sensory_pipeline_tests.waiting import eventually
 
 DEVICES = "cpu:0,cpu:1"
 LOADED_ON_BOTH = {"cpu:0": 1, "cpu:1": 1}
@@ -25,16 +24,9 @@ NOW: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
 LATER = {**NOW, "async_process": True}
 
 
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def kill_the_hanging(folder: Path) -> None:
     """Once a process hangs."""
-    until((folder / HANGING).exists)
+    eventually((folder / HANGING).exists)
     os.kill(int((folder / HANGING).read_text()), signal.SIGKILL)
     (folder / HANGING).unlink()
 
@@ -56,7 +48,7 @@ def test_a_process_that_dies_is_replaced_and_its_requests_are_answered(tmp_path:
     ):
         service.wait_until_ready()
         for wanted in (NOW, LATER):
-            until(lambda: loads(service) == LOADED_ON_BOTH)
+            eventually(lambda: loads(service) == LOADED_ON_BOTH)
             told.touch()
             waiting = threads.submit(service.process, short, wanted)
             kill_the_hanging(tmp_path)
@@ -66,13 +58,13 @@ def test_a_process_that_dies_is_replaced_and_its_requests_are_answered(tmp_path:
             assert answer.status_code == 200
             done = finished(service, answer.json()["job_id"]) if wanted is LATER else answer.json()
             assert (done["error"], done["result"]["tra"]["text"]) == (None, "300")
-        until(lambda: loads(service) == LOADED_ON_BOTH)
+        eventually(lambda: loads(service) == LOADED_ON_BOTH)
         idle = processes()
         assert len(idle) == 2
         for pid in idle:
             os.kill(pid, signal.SIGKILL)
         # before anybody asks for anything
-        until(lambda: len(processes() - idle) == 2 and loads(service) == LOADED_ON_BOTH)
+        eventually(lambda: len(processes() - idle) == 2 and loads(service) == LOADED_ON_BOTH)
         assert service.process(short, NOW).status_code == 200
         stats, page = service.http.get("/cache/stats").json(), service.http.get("/metrics").text
         assert (stats["processes"], stats["loads"], stats["size_bytes"]) == (2, 2, 10)
@@ -83,7 +75,7 @@ def test_a_process_that_dies_is_replaced_and_its_requests_are_answered(tmp_path:
 def test_a_live_stream_goes_on_when_its_process_dies(tmp_path: Path) -> None:
     told, half = tmp_path / "told", len(KENNEDY) // 4 * 2
     with gateway(tmp_path / "spool", engines=partial(obedient, told), devices=DEVICES) as service:
-        until(lambda: loads(service) == LOADED_ON_BOTH)
+        eventually(lambda: loads(service) == LOADED_ON_BOTH)
         with connected(service.url.replace("http", "ws")) as client:
             send(client, KENNEDY[:half])
             told.touch()

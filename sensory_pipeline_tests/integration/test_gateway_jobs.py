@@ -23,7 +23,9 @@ from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
 from sensory_pipeline.gateway.job_worker import Background
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import Gateway, eventually, finished, free_port, gateway, killable, process
+from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway, killable, process
+from sensory_pipeline_tests.ports import free_port
+from sensory_pipeline_tests.waiting import eventually
 from sensory_pipeline_tests.webhook_receiver import SECRET, listening
 
 NOW: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
@@ -241,3 +243,10 @@ def test_a_second_service_leaves_the_spool_alone(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_used_says_where(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=str(tmp_path)):
         JobStore(tmp_path / "nowhere" / "jobs.sqlite")
+
+
+def test_a_damaged_store_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(ConfigurationError, match=r"jobs\.sqlite is damaged .*: move it away"):
+        JobStore(path)

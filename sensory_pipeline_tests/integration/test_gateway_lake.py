@@ -21,10 +21,11 @@ from sensory_pipeline.storage import s3_client
 from sensory_pipeline.storage.local import uri_of
 from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.gateway_server import Gateway, eventually, finished, gateway, killable
+from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway, killable
 from sensory_pipeline_tests.lakes import ingested, rows
 from sensory_pipeline_tests.s3_servers import Bucket, connect, disconnect, moto
 from sensory_pipeline_tests.trivial_engines import CULPRIT_MS, segfaulting, trivial
+from sensory_pipeline_tests.waiting import eventually
 
 NOW: dict[str, Any] = {
     "settings": {"tasks": ["transcribe", "diarization", "emotion"], "emo": {"analysis_level": "sentence"}}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sensory_pipeline.gateway.keys import digest
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, gateway
 from sensory_pipeline_tests.live_server import closing_of
+from sensory_pipeline_tests.waiting import eventually
 
 WANTED: dict[str, Any] = {"settings": {"tasks": ["transcribe"]}}
 KEYS = tuple(f"{name}={digest(name)}" for name in ("anna", "boris"))
@@ -27,13 +27,6 @@ NAME = "a-session-of-anna"
 
 def bearer(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {name}"}
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.lakes import ingested
-from sensory_pipeline_tests.s3_servers import free_port
+from sensory_pipeline_tests.ports import free_port
 from sensory_pipeline_tests.trivial_engines import broken
 
 log = logging.getLogger(__name__)

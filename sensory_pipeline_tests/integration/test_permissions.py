@@ -21,7 +21,7 @@ from sensory_pipeline.lake.views import connect
 from sensory_pipeline.storage.files import files
 from sensory_pipeline.storage.local import objects
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.s3_servers import free_port
+from sensory_pipeline_tests.ports import free_port
 
 DAY = date(2024, 1, 1)
 NOBODY = 65534

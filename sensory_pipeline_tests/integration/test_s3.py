@@ -30,6 +30,7 @@ from sensory_pipeline.storage.sources import listed, local_copy, why_empty
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.lakes import data_files, ingested, rows, tables
+from sensory_pipeline_tests.ports import free_port
 from sensory_pipeline_tests.radosgw import INSTALLED, PACKAGES, radosgw
 from sensory_pipeline_tests.s3_servers import (
     Bucket,
@@ -39,7 +40,6 @@ from sensory_pipeline_tests.s3_servers import (
     behind_bad_network,
     connect,
     disconnect,
-    free_port,
     moto,
     some,
 )

@@ -20,10 +20,10 @@ from sensory_pipeline.core.process_request import DiarizationSettings
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.catalogue.store import Store
-from sensory_pipeline.engines.diarization.pyannote import open_pipeline
+from sensory_pipeline.engines.diarization.open_networks import EMBEDDING, FILES, SEGMENTATION
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import digest
 from sensory_pipeline.engines.diarization.pyannote.diarizer import PyannoteDiarizer
-from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, PARAMETERS, OpenPipeline
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import OPEN, PARAMETERS, OpenPipeline
 from sensory_pipeline_tests.published_models import published
 from sensory_pipeline_tests.stock_pyannote import ANY, DATA, Stock, answer, assert_identical, conversations, silence
 
@@ -131,10 +131,10 @@ def test_the_error_about_a_missing_network_says_how_to_get_it(
 
 def of(folder: Path, **files: bytes) -> OpenPipeline:
     """With other bytes for a network."""
-    names = {"segmentation": open_pipeline.SEGMENTATION, "embedding": open_pipeline.EMBEDDING}
+    names = {"segmentation": SEGMENTATION, "embedding": EMBEDDING}
     for part, content in files.items():
         (folder / names[part]).mkdir()
-        (folder / names[part] / open_pipeline.FILES[names[part]]).write_bytes(content)
+        (folder / names[part] / FILES[names[part]]).write_bytes(content)
     return OpenPipeline.read(lambda name: folder / name if (folder / name).is_dir() else published(name))
 
 

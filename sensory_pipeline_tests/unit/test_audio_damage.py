@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sensory_pipeline.audio.integrity import ogg
 from sensory_pipeline.core.errors import AudioError, TruncatedAudio
-from sensory_pipeline_tests.damaged_audio import decoded, packets, whole
+from sensory_pipeline_tests.damaged_audio import packets, whole
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, TONE_S, encode, tone
 
 WITHOUT_LENGTHS = ("mp3 headerless", "aac", "amr")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.audio.integrity.ogg import crc
-from sensory_pipeline_tests.beeps import OPUS, beeps, decoded, heard, same
+from sensory_pipeline_tests.beeps import OPUS, beeps, heard, same
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, encode
 
 

@@ -11,7 +11,8 @@ import pytest
 from sensory_pipeline.audio.decoding import decode
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
 from sensory_pipeline_tests import places
-from sensory_pipeline_tests.beeps import AAC, OPUS, TOLERANCE_S, beeps, decoded, heard, same
+from sensory_pipeline_tests.beeps import AAC, OPUS, TOLERANCE_S, beeps, heard, same
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, Encoding, Recorded, recorded
 
 FAULTS = places.SHARED / "audio" / "faults"

@@ -12,7 +12,8 @@ import av
 import numpy as np
 
 from sensory_pipeline.core.errors import AudioError
-from sensory_pipeline_tests.beeps import AAC, OPUS, TOLERANCE_S, beeps, decoded, heard, same
+from sensory_pipeline_tests.beeps import AAC, OPUS, TOLERANCE_S, beeps, heard, same
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import ENCODINGS, Recorded, encode, recorded
 
 

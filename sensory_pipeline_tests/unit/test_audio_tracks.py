@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sensory_pipeline.core.errors import UnreadableAudio
-from sensory_pipeline_tests.beeps import OPUS, SILENT, beeps, decoded, heard, same
+from sensory_pipeline_tests.beeps import OPUS, SILENT, beeps, heard, same
+from sensory_pipeline_tests.decoded_audio import decoded
 from sensory_pipeline_tests.encoded_audio import Recorded, recorded
 
 

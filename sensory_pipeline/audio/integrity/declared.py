@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from sensory_pipeline.core.errors import TruncatedAudio
 
+CONVERT = "convert it to wav, flac, mp3, ogg, m4a or webm"
+"""What to do about a recording that cannot be decoded."""
+
 _BLOCK_BYTES = 1 << 20
 
 
@@ -33,7 +36,6 @@ class Declared:
 
     Attributes:
         duration_s: Length in seconds, known without decoding.
-        samples: Exact number of samples per channel, at the source's rate.
         bits: Bits of a sample, for `md5`.
         md5: Digest of the samples as integers of `bits` bits, interleaved, little-endian.
         gaps: Bytes between or after frames that are no sound, and must not be decoded.
@@ -47,7 +49,6 @@ class Declared:
     """
 
     duration_s: float | None = None
-    samples: int | None = None
     bits: int | None = None
     md5: bytes | None = None
     gaps: tuple[range, ...] = ()

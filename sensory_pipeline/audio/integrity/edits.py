@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from sensory_pipeline.audio.integrity.declared import CONVERT
 from sensory_pipeline.core.errors import UnreadableAudio
 
 _NAMES = re.compile(rb"elst|mvhd|cmvd")
@@ -38,7 +39,7 @@ def played_s(file: BinaryIO, index: range) -> float:
         if not 16 <= length <= index.stop - place + 4:
             continue
         if name == b"cmvd":
-            raise UnreadableAudio("its index is compressed; convert it to wav, flac, mp3, ogg, m4a or webm")
+            raise UnreadableAudio(f"its index is compressed; {CONVERT}")
         file.seek(place + 4)
         if name == b"mvhd":
             scales.append(_timescale(file.read(24)))

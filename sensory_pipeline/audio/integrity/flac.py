@@ -25,7 +25,6 @@ def examine(file: BinaryIO) -> Declared:
     md5 = header[26:42]
     return Declared(
         duration_s=samples / rate if samples and rate else None,
-        samples=samples or None,
         bits=bits,
         md5=md5 if any(md5) else None,
         end=end,

@@ -50,7 +50,7 @@ def fetch(
         name: Of the catalogue.
         store: Where the model belongs.
         token: Of the hub, for a model that needs one.
-        given: A folder or an archive to take the files from, instead of those download_sources.
+        given: A folder or an archive to take the files from, instead of from those places.
         report: Called during the download.
 
     Raises:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sensory_pipeline.audio.waveform import SAMPLE_RATE
+from sensory_pipeline.audio.waveform import SAMPLE_RATE, frames_of
 from sensory_pipeline.core.arrays import Floats
 from sensory_pipeline.core.pauses import pack_spans, split_at_pauses
 from sensory_pipeline.core.spans import Span, cover
@@ -87,15 +87,10 @@ def without_padding(speech: Iterable[Span]) -> Iterator[Span]:
             yield Span(start_ms=span.start_ms + _PAD_MS, end_ms=span.end_ms - _PAD_MS)
 
 
-def cut(samples: Floats, span: Span) -> Floats:
-    """The samples inside the span."""
-    return samples[span.start_ms * SAMPLE_RATE // 1000 : span.end_ms * SAMPLE_RATE // 1000]
-
-
 def _pieces(samples: Floats, span: Span, longest_ms: int) -> Iterator[Span]:
     while span.duration_ms > longest_ms:
         window = Span(start_ms=span.start_ms + longest_ms // 3, end_ms=span.start_ms + longest_ms)
-        cut_ms = window.start_ms + _weakest_ms(cut(samples, window))
+        cut_ms = window.start_ms + _weakest_ms(samples[frames_of(window)])
         yield Span(start_ms=span.start_ms, end_ms=cut_ms)
         span = Span(start_ms=cut_ms, end_ms=span.end_ms)
     yield span

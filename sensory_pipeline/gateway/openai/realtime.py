@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from sensory_pipeline.core.errors import SensoryError
+from sensory_pipeline.gateway.close_frames import close_reason
 from sensory_pipeline.gateway.live_messages import TooSlow
 from sensory_pipeline.gateway.live_route import LiveSpeech, Refused, received
 from sensory_pipeline.gateway.live_session import Stream
@@ -99,7 +100,7 @@ class Connection:
             kind = "server_error" if refusal.code in (1011, 1013) else "invalid_request_error"
             told = {"type": kind, "code": str(refusal.code), "message": refusal.reason, "param": None, "event_id": None}
             await self.send("error", error=told)
-            await self._websocket.close(refusal.code, refusal.reason.encode()[:120].decode(errors="ignore"))
+            await self._websocket.close(refusal.code, close_reason(refusal.reason))
 
     async def send(self, kind: str, **fields: Any) -> None:
         """Send an event.

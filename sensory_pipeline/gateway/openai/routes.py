@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from sensory_pipeline.gateway.problems import TITLES
 from sensory_pipeline.gateway.process_route import while_connected
 from sensory_pipeline.gateway.routes import client_of, service_of
 from sensory_pipeline.gateway.service import Service
-from sensory_pipeline.gateway.uploads import Form, receive
+from sensory_pipeline.gateway.uploads import Form, uploaded
 
 router = APIRouter(tags=["OpenAI's API"])
 
@@ -75,7 +74,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _documented(form: type[BaseModel], *models: type[BaseModel], events: bool) -> dict[str, Any]:
     """The form and the response formats, for the OpenAPI schema."""
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)  # documents.py adds them
+    schema.pop("$defs", None)  # openapi_docs.py adds them
     schema["properties"] = {
         "file": {"type": "string", "format": "binary", "description": "A recording, in any format."},
         **{f"{name}[]" if "items" in value else name: value for name, value in schema["properties"].items()},
@@ -145,13 +144,10 @@ async def model(request: Request, model: str) -> Model:
 
 async def _answered(request: Request, form: Form, read: Reading) -> Response:
     service = service_of(request)
-    service.admission.check()  # before the client uploads anything in vain
-    path = service.uploads / uuid.uuid4().hex
     async with AsyncExitStack() as stack:
-        stack.callback(path.unlink, missing_ok=True)
-        upload = await receive(request, path, form, max_bytes=int(service.service_settings.max_upload_mb * 1e6))
+        upload = await stack.enter_async_context(uploaded(service, request, form))
         asked = read(service, upload.fields)
-        result = service.result(path, asked.request, client=client_of(request))
+        result = service.result(upload.path, asked.request, client=client_of(request))
         work = while_connected(request, result, service.service_settings.request_timeout_s)
         if asked.stream:
             return await streamed(work, asked, stack)

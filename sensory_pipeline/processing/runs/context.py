@@ -28,17 +28,6 @@ class Limits:
     recording_timeout_s: float
     audio_cache_gb: float
 
-    def silence_s(self, duration_s: float) -> float:
-        """Return the seconds without a sign of life after which an engine counts as hung on a recording."""
-        return self.recording_timeout_s + 10 * duration_s
-
-    def decoding_s(self, size_bytes: int) -> float:
-        """Return the same for decoding, where the duration is not known yet.
-
-        A slow network delivers 1 MB per second, and decoding takes as long again.
-        """
-        return self.recording_timeout_s + size_bytes / 5e5
-
 
 @dataclass(slots=True)
 class Budget:

@@ -12,7 +12,7 @@ from sensory_pipeline.processing.plans import Plan
 from sensory_pipeline.processing.runs.backlog import duration_s
 from sensory_pipeline.processing.runs.context import RunContext
 from sensory_pipeline.processing.tasks.audio_source import AudioSource
-from sensory_pipeline.processing.tasks.task import StageTask
+from sensory_pipeline.processing.tasks.task import StageTask, decoding_s, silence_s
 
 
 def stage_task(
@@ -27,7 +27,7 @@ def stage_task(
         recording: The recording.
         inputs: The results of the stages that this stage reads.
     """
-    limits = context.limits
+    limits, timeout_s = context.limits, context.limits.recording_timeout_s
     decoded = inputs.get(Stage.NORMALIZED_AUDIO)
     transcript, diarization = inputs.get(Stage.TRANSCRIPTS), inputs.get(Stage.DIARIZATION)
     audio = fingerprint(
@@ -48,7 +48,7 @@ def stage_task(
             access=context.access,
         ),
         request=plan.request,
-        limit_s=limits.silence_s(duration_s(decoded)) if decoded else limits.decoding_s(recording.size_bytes),
+        limit_s=silence_s(timeout_s, duration_s(decoded)) if decoded else decoding_s(timeout_s, recording.size_bytes),
         transcript=transcript.payload if transcript else None,
         diarization=diarization.payload if diarization else None,
     )

@@ -31,3 +31,25 @@ class StageTask:
     limit_s: float
     transcript: str | None = None
     diarization: str | None = None
+
+
+def decoding_s(timeout_s: float, size_bytes: int) -> float:
+    """Return the limit of a decoding task, whose recording's length is not known yet.
+
+    A slow network delivers 1 MB per second, and decoding takes as long again.
+
+    Args:
+        timeout_s: SENSORY_RECORDING_TIMEOUT_S.
+        size_bytes: Size of the recording.
+    """
+    return timeout_s + size_bytes / 5e5
+
+
+def silence_s(timeout_s: float, audio_s: float) -> float:
+    """Return the limit of every other task, for a recording of so many seconds.
+
+    Args:
+        timeout_s: SENSORY_RECORDING_TIMEOUT_S.
+        audio_s: Length of the recording.
+    """
+    return timeout_s + 10 * audio_s

@@ -29,6 +29,7 @@ from sensory_pipeline.engines.diarization.onnx.reconstruction import activity, p
 from sensory_pipeline.engines.diarization.onnx.speaker_clustering import cluster_speakers
 from sensory_pipeline.engines.diarization.onnx.speaker_embeddings import speaker_embeddings
 from sensory_pipeline.engines.diarization.onnx.speaker_networks import SpeakerNetworks
+from sensory_pipeline.engines.diarization.open_networks import EMBEDDING, FILES, SEGMENTATION
 from sensory_pipeline.engines.library_errors import FAULTS, short_of_memory
 from sensory_pipeline.engines.spec import CatalogueWeights, EngineChoice, EngineContext, EngineSpec, Weights
 
@@ -146,14 +147,10 @@ def _diarization(pcm: Waveform, speaking: Mask, vectors: Floats, settings: Diari
     )
 
 
-SEGMENTATION, EMBEDDING = "segmentation-3.0", "campplus"
-"""Names of the networks in the catalogue."""
-
-
 def _make(choice: EngineChoice, context: EngineContext) -> OnnxDiarizer:
     return OnnxDiarizer(
-        lambda: fetch(SEGMENTATION, choice.store) / "pytorch_model.bin",
-        lambda: fetch(EMBEDDING, choice.store) / "campplus_cn_en_common.pt",
+        lambda: fetch(SEGMENTATION, choice.store) / FILES[SEGMENTATION],
+        lambda: fetch(EMBEDDING, choice.store) / FILES[EMBEDDING],
         cache=context.cache,
         activity=context.activity,
     )

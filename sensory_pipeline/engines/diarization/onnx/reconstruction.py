@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sensory_pipeline.audio.waveform import SAMPLE_RATE
-from sensory_pipeline.core.arrays import Indices, Mask
+from sensory_pipeline.core.arrays import Indices, Mask, runs
 from sensory_pipeline.core.spans import Span
 from sensory_pipeline.engines.diarization.onnx.local_speakers import FRAME_SIZE, FRAME_STEP, FRAMES, WINDOW_STEP
 
@@ -83,8 +83,7 @@ def turns(active: Mask, recording: Span) -> list[tuple[Span, int]]:
     """
     found = []
     for speaker, spoken in enumerate(active.T):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], spoken.astype(np.int8), [0]])))
-        for first, last in edges.reshape(-1, 2).tolist():
+        for first, last in runs(spoken):
             span = Span.from_seconds(_time_s(first), _time_s(last)).clip(recording)
             if span.duration_ms:
                 found.append((span, speaker))

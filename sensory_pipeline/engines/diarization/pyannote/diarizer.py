@@ -28,9 +28,10 @@ from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.fetch import fetch
 from sensory_pipeline.engines.catalogue.store import HOME, Store
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind, choose
+from sensory_pipeline.engines.diarization.open_networks import FILES
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import PipelineFolder
 from sensory_pipeline.engines.diarization.pyannote.hub import PUBLISHED, PyannoteWeights, fetched, local
-from sensory_pipeline.engines.diarization.pyannote.open_pipeline import FILES, OPEN, OpenPipeline
+from sensory_pipeline.engines.diarization.pyannote.open_pipeline import OPEN, OpenPipeline
 from sensory_pipeline.engines.diarization.pyannote.output import diarization_of
 from sensory_pipeline.engines.diarization.pyannote.pipeline_loader import load_pipeline
 from sensory_pipeline.engines.diarization.pyannote.warning_filter import silenced

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sensory_pipeline.engines.diarization.open_networks import EMBEDDING, FILES, SEGMENTATION
 from sensory_pipeline.engines.diarization.pyannote.checkpoints import BATCH_SIZE, digest
 from sensory_pipeline.engines.diarization.pyannote.networks import campplus, network, read
 
@@ -21,15 +22,12 @@ if TYPE_CHECKING:
 
 OPEN = "open"
 """The name of this pipeline; others have a folder or a hub id."""
-SEGMENTATION = "segmentation-3.0"
-EMBEDDING = "campplus"
 PARAMETERS = {
     "segmentation": {"min_duration_off": 0.0},
     "clustering": {"method": "centroid", "min_cluster_size": 4, "threshold": 0.75},
 }
 """The threshold is the Euclidean distance of two centroids of unit vectors at which they are two speakers."""
 _STEP = 0.1  # from one window to the next, as a fraction of a window
-FILES = {SEGMENTATION: "pytorch_model.bin", EMBEDDING: "campplus_cn_en_common.pt"}
 
 Verified = Callable[[str], Path]
 """Returns the folder of a model, by its name in the catalogue, or raises ConfigurationError."""
