@@ -23,7 +23,6 @@ service.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +36,7 @@ from rich.table import Table
 
 from bench.comparison import Verdict, conditions
 from bench.growth import judged as judged_memory
+from bench.json_report import write_json
 from bench.long_stream import long_stream
 from bench.recordings import SAMPLES
 from bench.served import served
@@ -187,7 +187,7 @@ def main() -> None:
         facts["verdicts"] = [asdict(verdict) for verdict in judged]
     if arguments.json:
         about = {**conditions(_PACKAGES), "whisper": Path(arguments.whisper).name, "cores": cores()}
-        arguments.json.write_text(json.dumps(about | facts, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, about | facts)
     sys.exit(not all(verdict.met for verdict in judged))
 
 

@@ -32,7 +32,10 @@ def sensory(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.C
 
 
 def invoked(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The same in this process, for commands that start no others: a tenth of a second instead of one."""
+    """The same in this process, in a tenth of a second instead of one.
+
+    For commands that start no processes; `serve` changes how this process logs.
+    """
     out, err = (TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code: int | str | None = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):

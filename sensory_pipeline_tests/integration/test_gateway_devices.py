@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import invoked
+from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway
 from sensory_pipeline_tests.kennedy import KENNEDY
 from sensory_pipeline_tests.live_server import connected, messages, send
@@ -89,6 +89,6 @@ def test_a_live_stream_goes_on_when_its_process_dies(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    refused = invoked("serve", "--devices", "cuda:7", cwd=tmp_path)
+    refused = sensory("serve", "--devices", "cuda:7", cwd=tmp_path)
     assert refused.returncode == 2
     assert "SENSORY_DEVICES is 'cuda:7'" in refused.stderr

@@ -23,7 +23,7 @@ from sensory_pipeline.gateway.keys import Keys, digest, new_key
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.service_settings import ServiceSettings
 from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.command import invoked
+from sensory_pipeline_tests.command import sensory
 from sensory_pipeline_tests.gateway_server import gateway
 
 LATER: dict[str, Any] = {"settings": {}, "async_process": True}
@@ -130,7 +130,7 @@ def test_other_addresses_need_keys(server: tuple[str, int | None], status: int) 
 
 
 def test_the_command_does_not_start_without_them(tmp_path: Path) -> None:
-    done = invoked("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    done = sensory("serve", "--host", "0.0.0.0", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("other machines can reach 0.0.0.0, and the service has no keys")
 
