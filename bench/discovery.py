@@ -29,8 +29,8 @@ from bench.processes import peak_mb
 
 def measure(keys: int) -> list[dict[str, float | str]]:
     """Measure a listing alone and two sweeps: wall and CPU seconds, ticks, and peak memory in megabytes."""
-    from sensory_pipeline.automation.arrivals import SWEEP_S
     from sensory_pipeline.automation.discovery import sweep
+    from sensory_pipeline.automation.triggers import SWEEP_S
     from sensory_pipeline.lake.lake import Lake
     from sensory_pipeline.processing.setup import current_plans
     from sensory_pipeline.settings import Settings

@@ -12,12 +12,12 @@ from sensory_pipeline.assets.merged_parquet import merged_parquet
 from sensory_pipeline.assets.partitions import partitions
 from sensory_pipeline.assets.sources import sources
 from sensory_pipeline.assets.stages import stage_asset
-from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.executors import executor
 from sensory_pipeline.automation.jobs import process_recordings
 from sensory_pipeline.automation.notifications import doubts, failures
 from sensory_pipeline.automation.resumption import resumption
 from sensory_pipeline.automation.retention import retention
+from sensory_pipeline.automation.triggers import arrivals, nightly
 from sensory_pipeline.core.log_lines import configure
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.processing.effective_settings import in_force

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sensory_pipeline.lake.comparison import Verdict, present, verdicts
 from sensory_pipeline.lake.database import Database
+from sensory_pipeline.lake.ledger_comparison import Verdict, present, verdicts
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.s3_access import S3Access
 from sensory_pipeline.storage.sources import listed, prefix_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sensory_pipeline.automation.discovery import sweep
 from sensory_pipeline.automation.ingest_report import IngestReport
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.latest import is_shown
+from sensory_pipeline.lake.plain_files import is_shown
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.storage.s3_access import AS_FOUND, S3Access
 from sensory_pipeline.storage.sources import prefix_of

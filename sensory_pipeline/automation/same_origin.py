@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sensory_pipeline.core.host_headers import host_name, is_address, is_foreign, is_loopback
+from sensory_pipeline.core.hosts import host_name, is_address, is_foreign, is_loopback
 
 _READS = frozenset({"GET", "HEAD"})
 _PLAYGROUND = "text/html"

@@ -14,7 +14,7 @@ from sensory_pipeline.cli.lake_option import LakeOption, settings_of
 from sensory_pipeline.cli.listening import listener, url
 from sensory_pipeline.cli.settings_prompt import RedoOption, agree
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.host_headers import is_loopback
+from sensory_pipeline.core.hosts import is_loopback
 from sensory_pipeline.dagster_internals import is_valid_cron_schedule
 from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.lake.lake import Lake

@@ -16,7 +16,7 @@ from sensory_pipeline.cli.exit_codes import ExitCode
 from sensory_pipeline.cli.lake_option import KeptSettingsOption, settings_if_named
 from sensory_pipeline.engines.catalogue.fetch import Report
 from sensory_pipeline.engines.catalogue.models import Model
-from sensory_pipeline.engines.prefetch import EXAMPLES, fetch_missing, missing, named
+from sensory_pipeline.engines.missing_models import EXAMPLES, fetch_missing, missing, named
 from sensory_pipeline.engines.selection import weights
 from sensory_pipeline.engines.spec import EngineChoice, Weights
 from sensory_pipeline.processing.setup import choices, engine_choice

@@ -6,8 +6,8 @@ from sensory_pipeline.automation.forecast import Forecast, forecast
 from sensory_pipeline.cli.console import counted, errors
 from sensory_pipeline.cli.settings_prompt import effort, show
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.lake.comparison import Verdict
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger_comparison import Verdict
 from sensory_pipeline.processing.effective_settings import changed
 from sensory_pipeline.processing.setup import current_plans
 from sensory_pipeline.settings import Settings

@@ -12,7 +12,7 @@ from sensory_pipeline.cli.console import errors
 from sensory_pipeline.cli.listening import listener, url
 from sensory_pipeline.cli.models import fetch_with_progress
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.host_headers import is_loopback
+from sensory_pipeline.core.hosts import is_loopback
 from sensory_pipeline.engines.device_discovery import run_devices
 from sensory_pipeline.gateway import logs
 from sensory_pipeline.gateway.app_factory import application

@@ -77,7 +77,7 @@ def effort(root: Path, hours: float) -> str:
     if not (home / "dagster.yaml").exists():
         return audio
     # imported late: Dagster takes two seconds
-    from sensory_pipeline.automation.pace import real_time_factor
+    from sensory_pipeline.automation.measured_speed import real_time_factor
 
     factor = real_time_factor(home)
     if factor is None:

@@ -13,7 +13,7 @@ from sensory_pipeline.cli.console import counted, length, output, reader_may_lea
 from sensory_pipeline.cli.lake_option import LakeOption, settings_of
 from sensory_pipeline.cli.settings_prompt import written
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines.prefetch import missing
+from sensory_pipeline.engines.missing_models import missing
 from sensory_pipeline.lake import own_settings
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.views import connect

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.stages import Stage
-from sensory_pipeline.engines import cuda
+from sensory_pipeline.engines import cublas
 from sensory_pipeline.engines.base import EngineInfo
 from sensory_pipeline.engines.device_discovery import nvidia_smi_gpus
 from sensory_pipeline.engines.devices import CPU
@@ -84,7 +84,7 @@ def diagnose(choice: EngineChoice, request: ProcessRequest) -> Iterator[Finding]
 def _cublas(*, wanted: bool) -> Finding:
     subject = "cuBLAS 12 (whisper on a GPU)"
     try:
-        return Finding(subject=subject, state=f"loads, {cuda.load_cublas()}")
+        return Finding(subject=subject, state=f"loads, {cublas.load_cublas()}")
     except ConfigurationError as error:
         state = "cannot be loaded" if wanted else "cannot be loaded; not needed without a GPU"
         return Finding(subject=subject, state=state, remedy=str(error) if wanted else None)

@@ -14,7 +14,7 @@ from sensory_pipeline.gateway import live_route, problems
 from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.gate import Gate
 from sensory_pipeline.gateway.keys import Keys
-from sensory_pipeline.gateway.live_speech import live_speech
+from sensory_pipeline.gateway.live_setup import live_speech
 from sensory_pipeline.gateway.metrics import Metrics
 from sensory_pipeline.gateway.openai import realtime
 from sensory_pipeline.gateway.openai import routes as openai_routes

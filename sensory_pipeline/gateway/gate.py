@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensory_pipeline.core.host_headers import host_name, is_foreign, is_loopback
+from sensory_pipeline.core.hosts import host_name, is_foreign, is_loopback
 from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.close_frames import close_reason
 from sensory_pipeline.gateway.keys import Keys

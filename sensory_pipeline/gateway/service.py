@@ -24,11 +24,11 @@ from sensory_pipeline.core.results import RecordingResult
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.selection import EngineFactory
 from sensory_pipeline.gateway.admission import Admission
-from sensory_pipeline.gateway.engine_calls import Decoded, Recognition
+from sensory_pipeline.gateway.background_jobs import DATABASE, Background
 from sensory_pipeline.gateway.job_store import Job
-from sensory_pipeline.gateway.job_worker import DATABASE, Background
 from sensory_pipeline.gateway.lake_jobs import LakeJobs, lake_jobs
 from sensory_pipeline.gateway.metrics import Metrics
+from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.webhooks import delivered
 from sensory_pipeline.processing.setup import shared_engines

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 import httpcore2
 
-from sensory_pipeline.core.host_headers import is_public
+from sensory_pipeline.core.hosts import is_public
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - of the standard
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from sensory_pipeline.core.host_headers import is_address, is_public
+from sensory_pipeline.core.hosts import is_address, is_public
 from sensory_pipeline.gateway.problems import refused
 from sensory_pipeline.gateway.request_json import RequestJson
 from sensory_pipeline.gateway.webhook_sender import NotDelivered, WebhookSender

@@ -14,8 +14,8 @@ from itertools import islice
 from sensory_pipeline.core.recordings import Partition, Recording, SourceObject, recording_id
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.attempts import Attempts
-from sensory_pipeline.lake.comparison import Verdict
 from sensory_pipeline.lake.database import Database, Values
+from sensory_pipeline.lake.ledger_comparison import Verdict
 from sensory_pipeline.lake.ledger_entries import Backlog, Pending, Registration
 from sensory_pipeline.lake.ledger_registration import register_page
 from sensory_pipeline.lake.ledger_schema import prepare

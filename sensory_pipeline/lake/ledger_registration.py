@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
 from sensory_pipeline.core.recordings import SourceObject, first_seen_date, shard_of
-from sensory_pipeline.lake.comparison import Verdict, known, verdict
 from sensory_pipeline.lake.database import Database, Values
+from sensory_pipeline.lake.ledger_comparison import Verdict, known, verdict
 from sensory_pipeline.lake.listing_progress import LATEST
 
 

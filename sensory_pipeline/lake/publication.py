@@ -20,8 +20,8 @@ from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake import manifest as manifests
 from sensory_pipeline.lake import parquet
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.latest import GENERATIONS, show
 from sensory_pipeline.lake.manifest import DataFile, Manifest, Published
+from sensory_pipeline.lake.plain_files import GENERATIONS, show
 from sensory_pipeline.lake.schema import Table
 from sensory_pipeline.lake.tables import TABLES, Row, table_of
 from sensory_pipeline.storage.checksums import checksum_of

@@ -19,14 +19,14 @@ import pyarrow as pa
 from sensory_pipeline.core.errors import ConfigurationError, LakeDamaged
 from sensory_pipeline.core.recordings import Partition
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.latest import DATA, GENERATIONS
 from sensory_pipeline.lake.ledger_snapshot import ledger_snapshot
 from sensory_pipeline.lake.manifest import DataFile
 from sensory_pipeline.lake.parquet import verify
+from sensory_pipeline.lake.plain_files import DATA, GENERATIONS
 from sensory_pipeline.lake.schema import Table
+from sensory_pipeline.lake.sql_denylist import writing_word
 from sensory_pipeline.lake.tables import TABLES
 from sensory_pipeline.lake.view_definitions import DUCKDB_TYPES, view_sql
-from sensory_pipeline.lake.writing_words import writing_word
 
 _NOT_MISSING = " WHERE recording_id NOT IN (SELECT recording_id FROM internal.missing)"
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)

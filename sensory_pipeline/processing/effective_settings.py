@@ -13,8 +13,8 @@ from typing import Any
 from sensory_pipeline.core.errors import LakeMismatch
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake import own_settings
-from sensory_pipeline.lake.comparison import stale
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.ledger_comparison import stale
 from sensory_pipeline.lake_settings import ONE_CHOICE, LakeSettings
 from sensory_pipeline.processing.plans import Plans
 from sensory_pipeline.processing.setup import current_plans, engine_name

@@ -8,8 +8,8 @@ from socket import gethostname
 
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.engines.device_lock import device_lock
+from sensory_pipeline.engines.device_memory import free_bytes
 from sensory_pipeline.engines.devices import CPU, Device, DeviceKind
-from sensory_pipeline.engines.gpu import free_bytes
 from sensory_pipeline.engines.selection import light
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.settings import Settings, cores, visible_devices

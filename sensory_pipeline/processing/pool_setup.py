@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from sensory_pipeline.engines.devices import Device
-from sensory_pipeline.engines.prefetch import fetch_missing
+from sensory_pipeline.engines.missing_models import fetch_missing
 from sensory_pipeline.engines.selection import EngineFactory, Engines, EngineSets, engine_sets
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS

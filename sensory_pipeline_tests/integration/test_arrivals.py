@@ -12,8 +12,8 @@ import pytest
 
 from sensory_pipeline.assets.partitions import first_date
 from sensory_pipeline.assets.partitions import partitions as partitions_of
-from sensory_pipeline.automation.arrivals import arrivals, nightly
 from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.triggers import arrivals, nightly
 from sensory_pipeline.core.recordings import shard_of
 from sensory_pipeline.definitions import defs
 from sensory_pipeline.lake.lake import Lake

@@ -54,7 +54,7 @@ def examine(file):
 """,
         "audio/integrity/magic.py": {'OGG = b"OggS"\n': 'OGG = b"OggS"\nTTA = b"TTA1"\n'},
         "audio/integrity/__init__.py": {
-            "import adts, ": "import NAME, adts, ",
+            "    adts,\n": "    NAME,\n    adts,\n",
             "    magic.OGG: ogg.examine,\n": "    magic.OGG: ogg.examine,\n    magic.TTA: NAME.examine,\n",
         },
     },

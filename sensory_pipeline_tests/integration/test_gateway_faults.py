@@ -10,7 +10,7 @@ from typing import Any
 
 from sensory_pipeline.core.errors import EngineUnavailable
 from sensory_pipeline.core.process_request import ProcessRequest, Task
-from sensory_pipeline.gateway.engine_calls import Decoded, Recognition
+from sensory_pipeline.gateway.recognition import Decoded, Recognition
 from sensory_pipeline.processing.setup import shared_engines
 from sensory_pipeline.settings import Settings
 from sensory_pipeline_tests import trivial_engines

@@ -17,10 +17,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.gateway import job_worker
+from sensory_pipeline.gateway import background_jobs
 from sensory_pipeline.gateway.admission import AT_ONCE
+from sensory_pipeline.gateway.background_jobs import Background
 from sensory_pipeline.gateway.job_store import MOST_STARTS, Job, JobStore
-from sensory_pipeline.gateway.job_worker import Background
 from sensory_pipeline_tests import trivial_engines
 from sensory_pipeline_tests.audio_files import tone
 from sensory_pipeline_tests.gateway_server import Gateway, finished, gateway, killable, process
@@ -155,8 +155,8 @@ def test_results_expire(tmp_path: Path) -> None:
 
 
 def test_jobs_expire_once_an_error_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_worker, "_SWEEP_S", 0.01)
-    database, kept = tmp_path / job_worker.DATABASE, tmp_path / "kept"
+    monkeypatch.setattr(background_jobs, "_SWEEP_S", 0.01)
+    database, kept = tmp_path / background_jobs.DATABASE, tmp_path / "kept"
 
     async def work(_job: Job, _path: Path) -> dict[str, Any]:
         return {}

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from websockets.sync.client import connect
 
 from sensory_pipeline.client import AudioClient
-from sensory_pipeline.core.host_headers import is_public
+from sensory_pipeline.core.hosts import is_public
 from sensory_pipeline.gateway import webhooks
 from sensory_pipeline.gateway.job_store import Job, JobStore
 from sensory_pipeline.gateway.problems import Problem

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from sensory_pipeline.automation.instance import open_instance
-from sensory_pipeline.automation.pace import real_time_factor
+from sensory_pipeline.automation.measured_speed import real_time_factor
 from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.definitions import build
 from sensory_pipeline.lake.lake import Lake

@@ -13,7 +13,7 @@ import pytest
 
 from sensory_pipeline.core.recordings import recording_id
 from sensory_pipeline.lake.lake import Lake
-from sensory_pipeline.lake.latest import is_shown
+from sensory_pipeline.lake.plain_files import is_shown
 from sensory_pipeline.lake.publication import publish, recover
 from sensory_pipeline.lake.removal import forget
 from sensory_pipeline.lake.views import connect

@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 
 from resources.s3 import s3 as s3_resource
-from sensory_pipeline.automation.arrivals import arrivals
 from sensory_pipeline.automation.instance import open_instance
+from sensory_pipeline.automation.triggers import arrivals
 from sensory_pipeline.core.errors import ConfigurationError, NoRoom, SourceChanged, SourceUnavailable
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.core.recordings import SourceObject

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sensory_pipeline.engines.cuda import LIBRARIES, PACKAGE
+from sensory_pipeline.engines.cublas import LIBRARIES, PACKAGE
 from sensory_pipeline_tests import places
 from sensory_pipeline_tests.command import environment
 
@@ -75,7 +75,7 @@ def test_what_was_loaded_is_found_by_its_name() -> None:
     pytest.importorskip("torch")  # whose wheels it comes with
     code = """
 import ctypes, sys
-from sensory_pipeline.engines.cuda import load_cublas
+from sensory_pipeline.engines.cublas import load_cublas
 found = load_cublas()
 ctypes.CDLL("libcublas.so.12").cublasCreate_v2  # as CTranslate2 looks for it
 print(found, "torch" in sys.modules)

@@ -13,7 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from sensory_pipeline.audio.integrity import adts, amr, asf, au, chain, chunks, flac, magic, matroska, mp4, mpeg, ogg
+from sensory_pipeline.audio.integrity import (
+    adts,
+    amr,
+    asf,
+    au,
+    chunks,
+    flac,
+    frame_chain,
+    magic,
+    matroska,
+    mp4,
+    mpeg,
+    ogg,
+)
 from sensory_pipeline.audio.integrity.declared import Declared
 
 
@@ -38,7 +51,7 @@ def examine(file: BinaryIO) -> Declared:
 
 
 def _chain(file: BinaryIO) -> Declared:
-    begin = chain.read(file, chain.behind_tags(file), 16)
+    begin = frame_chain.read(file, frame_chain.behind_tags(file), 16)
     is_adts = adts.parse(begin[: adts.FORM.header_bytes]) is not None
     for examined in (adts.examine, mpeg.examine) if is_adts else (mpeg.examine, adts.examine):
         declared = examined(file)

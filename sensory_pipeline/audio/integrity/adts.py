@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from sensory_pipeline.audio.integrity import chain
+from sensory_pipeline.audio.integrity import frame_chain
 from sensory_pipeline.audio.integrity.declared import Declared
 
 _HEADER_BYTES = 7
@@ -55,18 +55,18 @@ def parse(header: bytes) -> Frame | None:
     return Frame(length=length, samples=1024 * ((header[6] & 0b11) + 1), rate=_RATES[rate], profile=header[2] >> 6)
 
 
-FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse)
+FORM = frame_chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse)
 
 
 def examine(file: BinaryIO) -> Declared:
     """Where frames are missing or damaged, or the last one is cut."""
-    start = chain.first_frame(file, FORM)
+    start = frame_chain.first_frame(file, FORM)
     if start is None:
         return Declared()
-    found = chain.walk(file, FORM, start)
+    found = frame_chain.walk(file, FORM, start)
     return Declared(
         duration_s=found.duration_s,
-        gaps=chain.hidden_start(file, start) + found.gaps,
+        gaps=frame_chain.hidden_start(file, start) + found.gaps,
         damage=found.damage,
         is_chain=True,
     )

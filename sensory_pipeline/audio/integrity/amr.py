@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from sensory_pipeline.audio.integrity import chain, magic
+from sensory_pipeline.audio.integrity import frame_chain, magic
 from sensory_pipeline.audio.integrity.declared import Declared, next_marker
 
 _NARROW, _WIDE = b"#!AMR\n", b"#!AMR-WB\n"
@@ -49,6 +49,8 @@ def examine(file: BinaryIO) -> Declared:
     begin = len(_WIDE if is_wide else _NARROW)
     file.seek(begin)
     end = next_marker(file, magic.AMR)
-    form = chain.Format(header_bytes=1, sync=_SYNC, parse=partial(_parse, _WIDE_BYTES if is_wide else _NARROW_BYTES))
-    found = chain.walk(file, form, begin, end)
+    form = frame_chain.Format(
+        header_bytes=1, sync=_SYNC, parse=partial(_parse, _WIDE_BYTES if is_wide else _NARROW_BYTES)
+    )
+    found = frame_chain.walk(file, form, begin, end)
     return Declared(duration_s=found.duration_s, gaps=found.gaps, damage=found.damage, end=end, is_chain=True)

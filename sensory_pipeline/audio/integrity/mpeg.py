@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from sensory_pipeline.audio.integrity import chain
+from sensory_pipeline.audio.integrity import frame_chain
 from sensory_pipeline.audio.integrity.declared import Damage, Declared
 
 MISSING_FRAMES_ALLOWED = 1
@@ -95,16 +95,16 @@ def _declares(head: bytes) -> bool:
     return xing.startswith((b"Xing", b"Info")) or head[_HEADER_BYTES + 32 :].startswith(b"VBRI")
 
 
-FORM = chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse, begins=_declares)
+FORM = frame_chain.Format(header_bytes=_HEADER_BYTES, sync=_SYNC, parse=parse, begins=_declares)
 
 
 def examine(file: BinaryIO) -> Declared:
     """Where frames are missing or damaged, or the last one is cut."""
-    start = chain.first_frame(file, FORM)
+    start = frame_chain.first_frame(file, FORM)
     if start is None:
         return Declared()
     announced, begin = _announced(file, start)
-    found = chain.walk(file, FORM, begin)
+    found = frame_chain.walk(file, FORM, begin)
     damage = found.damage
     missing = announced - found.frames
     if missing > MISSING_FRAMES_ALLOWED and found.frames:
@@ -115,7 +115,7 @@ def examine(file: BinaryIO) -> Declared:
         damage = (*damage, Damage(begin=size, end=size, what=what, lost_s=max(0.0, lost_s)))
     return Declared(
         duration_s=found.duration_s,
-        gaps=chain.hidden_start(file, start) + found.gaps,
+        gaps=frame_chain.hidden_start(file, start) + found.gaps,
         damage=damage,
         end=found.end,
         is_followed=found.end is not None,
@@ -125,9 +125,9 @@ def examine(file: BinaryIO) -> Declared:
 
 def _announced(file: BinaryIO, start: int) -> tuple[int, int]:
     """The number of frames that the first frame declares, 0 if it is sound; and where the sound begins."""
-    frame = parse(chain.read(file, start, _HEADER_BYTES))
+    frame = parse(frame_chain.read(file, start, _HEADER_BYTES))
     assert frame is not None
-    body = chain.read(file, start, frame.length)
+    body = frame_chain.read(file, start, frame.length)
     xing = body[_HEADER_BYTES + frame.side_bytes :]
     if xing.startswith((b"Xing", b"Info")):
         has_count = len(xing) >= 12 and xing[7] & 1

@@ -24,8 +24,8 @@ from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import EngineInfo, TranscribeJob
 from sensory_pipeline.engines.cache import LoadedModel, ModelCache
 from sensory_pipeline.engines.catalogue.store import HOME, Store
+from sensory_pipeline.engines.device_memory import gpu_name
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind, choose, choose_compute_type
-from sensory_pipeline.engines.gpu import gpu_name
 from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of

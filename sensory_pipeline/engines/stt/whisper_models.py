@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.engines import cuda
+from sensory_pipeline.engines import cublas
 from sensory_pipeline.engines.cache import LoadedModel
 from sensory_pipeline.engines.catalogue.fetch import SILENT, Report
 from sensory_pipeline.engines.catalogue.models import Model
@@ -125,7 +125,7 @@ def load(
     from faster_whisper import WhisperModel
 
     if device.kind is DeviceKind.CUDA:
-        cuda.load_cublas()
+        cublas.load_cublas()
     count = max(1, min(cpu_threads, MOST_WORKERS)) if workers and device.kind is DeviceKind.CPU else 1
     ctranslate2.set_random_seed(_SEED)
     try:

@@ -21,8 +21,8 @@ from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment
 from sensory_pipeline.engines.stt.clip_boundaries import speech_clips, with_margins
 from sensory_pipeline.engines.stt.clip_queue import AHEAD, ClipQueue
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
-from sensory_pipeline.engines.stt.open_recording import OpenRecording
 from sensory_pipeline.engines.stt.prompt_limit import too_long
+from sensory_pipeline.engines.stt.recording_in_progress import OpenRecording
 from sensory_pipeline.engines.stt.sequential_decoding import decode_alone, first_clips, language_of
 from sensory_pipeline.engines.stt.whisper_batches import decode, features_of
 
