@@ -100,12 +100,12 @@ def partition_stats(lake: Lake, partition: Partition, *, pending: int) -> Partit
 
 def _known_languages(lake: Lake, partition: Partition) -> dict[str, int]:
     """Count recordings by language in the latest earlier partitions, up to this partition's date."""
-    before = (
-        other
-        for other in reversed(manifest.partitions(lake.manifests))
-        if other != partition and other.date <= partition.date
-    )
-    with connect(lake, list(islice(before, KNOWN_PARTITIONS))) as db:
+    others = reversed(manifest.partitions(lake.manifests))
+    earlier = (other for other in others if other != partition and other.date <= partition.date)
+    before = list(islice(earlier, KNOWN_PARTITIONS))
+    if not before:
+        return {}
+    with connect(lake, before) as db:
         return _by_name(db, _LANGUAGES)
 
 
