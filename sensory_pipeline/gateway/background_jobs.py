@@ -189,7 +189,7 @@ class Background:
                 if self._closing:
                     await asyncio.shield(asyncio.to_thread(self.store.hand_back, job.id))
                 raise
-            except Exception:
+            except Exception:  # a job must end, whatever went wrong, or its client waits for ever
                 log.exception("job_failed")
                 await self._failed(
                     job, Problem(500, "failed", "the service failed on this recording: see the log of the service")

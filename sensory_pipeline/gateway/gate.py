@@ -146,7 +146,7 @@ class Gate:
                 await self._shown(problem, scope)(scope, receive, noting)
         except (ClientDisconnect, _Gone):
             status = _GONE
-        except Exception:
+        except Exception:  # a bug of ours: the log has it, and the client the request's id to ask about
             log.exception("failed")
             if status:
                 raise
