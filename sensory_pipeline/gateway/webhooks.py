@@ -70,7 +70,10 @@ class Webhooks:
     async def round(self) -> float | None:
         """Send all webhooks that are due. Returns the seconds until the next is; None if there is none."""
         while due := await asyncio.to_thread(self._store.due, self._clock(), _AT_ONCE):
-            await asyncio.gather(*map(self._deliver, due))
+            # all end before an error of one is raised, so that the next round sends none that is still on its way
+            for error in await asyncio.gather(*map(self._deliver, due), return_exceptions=True):
+                if error is not None:
+                    raise error
         next_s = await asyncio.to_thread(self._store.next_s)
         return None if next_s is None else max(0.0, next_s - self._clock())
 

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from websockets.sync.client import connect
 
 from sensory_pipeline.client import AudioClient
+from sensory_pipeline.core.errors import ConfigurationError
 from sensory_pipeline.core.hosts import is_public
 from sensory_pipeline.gateway import webhooks
 from sensory_pipeline.gateway.job_store import Job, JobStore
@@ -190,6 +191,34 @@ def test_a_bug_in_sending_is_logged_without_the_address(tmp_path: Path) -> None:
     assert (bug["event"], attempt["reason"]) == ("webhook_error", "KeyError")
     assert "raise KeyError(url)" in bug["trace"][-1]
     assert HOOK not in str(logged)
+
+
+class UnevenSender(WebhookSender):
+    """Sends those of the job `slow` only after a while."""
+
+    async def send(self, identity: str, url: str, body: bytes) -> None:
+        if identity == "slow":
+            await asyncio.sleep(0.2)
+
+
+class FullStore(WebhookStore):
+    """Cannot write what became of the job `quick`."""
+
+    def remove(self, job_id: str) -> None:
+        if job_id == "quick":
+            raise ConfigurationError("the disk is full")
+        super().remove(job_id)
+
+
+def test_an_error_waits_for_the_webhooks_that_are_on_their_way(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    stored(path, ("quick", "anna", HOOK), ("slow", "anna", HOOK))
+    outcomes = list[str]()
+    hooks = Webhooks(FullStore(path), UnevenSender(SECRET), told=outcomes.append, clock=lambda: 1e9)
+    with pytest.raises(ConfigurationError, match="the disk is full"):
+        asyncio.run(hooks.round())
+    assert outcomes == ["delivered"]
+    assert [webhook.job_id for webhook in WebhookStore(path).due(1e9, 10)] == ["quick"]
 
 
 def test_one_clients_webhooks_do_not_delay_those_of_others(tmp_path: Path) -> None:
