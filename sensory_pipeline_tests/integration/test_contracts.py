@@ -63,7 +63,7 @@ def checked(project: Path, command: tuple[str, ...]) -> subprocess.CompletedProc
             "lake/lake.py",
             "import os\nHOME = os.environ['HOME']\n",
             STYLE,
-            "settings.py is the only reader of the environment",
+            "settings are read by settings.py and service_settings.py alone",
             id="second reader of the environment",
         ),
         pytest.param(
