@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 
@@ -39,20 +40,22 @@ def ingested(
     engines: EngineFactory | None = trivial,
     retry_failed: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
+    history: bool = False,
     **settings: Any,
 ) -> IngestReport:
     """`sensory ingest` with these engines, the settings' own when None.
 
     One engine process and one shard, unless settings say otherwise: two seconds of the processor instead of seven.
     meanwhile: called after the listing, before each run.
+    history: whether Dagster keeps its history beside the lake, as the command does; in memory it takes 0.5 s less.
     """
     chosen = Settings(lake=root, **{"shards": 1, "workers": 1, "side_by_side": False, **settings})
     lake = Lake.create(root, shards=chosen.shards, start_date=chosen.start_date, ledger=chosen.ledger)
     with runner(chosen, engines=engines) as ready:
         report = register(lake, ready.context.plans, str(source), ready.context.access, retry_failed=retry_failed)
-        if not (root / ".dagster").exists():
+        if history and not (root / ".dagster").exists():
             shutil.copytree(_empty_instance().name, root / ".dagster")
-        with open_instance(root / ".dagster") as instance:
+        with open_instance(root / ".dagster") if history else dg.DagsterInstance.ephemeral() as instance:
             job = build(chosen, lake=lake, engines=ready).resolve_job_def("process_recordings")
             run_pending(lake, job, instance, ready, report, run_started=lambda _partition: meanwhile())
     return report

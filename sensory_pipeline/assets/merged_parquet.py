@@ -20,6 +20,7 @@ from sensory_pipeline.core.stages import Stage
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
 from sensory_pipeline.lake.partition_stats import partition_stats
+from sensory_pipeline.lake.views import connect
 from sensory_pipeline.processing.plans import PUBLICATION
 from sensory_pipeline.processing.runs.runner import Runner
 from sensory_pipeline.settings import Settings
@@ -50,8 +51,9 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
     ) -> dg.MaterializeResult:
         partition = Partition.parse(context.partition_key)
         report = engines.publish(lake, partition, context.run.run_id)
-        stats = partition_stats(lake, partition, pending=report.pending)
-        found = checks.results(violations(lake, partition), stats.counts)
+        with connect(lake, [partition]) as db:
+            stats = partition_stats(db, lake, partition, pending=report.pending)
+            found = checks.results(violations(db), stats.counts)
         drawn = {"picture": picture(stats)} if stats.durations_s else {}
         did = run_metadata(report, context.run.run_id, _age_s(context), settings.price_per_hour)
         timeline = engines.context.pool.timeline()

@@ -61,41 +61,41 @@ class PartitionStats:
     errors: Mapping[str, int]
 
 
-def partition_stats(lake: Lake, partition: Partition, *, pending: int) -> PartitionStats:
+def partition_stats(db: duckdb.DuckDBPyConnection, lake: Lake, partition: Partition, *, pending: int) -> PartitionStats:
     """Compute the statistics of what a partition has published.
 
     Args:
+        db: A connection to this partition, of `views.connect`.
         lake: The lake.
         partition: The partition.
         pending: Number of its recordings that are still pending.
     """
-    with connect(lake, [partition]) as db:
-        ((ok, failed, transcribed, empty),) = db.execute(_RECORDINGS).fetchall()
-        ((damaged,),) = db.execute(_DAMAGED).fetchall()
-        ((out_of_range,),) = db.execute(_SPEAKERS, {"most": MOST_SPEAKERS}).fetchall()
-        ((words, probability),) = db.execute(_WORDS).fetchall()
-        talk: dict[int, tuple[float, ...]] = {}
-        for speakers, _, share in db.execute(_TALK).fetchall():
-            talk[speakers] = (*talk.get(speakers, ()), share)
-        return PartitionStats(
-            counts=PartitionCounts(
-                ok=ok,
-                failed=failed,
-                pending=pending,
-                transcribed=transcribed,
-                empty=empty,
-                speakers_out_of_range=out_of_range,
-                words=words,
-                mean_probability=probability,
-                languages=_by_name(db, _LANGUAGES),
-                known_languages=_known_languages(lake, partition),
-            ),
-            durations_s=tuple(duration for (duration,) in db.execute(_DURATIONS).fetchall()),
-            talk=talk,
-            emotions=_by_name(db, _EMOTIONS),
-            damaged=damaged,
-            errors=_by_name(db, _ERRORS),
-        )
+    ((ok, failed, transcribed, empty),) = db.execute(_RECORDINGS).fetchall()
+    ((damaged,),) = db.execute(_DAMAGED).fetchall()
+    ((out_of_range,),) = db.execute(_SPEAKERS, {"most": MOST_SPEAKERS}).fetchall()
+    ((words, probability),) = db.execute(_WORDS).fetchall()
+    talk: dict[int, tuple[float, ...]] = {}
+    for speakers, _, share in db.execute(_TALK).fetchall():
+        talk[speakers] = (*talk.get(speakers, ()), share)
+    return PartitionStats(
+        counts=PartitionCounts(
+            ok=ok,
+            failed=failed,
+            pending=pending,
+            transcribed=transcribed,
+            empty=empty,
+            speakers_out_of_range=out_of_range,
+            words=words,
+            mean_probability=probability,
+            languages=_by_name(db, _LANGUAGES),
+            known_languages=_known_languages(lake, partition),
+        ),
+        durations_s=tuple(duration for (duration,) in db.execute(_DURATIONS).fetchall()),
+        talk=talk,
+        emotions=_by_name(db, _EMOTIONS),
+        damaged=damaged,
+        errors=_by_name(db, _ERRORS),
+    )
 
 
 def _known_languages(lake: Lake, partition: Partition) -> dict[str, int]:

@@ -45,7 +45,7 @@ def test_an_invalid_schedule_is_reported_at_once(nightly: str, tmp_path: Path) -
 def test_the_ui_answers_and_ends_with_its_command(tmp_path: Path) -> None:
     (tmp_path / "gql.py").write_text("")  # as a package of Dagster's is called
     tone(tmp_path / "in" / "a.wav", 500)
-    ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
+    ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1, history=True)
     with running(tmp_path / "lake") as server:
         answer = server.ask(ASKED)
         partitioned = {"/".join(node["assetKey"]["path"]): node["isPartitioned"] for node in answer["assetNodes"]}

@@ -27,6 +27,7 @@ from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.lake.invariants import violations
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.lake.views import connect
 from sensory_pipeline.processing.plans import make_plan
 from sensory_pipeline.processing.setup import engine_choice
 from sensory_pipeline.settings import Settings
@@ -209,8 +210,8 @@ def test_dropped_words_stay_in_the_words_table(tmp_path: Path) -> None:
     counts = "SELECT r.name, r.words, s.words, count(*) FROM recordings r JOIN speakers s USING (name)"
     counts += " JOIN emotions USING (name) GROUP BY ALL ORDER BY ALL"
     assert rows(lake, counts) == [("a.wav", 3, 3, 3), ("b.wav", 3, 1, 1)]
-    opened = Lake.open(lake)
-    assert [violations(opened, partition) for partition, _ in opened.published()] == [{}]
+    with connect(Lake.open(lake)) as db:
+        assert violations(db) == {}
 
 
 def test_dropping_words_redoes_emotions_and_nothing_else(tmp_path: Path) -> None:
@@ -238,8 +239,8 @@ def test_words_of_an_older_version_have_no_mark(tmp_path: Path) -> None:
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1)
     as_of_an_older_version(tmp_path / "lake", "words", ["doubtful"])
     assert rows(tmp_path / "lake", "SELECT text, utterance, doubtful FROM words") == [("900", 0, None)]
-    opened = Lake.open(tmp_path / "lake")
-    assert [violations(opened, partition) for partition, _ in opened.published()] == [{}]
+    with connect(Lake.open(tmp_path / "lake")) as db:
+        assert violations(db) == {}
 
 
 @pytest.mark.usefixtures("real_models")

@@ -45,7 +45,7 @@ def lake(tmp_path: Path) -> Lake:
     """Without settings of its own yet, as of an older version."""
     tone(tmp_path / "in" / "a.wav", 500)
     tone(tmp_path / "in" / "b.wav", 600)
-    ingested(tmp_path / "in", tmp_path / "lake")
+    ingested(tmp_path / "in", tmp_path / "lake", history=True)
     return Lake.open(tmp_path / "lake")
 
 

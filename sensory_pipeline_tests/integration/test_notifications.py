@@ -87,7 +87,7 @@ def told(home: Path, kind: dg.DagsterEventType, run_id: str | None = None) -> ob
 def test_a_failed_run_is_reported(tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     for length_ms in range(300, 322):
         tone(tmp_path / "in" / f"{length_ms}.wav", length_ms)
-    ingested(tmp_path / "in", tmp_path / "lake", engines=broken, shards=1)
+    ingested(tmp_path / "in", tmp_path / "lake", engines=broken, shards=1, history=True)
     assert isinstance(told(tmp_path / "lake" / ".dagster", dg.DagsterEventType.RUN_FAILURE), dg.SkipReason)
     monkeypatch.setenv("SENSORY_WEBHOOK_URL", webhook.url)
     monkeypatch.setenv("SENSORY_UI_URL", "http://dagster.example/")
@@ -160,7 +160,7 @@ def test_a_run_with_too_many_failed_recordings_is_reported(
     ingested(tmp_path / "in", tmp_path / "calm", shards=1)
     assert isinstance(told(tmp_path / "calm" / ".dagster", dg.DagsterEventType.RUN_SUCCESS), dg.SkipReason)
     (tmp_path / "in" / "empty.wav").write_bytes(b"")
-    ingested(tmp_path / "in", tmp_path / "lake", shards=1)
+    ingested(tmp_path / "in", tmp_path / "lake", shards=1, history=True)
     assert told(tmp_path / "lake" / ".dagster", dg.DagsterEventType.RUN_SUCCESS) is None
     (text,) = webhook.texts
     assert "check error_share: 1 of 2 recordings failed" in text

@@ -23,9 +23,9 @@ def test_a_run_with_nothing_to_do_leaves_the_numbers(tmp_path: Path) -> None:
     for length in (3600, 7200):
         tone(tmp_path / "in" / f"{length}.wav", length)
     (tmp_path / "in" / "empty.wav").write_bytes(b"")
-    ingested(tmp_path / "in", tmp_path / "lake")
+    ingested(tmp_path / "in", tmp_path / "lake", history=True)
     tone(tmp_path / "in" / "added.wav", 10800)
-    ingested(tmp_path / "in", tmp_path / "lake")
+    ingested(tmp_path / "in", tmp_path / "lake", history=True)
     shown = page(tmp_path / "lake")
     totals = {"recordings": 4, "audio_hours": 0.006, "failed": 1, "partial": 0, "pending": 0, "rows_recordings": 4}
     assert totals.items() <= shown.items()

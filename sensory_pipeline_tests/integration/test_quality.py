@@ -90,8 +90,8 @@ def test_a_doubtful_partition_causes_warnings_and_a_picture(tmp_path: Path) -> N
         tone(tmp_path / "today" / f"{index}.wav", CULPRIT_MS + (index + 4) // 5)
     for index in range(4):
         (tmp_path / "today" / f"empty{index}.wav").write_bytes(b"")
-    ingested(tmp_path / "before", tmp_path / "lake", shards=1)
-    report = ingested(tmp_path / "today", tmp_path / "lake", shards=1, engines=mumbling, min_speakers=2)
+    ingested(tmp_path / "before", tmp_path / "lake", history=True, shards=1)
+    report = ingested(tmp_path / "today", tmp_path / "lake", history=True, shards=1, engines=mumbling, min_speakers=2)
     assert report.failed == 4
     assert report.run_failures == []
     with open_instance(tmp_path / "lake" / ".dagster") as instance:

@@ -35,7 +35,7 @@ def state(instance: dg.DagsterInstance) -> dict[str, object]:
 def test_old_runs_are_deleted_but_the_last_of_a_partition_stays(tmp_path: Path) -> None:
     tone(tmp_path / "in" / "a.wav", 300)
     for speakers in (1, 2):  # two runs on one partition; the second redoes what depends on the number
-        ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1, speakers=speakers)
+        ingested(tmp_path / "in", tmp_path / "lake", shards=1, workers=1, speakers=speakers, history=True)
     home = tmp_path / "lake" / ".dagster"
     with open_instance(home) as instance:
         before, (last, first) = state(instance), instance.get_run_ids()

@@ -34,7 +34,7 @@ def test_it_shows_what_is_done_pending_failed_and_next(
     tone(tmp_path / "in" / "good.wav", 300)
     (tmp_path / "in" / "empty.wav").write_bytes(b"")
     (tmp_path / "in" / "other.wav").write_bytes(b"")
-    ingested(tmp_path / "in", tmp_path / "lake")
+    ingested(tmp_path / "in", tmp_path / "lake", history=True)
     lake = Lake.open(tmp_path / "lake")
     keep(lake, Settings(lake=lake.root, hotwords="Ada"))
     ledger = lake.ledger
@@ -62,7 +62,7 @@ def test_it_shows_what_is_done_pending_failed_and_next(
 def test_it_shows_why_runs_failed_and_that_nothing_is_scheduled(tmp_path: Path, real_models: None) -> None:
     for length_ms in range(300, 322):
         tone(tmp_path / "in" / f"{length_ms}.wav", length_ms)
-    ingested(tmp_path / "in", tmp_path / "lake", engines=broken)
+    ingested(tmp_path / "in", tmp_path / "lake", engines=broken, history=True)
     found = status(SENSORY_SOURCES='["in"]')
     assert "22 waiting" in " ".join(found)
     assert any("failure after" in line for line in found)
