@@ -21,9 +21,6 @@ from sensory_pipeline_tests import postgres as postgresql
 from sensory_pipeline_tests.places import TESTS
 from sensory_pipeline_tests.published_models import REAL_MODELS, published
 
-collect_ignore = ["miniature_pyannote.py"]
-"""It has no doctests, and to look for them would import pyannote into every process: 5 s."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="Run the long tests at full length.")
@@ -72,6 +69,12 @@ def no_other_instance() -> Iterator[None]:
 
     with set_defs_state_storage(None):
         yield
+
+
+@pytest.fixture(scope="session")
+def pyannote_audio() -> None:
+    """Skips without it; not imported before, because it takes three seconds of every test process."""
+    pytest.importorskip("pyannote.audio", reason="pyannote.audio is not installed: make models")
 
 
 @pytest.fixture(scope="module")

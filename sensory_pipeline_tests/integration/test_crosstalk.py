@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.signal import butter, sosfilt
 
 from sensory_pipeline.audio.crosstalk import Crosstalk, find_crosstalk, silence
 from sensory_pipeline.audio.decoding import decode
@@ -51,6 +50,8 @@ def leaking(sound: Sound, level_db: float, *, delay_ms: int = 0, band: bool = Fa
     """Each channel on the other, too."""
     leaks = sound[::-1] * 10 ** (level_db / 20)
     if band:
+        from scipy.signal import butter, sosfilt  # half a second of every test process
+
         leaks = sosfilt(butter(4, (300, 3400), "bandpass", fs=SAMPLE_RATE, output="sos"), leaks)
     moved = np.pad(leaks, ((0, 0), (delay_ms * SAMPLE_RATE // 1000, 0)))[:, : sound.shape[1]]
     return sound + moved

@@ -13,14 +13,13 @@ from sensory_pipeline_tests import places
 from sensory_pipeline_tests.published_models import published
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("pyannote.audio")
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sensory_pipeline.engines.diarization.pyannote.campplus import CamPlusPlus
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("pyannote_audio", "one_thread")]
 
 DATA = places.DATA / "gigaam"
 TENSORS = 937

@@ -28,8 +28,7 @@ from sensory_pipeline_tests.published_models import published
 from sensory_pipeline_tests.stock_pyannote import ANY, DATA, Stock, answer, assert_identical, conversations, silence
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("pyannote.audio")
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("pyannote_audio", "one_thread")]
 
 
 @cached

@@ -48,7 +48,7 @@ VARIABLES = {
 }
 """A clip of the miniature Whisper must be short."""
 
-pytest.importorskip("pyannote.audio")
+pytestmark = pytest.mark.usefixtures("pyannote_audio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
