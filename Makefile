@@ -22,7 +22,7 @@ dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 	$(BIN)/sensory dev --lake demo-lake
 
 unit: $(VENV)/.installed-unit   ## the tests that start no process, in a minute, without torch
-	$(BIN)/python -m pytest -q sensory_pipeline_tests/unit sensory_pipeline/core sensory_pipeline/audio
+	$(BIN)/python -m pytest -q sensory_pipeline_tests/unit
 
 # four tests run at once on two cores: threads that wait for each other take a third of the processor
 test soak: export OMP_NUM_THREADS := 1

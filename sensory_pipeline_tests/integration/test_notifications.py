@@ -157,7 +157,7 @@ def test_a_run_with_too_many_failed_recordings_is_reported(
 ) -> None:
     monkeypatch.setenv("SENSORY_WEBHOOK_URL", webhook.url)
     tone(tmp_path / "in" / "good.wav", 300)
-    ingested(tmp_path / "in", tmp_path / "calm", shards=1)
+    ingested(tmp_path / "in", tmp_path / "calm", shards=1, history=True)
     assert isinstance(told(tmp_path / "calm" / ".dagster", dg.DagsterEventType.RUN_SUCCESS), dg.SkipReason)
     (tmp_path / "in" / "empty.wav").write_bytes(b"")
     ingested(tmp_path / "in", tmp_path / "lake", shards=1, history=True)

@@ -155,7 +155,7 @@ def _ingest(source: Path, root: Path) -> None:
         settings = Settings()
         choice = engine_choice(settings)
     report = ingested(
-        source, root, engines=partial(chosen_engines, choice), shards=1, workers=1, clip_s=settings.clip_s
+        source, root, engines=partial(chosen_engines, choice), shards=1, workers=1, clip_s=settings.clip_s, history=True
     )
     assert not report.failed, rows(root, "SELECT uri, error_message FROM recordings WHERE status = 'failed'")
 
