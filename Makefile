@@ -24,16 +24,16 @@ dev: $(VENV)/.installed         ## Dagster's UI and daemon on the demo's lake
 unit: $(VENV)/.installed-unit   ## the tests that start no process, in a minute, without torch
 	$(BIN)/python -m pytest -q sensory_pipeline_tests/unit
 
-# four tests run at once on two cores: threads that wait for each other take a third of the processor
+# five tests run at once on two cores: threads that wait for each other take a third of the processor
 test soak: export OMP_NUM_THREADS := 1
 test: $(VENV)/.installed-dev test-models  ## all tests; installs torch and related packages, 6 GB, for the engines that need them
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 test-models: $(VENV)/.installed  ## the models that tests run for real, 110 MB; without them those tests are skipped
 	-$(BIN)/sensory models fetch whisper-tiny.en segmentation-3.0 campplus
 
 soak: $(VENV)/.installed-dev test-models  ## the tests, with the long ones at full length
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --soak
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --soak
 
 check: $(VENV)/.installed-dev   ## style, types, layers
 	$(BIN)/ruff format --check .
