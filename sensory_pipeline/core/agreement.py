@@ -16,10 +16,14 @@ from sensory_pipeline.core.spans import Span
 from sensory_pipeline.core.streaming_hypotheses import already_said, same
 from sensory_pipeline.core.transcripts import Word
 
-ROOM_MS = 8_000
+ROOM_MS = 14_000
 """Open sound longer than this is cut after a sentence, so that less is transcribed again."""
-LONG_MS = 14_000
-"""Open sound longer than this is cut at a pause too."""
+LEAST_ROOM_MS = 8_000
+"""The same for a transcriber that takes long; words are then wrong more often."""
+KEPT_MS = 5_000
+"""Minimum of open sound after such a cut: words with less before them are often wrong."""
+LONG_MS = 5_000
+"""Open sound that is this much longer than the room is cut at a pause too."""
 MOST_MS = 24_000
 """The longest open sound: a transcriber takes half a minute at once. Beyond it, one hypothesis makes a word final."""
 UNSURE_MS = 500
@@ -44,12 +48,13 @@ class LocalAgreement:
         self.partial: tuple[Word, ...] = ()
         self._final: list[Word] = []  # of the open sound, and the last one before
 
-    def heard(self, hypothesis: Sequence[Word], end_ms: int) -> tuple[Word, ...]:
+    def heard(self, hypothesis: Sequence[Word], end_ms: int, *, room_ms: int = ROOM_MS) -> tuple[Word, ...]:
         """Add a new hypothesis.
 
         Args:
             hypothesis: The words transcribed from `start_ms` to `end_ms`.
             end_ms: End of the sound so far.
+            room_ms: Open sound longer than this is cut, from LEAST_ROOM_MS to ROOM_MS.
 
         Returns:
             The words that this hypothesis makes final.
@@ -65,7 +70,7 @@ class LocalAgreement:
             agreed += 1
         final = self._made_final(new[:agreed])
         self.partial = new[agreed:]
-        self._cut(end_ms)
+        self._cut(end_ms, room_ms)
         return final
 
     def paused(self) -> tuple[Word, ...]:
@@ -100,13 +105,14 @@ class LocalAgreement:
             self._final.append(made[-1])
         return tuple(made)
 
-    def _cut(self, end_ms: int) -> None:
+    def _cut(self, end_ms: int, room_ms: int) -> None:
         length_ms = end_ms - self.start_ms
-        if length_ms < ROOM_MS:
+        if length_ms < room_ms:
             return
         pairs = [pair for pair in pairwise([*self._final, *self.partial[:1]]) if pair[0].span.end_ms > self.start_ms]
-        after = [pair for pair in pairs if ends_sentence(pair[0].text, pair[1].text)][-1:]
-        if not after and length_ms >= LONG_MS:
+        old = [pair for pair in pairs if pair[0].span.end_ms <= end_ms - KEPT_MS]
+        after = [pair for pair in old if ends_sentence(pair[0].text, pair[1].text)][-1:]
+        if not after and length_ms >= room_ms + LONG_MS:
             after = sorted(pairs, key=lambda pair: pair[0].span.gap_ms(pair[1].span))[-1:]
         for before, following in after:
             self._open((before.span.end_ms + max(before.span.end_ms, following.span.start_ms)) // 2)

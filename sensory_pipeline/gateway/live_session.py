@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from sensory_pipeline.audio.waveform import Waveform
-from sensory_pipeline.core.agreement import MOST_MS, LocalAgreement
+from sensory_pipeline.core.agreement import LEAST_ROOM_MS, MOST_MS, ROOM_MS, LocalAgreement
 from sensory_pipeline.core.errors import PromptTooLong, SensoryError, Terminal, brief
 from sensory_pipeline.core.process_request import ProcessRequest, Task
 from sensory_pipeline.core.spans import Span, cover
@@ -26,8 +27,7 @@ PAUSES_MS = (200, 2_000)
 """Minimum and maximum of `Stream.pause_ms`."""
 _STEP_MS = 600  # new speech before the next transcription; answers closer in time repeat errors of each other
 _PIECE_MS = 160  # sound processed at once; short, so that no pause is missed
-_LONG_PAUSE_MS = 2_000  # speech before it gives no useful context
-_CONTEXT_MS = 8_000
+_LONG_PAUSE_MS = 4_000  # speech before it gives no useful context
 _BEFORE_MS = 1_000  # kept before speech, whose start is detected late
 _AROUND_MS = 200  # kept after speech, for its soft end
 
@@ -59,7 +59,7 @@ class LiveSession:
     """Transcribes one stream. Call `feed` and read `results` while `run` runs, all in one event loop.
 
     The engines transcribe the same words repeatedly. A word is final when two transcripts in a row agree, or at a
-    pause. If the engines are slower than speech, they transcribe less often.
+    pause. If the engines are slower than speech, they transcribe less often, and with less of the sound before.
 
     Args:
         stream: Parameters of the stream.
@@ -92,6 +92,7 @@ class LiveSession:
         self._phrase_ms = 0  # where the phrase begins
         self._partial: tuple[Word, ...] = ()  # as last sent
         self._heard_ms = 0  # up to where the sound is transcribed
+        self._room_ms = ROOM_MS  # how much sound is transcribed with the next words
         self._speaks = False  # as last sent
         self._feelings: list[asyncio.Task[None]] = []
 
@@ -181,7 +182,10 @@ class LiveSession:
         """Transcribe the sound up to `end_ms`."""
         clip = Span(start_ms=self._sound.start_ms, end_ms=end_ms)
         self._heard_ms = end_ms
-        self._tell(self._agreement.heard(await self._words(clip, request), end_ms))
+        began = time.monotonic()
+        words = await self._words(clip, request)
+        self._room_ms = ROOM_MS if time.monotonic() - began < _STEP_MS / 1000 else LEAST_ROOM_MS
+        self._tell(self._agreement.heard(words, end_ms, room_ms=self._room_ms))
         if self._agreement.start_ms > clip.start_ms:
             self._finish(self._agreement.start_ms)
             self._sound.forget(self._agreement.start_ms)
@@ -197,7 +201,7 @@ class LiveSession:
             self._tell(self._agreement.paused())
             self._finish(end_ms)
         self._stops(end_ms)
-        if sound.silence_ms >= _LONG_PAUSE_MS or end_ms - sound.start_ms >= _CONTEXT_MS:
+        if sound.silence_ms >= _LONG_PAUSE_MS or end_ms - sound.start_ms >= self._room_ms:
             self._forget(end_ms)
 
     def _forget(self, until_ms: int) -> None:

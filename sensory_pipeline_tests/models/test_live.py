@@ -225,9 +225,10 @@ def test_a_broken_connection_is_resumed(server: str, noticed: bool) -> None:
             rest = final(messages(client))
         if not noticed:
             assert closing_of(before)[0] == 4409
-    numbers = [message["number"] for message in (first, *rest)]
-    assert numbers == list(range(1, len(whole) + 1))
-    assert [message["end"] for message in (first, *rest)] == pytest.approx([message["end"] for message in whole], abs=1)
+    found = [first, *rest]
+    assert [message["number"] for message in found] == list(range(1, len(found) + 1))
+    for message in whole:  # phrases end where they did; how often one is transcribed before depends on the load
+        assert any(abs(message["end"] - other["end"]) <= 1 for other in found)
 
 
 def test_a_session_that_is_over_cannot_be_resumed(shared: EngineExecutor) -> None:

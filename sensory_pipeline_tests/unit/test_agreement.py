@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensory_pipeline.core.agreement import MOST_MS, LocalAgreement
+from sensory_pipeline.core.agreement import LEAST_ROOM_MS, MOST_MS, ROOM_MS, LocalAgreement
 from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline_tests.strategies import span, word, words
 
@@ -75,14 +75,33 @@ def test_a_word_said_twice_is_kept_twice() -> None:
 def test_the_sound_is_cut_after_a_sentence() -> None:
     agreement = LocalAgreement()
     said = listed("one two. three four five six seven eight nine ten eleven twelve. And this is new here")
-    agreement.heard(said, 8500)
-    agreement.heard(said, 8500)
+    agreement.heard(said, 14_500)
+    agreement.heard(said, 14_500)
     assert agreement.start_ms == 4750  # between "twelve." and "And"
     # a rest of "twelve" is heard once more, and is not said twice
     again = [word("twelve", 4750, 4800), *listed("And this is new here today", 4800)]
-    assert texts(agreement.heard(again, 9000)) == ""
-    assert texts(agreement.heard(again, 9000)) == "today"
-    assert texts(agreement.ended(9500)) == ""
+    assert texts(agreement.heard(again, 15_000)) == ""
+    assert texts(agreement.heard(again, 15_000)) == "today"
+    assert texts(agreement.ended(15_500)) == ""
+
+
+@pytest.mark.parametrize(
+    ("end_ms", "room_ms", "start_ms"),
+    [
+        (13_900, ROOM_MS, 0),
+        (14_100, ROOM_MS, 4750),
+        (14_800, ROOM_MS, 9550),
+        (9_600, LEAST_ROOM_MS, 0),
+        (9_900, LEAST_ROOM_MS, 4750),
+    ],
+)
+def test_the_sound_of_the_last_seconds_is_not_cut(end_ms: int, room_ms: int, start_ms: int) -> None:
+    agreement = LocalAgreement()
+    sentence = "One two three four five six seven eight nine ten eleven twelve."
+    said = listed(f"{sentence} {sentence} And this is new")
+    agreement.heard(said, end_ms, room_ms=room_ms)
+    agreement.heard(said, end_ms, room_ms=room_ms)
+    assert agreement.start_ms == start_ms
 
 
 @dataclass(frozen=True)
