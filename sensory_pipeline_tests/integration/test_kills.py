@@ -30,7 +30,7 @@ from pathlib import Path
 from sensory_pipeline_tests.lakes import ingested
 from sensory_pipeline_tests.trivial_engines import slow
 if __name__ == "__main__":
-    report = ingested(Path(sys.argv[1]), Path(sys.argv[2]), engines=slow)
+    report = ingested(Path(sys.argv[1]), Path(sys.argv[2]), engines=slow, history=True)
     sys.exit(1 if report.run_failures or report.pending else 0)
 """
 

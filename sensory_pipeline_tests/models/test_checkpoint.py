@@ -172,6 +172,7 @@ def test_nesting_does_not_overflow_the_stack(tmp_path: Path) -> None:
     assert read_checkpoint(write_zip(tmp_path / "a.ckpt", {"x": tensor((12,), (1,))}, before=nested))
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # Python's, of a byte that became a text opcode
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_changed_opcodes_are_an_error_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
