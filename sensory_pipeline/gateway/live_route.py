@@ -21,9 +21,10 @@ from sensory_pipeline.core.errors import ConfigurationError, PromptTooLong, Sens
 from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.gateway.close_frames import close_reason
 from sensory_pipeline.gateway.live_messages import Message, TooSlow
-from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
+from sensory_pipeline.gateway.live_session import LiveSession, TooFast
 from sensory_pipeline.gateway.live_sessions import LiveLimits, LiveSessions, Seat, SessionNotFound, TooManySessions
 from sensory_pipeline.gateway.live_sound import RATES
+from sensory_pipeline.gateway.live_stream import Stream
 from sensory_pipeline.gateway.routes import client_of
 
 router = APIRouter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -18,13 +18,10 @@ from sensory_pipeline.core.transcripts import Word
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_messages import Outbox, felt, said, speech
 from sensory_pipeline.gateway.live_sound import LiveSound
+from sensory_pipeline.gateway.live_stream import Stream
 
 log = structlog.get_logger()
 
-PAUSE_MS = 500
-"""A silence of this length ends a phrase and makes its words final."""
-PAUSES_MS = (200, 2_000)
-"""Minimum and maximum of `Stream.pause_ms`."""
 _STEP_MS = 600  # new speech before the next transcription; answers closer in time repeat errors of each other
 _PIECE_MS = 160  # sound processed at once; short, so that no pause is missed
 _LONG_PAUSE_MS = 4_000  # speech before it gives no useful context
@@ -34,25 +31,6 @@ _AROUND_MS = 200  # kept after speech, for its soft end
 
 class TooFast(Exception):
     """The client sent more sound than may wait for the engines."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
-    """The parameters of a stream.
-
-    Attributes:
-        rate: Sample rate in Hz.
-        request: The request for its speech.
-        backlog_s: Maximum seconds of sound that may wait for the engines.
-        pause_ms: Milliseconds of silence that end a phrase.
-        tells_speech: Whether to send a message when speech starts and stops.
-    """
-
-    rate: int
-    request: ProcessRequest
-    backlog_s: float
-    pause_ms: int = PAUSE_MS
-    tells_speech: bool = False
 
 
 class LiveSession:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from sensory_pipeline.gateway.client_limits import ClientLimits
 from sensory_pipeline.gateway.live_engines import LiveEngines
-from sensory_pipeline.gateway.live_session import LiveSession, Stream
+from sensory_pipeline.gateway.live_session import LiveSession
+from sensory_pipeline.gateway.live_stream import Stream
 from sensory_pipeline.gateway.problems import Problem
 
 

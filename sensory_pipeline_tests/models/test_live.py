@@ -22,7 +22,8 @@ from sensory_pipeline.engines.selection import Engines, chosen_engines
 from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_messages import Outbox, TooSlow
-from sensory_pipeline.gateway.live_session import LiveSession, Stream, TooFast
+from sensory_pipeline.gateway.live_session import LiveSession, TooFast
+from sensory_pipeline.gateway.live_stream import Stream
 from sensory_pipeline.gateway.live_sound import LiveSound
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline_tests.kennedy import KENNEDY, SAID, SOUND, plain, resample

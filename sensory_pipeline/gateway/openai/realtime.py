@@ -19,8 +19,8 @@ from sensory_pipeline.core.errors import SensoryError
 from sensory_pipeline.gateway.close_frames import close_reason
 from sensory_pipeline.gateway.live_messages import TooSlow
 from sensory_pipeline.gateway.live_route import LiveSpeech, Refused, received
-from sensory_pipeline.gateway.live_session import Stream
 from sensory_pipeline.gateway.live_sessions import TooManySessions
+from sensory_pipeline.gateway.live_stream import Stream
 from sensory_pipeline.gateway.openai.errors import error
 from sensory_pipeline.gateway.openai.realtime_buffer import Buffer
 from sensory_pipeline.gateway.openai.realtime_settings import RealtimeSettings

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from sensory_pipeline.audio import g711
 from sensory_pipeline.audio.g711 import Law
 from sensory_pipeline.core.process_request import ProcessRequest, Task
-from sensory_pipeline.gateway.live_session import PAUSE_MS, PAUSES_MS
 from sensory_pipeline.gateway.live_sound import RATES
+from sensory_pipeline.gateway.live_stream import PAUSE_MS, PAUSES_MS
 from sensory_pipeline.gateway.openai.forms import Speech, Wire
 from sensory_pipeline.gateway.openai.requests import checked
 from sensory_pipeline.gateway.problems import of_fields
