@@ -23,7 +23,7 @@ from sensory_pipeline.gateway.live_stream import Stream
 log = structlog.get_logger()
 
 _STEP_MS = 600  # new speech before the next transcription; answers closer in time repeat errors of each other
-_PIECE_MS = 160  # sound processed at once; short, so that no pause is missed
+_PIECE_MS = 32  # sound processed at once; one window of the detector, so that the same sound has the same pauses
 _LONG_PAUSE_MS = 4_000  # speech before it gives no useful context
 _BEFORE_MS = 1_000  # kept before speech, whose start is detected late
 _AROUND_MS = 200  # kept after speech, for its soft end
@@ -116,6 +116,7 @@ class LiveSession:
                 await self._listen()
             if self._sound.speech is not None:
                 await self._pause()
+            self._finish(self._sound.end_ms)  # with words that were timed after the last speech
             self._stops(self._sound.end_ms)
             await asyncio.gather(*self._feelings)
         except Exception as error:  # logged too, because there may be no reader any more

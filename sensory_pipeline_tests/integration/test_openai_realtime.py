@@ -89,11 +89,11 @@ def test_phrases_become_items(service: Gateway) -> None:
             },
         }  # fmt: skip
         append(client, SPEECH + SILENCE)
-        events = until(client, *[f"{TRANSCRIPTION}.completed"] * 3)
+        events = until(client, *[f"{TRANSCRIPTION}.completed"] * 4)
     items: dict[str, list[Event]] = {}
     for event in events:
         items.setdefault(event.get("item_id") or event["item"]["id"], []).append(event)
-    assert len(items) == 3  # Kennedy pauses
+    assert len(items) == 4  # Kennedy pauses
     before = None
     for name, told in items.items():
         deltas = [event["delta"] for event in told if event["type"] == f"{TRANSCRIPTION}.delta"]
@@ -235,7 +235,7 @@ def test_telephone_formats_are_decoded(service: Gateway, kind: str, codec: str) 
         heard(client)
         assert update(client, format={"type": kind})["session"]["audio"]["input"]["format"] == {"type": kind}
         append(client, sound + encoded(np.zeros(8_000, np.int16), codec))
-        told = until(client, *["input_audio_buffer.speech_stopped"] * 3)
+        told = until(client, *["input_audio_buffer.speech_stopped"] * 4)
     assert told[-1]["audio_end_ms"] == pytest.approx(10_800, abs=400)
 
 

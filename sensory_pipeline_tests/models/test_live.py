@@ -23,8 +23,8 @@ from sensory_pipeline.engines.spec import EngineChoice
 from sensory_pipeline.gateway.live_engines import LiveEngines
 from sensory_pipeline.gateway.live_messages import Outbox, TooSlow
 from sensory_pipeline.gateway.live_session import LiveSession, TooFast
-from sensory_pipeline.gateway.live_stream import Stream
 from sensory_pipeline.gateway.live_sound import LiveSound
+from sensory_pipeline.gateway.live_stream import Stream
 from sensory_pipeline.processing.workers.future_executor import EngineExecutor
 from sensory_pipeline_tests.kennedy import KENNEDY, SAID, SOUND, plain, resample
 from sensory_pipeline_tests.live_server import (
@@ -226,10 +226,32 @@ def test_a_broken_connection_is_resumed(server: str, noticed: bool) -> None:
             rest = final(messages(client))
         if not noticed:
             assert closing_of(before)[0] == 4409
-    found = [first, *rest]
-    assert [message["number"] for message in found] == list(range(1, len(found) + 1))
-    for message in whole:  # phrases end where they did; how often one is transcribed before depends on the load
-        assert any(abs(message["end"] - other["end"]) <= 1 for other in found)
+    numbers = [message["number"] for message in (first, *rest)]
+    assert numbers == list(range(1, len(whole) + 1))
+    assert [message["end"] for message in (first, *rest)] == pytest.approx([message["end"] for message in whole], abs=1)
+
+
+@pytest.mark.parametrize("frame_bytes", [322, 3_200, 5_120, 16_000])
+def test_the_same_sound_has_the_same_pauses_however_it_comes(shared: EngineExecutor, frame_bytes: int) -> None:
+    request = ProcessRequest(tasks=frozenset({Task.TRANSCRIBE}))
+    stream = Stream(rate=16_000, request=request, backlog_s=20, tells_speech=True)
+
+    async def stops(frame_bytes: int) -> list[int]:
+        with closing(LiveEngines(shared)) as engines:
+            session = LiveSession(stream, engines)
+            running = asyncio.create_task(session.run())
+            for start in range(0, len(KENNEDY), frame_bytes):
+                session.feed(KENNEDY[start : start + frame_bytes])
+                await asyncio.sleep(0)
+            session.end()
+            await running
+            return [
+                message["at_ms"] async for message in session.results.after(0) if message.get("speech") == "stopped"
+            ]
+
+    found = asyncio.run(stops(frame_bytes))
+    assert len(found) == 4
+    assert found == asyncio.run(stops(len(KENNEDY)))
 
 
 def test_a_session_that_is_over_cannot_be_resumed(shared: EngineExecutor) -> None:
