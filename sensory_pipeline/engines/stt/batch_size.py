@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import numpy as np
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from sensory_pipeline.engines.library_errors import short_of_memory
+from sensory_pipeline.engines.stt.encoder_output import shares
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.lock import held
 
@@ -87,22 +89,30 @@ def fastest(measure: Callable[[int], float | None]) -> int:
 
 
 def seconds_of(model: WhisperModel, size: int) -> float | None:
-    """Seconds that a batch of `size` full windows takes on the model's device; None if its memory is too small."""
+    """Seconds that a batch of `size` full windows takes on the model's device; None if its memory is too small.
+
+    Each worker of the model takes its share, as in whisper_batches.
+    """
     noise = np.random.default_rng(0).standard_normal((size, model.feature_extractor.mel_filters.shape[0], _FRAMES))
     windows = np.asarray(noise, np.float32)
     token = model.hf_tokenizer.token_to_id
     prompt = [token("<|startoftranscript|>")]
-    try:
-        start = time.perf_counter()
-        encoded = model.encode(windows)
+
+    def decode(share: Sequence[int]) -> None:
         model.model.generate(
-            encoded,
-            [prompt] * size,
+            model.encode(windows[share[0] : share[-1] + 1]),
+            [prompt] * len(share),
             beam_size=_BEAM,
             max_length=2 * _TOKENS,  # of which CTranslate2 uses half for the text
             suppress_tokens=[token("<|endoftext|>")],
         )
-        return time.perf_counter() - start
+
+    workers = model.model.num_workers
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            start = time.perf_counter()
+            list(pool.map(decode, shares(range(size), workers)))
+            return time.perf_counter() - start
     except RuntimeError as error:
         if short_of_memory(error):
             return None

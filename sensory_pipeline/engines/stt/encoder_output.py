@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Union
@@ -61,11 +62,15 @@ def padded(heard: Features, padding_s: float | None, *, whole: bool) -> Features
 
 
 class EncoderOutput:
-    """The encoder's output for a batch: on a GPU one array of equal windows, on a CPU clip by clip."""
+    """The encoder's output for a batch: on a GPU an array for each worker's share of it, on a CPU clip by clip."""
 
-    def __init__(self, model: WhisperModel, clips: Sequence[Prepared]) -> None:
-        self._whole = None if on_a_cpu(model) else model.encode(np.concatenate([np.array(c, ndmin=3) for c in clips]))
-        self._clips = [] if self._whole is not None else [np.array(clip, ndmin=3) for clip in clips]
+    def __init__(self, model: WhisperModel, clips: Sequence[Prepared], workers: Executor) -> None:
+        self._clips = [np.array(clip, ndmin=3) for clip in clips] if on_a_cpu(model) else []
+        self._shares: dict[tuple[int, ...], StorageView] = {}
+        if not self._clips:
+            indices = shares(range(len(clips)), model.model.num_workers)
+            encoded = workers.map(lambda share: model.encode(np.stack([clips[index] for index in share])), indices)
+            self._shares = dict(zip(map(tuple, indices), encoded, strict=True))
 
     def length(self, index: int) -> int:
         """Length of a clip's window; only windows of one length are decoded together."""
@@ -79,11 +84,11 @@ class EncoderOutput:
         return list(found.values())
 
     def rows(self, indices: Sequence[int]) -> StorageView:
-        """Some of the clips. CTranslate2 cannot slice, so they are copied through the host's memory."""
+        """Some of the clips. CTranslate2 cannot slice, so what is not a share is copied through the host's memory."""
         import ctranslate2
 
-        if self._whole is not None and list(indices) == list(range(self._whole.shape[0])):
-            return self._whole
+        if (share := self._shares.get(tuple(indices))) is not None:
+            return share
         clips = self._clips or self._here
         return ctranslate2.StorageView.from_array(np.concatenate([clips[index] for index in indices]))
 
@@ -91,5 +96,15 @@ class EncoderOutput:
     def _here(self) -> list[npt.NDArray[np.floating]]:
         import ctranslate2
 
-        assert self._whole is not None
-        return list(np.array(self._whole.to_device(ctranslate2.Device.cpu))[:, np.newaxis])
+        on_host = (np.array(share.to_device(ctranslate2.Device.cpu)) for share in self._shares.values())
+        return [clip for share in on_host for clip in share[:, np.newaxis]]
+
+
+def shares(indices: Sequence[int], workers: int) -> list[Sequence[int]]:
+    """Divide indices among workers, as evenly as possible.
+
+    >>> shares([3, 4, 5, 6, 7], 2)
+    [[3, 4, 5], [6, 7]]
+    """
+    size = ceil(len(indices) / workers)
+    return [indices[start : start + size] for start in range(0, len(indices), size)]

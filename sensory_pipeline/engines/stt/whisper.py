@@ -28,7 +28,7 @@ from sensory_pipeline.engines.device_memory import gpu_name
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind, choose, choose_compute_type
 from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
-from sensory_pipeline.engines.stt.batch_size import BatchSizes, fastest, seconds_of
+from sensory_pipeline.engines.stt.batch_size import SIZES, BatchSizes, fastest, seconds_of
 from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve, weights_of
 from sensory_pipeline.engines.stt.whisper_pipeline import WhisperPipeline
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 BATCH = 8
-"""Default batch size in clips. On a CPU, _CLIPS_A_WORKER for each worker if that is more: alone, a clip takes a third
-longer to decode."""
+"""Default batch size in clips; _CLIPS_A_WORKER for each worker if that is more: alone, a clip takes a third longer to
+decode."""
 _CLIPS_A_WORKER = 4
 
 
@@ -54,10 +54,11 @@ class WhisperTranscriber:
         cache: Holds the model while it is loaded.
         store: Of fetched models.
         cpu_threads: On a CPU, shared by up to MOST_WORKERS workers, each with clips of its own. 0 means CTranslate2's
-            own choice, with all threads on one clip.
-        batch_size: Clips decoded together, of any recordings. 1 decodes them one after the other, with all threads.
-            None takes the size remembered in `sizes`; if there is none, the fastest size is found and remembered there;
-            without `sizes`, it is BATCH. The size is halved when the device's memory is too small for it.
+            own choice, with all threads on one clip. A GPU has MOST_WORKERS workers.
+        batch_size: Clips decoded together, of any recordings, by all workers. 1 decodes them one after the other, with
+            all threads. None takes the size remembered in `sizes`; if there is none, the fastest size is found and
+            remembered there; without `sizes`, it is BATCH. The size is halved when the device's memory is too small for
+            it.
         sizes: Remembered batch sizes.
         activity: Where to note what it does.
     """
@@ -167,7 +168,7 @@ class WhisperTranscriber:
             self._batch_size = self._sizes.get(self._weights)
             if self._batch_size is None:
                 with self._activity.noting("device", "finding the batch size"):
-                    seconds_of(model, 1)  # the first call is slower
+                    seconds_of(model, SIZES[0])  # the first calls are slower
                     self._batch_size = fastest(partial(seconds_of, model))
                 self._sizes.keep(self._weights, self._batch_size)
         if self._batch_size is None:

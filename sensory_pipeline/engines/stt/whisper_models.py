@@ -23,9 +23,11 @@ from sensory_pipeline.engines.catalogue.snapshots import verified
 from sensory_pipeline.engines.catalogue.store import HOME, Store, digest
 from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind
 from sensory_pipeline.engines.spec import CatalogueWeights, Weights
+from sensory_pipeline.engines.stt.gpu_model import GpuModel
 
 MOST_WORKERS = 4
-"""Each worker takes up to 0.1 GB with the base model, 0.25 GB with large-v3-turbo."""
+"""Each worker takes up to 0.1 GB with the base model, 0.25 GB with large-v3-turbo. A GPU waits for one worker three
+quarters of the time, so there are several on a GPU too."""
 
 _NEEDED = ("config.json", "model.bin", "tokenizer.json")
 _DECISIVE = (*_NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
@@ -115,8 +117,8 @@ def load(
         device: Where it runs.
         compute_type: Precision.
         cpu_threads: On a CPU; 0 for CTranslate2's own choice.
-        workers: Whether MOST_WORKERS workers share these threads, each serving calls of its own with the same weights;
-            else all threads serve one call.
+        workers: Whether MOST_WORKERS workers share the device or these threads, each serving calls of its own with the
+            same weights; else all serves one call.
 
     Raises:
         ConfigurationError: It cannot be loaded there.
@@ -124,9 +126,10 @@ def load(
     import ctranslate2
     from faster_whisper import WhisperModel
 
-    if device.kind is DeviceKind.CUDA:
+    most = MOST_WORKERS if workers else 1
+    if on_gpu := device.kind is DeviceKind.CUDA:
         cublas.load_cublas()
-    count = max(1, min(cpu_threads, MOST_WORKERS)) if workers and device.kind is DeviceKind.CPU else 1
+    count = most if on_gpu else max(1, min(cpu_threads, most))
     ctranslate2.set_random_seed(_SEED)
     try:
         model = WhisperModel(
@@ -144,8 +147,11 @@ def load(
             "Choose another device or compute type; if the files are damaged or from a source you do not trust, "
             "get the model again"
         ) from error
+    unload = model.model.unload_model
+    if on_gpu:
+        model.model = GpuModel(model.model)
     # CTranslate2 does not report a model's memory; it is the file's size if its types are kept
-    return LoadedModel(model=model, size_bytes=folder.size_bytes, unload=model.model.unload_model)
+    return LoadedModel(model=model, size_bytes=folder.size_bytes, unload=unload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from sensory_pipeline.engines.stt.clip_queue import AHEAD, ClipQueue
 from sensory_pipeline.engines.stt.encoder_output import Prepared, on_a_cpu
 from sensory_pipeline.engines.stt.prompt_limit import too_long
 from sensory_pipeline.engines.stt.recording_in_progress import OpenRecording
-from sensory_pipeline.engines.stt.sequential_decoding import decode_alone, first_clips, language_of
+from sensory_pipeline.engines.stt.sequential_decoding import WINDOW_MS, decode_alone, first_clips, language_of
 from sensory_pipeline.engines.stt.whisper_batches import decode, features_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _DETECTION_CLIPS = 4  # most clips from which a language is detected
 _DETECTION_MS = 10_000  # speech that is enough for it
-_AHEAD = 8  # recordings whose speech is looked for before they are needed
+_AHEAD = 8  # least recordings whose speech is looked for before they are needed
 
 TranscribeResult = tuple[str, "Transcript | Terminal"]
 PreparedClip = tuple[Clip, Future[Prepared]]
@@ -96,11 +96,18 @@ class WhisperPipeline:
     def _ahead(
         self, jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[TranscribeJob, Future[Speech]]]:
-        """Each job with its speech, which is looked for before it is needed."""
+        """Each job with its speech, which is looked for before it is needed.
+
+        A GPU would wait for the speech of short recordings: for it, speech is looked for in sound enough for a batch.
+        """
         waiting: deque[tuple[TranscribeJob, Future[Speech]]] = deque()
+        ahead_ms = 0
         for job in jobs:
             waiting.append((job, pool.submit(self._spoken, job)))
-            if len(waiting) > _AHEAD:
+            ahead_ms += job.pcm.duration_ms
+            enough_ms = 0 if on_a_cpu(self._model) else self._size() * WINDOW_MS
+            while len(waiting) > _AHEAD and ahead_ms > enough_ms:
+                ahead_ms -= waiting[0][0].pcm.duration_ms
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
