@@ -51,6 +51,15 @@ def test_on_a_cpu_up_to_four_workers_share_the_threads(whisper: Path, cache: Mod
     assert workers(cpu_threads=0) == 1
 
 
+def test_a_folder_with_the_name_of_a_model_needs_a_path(whisper: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").symlink_to(whisper)  # in the current directory
+    found = weights_of("base", HOME)
+    assert found is not None
+    assert found.name == "whisper-base"
+    assert weights_of("./base", HOME) is None
+    assert resolve("./base").revision == resolve(str(whisper)).revision
+
+
 class Bomb:
     def __init__(self, mark: Path) -> None:
         self.mark = mark

@@ -76,17 +76,17 @@ def resolve(model: str, store: Store = HOME) -> WhisperFolder:
     """The model on this machine, downloaded if it is not there and downloads are allowed.
 
     Args:
-        model: A name ("base", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a folder.
+        model: A name ("base", "large-v3-turbo"), a hub id ("Systran/faster-whisper-small") or a folder. A folder with
+            such a name needs a path before it ("./base").
         store: Of fetched models.
 
     Raises:
         ConfigurationError: It cannot be had, or is not a model; the message says what to do.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return WhisperFolder(path=path, name=path.resolve().name, revision=_digest(_checked(path)))
     needed = weights_of(model, store)
-    assert needed is not None  # only a folder needs none
+    if needed is None:
+        path = Path(model).expanduser()
+        return WhisperFolder(path=path, name=path.resolve().name, revision=_digest(_checked(path)))
     found = needed.fetch()
     listed = _listed(model, store)
     if listed is not None:
@@ -96,10 +96,9 @@ def resolve(model: str, store: Store = HOME) -> WhisperFolder:
 
 def weights_of(model: str, store: Store) -> Weights | None:
     """The files that a model needs on this machine; None if it is a folder."""
-    if Path(model).expanduser().is_dir():
-        return None
-    listed = _listed(model, store)
-    return CatalogueWeights(name=listed.name, store=store) if listed else HubWhisper(model=model, store=store)
+    if listed := _listed(model, store):
+        return CatalogueWeights(name=listed.name, store=store)
+    return None if Path(model).expanduser().is_dir() else HubWhisper(model=model, store=store)
 
 
 def _listed(model: str, store: Store) -> Model | None:
