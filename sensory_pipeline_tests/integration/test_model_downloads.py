@@ -68,6 +68,14 @@ def test_no_source_distribution_is_ever_built(site: Site, tmp_path: Path) -> Non
     assert not mark.exists()
 
 
+def test_pip_is_not_run_from_the_current_directory(site: Site, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    Path("pip.py").write_text(f"open({str(mark)!r}, 'w')")
+    with package_index(site, wheels(tmp_path)):
+        assert whole(fetch("toy", Store(tmp_path / "store", listed())))
+    assert not mark.exists()
+
+
 def test_other_bytes_than_the_catalogue_names_are_refused(site: Site, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", listed())
     other = bytes(reversed(WEIGHTS))

