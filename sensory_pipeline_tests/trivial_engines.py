@@ -192,6 +192,10 @@ def _log() -> None:
     logging.getLogger("an.engine").warning("what is odd")
 
 
+def _note() -> None:
+    Path(os.environ["NOTE"]).touch()  # noqa: TID251
+
+
 def _nothing() -> None:
     pass
 
@@ -204,6 +208,7 @@ hanging = partial(_make, _hang, 1)
 eating_memory = partial(_make, _eat_memory, 1)
 raising = partial(_make, _raise, 4)
 logging_something = partial(_make, _log, 1)
+touching_a_note = partial(_make, _note, 1)
 
 
 def obedient(told: Path) -> Engines:

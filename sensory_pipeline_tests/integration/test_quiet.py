@@ -1,6 +1,7 @@
 """What is printed when all is well, and how commands end that somebody stops."""
 
 import io
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +14,26 @@ from sensory_pipeline.automation.instance import open_instance
 from sensory_pipeline.automation.run_history import ended_since
 from sensory_pipeline.cli.app import app
 from sensory_pipeline.core.errors import ConfigurationError
-from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.lake.lake import Lake
+from sensory_pipeline.settings import Settings
+from sensory_pipeline_tests.audio_files import tone
+from sensory_pipeline_tests.command import environment
+from sensory_pipeline_tests.places import ROOT
+from sensory_pipeline_tests.trivial_engines import CULPRIT_MS
+
+PROCESSING = """
+import sys
+from sensory_pipeline.core.process_request import ProcessRequest
 from sensory_pipeline.processing.setup import shared_engines
 from sensory_pipeline.processing.single_file import process_file
 from sensory_pipeline.settings import Settings
-from sensory_pipeline_tests.audio_files import tone
-from sensory_pipeline_tests.trivial_engines import CULPRIT_MS, logging_something
+from sensory_pipeline_tests.trivial_engines import logging_something
+
+if __name__ == "__main__":
+    settings = Settings(workers=1, side_by_side=False)
+    with shared_engines(settings, engines=logging_something) as (executor, sets):
+        process_file(sys.argv[1], ProcessRequest(), sets[0], max_audio_hours=1, executor=executor)
+"""
 
 
 @dg.op
@@ -62,14 +76,16 @@ def test_each_run_prints_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("level", "shown"), [("INFO", ["INFO an.engine: how it goes", "WARNING an.engine: what is odd"]), ("ERROR", [])]
 )
-def test_the_log_level_holds_in_engine_processes(
-    level: str, shown: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    settings = Settings(lake=tmp_path, workers=1, side_by_side=False).model_copy(update={"log_level": level})
+def test_the_log_level_holds_in_engine_processes(level: str, shown: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(PROCESSING)
     recording = tone(tmp_path / "a.wav", CULPRIT_MS)
-    with shared_engines(settings, engines=logging_something) as (executor, sets):
-        process_file(recording, ProcessRequest(), sets[0], max_audio_hours=1, executor=executor)
-    lines = capfd.readouterr().err.splitlines()
+    variables = environment(LOG_LEVEL=level, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [sys.executable, script, recording], env=variables, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
     assert [line for line in lines if "how it goes" in line or "what is odd" in line] == shown
 
 

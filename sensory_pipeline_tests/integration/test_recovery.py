@@ -99,13 +99,15 @@ def test_a_full_disk_is_not_the_recordings_fault(source: Path, tmp_path: Path) -
         assert ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run").computed == 4
 
 
-def test_the_death_of_an_idle_process_changes_nothing(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", [False, True], ids=["one by one", "with the server that starts them"])
+def test_the_death_of_idle_processes_changes_nothing(server: bool, source: Path, tmp_path: Path) -> None:
     with one_partition(source, tmp_path / "lake") as (lake, ready, partition):
         ready.run_stage(lake, Stage.NORMALIZED_AUDIO, partition, "run")
-        idle = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+        (forking,) = (child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline()))
+        idle = forking.children()
         assert idle
-        for child in idle:
-            child.send_signal(signal.SIGKILL)
+        for killed in [forking] if server else idle:
+            killed.send_signal(signal.SIGKILL)
         psutil.wait_procs(idle, timeout=10)
         time.sleep(0.1)
         report = ready.run_stage(lake, Stage.TRANSCRIPTS, partition, "run")

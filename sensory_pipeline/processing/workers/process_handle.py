@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import multiprocessing.connection
+import multiprocessing.process
 import os
 import signal
 import time
@@ -20,6 +20,7 @@ from sensory_pipeline.engines.selection import EngineSets
 from sensory_pipeline.processing.workers.attempt import Attempt
 from sensory_pipeline.processing.workers.messages import End, FromProcess, Open, Take, ToProcess
 from sensory_pipeline.processing.workers.process_main import serve
+from sensory_pipeline.processing.workers.process_server import server_context
 
 START_LIMIT_S = 300.0
 """Seconds in which a process must import and set up its engines."""
@@ -85,7 +86,7 @@ class EngineProcess:
         stage: Stage | None,
         warm: bool,
     ) -> Self:
-        """Start a process, which then sets up its engines; it dies with the calling thread.
+        """Start a process, which then sets up its engines; it dies with this one.
 
         Args:
             factory: Makes the sets of engines.
@@ -96,11 +97,14 @@ class EngineProcess:
             stage: The only stage it works on; None for any.
             warm: Whether it loads its models at once.
         """
-        context = multiprocessing.get_context("spawn")
+        context = server_context()
         ours, theirs = context.Pipe()
         stages = (tuple(Stage) if stage is None else (stage,)) if warm else ()
         process = context.Process(
-            target=serve, args=(theirs, factory, os.getpid(), threads, log_level, stages), daemon=True, name="engines"
+            target=serve,
+            args=(theirs, factory, dict(os.environ), threads, log_level, stages),  # noqa: TID251 - passed on
+            daemon=True,
+            name="engines",
         )
         process.start()
         theirs.close()
@@ -175,7 +179,8 @@ class EngineProcess:
     def kill(self) -> None:
         """End it now."""
         self._move(State.ENDED, *State)
-        self.process.kill()
+        if self.process.is_alive():  # else its number may be another's already
+            self.process.kill()
         self.process.join()
         self.pipe.close()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import assert_never
@@ -43,19 +44,26 @@ _REPORT_S = 5.0
 
 
 def serve(
-    pipe: Connection, factory: EngineSets, parent: int, threads: int | None, log_level: str, warm: Sequence[Stage]
+    pipe: Connection,
+    factory: EngineSets,
+    environment: Mapping[str, str],
+    threads: int | None,
+    log_level: str,
+    warm: Sequence[Stage],
 ) -> None:
     """Work until the pool closes the pipe.
 
     Args:
         pipe: This end of the pipe.
         factory: Makes the sets of engines.
-        parent: Process id of the pool.
+        environment: That of the pool's process; the server that this process was forked from may have an older one.
         threads: As for EnginePool.
         log_level: As for EnginePool.
         warm: The stages whose models it loads at once, those of the first set of engines.
     """
-    _die_with(parent)
+    _die_with_the_pool()
+    os.environ.clear()  # noqa: TID251
+    os.environ.update(environment)  # noqa: TID251
     configure(log_level)
     if threads is not None:  # for libraries that are not loaded yet: torch, CTranslate2 and their dependencies
         os.environ["OMP_NUM_THREADS"] = str(threads)  # noqa: TID251
@@ -126,13 +134,14 @@ def _send(pipe: Connection, message: FromProcess) -> None:
     pipe.send(message)
 
 
-def _die_with(parent: int) -> None:
-    """End with the parent process, and be the first to be killed when memory runs out."""
+def _die_with_the_pool() -> None:
+    """End with the pool's process, and be the first to be killed when memory runs out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        # sent when the thread that started this process ends, so a pool belongs to a long-lived thread
+        # sent when the server (process_server.py) ends, which it does as soon as the pool's process is gone
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
         Path("/proc/self/oom_score_adj").write_text("1000")
-    if os.getppid() != parent:
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
         os.kill(os.getpid(), signal.SIGKILL)
