@@ -193,4 +193,5 @@ def _pending(rows: list[dict[str, object]]) -> pa.Table:
     )
     for row in rows:
         row["date"] = date.fromisoformat(str(row["date"]))
-    return pa.Table.from_pylist(rows, schema=schema)
+    # from_pylist imports pandas where it is installed
+    return pa.Table.from_pylist(rows, schema=schema) if rows else schema.empty_table()
