@@ -39,17 +39,22 @@ def soak(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def clean_shell() -> None:
+    """No setting of the developer's shell reaches a test, or a fixture that several tests share."""
+    for name in list(os.environ):  # noqa: TID251
+        if name in Settings.names() or name.startswith(("SENSORY_", "DAGSTER_")):
+            del os.environ[name]  # noqa: TID251
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No setting of the developer's shell, and no .env of theirs, reaches a test.
+    """No .env of the developer reaches a test.
 
-    All stages share one engine process unless a test is about several: each takes half a second of the processor.
+    All stages share one engine process unless a test is about several, each of which loads its own models.
     """
     # Dagster leaves SIGTERM handled as SIGINT, which a job in the background ignores, and processes inherit that
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for name in list(os.environ):  # noqa: TID251
-        if name in Settings.names() or name.startswith(("SENSORY_", "DAGSTER_")):
-            monkeypatch.delenv(name)
     monkeypatch.setenv("SENSORY_SIDE_BY_SIDE", "false")
     monkeypatch.chdir(tmp_path)
     yield
