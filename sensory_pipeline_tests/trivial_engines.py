@@ -196,6 +196,11 @@ def _note() -> None:
     Path(os.environ["NOTE"]).touch()  # noqa: TID251
 
 
+def _note_and_hang() -> None:
+    _note()
+    _hang()
+
+
 def _nothing() -> None:
     pass
 
@@ -209,6 +214,7 @@ eating_memory = partial(_make, _eat_memory, 1)
 raising = partial(_make, _raise, 4)
 logging_something = partial(_make, _log, 1)
 touching_a_note = partial(_make, _note, 1)
+touching_a_note_and_hanging = partial(_make, _note_and_hang, 1)
 
 
 def obedient(told: Path) -> Engines:

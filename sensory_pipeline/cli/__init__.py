@@ -1,5 +1,10 @@
 """`sensory ...`: one module a command."""
 
-from sensory_pipeline.cli.app import main
+from __future__ import annotations
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command line; its modules are imported here, because each engine process imports this one."""
+    from sensory_pipeline.cli.app import main as run
+
+    run()

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Belongs to one thread, which starts the processes: they die with it."""
+    """Belongs to one thread."""
 
     def __init__(self, pool: EnginePool, *, wake: socket | None = None) -> None:
         """Dispatch to the processes of a pool.

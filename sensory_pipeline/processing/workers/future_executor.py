@@ -38,11 +38,7 @@ _Line = deque[_Submission]
 
 
 class EngineExecutor:
-    """A thread that owns a dispatcher and works on what other threads submit; use it in a `with`.
-
-    The kernel kills engine processes when the thread that started them ends, so this thread starts all of them, not the
-    threads that submit tasks.
-    """
+    """A thread that owns a dispatcher and works on what other threads submit; use it in a `with`."""
 
     def __init__(self, pool: EnginePool) -> None:
         """Use a pool, which nobody else may use."""

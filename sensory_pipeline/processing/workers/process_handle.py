@@ -96,6 +96,9 @@ class EngineProcess:
             device: Where its models are.
             stage: The only stage it works on; None for any.
             warm: Whether it loads its models at once.
+
+        Raises:
+            OSError: It cannot be started.
         """
         context = server_context()
         ours, theirs = context.Pipe()
@@ -106,8 +109,12 @@ class EngineProcess:
             daemon=True,
             name="engines",
         )
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except EOFError as error:
+            raise OSError("the server of engine processes died while it started one") from error
+        finally:
+            theirs.close()
         return cls(process=process, pipe=ours, lane=lane, device=device, stage=stage)
 
     @property

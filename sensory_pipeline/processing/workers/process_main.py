@@ -36,6 +36,7 @@ from sensory_pipeline.processing.workers.messages import (
     ToProcess,
     Want,
 )
+from sensory_pipeline.processing.workers.process_server import end_with_the_server
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +139,11 @@ def _die_with_the_pool() -> None:
     """End with the pool's process, and be the first to be killed when memory runs out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        # sent when the server (process_server.py) ends, which it does as soon as the pool's process is gone
+        # sent when the server that this process was forked from ends
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
         Path("/proc/self/oom_score_adj").write_text("1000")
+    end_with_the_server()
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,8 +1,9 @@
 """The server that engine processes are forked from.
 
 It is multiprocessing's (https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods): a process
-without threads and without models that has our modules imported. A fork of it starts in some milliseconds instead of
-half a second of the processor, and shares the memory of these modules. It ends with the process that needed it first.
+without models that has our modules imported, and that computes nothing, so it can be forked at any time. A fork of it
+takes some milliseconds of the processor instead of half a second, and shares the memory of these modules. It ends with
+the process that started it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,36 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
+from sensory_pipeline.core.errors import ConfigurationError
+
 _IMPORTED = ["sensory_pipeline.processing.workers.process_main"]
 _SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def server_context() -> ForkServerContext:
-    """The context whose processes are forks of the server, which runs."""
+    """The context whose processes are forks of the server, which runs.
+
+    Raises:
+        ConfigurationError: The server cannot listen.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
-    with _without_current_directory():
-        forkserver.ensure_running()
+    try:
+        with _without_current_directory():
+            forkserver.ensure_running()
+    except OSError as error:  # a path longer than 107 bytes, or a folder that cannot be written
+        raise ConfigurationError(
+            f"engine processes cannot be started ({error}): set TMPDIR to a folder with a short path"
+        ) from error
     return context
+
+
+def end_with_the_server() -> None:
+    """Let the server end as soon as the process that started it has ended; call it in each fork.
+
+    The server waits for the end of a pipe, of which Python gives each fork an end too.
+    """
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -32,8 +52,9 @@ def _without_current_directory() -> Iterator[None]:
     """Let a Python that is started in the block import nothing from the current directory, where recordings may be."""
     before = os.environ.get(_SAFE_PATH)  # noqa: TID251
     os.environ[_SAFE_PATH] = "1"  # noqa: TID251
-    yield
-    if before is None:
-        del os.environ[_SAFE_PATH]  # noqa: TID251
-    else:
-        os.environ[_SAFE_PATH] = before  # noqa: TID251
+    try:
+        yield
+    finally:
+        os.environ.pop(_SAFE_PATH, None)  # noqa: TID251
+        if before is not None:
+            os.environ[_SAFE_PATH] = before  # noqa: TID251
