@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from sensory_pipeline.engines.activity_log import ActivityLog
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.stt.batch_size import seconds_of
 from sensory_pipeline.engines.stt.gpu_model import GpuModel
+from sensory_pipeline.engines.stt.worker_shares import side_by_side
 from sensory_pipeline_tests.miniature_whisper import (
     PLAIN,
     REQUESTS,
@@ -106,12 +109,38 @@ def test_a_batch_is_halved_after_a_shortage_and_what_it_leaves_behind(whisper: P
     transcriber, cache = with_standing_in(whisper, model, batch_size=8)
     with closing(cache):
         found = dict(transcriber.transcribe(jobs(*[phrase("english-two")] * 8)))
-    assert len({answer.text for answer in found.values() if isinstance(answer, Transcript)}) == 1
+    texts = [answer.text for answer in found.values() if isinstance(answer, Transcript)]
+    assert (len(texts), len(set(texts))) == (8, 1)
     assert not failures
 
 
 def test_the_seconds_of_a_batch_are_those_of_its_shares(whisper: Path) -> None:
-    assert seconds_of(as_on_a_gpu(whisper), 3)
+    model = as_on_a_gpu(whisper)
+    sizes: list[int] = []
+    encode = model.encode
+
+    def counted(windows: Any) -> Any:
+        sizes.append(len(windows))
+        return encode(windows)
+
+    model.encode = counted
+    assert seconds_of(model, 3)
+    assert sorted(sizes) == [1, 2]
+
+
+def test_an_error_of_a_share_is_raised_when_the_others_have_ended() -> None:
+    ended: list[int] = []
+
+    def call(number: int) -> None:
+        if number == 0:
+            raise RuntimeError(NO_MEMORY)
+        time.sleep(0.1)
+        ended.append(number)
+
+    with ThreadPoolExecutor(2) as workers:
+        with pytest.raises(RuntimeError, match="memory"):
+            side_by_side(workers, call, range(4))
+        assert sorted(ended) == [1, 2, 3]
 
 
 def test_speech_is_looked_for_in_sound_enough_for_a_batch(whisper: Path) -> None:

@@ -20,7 +20,7 @@ from sensory_pipeline.core.transcripts import Transcript
 from sensory_pipeline.engines.base import TranscribeJob
 from sensory_pipeline.engines.cache import ModelCache
 from sensory_pipeline.engines.stt.batch_size import BatchSizes
-from sensory_pipeline.engines.stt.whisper_models import resolve
+from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS, resolve
 from sensory_pipeline_tests.miniature_whisper import (
     CHOKED,
     CONVERSATIONS,
@@ -104,7 +104,8 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_changes(
     model.model = ShortOfMemory(model.model)
     sizes = model.model.sizes
     remembered = BatchSizes(path=tmp_path / "sizes.json", place="here")
-    remembered.keep(f"whisper {resolve(str(whisper)).name} {resolve(str(whisper)).revision} int8", 8)
+    folder = resolve(str(whisper))
+    remembered.keep(f"whisper {folder.name} {folder.revision} int8 {MOST_WORKERS} workers", 8)
     transcriber, cache = with_standing_in(whisper, model, sizes=remembered)
     with closing(cache):
         answers = dict(transcriber.transcribe(job for job, _ in mixed.values()))

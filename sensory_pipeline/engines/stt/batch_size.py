@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from sensory_pipeline.engines.library_errors import short_of_memory
-from sensory_pipeline.engines.stt.encoder_output import shares
+from sensory_pipeline.engines.stt.worker_shares import shares
 from sensory_pipeline.storage.files import write_text_atomically
 from sensory_pipeline.storage.lock import held
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from functools import cached_property
 from math import ceil
+from threading import Lock
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from sensory_pipeline.core.arrays import Floats
+from sensory_pipeline.engines.stt.worker_shares import shares, side_by_side
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
@@ -69,8 +71,11 @@ class EncoderOutput:
         self._shares: dict[tuple[int, ...], StorageView] = {}
         if not self._clips:
             indices = shares(range(len(clips)), model.model.num_workers)
-            encoded = workers.map(lambda share: model.encode(np.stack([clips[index] for index in share])), indices)
+            encoded = side_by_side(
+                workers, lambda share: model.encode(np.stack([clips[index] for index in share])), indices
+            )
             self._shares = dict(zip(map(tuple, indices), encoded, strict=True))
+        self._copying = Lock()
 
     def length(self, index: int) -> int:
         """Length of a clip's window; only windows of one length are decoded together."""
@@ -89,7 +94,8 @@ class EncoderOutput:
 
         if (share := self._shares.get(tuple(indices))) is not None:
             return share
-        clips = self._clips or self._here
+        with self._copying:  # once, for all workers
+            clips = self._clips or self._here
         return ctranslate2.StorageView.from_array(np.concatenate([clips[index] for index in indices]))
 
     @cached_property
@@ -98,13 +104,3 @@ class EncoderOutput:
 
         on_host = (np.array(share.to_device(ctranslate2.Device.cpu)) for share in self._shares.values())
         return [clip for share in on_host for clip in share[:, np.newaxis]]
-
-
-def shares(indices: Sequence[int], workers: int) -> list[Sequence[int]]:
-    """Divide indices among workers, as evenly as possible.
-
-    >>> shares([3, 4, 5, 6, 7], 2)
-    [[3, 4, 5], [6, 7]]
-    """
-    size = ceil(len(indices) / workers)
-    return [indices[start : start + size] for start in range(0, len(indices), size)]

@@ -29,7 +29,7 @@ from sensory_pipeline.engines.devices import ComputeType, Device, DeviceKind, ch
 from sensory_pipeline.engines.library_errors import fewer_may_do
 from sensory_pipeline.engines.spec import EngineChoice, EngineContext, EngineSpec, Weights
 from sensory_pipeline.engines.stt.batch_size import SIZES, BatchSizes, fastest, seconds_of
-from sensory_pipeline.engines.stt.whisper_models import WhisperFolder, load, resolve, weights_of
+from sensory_pipeline.engines.stt.whisper_models import MOST_WORKERS, WhisperFolder, load, resolve, weights_of
 from sensory_pipeline.engines.stt.whisper_pipeline import WhisperPipeline
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class WhisperTranscriber:
     @property
     def _weights(self) -> str:
         """What the batch size depends on, besides the device."""
-        return f"whisper {self._folder.name} {self._folder.revision} {self._compute_type}"
+        return f"whisper {self._folder.name} {self._folder.revision} {self._compute_type} {MOST_WORKERS} workers"
 
     def _size(self, model: WhisperModel) -> int:
         if self._batch_size is None and self._sizes is not None:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from sensory_pipeline.core.process_request import TranscriptionSettings
 from sensory_pipeline.engines.stt.clip import Clip, DecodedSegment, DecodedWord
-from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu, padded, shares
+from sensory_pipeline.engines.stt.encoder_output import EncoderOutput, Features, Prepared, on_a_cpu, padded
 from sensory_pipeline.engines.stt.spoken_language import Probabilities, languages_of
+from sensory_pipeline.engines.stt.worker_shares import shares, side_by_side
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -88,7 +89,7 @@ def _detected(
     parts = [part for indices in encoded.alike(asked) for part in shares(indices, model.model.num_workers)]
     return {
         i: {token[2:-2]: probability for token, probability in answer}
-        for indices, answers in zip(parts, workers.map(detect, parts), strict=True)
+        for indices, answers in zip(parts, side_by_side(workers, detect, parts), strict=True)
         for i, answer in zip(indices, answers, strict=True)
     }
 
@@ -126,7 +127,7 @@ def _generated(
     )
     parts = [part for indices in alike for part in shares(indices, model.model.num_workers)]
     decoded: dict[int, _Decoded] = {}
-    for indices, results in zip(parts, workers.map(generate, parts), strict=True):
+    for indices, results in zip(parts, side_by_side(workers, generate, parts), strict=True):
         for i, result in zip(indices, results, strict=True):
             tokens = result.sequences_ids[0]
             decoded[i] = _Decoded(
@@ -165,7 +166,7 @@ def _words(
 
     alike = _alike(keys)
     words: dict[int, list[DecodedWord]] = {}
-    for indices, found in zip(alike, workers.map(align, alike), strict=True):
+    for indices, found in zip(alike, side_by_side(workers, align, alike), strict=True):
         words |= zip(indices, found, strict=True)
     return [words[i] for i in range(len(clips))]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from sensory_pipeline.core.errors import EngineError, Terminal
@@ -65,6 +66,8 @@ class WhisperPipeline:
         self._fault = fault
         self._activity = activity
         self._workers = ThreadPoolExecutor(max_workers=model.model.num_workers)
+        # on a GPU one clip at a time, since a batch may have been halved to less than a clip for each worker
+        self._alone_in_memory = nullcontext() if on_a_cpu(model) else Lock()
         self._queue = ClipQueue()
         self._open: dict[str, OpenRecording] = {}
         self._languages: dict[str, str] = {}
@@ -76,6 +79,7 @@ class WhisperPipeline:
         # for what the host does while the device decodes: it looks for speech, and computes features for a GPU
         with ThreadPoolExecutor(max_workers=self._model.model.num_workers) as pool, ExitStack() as ends:
             ends.callback(self._workers.shutdown, cancel_futures=True)
+            ends.callback(pool.shutdown, cancel_futures=True)
             for job, spoken in self._ahead(self._accepted(jobs), pool):
                 self._take_up(job, spoken)
                 while self._queue.clips >= self._size() * AHEAD:
@@ -96,10 +100,7 @@ class WhisperPipeline:
     def _ahead(
         self, jobs: Iterable[TranscribeJob], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[TranscribeJob, Future[Speech]]]:
-        """Each job with its speech, which is looked for before it is needed.
-
-        A GPU would wait for the speech of short recordings: for it, speech is looked for in sound enough for a batch.
-        """
+        """Each job with its speech, looked for before it is needed: for a GPU, in as much sound as a batch holds."""
         waiting: deque[tuple[TranscribeJob, Future[Speech]]] = deque()
         ahead_ms = 0
         for job in jobs:
@@ -218,7 +219,7 @@ class WhisperPipeline:
 
     def _alone(self, clip: Clip) -> list[DecodedSegment] | EngineError:
         try:
-            with self._activity.noting("device", "whisper, alone"):
+            with self._alone_in_memory, self._activity.noting("device", "whisper, alone"):
                 if clip.recording not in self._languages:
                     self._languages[clip.recording] = language_of(self._model, [clip])
                 return decode_alone(self._model, clip, self._languages[clip.recording])
