@@ -115,8 +115,7 @@ class LiveSession:
                 await asyncio.to_thread(self._sound.hear, piece)
                 await self._listen()
             if self._sound.speech is not None:
-                await self._pause()
-            self._finish(self._sound.end_ms)  # with words that were timed after the last speech
+                await self._pause(last=True)
             self._stops(self._sound.end_ms)
             await asyncio.gather(*self._feelings)
         except Exception as error:  # logged too, because there may be no reader any more
@@ -130,7 +129,7 @@ class LiveSession:
 
     async def _piece(self) -> bytes:
         """The next piece of sound; b"" at the end."""
-        while not self._waiting and not self._ended:
+        while len(self._waiting) < self._piece_bytes and not self._ended:
             self._came.clear()
             await self._came.wait()
         piece = bytes(self._waiting[: self._piece_bytes])
@@ -169,8 +168,8 @@ class LiveSession:
             self._finish(self._agreement.start_ms)
             self._sound.forget(self._agreement.start_ms)
 
-    async def _pause(self) -> None:
-        """End a phrase, unless it has ended already. The sound of a short one is kept as context for the next."""
+    async def _pause(self, *, last: bool = False) -> None:
+        """End a phrase, the last one with all sound after it. A short one is kept as context for the next."""
         sound = self._sound
         assert sound.speech is not None
         end_ms = min(sound.speech.end_ms + _AROUND_MS, sound.end_ms)
@@ -178,7 +177,7 @@ class LiveSession:
             if self._heard_ms < end_ms:
                 await self._hear(end_ms, self._request)
             self._tell(self._agreement.paused())
-            self._finish(end_ms)
+            self._finish(sound.end_ms if last else end_ms)
         self._stops(end_ms)
         if sound.silence_ms >= _LONG_PAUSE_MS or end_ms - sound.start_ms >= self._room_ms:
             self._forget(end_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,9 @@ def sent_by_hand(service: Gateway, path: Path) -> socket.socket:
 
 def kept(spool: Path) -> list[Path]:
     """Files of requests."""
-    return [path for name in ("uploads", "decoded") for path in (spool / name).rglob("*") if path.is_file()]
+    # os.walk passes over a folder that goes meanwhile
+    walks = (walk for name in ("uploads", "decoded") for walk in os.walk(spool / name))
+    return [Path(folder) / name for folder, _, names in walks for name in names]
 
 
 def test_an_upload_is_counted_while_it_comes(tmp_path: Path) -> None:
