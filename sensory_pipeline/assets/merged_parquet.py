@@ -54,11 +54,12 @@ def merged_parquet(settings: Settings, partitions: dg.PartitionsDefinition) -> d
         with connect(lake, [partition]) as db:
             stats = partition_stats(db, lake, partition, pending=report.pending)
             found = checks.results(violations(db), stats.counts)
-        drawn = {"picture": picture(stats)} if stats.durations_s else {}
+        seen = not context.instance.is_ephemeral  # else nobody could look at pictures
+        drawn = {"picture": picture(stats)} if seen and stats.durations_s else {}
         did = run_metadata(report, context.run.run_id, _age_s(context), settings.price_per_hour)
         timeline = engines.context.pool.timeline()
         if timeline is not None:  # else the stages were done by other processes than this one
-            did |= timeline_metadata(timeline)
+            did |= timeline_metadata(timeline, seen=seen)
         if not report.published:
             did = last_run(context) or did
         metadata = partition_metadata(stats, report.rows)

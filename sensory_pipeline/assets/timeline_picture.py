@@ -24,17 +24,26 @@ MOST_LISTED = 200
 """Activities in an event of Dagster, which should stay small."""
 
 
-def timeline_metadata(timeline: Timeline) -> dict[str, dg.MetadataValue]:
-    """Return the picture, its numbers, and the share of the time in which the device was idle."""
-    image = base64.b64encode(png(timeline)).decode()
+def timeline_metadata(timeline: Timeline, *, seen: bool) -> dict[str, dg.MetadataValue]:
+    """Return the picture, its numbers, and the share of the time in which the device was idle.
+
+    Args:
+        timeline: The timeline.
+        seen: Whether somebody may look at the picture; else there is none.
+    """
     seconds = timeline.end_s - timeline.start_s
     return {
-        "timeline": dg.MetadataValue.md(f"![what each engine process did when](data:image/png;base64,{image})"),
+        **({"timeline": _image(timeline)} if seen else {}),
         "timeline_json": dg.MetadataValue.json(timeline.as_json(most=MOST_LISTED)),
         "device_idle_share": dg.MetadataValue.float(
             round(1 - timeline.busy_s("device") / seconds, 3) if seconds else 0.0
         ),
     }
+
+
+def _image(timeline: Timeline) -> dg.MetadataValue:
+    image = base64.b64encode(png(timeline)).decode()
+    return dg.MetadataValue.md(f"![what each engine process did when](data:image/png;base64,{image})")
 
 
 def png(timeline: Timeline) -> bytes:

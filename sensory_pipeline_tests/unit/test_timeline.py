@@ -75,7 +75,7 @@ def test_condensing_keeps_every_lane_and_loses_no_work(made: list[Activity], mos
 def test_the_picture_has_every_kind() -> None:
     assert set(COLOURS) == set(get_args(Kind))
     assert png(RUN).startswith(b"\x89PNG")
-    metadata = timeline_metadata(RUN)
+    metadata = timeline_metadata(RUN, seen=True)
     assert metadata["device_idle_share"].value == pytest.approx(0.4)
     assert len(str(metadata)) < 50_000
 
@@ -87,3 +87,7 @@ def test_an_activity_that_raises_is_noted_too() -> None:
     (noted,) = log.taken()
     assert (noted.kind, noted.what, noted.end_s >= noted.start_s) == ("device", "whisper", True)
     assert log.taken() == []
+
+
+def test_where_nobody_can_look_there_are_numbers_alone() -> None:
+    assert set(timeline_metadata(RUN, seen=False)) == {"timeline_json", "device_idle_share"}
