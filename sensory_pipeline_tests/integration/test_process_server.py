@@ -77,6 +77,29 @@ def test_nothing_is_imported_from_the_current_directory(module: str, recording: 
     assert not (tmp_path / "mark").exists()
 
 
+def test_a_shortage_that_may_end_is_no_error_of_the_settings(tmp_path: Path) -> None:
+    code = """
+import os, resource
+from sensory_pipeline.processing.workers.process_server import server_context
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), before[1]))
+try:
+    server_context()
+except OSError as error:
+    print(os.strerror(error.errno))
+resource.setrlimit(resource.RLIMIT_NOFILE, before)
+server_context()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(PYTHONPATH=str(ROOT)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "Too many open files\n"), done.stderr
+
+
 def test_a_temporary_folder_that_is_too_deep_is_an_error(recording: Path, tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100)
     deep.mkdir()

@@ -25,14 +25,17 @@ def server_context() -> ForkServerContext:
     """The context whose processes are forks of the server, which runs.
 
     Raises:
-        ConfigurationError: The server cannot listen.
+        ConfigurationError: The temporary folder's path is too long for the server's socket.
+        OSError: The server cannot be started now.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     try:
         with _without_current_directory():
             forkserver.ensure_running()
-    except OSError as error:  # a path longer than 107 bytes, or a folder that cannot be written
+    except OSError as error:
+        if error.errno is not None:  # from the system, and perhaps not for long; Python itself measures the path
+            raise
         raise ConfigurationError(
             f"engine processes cannot be started ({error}): set TMPDIR to a folder with a short path"
         ) from error
